@@ -1,0 +1,34 @@
+"""plopkit: see, measure and beat catastrophic forgetting in semantic segmentation."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+from plopkit.experiment import Experiment, run
+from plopkit.methods import METHODS
+from plopkit.presets import PRESETS, configure
+from plopkit.results import compare, forgetting_table, load_results, published, report, summarise
+from plopkit.runfolder import RunFolder
+from plopkit.scenario import Scenario, Step
+from plopkit.settings import Settings
+
+try:
+    __version__ = version("plopkit")
+except PackageNotFoundError:  # run from a checkout that is not installed
+    __version__ = "0+checkout"
+
+__all__ = [
+    "METHODS",
+    "PRESETS",
+    "Experiment",
+    "RunFolder",
+    "Scenario",
+    "Settings",
+    "Step",
+    "compare",
+    "configure",
+    "forgetting_table",
+    "load_results",
+    "published",
+    "report",
+    "run",
+    "summarise",
+]

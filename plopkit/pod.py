@@ -1,0 +1,112 @@
+"""Local POD (PLOP, Douillard et al., CVPR 2021, section 3.2): what a map looks like, region by region.
+
+The definition is that of the released code. For a scale s the map is cut in s x s regions whose side is the
+map's *width* // s on both axes; what is left over at the right and at the bottom takes no part. Each region
+is averaged over its columns and over its rows. On a map wider than high the map's end may cut the last
+regions short, as slicing does; where a region would lie wholly outside, a ValueError says so (the released
+code returns NaN).
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+SCALES = (1, 2, 4)
+
+
+def local_pod(x: Float[Tensor, "B C H W"], scales: Sequence[int] = SCALES) -> Float[Tensor, "B D"]:
+    """The embedding of the map as given (PLOP squares it before), in float32 at least.
+
+    Order: scales; regions row by row; the means over columns (C, side), then those over rows (C, side). For a
+    square map with sides divisible by the scales, D = 2 C W sum(scales). A scale that is not positive or
+    exceeds the map's width raises a ValueError.
+    """
+    if not scales:
+        raise ValueError("local POD needs at least one scale, such as (1, 2, 4)")
+    x = _full(x)
+    return torch.cat([band.flatten(1) for scale in scales for band in _bands(x, scale)], dim=1)
+
+
+def pod_distance(
+    new: Float[Tensor, "B C H W"], old: Float[Tensor, "B C H W"], scales: Sequence[int] = SCALES
+) -> Float[Tensor, ""]:
+    """L2 distance of the local PODs of the squared maps, averaged over the batch.
+
+    The norm is not squared, as in the released code; the paper squares it. Half precision is computed in
+    float32, since squared features overflow it. Equal maps give 0 with a zero gradient. Maps of different
+    shape raise a ValueError, and so do the scales that `local_pod` refuses.
+    """
+    with torch.autocast(new.device.type, enabled=False):
+        embedding = local_pod(_squared_difference(new, old), scales)
+        return torch.linalg.vector_norm(embedding, dim=1).mean()
+
+
+def pod_regions(
+    new: Float[Tensor, "B C H W"], old: Float[Tensor, "B C H W"], scale: int
+) -> Float[Tensor, "B {scale} {scale}"]:
+    """The part of `pod_distance` that each region of one scale contributes, for pictures.
+
+    The root of the sum of the squares, over the regions of all scales, is the distance per image.
+    """
+    with torch.autocast(new.device.type, enabled=False):
+        bands = _bands(_squared_difference(new, old), scale)
+        return torch.cat([torch.linalg.vector_norm(band, dim=3) for band in bands], dim=1)
+
+
+def fold_new_into_background(logits: Float[Tensor, "B C h w"], n_old: int) -> Float[Tensor, "B {n_old} h w"]:
+    """The teacher's channels from the net's: the new ones are added to the background, raw.
+
+    This is what the released code does before POD on logits; probabilities would ask for log-sum-exp. `n_old`
+    outside 1 ... C raises a ValueError.
+    """
+    if not 1 <= n_old <= logits.shape[1]:
+        raise ValueError(
+            f"n_old must lie between 1 and the {logits.shape[1]} channels of the logits, not {n_old}"
+        )
+    logits = _full(logits)
+    background = logits[:, :1] + logits[:, n_old:].sum(dim=1, keepdim=True)
+    return torch.cat([background, logits[:, 1:n_old]], dim=1)
+
+
+def _full(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def _squared_difference(new: Tensor, old: Tensor) -> Tensor:
+    """new² − old². POD is linear, so one embedding of this serves for two."""
+    if new.shape != old.shape:
+        raise ValueError(f"POD compares maps of one shape, not {tuple(new.shape)} with {tuple(old.shape)}")
+    new, old = _full(new), _full(old)
+    return (new - old) * (new + old)
+
+
+def _bands(x: Tensor, scale: int) -> list[Tensor]:
+    """The regions' means: (B, rows of regions, scale, C (height + side)) for each band of equal regions.
+
+    There is one band, or two where the last row of regions is cut short.
+    """
+    height, width = x.shape[2:]
+    if not 1 <= scale <= width:
+        raise ValueError(
+            f"scale {scale} does not fit a map of side {width}: it must lie between 1 and the side"
+        )
+    side = width // scale
+    if height <= (scale - 1) * side:
+        raise ValueError(
+            f"at scale {scale} a map of side {width} is cut in regions of side {side}, and the last lie "
+            f"outside its height {height}: local POD needs maps that are nearly square, or higher than wide"
+        )
+    whole = min(scale, height // side)
+    bands = [_means(x[:, :, : whole * side], whole, scale, side)] if whole else []
+    return bands if whole == scale else [*bands, _means(x[:, :, whole * side :], 1, scale, side)]
+
+
+def _means(x: Tensor, rows: int, scale: int, side: int) -> Tensor:
+    """From (B, C, rows · height, W), cut in rows x scale regions, to (B, rows, scale, C (height + side))."""
+    x = x[..., : scale * side]
+    regions = x.unflatten(3, (scale, side)).unflatten(2, (rows, -1))  # B C i height j side
+    over_columns = regions.mean(dim=5).permute(0, 2, 4, 1, 3)  # B i j C height
+    over_rows = regions.mean(dim=3).permute(0, 2, 3, 1, 4)  # B i j C side
+    return torch.cat([over_columns.flatten(3), over_rows.flatten(3)], dim=3)

@@ -1,0 +1,112 @@
+"""Presets, literal, and ``configure``: a preset, then the data set's values, then the user's -> checked Settings."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from plopkit.methods import METHODS, Method
+from plopkit.settings import Settings, build, nested
+
+Values = Mapping[str, Any]
+
+# A key "plop: thresholds" is a hyper-parameter of that method; all others are settings.
+PRESETS: dict[str, dict[str, Any]] = {
+    # Seconds; proves that everything works, teaches nothing.
+    "smoke": {
+        "data.size": 64,
+        "data.scenes": 80,
+        "data.val_scenes": 40,
+        "data.scale": (0.5, 1.0),
+        "model.encoder": "efficientnet_lite0",
+        "model.width": 32,
+        "model.dilations": (1, 2),
+        "model.pool": None,
+        "optim.name": "adamw",
+        "optim.lr": 2e-3,
+        "optim.lr_later": 1e-3,
+        "optim.epochs": 1,
+        "optim.epochs_later": 1,
+        "optim.batch": 8,
+    },
+    # `plopkit run "emoji 15-5 overlap"`: minutes on two cores.
+    "laptop": {
+        "data.size": 96,
+        "data.scenes": 1000,
+        "data.val_scenes": 300,
+        "data.scale": (0.5, 1.0),
+        "model.encoder": "efficientnet_lite0",
+        "model.width": 128,
+        "model.dilations": (1, 2, 3),
+        "model.pool": None,
+        "optim.name": "adamw",
+        "optim.lr": 2e-3,
+        "optim.lr_later": 5e-4,
+        "optim.epochs": 6,
+        "optim.epochs_later": 6,
+        "optim.batch": 16,
+    },
+    # One modern GPU: the published recipe at half the crop, in bf16.
+    "gpu": {
+        "data.size": 256,
+        "data.scenes": 10_000,
+        "data.val_scenes": 1000,
+        "model.pool": 16,
+        "compute.precision": "bf16",
+        "compute.workers": 8,
+    },
+    # CVPR2021_PLOP's recipe: the defaults of Settings.
+    "paper": {"compute.workers": 8},
+}
+
+# What a preset changes for one data set.
+BY_DATASET: dict[tuple[str, str], dict[str, Any]] = {
+    ("laptop", "voc"): {"data.size": 192, "data.scale": (0.5, 2.0), "compute.workers": 1},
+    ("laptop", "folder"): {"data.size": 192, "data.scale": (0.5, 2.0), "compute.workers": 1},
+    ("paper", "ade"): {
+        "optim.epochs": 60,
+        "optim.epochs_later": 60,
+        "plop: pod": 0.001,
+        "plop: pod_logits": 0.00001,
+    },
+}
+
+
+def configure(
+    scenario: str = "emoji 15-5 overlap", method: str = "plop", preset: str = "laptop", overrides: Values | None = None
+) -> Settings:
+    """The settings of a run. ``overrides`` are dotted, e.g. ``{"optim.lr": 0.01, "hyper.pod": 0.02, "seed": 1}``.
+
+    ValueError for an unknown preset, method or setting, or a value out of bounds: it names what is known.
+    """
+    _among("preset", preset, PRESETS)
+    kind = METHODS[_among("method", method, METHODS)]
+    settings = build(Settings, {"scenario": scenario, "method": method})
+    values = PRESETS[preset] | BY_DATASET.get((preset, settings.scenario.split()[0]), {})
+    mine = f"{method}: "
+    chosen = {key: value for key, value in values.items() if ": " not in key}
+    chosen |= {f"hyper.{key.removeprefix(mine)}": value for key, value in values.items() if key.startswith(mine)}
+    given = {"scenario": settings.scenario, "method": method} | dict(overrides or {})
+    return settle(build(Settings, nested(chosen | given)), kind)
+
+
+def settle(settings: Settings, kind: type[Method] | None = None) -> Settings:
+    """The same settings with every hyper-parameter of the method written out, and the root as an absolute path."""
+    kind = kind or METHODS[_among("method", settings.method, METHODS)]
+    hyper = build(kind, settings.hyper, "hyper.").model_dump(mode="json")
+    root = settings.data.root and Path(settings.data.root).expanduser().absolute()
+    data = settings.data.model_copy(update={"root": root})
+    return settings.model_copy(update={"hyper": hyper, "data": data})
+
+
+def method_of(settings: Settings) -> Method:
+    """The method as a value, with these settings' hyper-parameters."""
+    return build(METHODS[_among("method", settings.method, METHODS)], settings.hyper, "hyper.")
+
+
+def _among(what: str, name: str, known: Mapping[str, Any]) -> str:
+    if name in known:
+        return name
+    near = get_close_matches(str(name), known, n=1)
+    guess = f" (did you mean {near[0]}?)" if near else ""
+    raise ValueError(f"there is no {what} {name!r}{guess}; known: {', '.join(known)}")

@@ -1,0 +1,113 @@
+"""The tidy table of a run, and what is read off it: summaries, forgetting, comparisons, the papers' numbers beside."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from plopkit import facts
+from plopkit.metrics import accuracy, forgetting, group_means, iou
+from plopkit.scenario import Scenario, Step
+
+KEYS = ["scenario", "method", "seed"]
+GROUPS = ["old", "new", "all", "old_nobg", "all_nobg"]
+
+
+def step_rows(
+    scenario: Scenario, method: str, seed: int, step: Step, counts: np.ndarray, names: Sequence[str]
+) -> pd.DataFrame:
+    """One row per seen class from a step's confusion matrix (n_seen, n_seen).
+
+    iou and accuracy in percent; pixels of the class in the validation set; learned_at is the step that brought the label.
+    """
+    learned_at = {label: s.index for s in scenario.steps for label in s.new}
+    columns = {
+        "scenario": str(scenario),
+        "method": method,
+        "seed": seed,
+        "step": step.index,
+        "label": step.seen,
+        "name": [names[label] for label in step.seen],
+        "learned_at": [learned_at[label] for label in step.seen],
+        "iou": iou(counts),
+        "accuracy": accuracy(counts),
+        "pixels": np.asarray(counts).sum(1),
+    }
+    return pd.DataFrame(columns)
+
+
+def summarise(results: pd.DataFrame) -> pd.DataFrame:
+    """One row per step: mIoU in percent of the groups, and ``avg``, the mean of ``all`` over the steps so far."""
+    rows = []
+    for keys, steps in results.groupby(KEYS, sort=False):
+        history: list[float] = []
+        for step, table in steps.groupby("step"):
+            means = group_means(table["iou"].to_numpy(), int((table["learned_at"] == 0).sum()))
+            history.append(means["all"])
+            rows.append(dict(zip(KEYS, keys, strict=True)) | {"step": step} | means | {"avg": float(np.mean(history))})
+    return pd.DataFrame(rows, columns=[*KEYS, "step", *GROUPS, "avg"])
+
+
+def forgetting_table(results: pd.DataFrame) -> pd.DataFrame:
+    """One row per run and class: its best IoU so far minus the last, in points."""
+    rows = []
+    for keys, run in results.groupby(KEYS, sort=False):
+        history = run.pivot(index="step", columns="label", values="iou")
+        names = run.drop_duplicates("label").set_index("label")
+        for label, lost in zip(history.columns, forgetting(history.to_numpy()), strict=True):
+            told = {"label": label, "name": names["name"][label], "learned_at": names["learned_at"][label]}
+            rows.append(dict(zip(KEYS, keys, strict=True)) | told | {"forgetting": lost})
+    return pd.DataFrame(rows)
+
+
+def run_folders(paths: Iterable[str | Path]) -> list[Path]:
+    """The folders with results among ``paths`` and directly below them; FileNotFoundError where there is none."""
+    given = [Path(path) for path in paths]
+    found = [p for path in given for p in (path, *sorted(path.glob("*"))) if (p / "results.csv").is_file()]
+    if not found:
+        raise FileNotFoundError(f"no results.csv in or below {', '.join(map(str, given)) or 'nothing'}; name run folders")
+    return list(dict.fromkeys(found))
+
+
+def load_results(*paths: str | Path) -> pd.DataFrame:
+    """The rows of all these runs' ``results.csv``, with a column ``run``, the folder."""
+    tables = [pd.read_csv(path / "results.csv").assign(run=str(path)) for path in run_folders(paths)]
+    return pd.concat(tables, ignore_index=True)
+
+
+def compare(results: pd.DataFrame) -> pd.DataFrame:
+    """Mean over seeds of each method's groups at each step: index (scenario, method, step), with a column ``seeds``."""
+    grouped = summarise(results).groupby(["scenario", "method", "step"], sort=False)
+    table = grouped[[*GROUPS, "avg"]].mean()
+    table.insert(0, "seeds", grouped["seed"].nunique())
+    return table
+
+
+def published(scenario: str) -> pd.DataFrame:
+    """The papers' rows for a scenario's data set, task and protocol, mIoU in percent after the last step."""
+    table = pd.read_csv(facts.path("published.csv"), keep_default_na=True)
+    dataset, task, *rest = scenario.split()
+    if any(word.startswith("order=") for word in rest):
+        return table.iloc[:0]
+    protocol = rest[0] if rest else "overlap"
+    chosen = (table["dataset"] == dataset) & (table["task"] == task) & (table["protocol"] == protocol)
+    return table[chosen].reset_index(drop=True)
+
+
+def report(results: pd.DataFrame) -> str:
+    """The comparison as text, scenario by scenario, with the published rows below where there are any."""
+    parts = []
+    for scenario, table in compare(results).groupby(level="scenario", sort=False):
+        shown = table.droplevel("scenario").reset_index()
+        parts.append(f"{scenario}: mIoU in percent on the validation set, mean over seeds")
+        parts.append(shown.to_string(index=False, float_format="{:.1f}".format, na_rep="-"))
+        theirs = published(str(scenario))
+        if len(theirs):
+            columns = ["method", "old", "new", "all", "avg", "background_counted", "source"]
+            parts.append("\npublished, after the last step:")
+            parts.append(theirs[columns].to_string(index=False, float_format="{:.1f}".format, na_rep="-"))
+        parts.append("")
+    parts.append("old: the labels of step 0 with background; new: all learnt since; _nobg: without background;")
+    parts.append("avg: mean of `all` over the steps so far.")
+    return "\n".join(parts)

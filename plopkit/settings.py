@@ -1,0 +1,179 @@
+"""Settings: one tree of frozen values behind the command line, papermill's parameters, the widgets and a run's folder.
+
+No torch here, and no method: ``hyper`` holds a method's hyper-parameters as plain values, checked by the method itself.
+"""
+
+import difflib
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from plopkit import scenario as scenarios
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class Data(Frozen):
+    """What is learnt from."""
+
+    root: Path | None = Field(None, description="the data set's folder; emoji needs none")
+    size: int = Field(512, ge=16, le=4096, description="side in pixels of training crops and evaluation crops")
+    scale: tuple[float, float] = Field((0.5, 2.0), description="a training crop's share of the image's area, from and to")
+    scenes: int = Field(1000, ge=1, le=1_000_000, description="emoji: training scenes to draw")
+    val_scenes: int = Field(300, ge=1, le=1_000_000, description="emoji: validation scenes to draw")
+
+    @field_validator("scale")
+    @classmethod
+    def _ordered(cls, scale: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < scale[0] <= scale[1]:
+            raise ValueError(f"scale goes from a positive share to one not smaller, not {scale}")
+        return scale
+
+
+class Model(Frozen):
+    """The network."""
+
+    encoder: str = Field("resnet101", description="any timm name")
+    weights: Literal["imagenet", "none"] = Field("imagenet", description="what the encoder begins with")
+    output_stride: Literal[8, 16, 32] = Field(16, description="image pixels per pixel of the last map")
+    width: int = Field(256, ge=8, le=2048, description="channels of the head")
+    dilations: tuple[int, ...] = Field((), description="of the head's 3x3 convolutions; none = as released for the stride")
+    pool: int | None = Field(32, ge=1, description="side of the head's pooling window at evaluation; none = the whole map")
+
+
+class Optim(Frozen):
+    """How a step is trained."""
+
+    name: Literal["sgd", "adamw"] = Field("sgd", description="sgd (Nesterov, as published) or adamw")
+    lr: float = Field(0.01, gt=0, le=10, description="learning rate of step 0")
+    lr_later: float = Field(0.001, gt=0, le=10, description="learning rate of later steps")
+    epochs: int = Field(30, ge=1, le=10_000, description="epochs of step 0")
+    epochs_later: int = Field(30, ge=1, le=10_000, description="epochs of later steps")
+    batch: int = Field(24, ge=1, le=4096, description="images per iteration and process")
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
+    weight_decay: float = Field(1e-4, ge=0, le=1, description="on all parameters")
+    power: float = Field(0.9, ge=0, le=10, description="of the poly schedule, lr (1 - iteration / iterations) ** power")
+
+
+class Compute(Frozen):
+    """What it runs on; the device is Accelerate's choice, or the CPU."""
+
+    cpu: bool = Field(False, description="stay on the CPU where a GPU is present")
+    precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="of the forward passes; POD stays in fp32")
+    workers: int = Field(0, ge=0, le=256, description="processes that load images; 0 = none beside the training's own")
+
+
+class Settings(Frozen):
+    """Everything that decides a run. The same settings give the same folder."""
+
+    scenario: str = Field("emoji 15-5 overlap", description="<data set> <task> <protocol> [order=<name or labels>]")
+    method: str = Field("plop", description="a name in plopkit.methods.METHODS")
+    seed: int = Field(0, ge=0, lt=2**31, description="of the new weights, the order of the images and their crops")
+    hyper: dict[str, Any] = Field(default_factory=dict, description="the method's hyper-parameters")
+    data: Data = Data()
+    model: Model = Model()
+    optim: Optim = Optim()
+    compute: Compute = Compute()
+    out: Path = Field(Path("runs"), description="the folder that run folders are made in")
+    name: str | None = Field(None, description="the run folder's name; none = made of the settings")
+
+    @field_validator("scenario")
+    @classmethod
+    def _known(cls, text: str) -> str:
+        return scenarios.check(text)
+
+    @field_validator("name")
+    @classmethod
+    def _one_folder(cls, name: str | None) -> str | None:
+        if name is not None and (not name or name.startswith(".") or Path(name).name != name):
+            raise ValueError(f"a run folder's name is one visible folder, not {name!r}")
+        return name
+
+    def folder(self) -> Path:
+        """Where this run lies: ``out / name``."""
+        words = self.scenario.replace(" ", "_").replace("=", "-").replace(",", "-")[:60]
+        return self.out / (self.name or f"{words}_{self.method}_seed{self.seed}_{self.fingerprint()}")
+
+    def identity(self) -> dict[str, Any]:
+        """The settings that decide the numbers: not where they are written, nor how many processes load images."""
+        return self.model_dump(mode="json", exclude={"out": True, "name": True, "compute": {"workers"}})
+
+    def fingerprint(self) -> str:
+        return digest(self.identity())
+
+    def step0_fingerprint(self) -> str:
+        """Of what step 0 depends on: neither the method nor how later steps are trained."""
+        identity = self.identity()
+        del identity["method"], identity["hyper"]
+        identity["optim"] = {k: v for k, v in identity["optim"].items() if not k.endswith("_later")}
+        return digest(identity)
+
+
+def digest(value: Any) -> str:
+    """Eight hexadecimal digits of a value's canonical JSON."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def to_yaml(settings: Settings) -> str:
+    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
+
+
+def from_yaml(path: Path) -> Settings:
+    """Settings of a run folder's ``settings.yaml``; ValueError naming the file where it is not one."""
+    try:
+        return build(Settings, yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (yaml.YAMLError, ValueError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not the settings of a run: {error}") from error
+
+
+def build(kind: type[M], values: Any, where: str = "") -> M:
+    """Validate, or raise a ValueError that tells each wrong setting, its value and what is possible."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise ValueError("\n".join(_explained(kind, item, where) for item in error.errors())) from None
+
+
+def nested(dotted: dict[str, Any]) -> dict[str, Any]:
+    """``{"optim.lr": 0.1}`` -> ``{"optim": {"lr": 0.1}}``."""
+    tree: dict[str, Any] = {}
+    for name, value in dotted.items():
+        *above, last = name.split(".")
+        branch = tree
+        for part in above:
+            branch = branch.setdefault(part, {})
+            if not isinstance(branch, dict):
+                raise ValueError(f"setting {name!r}: {part!r} is given a value of its own as well")
+        branch[last] = value
+    return tree
+
+
+def known_names(kind: type[BaseModel], prefix: str = "") -> list[str]:
+    """The dotted names of all settings."""
+    names: list[str] = []
+    for name, field in kind.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            names += known_names(inner, f"{prefix}{name}.")
+        else:
+            names.append(prefix + name)
+    return names
+
+
+def _explained(kind: type[BaseModel], item: Any, where: str) -> str:
+    name = where + ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        known = known_names(kind, where)
+        near = difflib.get_close_matches(name, known, n=3)
+        guess = f" (did you mean {' or '.join(near)}?)" if near else ""
+        return f"there is no setting {name!r}{guess}; known: {', '.join(known)}"
+    message = item["msg"].removeprefix("Value error, ")
+    return f"{name or 'settings'} = {item['input']!r}: {message}"

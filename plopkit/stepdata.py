@@ -1,0 +1,76 @@
+"""A scenario's images: opened, indexed and checked before anything is trained, then given out step by step."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+from torch.utils.data import DataLoader
+
+from plopkit.datasets import Source, n_labels, open_split
+from plopkit.datasets.presence import presence
+from plopkit.datasets.steps import StepDataset, eval_loader, train_loader
+from plopkit.datasets.transforms import eval_transform, train_transform
+from plopkit.scenario import Scenario, Step
+from plopkit.settings import Settings
+
+
+@dataclass(frozen=True)
+class StepData:
+    """The training and validation images of a scenario under some settings."""
+
+    settings: Settings
+    scenario: Scenario
+    train: Source
+    val: Source
+
+    @classmethod
+    def open(cls, settings: Settings) -> Self:
+        """Open both splits and check all of it; ValueError or FileNotFoundError names the file or the step."""
+        dataset = settings.scenario.split()[0]
+        scenario = Scenario.parse(settings.scenario, n_labels(dataset, settings.data))
+        sources = (open_split(dataset, split, settings.data, settings.seed) for split in ("train", "val"))
+        data = cls(settings, scenario, *sources)
+        for step in scenario.steps:
+            data.train_loader(step)
+            if not len(data._val_set(step)):
+                raise ValueError(f"step {step.index}: no validation image has any of its labels {step.seen[1:]}")
+        return data
+
+    @cached_property
+    def presence(self) -> tuple[np.ndarray, np.ndarray]:
+        """Which labels the training and the validation images have: two (N, 256) bool."""
+        return presence(self.train), presence(self.val)
+
+    def train_loader(self, step: Step, rehearse: bool = False) -> DataLoader:
+        """The shuffled batches that a step trains on; ``rehearse``: every image and label so far (joint training)."""
+        s = self.settings
+        used = step.sees_table(self.presence[0]) if rehearse else step.uses_table(self.presence[0])
+        lookup = step.lookup("seen" if rehearse else step.labelled)
+        chosen = StepDataset(self.train, np.flatnonzero(used), lookup, train_transform(s.data.size, s.data.scale))
+        try:
+            return train_loader(chosen, s.optim.batch, seed_of(s.seed, step.index), s.compute.workers)
+        except ValueError as error:
+            raise ValueError(f"{self.scenario}, step {step.index}: {error}") from None
+
+    def eval_loader(self, step: Step) -> DataLoader:
+        """The validation images with a label seen so far; labels of later steps are background."""
+        return eval_loader(self._val_set(step), self.settings.optim.batch, self.settings.compute.workers)
+
+    def examples(self, count: int) -> StepDataset:
+        """A few validation images, evenly over those with labels of step 0 and of later steps if there are any."""
+        table, (first, *_, last) = self.presence[1], (self.scenario.steps[0], *self.scenario.steps)
+        old, new = (table[:, [label for label in step.new if label]].any(1) for step in (first, last))
+        both = np.flatnonzero(old & new)
+        found = both if len(both) else np.flatnonzero(old | new)
+        chosen = found[np.linspace(0, len(found) - 1, min(count, len(found))).astype(int)]
+        return StepDataset(self.val, chosen, last.lookup("seen"), eval_transform(self.settings.data.size))
+
+    def _val_set(self, step: Step) -> StepDataset:
+        found = np.flatnonzero(step.sees_table(self.presence[1]))
+        return StepDataset(self.val, found, step.lookup("seen"), eval_transform(self.settings.data.size))
+
+
+def seed_of(*parts: int) -> int:
+    """One seed of several numbers, far from those of their neighbours."""
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])

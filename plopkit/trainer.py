@@ -1,0 +1,157 @@
+"""The loop: ``fit`` trains one step and yields a Tick each iteration; ``evaluate`` counts."""
+
+import math
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from jaxtyping import Int
+from torch import Tensor
+from torch.optim import SGD, AdamW, Optimizer
+from torch.utils.data import DataLoader
+
+from plopkit.methods.base import Method
+from plopkit.metrics import confusion
+from plopkit.model.segmenter import Segmenter
+from plopkit.scenario import Step
+from plopkit.settings import Optim
+
+
+@dataclass(frozen=True)
+class Tick:
+    """One iteration done. ``iteration`` and ``epoch`` count from 0; ``of`` is the step's number of iterations,
+    ``epochs`` of epochs."""
+
+    step: int
+    epoch: int
+    epochs: int
+    iteration: int
+    of: int
+    losses: dict[str, float]
+    lr: float
+    seconds: float
+    epoch_done: bool
+
+    @property
+    def total(self) -> float:
+        return sum(self.losses.values())
+
+
+class Training:
+    """What changes while a step is trained: the net, the optimiser's memory, the epochs done."""
+
+    def __init__(self, net: Segmenter, optim: Optim, step: Step, as_first: bool = False):
+        first = as_first or step.index == 0
+        self.net = net
+        self.epochs = optim.epochs if first else optim.epochs_later
+        self.lr = optim.lr if first else optim.lr_later
+        self.power = optim.power
+        self.optimizer = make_optimizer(net, optim, self.lr)
+        self.epoch = 0
+
+    def state(self) -> dict[str, Any]:
+        return {"net": self.net.state_dict(), "optimizer": self.optimizer.state_dict(), "epoch": self.epoch}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.net.load_state_dict(state["net"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.epoch = state["epoch"]
+
+
+def make_optimizer(net: Segmenter, optim: Optim, lr: float) -> Optimizer:
+    """All parameters in one group, as published: weight decay on biases and norms too."""
+    if optim.name == "adamw":
+        return AdamW(net.parameters(), lr, weight_decay=optim.weight_decay)
+    nesterov = optim.momentum > 0
+    return SGD(net.parameters(), lr, momentum=optim.momentum, nesterov=nesterov, weight_decay=optim.weight_decay)
+
+
+def poly(lr: float, iteration: int, of: int, power: float = 0.9) -> float:
+    """The poly schedule: lr (1 - iteration / of) ** power."""
+    return lr * (1 - iteration / of) ** power
+
+
+def fit(
+    training: Training,
+    loader: DataLoader,
+    method: Method,
+    step: Step,
+    accelerator: Accelerator,
+    teacher: Segmenter | None = None,
+    prepared: Any = None,
+) -> Iterator[Tick]:
+    """Train one step from ``training.epoch`` to the end; every iteration yields a Tick.
+
+    On a tick with ``epoch_done`` the training's ``state()`` may be saved; restored, it goes on to the same numbers.
+    FloatingPointError names the first loss term that is not finite.
+    """
+    net, optimizer = accelerator.prepare(training.net, training.optimizer)
+    of = training.epochs * len(loader)
+    net.train()
+    for epoch in range(training.epoch, training.epochs):
+        last = len(loader) - 1
+        for index, (image, target) in enumerate(batches(loader, epoch, accelerator)):
+            began = time.perf_counter()
+            iteration = epoch * len(loader) + index
+            lr = poly(training.lr, iteration, of, training.power)
+            for group in optimizer.param_groups:
+                group["lr"] = lr
+            with accelerator.autocast():
+                out = net(image)
+                old = _seen_by(teacher, image)
+            losses = method.losses(out, old, target, step, prepared)
+            values = finite(losses, step.index, epoch, iteration)
+            accelerator.backward(torch.stack(list(losses.values())).sum())
+            optimizer.step()
+            optimizer.zero_grad()
+            if index == last:
+                training.epoch = epoch + 1
+            seconds = time.perf_counter() - began
+            yield Tick(step.index, epoch, training.epochs, iteration, of, values, lr, seconds, index == last)
+
+
+def batches(loader: DataLoader, epoch: int, accelerator: Accelerator) -> Iterator[tuple[Tensor, Tensor]]:
+    """The loader's batches of one epoch, on the accelerator's device."""
+    sampler = getattr(loader, "sampler", None)
+    if sampler is not None and hasattr(sampler, "epoch"):
+        sampler.epoch = epoch
+    for image, target in loader:
+        yield image.to(accelerator.device, non_blocking=True), target.to(accelerator.device, non_blocking=True)
+
+
+def _seen_by(teacher: Segmenter | None, image: Tensor) -> Any:
+    if teacher is None:
+        return None
+    with torch.no_grad():
+        return teacher(image)
+
+
+def finite(losses: dict[str, Tensor], step: int, epoch: int, iteration: int) -> dict[str, float]:
+    """The losses as numbers; FloatingPointError with the name of the first that is NaN or infinite."""
+    values = dict(zip(losses, torch.stack([v.detach().float() for v in losses.values()]).tolist(), strict=True))
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise FloatingPointError(
+                f"the loss term {name!r} is {value} in step {step}, epoch {epoch}, iteration {iteration}; "
+                "lower optim.lr, or use compute.precision fp32 or bf16; the last finished epoch is kept"
+            )
+    return values
+
+
+@torch.no_grad()
+def evaluate(
+    net: Segmenter, loader: Iterable[tuple[Tensor, Tensor]], n_channels: int, accelerator: Accelerator | None = None
+) -> Int[Tensor, "n_channels n_channels"]:
+    """One confusion matrix over the loader, int64 on the CPU: rows are targets, columns predictions."""
+    device = next(net.parameters()).device
+    training = net.training
+    net.eval()
+    counts = torch.zeros(n_channels, n_channels, dtype=torch.int64, device=device)
+    for image, target in loader:
+        logits = net(image.to(device)).logits
+        counts += confusion(logits.argmax(1), target.to(device), n_channels)
+    net.train(training)
+    return counts.cpu()

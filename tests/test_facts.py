@@ -1,0 +1,60 @@
+"""The files of facts are found in a checkout and in an installed package."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from plopkit import facts
+
+
+@pytest.mark.parametrize("name", ["published.csv", "orders.json", "classes/voc.txt"])
+def test_the_facts_are_there(name: str) -> None:
+    assert facts.path(name).read_text(encoding="utf-8").strip()
+
+
+def test_the_package_folder_comes_before_the_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(facts, "_PACKAGE", tmp_path / "plopkit")
+    in_checkout, in_package = tmp_path / "data" / "a.txt", tmp_path / "plopkit" / "_facts" / "a.txt"
+    for file in (in_checkout, in_package):
+        file.parent.mkdir(parents=True)
+    in_checkout.write_text("checkout")
+    assert facts.path("a.txt") == in_checkout
+    in_package.write_text("package")
+    assert facts.path("a.txt") == in_package
+
+
+def test_an_unknown_file_names_both_places() -> None:
+    with pytest.raises(FileNotFoundError) as error:
+        facts.path("nothing.csv")
+    assert str(Path("_facts", "nothing.csv")) in str(error.value)
+    assert str(Path("data", "nothing.csv")) in str(error.value)
+
+
+def test_every_order_lists_each_label_once_background_first() -> None:
+    orders = json.loads(facts.path("orders.json").read_text(encoding="utf-8"))["voc"]
+    assert list(orders) == [chr(c) for c in range(ord("a"), ord("w") + 1)]
+    assert orders["a"] == list(range(21))
+    for order in orders.values():
+        assert order[0] == 0
+        assert sorted(order) == list(range(21))
+
+
+def test_class_names() -> None:
+    names = facts.path("classes/voc.txt").read_text(encoding="utf-8").splitlines()
+    assert len(names) == len(set(names)) == 21
+    assert (names[0], names[15], names[20]) == ("background", "person", "tvmonitor")
+
+
+def test_the_published_table_holds_percentages_with_their_source() -> None:
+    with facts.path("published.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert rows
+    for row in rows:
+        assert row["source"]
+        assert row["background_counted"] in ("yes", "no")
+        for column in ("old", "new", "all", "avg"):
+            assert row[column] == "" or 0 <= float(row[column]) <= 100

@@ -1,0 +1,138 @@
+"""The files around the package agree with each other, and the house rules hold."""
+
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+# Without what papermill writes, which git ignores.
+NOTEBOOKS = sorted(p for p in (ROOT / "notebooks").glob("*.ipynb") if not p.name.endswith(".out.ipynb"))
+
+# What conda-forge calls by another name.
+CONDA_NAMES = {"pytorch": "torch", "matplotlib-base": "matplotlib"}
+
+
+def declared(*extras: str) -> dict[str, SpecifierSet]:
+    """The runtime dependencies and those of `extras`, by name; extras of plopkit itself are looked into."""
+    texts = list(PROJECT["dependencies"])
+    for extra in extras:
+        texts += PROJECT["optional-dependencies"][extra]
+    found = {}
+    for requirement in map(Requirement, texts):
+        if requirement.name == PROJECT["name"]:
+            found |= declared(*requirement.extras)
+        else:
+            found[canonicalize_name(requirement.name)] = requirement.specifier
+    return found
+
+
+def pins() -> dict[str, str]:
+    """constraints.txt: the version text of each package."""
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pairs = [line.split("==") for line in lines if line and not line.startswith("#")]
+    return {canonicalize_name(name): version for name, version in pairs}
+
+
+def readme_commands() -> list[list[str]]:
+    """The commands of README's fenced sh blocks, as words."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^[ ]*```sh\n(.*?)^[ ]*```", text, flags=re.MULTILINE | re.DOTALL)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    commands = [shlex.split(line.strip().removeprefix("$ "), comments=True) for line in lines]
+    return [words for words in commands if words]
+
+
+# --- environments
+
+
+def test_environment_is_pyproject():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    found = {}
+    for entry in environment["dependencies"]:
+        for text in entry["pip"] if isinstance(entry, dict) else [entry]:
+            requirement = Requirement(text)
+            name = CONDA_NAMES.get(requirement.name, canonicalize_name(requirement.name))
+            found[name] = requirement.specifier
+    del found["pip"]  # conda wants it named where there is a `pip:` list
+    assert found.pop("python") == SpecifierSet(PROJECT["requires-python"])
+    assert found == declared("notebook", "iabn")
+
+
+@pytest.mark.parametrize("name", sorted(declared("dev", "iabn")))
+def test_constraints_pin_what_is_declared(name):
+    assert Version(pins()[name]) in declared("dev", "iabn")[name]
+
+
+def test_constraints_have_no_local_labels():
+    assert {name: version for name, version in pins().items() if Version(version).local} == {}
+
+
+def test_torch_and_torchvision_are_a_pair():
+    assert (pins()["torch"], pins()["torchvision"]) == ("2.13.0", "0.28.0")
+
+
+def test_version_is_one():
+    import plopkit
+
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert plopkit.__version__ == citation["version"] == PROJECT["version"]
+
+
+def test_wheel_carries_facts_and_notebooks(tmp_path):
+    from hatchling.builders.wheel import WheelBuilder
+
+    wheel = next(WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"]))
+    names = set(zipfile.ZipFile(wheel).namelist())
+    expected = {f"plopkit/_notebooks/{path.name}" for path in NOTEBOOKS}
+    expected |= {f"plopkit/_facts/classes/{path.name}" for path in (ROOT / "data" / "classes").glob("*.txt")}
+    expected |= {f"plopkit/_facts/{name}" for name in ("published.csv", "orders.json", "classes/voc.txt")}
+    assert {name for name in names if name.startswith(("plopkit/_notebooks/", "plopkit/_facts/"))} == expected
+    assert "plopkit/__init__.py" in names
+    assert {name.split("/")[0] for name in names} == {"plopkit", f"plopkit-{PROJECT['version']}.dist-info"}
+
+
+# --- README
+
+
+def test_readme_names_make_targets_that_exist():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z][\w-]*):", makefile, flags=re.MULTILINE))
+    lines = [words[1:] for words in readme_commands() if words[0] == "make"]
+    used = {word for line in lines for word in line if "=" not in word}
+    assert used <= targets
+
+
+def test_readme_names_subcommands_that_exist():
+    commands = pytest.importorskip("plopkit.cli", reason="the command line is not there yet").COMMANDS
+    used = {words[1] for words in readme_commands() if words[0] == "plopkit" and len(words) > 1}
+    assert {word for word in used if not word.startswith("-")} <= set(commands)
+
+
+# --- house rules
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_notebooks_are_committed_without_outputs(path):
+    cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    run = [number for number, cell in enumerate(cells) if cell.outputs or cell.execution_count is not None]
+    assert run == [], f"code cells with outputs: nbstripout {path}"
+
+
+def test_imports_only_go_down():
+    lint = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as lint; lint()"]
+    done = subprocess.run([*lint, "--no-cache", "--no-logo"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
