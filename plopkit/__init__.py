@@ -4,11 +4,12 @@ from importlib.metadata import PackageNotFoundError, version
 
 from plopkit.experiment import Experiment, run
 from plopkit.methods import METHODS
+from plopkit.parameters import from_parameters
 from plopkit.presets import PRESETS, configure
 from plopkit.results import compare, forgetting_table, load_results, published, report, summarise
 from plopkit.runfolder import RunFolder
 from plopkit.scenario import Scenario, Step
-from plopkit.settings import Settings
+from plopkit.settings import Settings, to_yaml
 
 try:
     __version__ = version("plopkit")
@@ -26,9 +27,11 @@ __all__ = [
     "compare",
     "configure",
     "forgetting_table",
+    "from_parameters",
     "load_results",
     "published",
     "report",
     "run",
     "summarise",
+    "to_yaml",
 ]

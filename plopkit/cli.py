@@ -1,4 +1,4 @@
-"""The command line: ``plopkit run | compare | demo``. Every flag is a setting; tyro makes them from the settings models."""
+"""The command line: ``plopkit run | compare | demo``. tyro makes every flag from the settings models."""
 
 import argparse
 import sys

@@ -1,4 +1,4 @@
-"""A run from settings to a folder of results; the same settings give the same folder, which is gone on with or read back."""
+"""A run, from settings to a folder of results; the same settings give the same folder, resumed or read back."""
 
 import contextlib
 import json
@@ -35,13 +35,9 @@ EXAMPLES = 6  # validation images whose predictions are kept after every step
 def run(settings: Settings, progress: bool = True) -> RunFolder:
     """Train and evaluate every step that is not done yet, draw the pictures, and give the finished run's folder.
 
-    Errors in settings and data come before anything is written; what is stopped or fails later goes on from its last epoch.
+    Errors in settings and data come before anything is written; a run stopped later goes on from its last epoch.
     """
-    experiment = Experiment(settings)
-    with contextlib.closing(_Bars(progress)) as bars:
-        for tick in experiment.ticks(bars.wrap):
-            bars.show(tick, len(experiment.scenario.steps))
-    return experiment.folder
+    return Experiment(settings).run(progress)
 
 
 Wrap = Callable[[Iterable[Any], str, int], Iterable[Any]]
@@ -65,8 +61,15 @@ class Experiment:
         check_room(self.settings, size * (len(self.scenario.steps) + 4))
         self.folder = open_folder(self.settings)
 
+    def run(self, progress: bool = True) -> RunFolder:
+        """All that is left, with progress bars."""
+        with contextlib.closing(_Bars(progress)) as bars:
+            for tick in self.ticks(bars.wrap):
+                bars.show(tick, len(self.scenario.steps))
+        return self.folder
+
     def ticks(self, wrap: Wrap = _unwatched) -> Iterator[Tick]:
-        """Train and evaluate what is left, iteration by iteration. Whoever stops asking loses the current epoch only."""
+        """Train and evaluate what is left, iteration by iteration. Who stops asking loses the current epoch only."""
         accelerator = make_accelerator(self.settings.compute)
         for step in self.scenario.steps:
             store = self._store(step)
@@ -86,14 +89,14 @@ class Experiment:
         for step in self.scenario.steps[1 : index + 1]:
             net = net.grown(len(step.new))
         net.load_state_dict(self._store(self.scenario.steps[index]).weights())
-        return net.to(memory_format=torch.channels_last)
+        return net
 
     def _train_step(self, step: Step, kept: StepStore, accelerator: Accelerator, wrap: Wrap) -> Iterator[Tick]:
         """Train one step to its checkpoint, going on from its last finished epoch."""
         s, method = self.settings, self.method if step.index else FineTuning()
         teacher = None
         if step.index == 0:
-            net = first_net(s, self.scenario).to(memory_format=torch.channels_last)
+            net = first_net(s, self.scenario)
         else:
             before = self.net(step.index - 1)
             teacher = before.frozen().to(accelerator.device) if method.needs_teacher else None
@@ -145,12 +148,15 @@ class Experiment:
             masks=label_of[target.numpy()],
             predictions=np.concatenate([self.folder.examples["predictions"][: step.index], now]) if step.index else now,
             stems=np.array([self.data.val.stems[i] for i in samples.indices]),
+            names=np.array(self.data.val.classes),
         )
 
     def _write_ticks(self, step: Step) -> None:
         ticks = [tick for index in range(step.index + 1) for tick in self._store(self.scenario.steps[index]).ticks()]
         rows = [tick | {f"loss_{name}": value for name, value in tick["losses"].items()} for tick in ticks]
-        write_table(self.folder.path / "ticks.csv", pd.DataFrame(rows).drop(columns=["epoch_done", "epochs", "of", "losses"]))
+        write_table(
+            self.folder.path / "ticks.csv", pd.DataFrame(rows).drop(columns=["epoch_done", "epochs", "of", "losses"])
+        )
 
     def _draw(self) -> None:
         s = self.settings
@@ -158,7 +164,7 @@ class Experiment:
         figures = {
             "curves.png": lambda: viz.forgetting_curves(self.folder.summary, title),
             "losses.png": lambda: viz.loss_curves(self.folder.ticks, title),
-            "predictions.png": lambda: viz.strip(self.folder.examples, self.data.val.classes, title),
+            "predictions.png": lambda: viz.strip(self.folder.examples, title),
         }
         for name, draw in figures.items():
             if not (self.folder.pictures / name).is_file():
@@ -206,12 +212,14 @@ def first_net(settings: Settings, scenario: Scenario) -> Segmenter:
     """The net of step 0, its new weights drawn from the seed."""
     m = settings.model
     with seeded(settings.seed):
-        encoder = Encoder(m.encoder, m.output_stride, m.weights)
-        return Segmenter(encoder, (scenario.steps[0].n_seen,), m.width, m.dilations, m.pool)
+        encoder = Encoder(m.encoder, m.output_stride, m.weights, m.stages)
+        net = Segmenter(encoder, (scenario.steps[0].n_seen,), m.width, m.dilations, m.pool)
+    # Depthwise convolutions on a CPU, and half precision on a GPU, are several times faster so.
+    return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def make_accelerator(compute: Compute) -> Accelerator:
-    """Accelerate's device and precision, which a notebook may change from run to run; Accelerate's own state forbids it."""
+    """Accelerate's device and precision, which may change between runs; its global state forbids it."""
     AcceleratorState._reset_state(reset_partial_state=True)
     precision = "no" if compute.precision == "fp32" else compute.precision
     return Accelerator(mixed_precision=precision, cpu=compute.cpu)

@@ -21,6 +21,15 @@ def path(name: str) -> Path:
     raise FileNotFoundError(f"no file of facts {name!r}: neither {places[0]} nor {places[1]} exists")
 
 
+def notebook(name: str) -> Path:
+    """Where a notebook lies: in an installed package in `plopkit/_notebooks/`, in a checkout in `notebooks/`."""
+    places = (_PACKAGE / "_notebooks" / name, _PACKAGE.parent / "notebooks" / name)
+    for place in places:
+        if place.is_file():
+            return place
+    raise FileNotFoundError(f"no notebook {name!r}: neither {places[0]} nor {places[1]} exists")
+
+
 def class_names(dataset: str) -> tuple[str, ...]:
     """The names of a data set's labels: `class_names("voc")[1] == "aeroplane"`."""
     return tuple(path(f"classes/{dataset}.txt").read_text(encoding="utf-8").split("\n")[:-1])

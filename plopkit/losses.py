@@ -13,9 +13,7 @@ from torch import Tensor
 IGNORE = 255
 
 
-def cross_entropy(
-    logits: Float[Tensor, "B C H W"], target: Integer[Tensor, "B H W"]
-) -> Float[Tensor, "B H W"]:
+def cross_entropy(logits: Float[Tensor, "B C H W"], target: Integer[Tensor, "B H W"]) -> Float[Tensor, "B H W"]:
     """Cross-entropy of every pixel; 0 where the target is 255.
 
     A target that is neither a channel nor 255 raises an IndexError (on a GPU: a device assertion).
@@ -38,9 +36,7 @@ def unbiased_cross_entropy(
     ValueError.
     """
     if not 0 <= n_old <= logits.shape[1]:
-        raise ValueError(
-            f"n_old must lie between 0 and the {logits.shape[1]} channels of the logits, not {n_old}"
-        )
+        raise ValueError(f"n_old must lie between 0 and the {logits.shape[1]} channels of the logits, not {n_old}")
     if n_old <= 1:
         return cross_entropy(logits, target)
     logits = _full(logits)
@@ -50,9 +46,7 @@ def unbiased_cross_entropy(
     return cross_entropy(torch.cat([old, logits[:, n_old:]], dim=1), asked)
 
 
-def distillation(
-    logits: Float[Tensor, "B C H W"], old_logits: Float[Tensor, "B C_old H W"]
-) -> Float[Tensor, "B H W"]:
+def distillation(logits: Float[Tensor, "B C H W"], old_logits: Float[Tensor, "B C_old H W"]) -> Float[Tensor, "B H W"]:
     """Soft cross-entropy of the old channels against the teacher, averaged over these channels (LwF).
 
     New channels take no part, not even in the softmax. Fewer channels than the teacher's raise a ValueError.
@@ -76,9 +70,7 @@ def unbiased_distillation(
     return distillation(torch.cat([background, old[:, 1:]], dim=1), old_logits)
 
 
-def binary_cross_entropy(
-    logits: Float[Tensor, "B C H W"], target: Integer[Tensor, "B H W"]
-) -> Float[Tensor, "B H W"]:
+def binary_cross_entropy(logits: Float[Tensor, "B C H W"], target: Integer[Tensor, "B H W"]) -> Float[Tensor, "B H W"]:
     """Binary cross-entropy against the one-hot target, summed over channels (LwF-MC).
 
     It is 0 where the target is 255. A target that is neither a channel nor 255 raises a RuntimeError (on a

@@ -62,9 +62,7 @@ def fold_new_into_background(logits: Float[Tensor, "B C h w"], n_old: int) -> Fl
     outside 1 ... C raises a ValueError.
     """
     if not 1 <= n_old <= logits.shape[1]:
-        raise ValueError(
-            f"n_old must lie between 1 and the {logits.shape[1]} channels of the logits, not {n_old}"
-        )
+        raise ValueError(f"n_old must lie between 1 and the {logits.shape[1]} channels of the logits, not {n_old}")
     logits = _full(logits)
     background = logits[:, :1] + logits[:, n_old:].sum(dim=1, keepdim=True)
     return torch.cat([background, logits[:, 1:n_old]], dim=1)
@@ -89,9 +87,7 @@ def _bands(x: Tensor, scale: int) -> list[Tensor]:
     """
     height, width = x.shape[2:]
     if not 1 <= scale <= width:
-        raise ValueError(
-            f"scale {scale} does not fit a map of side {width}: it must lie between 1 and the side"
-        )
+        raise ValueError(f"scale {scale} does not fit a map of side {width}: it must lie between 1 and the side")
     side = width // scale
     if height <= (scale - 1) * side:
         raise ValueError(

@@ -142,9 +142,7 @@ def _check_channels(old_logits: Tensor, n_old: int) -> None:
 
 def _check_counts(n_old: int, n_seen: int) -> None:
     if n_seen < n_old:
-        raise ValueError(
-            f"n_seen is {n_seen}, less than n_old, {n_old}: the channels seen include the old ones"
-        )
+        raise ValueError(f"n_seen is {n_seen}, less than n_old, {n_old}: the channels seen include the old ones")
 
 
 @torch.no_grad()

@@ -19,7 +19,7 @@ def step_rows(
 ) -> pd.DataFrame:
     """One row per seen class from a step's confusion matrix (n_seen, n_seen).
 
-    iou and accuracy in percent; pixels of the class in the validation set; learned_at is the step that brought the label.
+    iou and accuracy in percent; pixels of the class in the validation set; learned_at is the step that brought it.
     """
     learned_at = {label: s.index for s in scenario.steps for label in s.new}
     columns = {
@@ -66,7 +66,9 @@ def run_folders(paths: Iterable[str | Path]) -> list[Path]:
     given = [Path(path) for path in paths]
     found = [p for path in given for p in (path, *sorted(path.glob("*"))) if (p / "results.csv").is_file()]
     if not found:
-        raise FileNotFoundError(f"no results.csv in or below {', '.join(map(str, given)) or 'nothing'}; name run folders")
+        raise FileNotFoundError(
+            f"no results.csv in or below {', '.join(map(str, given)) or 'nothing'}; name run folders"
+        )
     return list(dict.fromkeys(found))
 
 

@@ -54,7 +54,8 @@ class RunFolder:
 
     @property
     def examples(self) -> dict[str, np.ndarray]:
-        """images (N, 3, H, W), masks (N, H, W) of labels, predictions (steps, N, H, W) of labels, stems (N,)."""
+        """images (N, 3, H, W), masks (N, H, W) of labels, predictions (steps, N, H, W) of labels,
+        stems (N,), names by label."""
         with np.load(self.path / "examples.npz", allow_pickle=False) as file:
             return dict(file)
 
@@ -73,7 +74,9 @@ def open_folder(settings: Settings) -> RunFolder:
         differing = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
         if differing:
             told = "; ".join(f"{n} is {theirs.get(n)!r} there, {ours.get(n)!r} asked for" for n in sorted(differing))
-            raise ValueError(f"{folder.path}: made with other settings: {told}. Choose another name or out, or delete it")
+            raise ValueError(
+                f"{folder.path}: made with other settings: {told}. Choose another name or out, or delete it"
+            )
         return folder
     if folder.path.is_dir() and any(folder.path.iterdir()):
         raise ValueError(f"{folder.path}: not empty, and not a run's folder; choose another name or out")
@@ -97,7 +100,9 @@ def check_room(settings: Settings, needed: int) -> None:
         with replacing(out / "writable"):
             pass
     except OSError as error:
-        raise type(error)(f"{out}: cannot be written ({error.strerror or error}); choose another folder with out") from None
+        raise type(error)(
+            f"{out}: cannot be written ({error.strerror or error}); choose another folder with out"
+        ) from None
     free = shutil.disk_usage(out).free
     if free < needed:
         raise OSError(
@@ -185,7 +190,9 @@ class StepStore:
         try:
             return load_file(self.checkpoint)
         except (SafetensorError, OSError) as error:
-            raise ValueError(f"{self.checkpoint}: not a readable checkpoint ({error}); delete it to train anew") from error
+            raise ValueError(
+                f"{self.checkpoint}: not a readable checkpoint ({error}); delete it to train anew"
+            ) from error
 
     def ticks(self) -> list[dict[str, Any]]:
         return json.loads(self._ticks.read_text(encoding="utf-8"))

@@ -26,7 +26,9 @@ class Data(Frozen):
 
     root: Path | None = Field(None, description="the data set's folder; emoji needs none")
     size: int = Field(512, ge=16, le=4096, description="side in pixels of training crops and evaluation crops")
-    scale: tuple[float, float] = Field((0.5, 2.0), description="a training crop's share of the image's area, from and to")
+    scale: tuple[float, float] = Field(
+        (0.5, 2.0), description="a training crop's share of the image's area, from and to"
+    )
     scenes: int = Field(1000, ge=1, le=1_000_000, description="emoji: training scenes to draw")
     val_scenes: int = Field(300, ge=1, le=1_000_000, description="emoji: validation scenes to draw")
 
@@ -43,10 +45,15 @@ class Model(Frozen):
 
     encoder: str = Field("resnet101", description="any timm name")
     weights: Literal["imagenet", "none"] = Field("imagenet", description="what the encoder begins with")
+    stages: int | None = Field(None, ge=4, le=8, description="stages of the encoder that are kept; none = all")
     output_stride: Literal[8, 16, 32] = Field(16, description="image pixels per pixel of the last map")
     width: int = Field(256, ge=8, le=2048, description="channels of the head")
-    dilations: tuple[int, ...] = Field((), description="of the head's 3x3 convolutions; none = as released for the stride")
-    pool: int | None = Field(32, ge=1, description="side of the head's pooling window at evaluation; none = the whole map")
+    dilations: tuple[int, ...] = Field(
+        (), description="of the head's 3x3 convolutions; none = as released for the stride"
+    )
+    pool: int | None = Field(
+        32, ge=1, description="side of the head's pooling window at evaluation; none = the whole map"
+    )
 
 
 class Optim(Frozen):

@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import Self
 
 import numpy as np
+import pandas as pd
 from torch.utils.data import DataLoader
 
 from plopkit.datasets import Source, n_labels, open_split
@@ -41,6 +42,20 @@ class StepData:
     def presence(self) -> tuple[np.ndarray, np.ndarray]:
         """Which labels the training and the validation images have: two (N, 256) bool."""
         return presence(self.train), presence(self.val)
+
+    def table(self) -> pd.DataFrame:
+        """One row per step: its new classes, and the images that it is trained and evaluated on."""
+        names = self.val.classes
+        rows = [
+            {
+                "step": step.index,
+                "new classes": ", ".join(names[label] for label in step.new if label),
+                "training images": int(step.uses_table(self.presence[0]).sum()),
+                "validation images": int(step.sees_table(self.presence[1]).sum()),
+            }
+            for step in self.scenario.steps
+        ]
+        return pd.DataFrame(rows).set_index("step")
 
     def train_loader(self, step: Step, rehearse: bool = False) -> DataLoader:
         """The shuffled batches that a step trains on; ``rehearse``: every image and label so far (joint training)."""

@@ -12,7 +12,7 @@ from plopkit.datasets.source import Pair, Source
 
 
 class FileSource(Source):
-    """Images and masks on disk. Checks at once that every file exists; the pixels are checked by ``labels`` and ``read``.
+    """Images and masks on disk. That all exist is checked at once, their pixels by ``labels`` and ``read``.
 
     classes: names by label; a mask may hold labels 0 … len(classes) - 1 and 255.
     """
@@ -51,8 +51,8 @@ class FileSource(Source):
         foreign = [int(label) for label in present if len(self.classes) <= label < 255]
         if foreign:
             raise ValueError(
-                f"{self.masks[index]}: label {foreign[0]} is outside the classes: 0 to {len(self.classes) - 1} are named, "
-                "255 is ignore; correct the mask, or add the class name"
+                f"{self.masks[index]}: label {foreign[0]} is outside the classes: 0 to {len(self.classes) - 1} are "
+                "named, 255 is ignore; correct the mask, or add the class name"
             )
         return frozenset(map(int, present))
 

@@ -65,7 +65,7 @@ def train_loader(dataset: StepDataset, batch: int, seed: int, workers: int = 0) 
     return DataLoader(
         dataset,
         batch,
-        sampler=sampler,  # type: ignore[arg-type]
+        sampler=sampler,
         drop_last=True,
         num_workers=workers,
         persistent_workers=workers > 0,

@@ -24,7 +24,7 @@ class Sample(NamedTuple):
 
 
 class Transform:
-    """A torchvision pipeline on a Pair. Calling it with a seed gives the same crop for the same seed, in any process."""
+    """A torchvision pipeline on a Pair. The same seed gives the same crop, in any process."""
 
     def __init__(self, *steps: v2.Transform):
         self.pipeline = v2.Compose([*steps, v2.ToDtype({tv_tensors.Image: torch.float32, "others": None}, scale=True)])
@@ -43,7 +43,7 @@ class Transform:
 def train_transform(size: int, scale: tuple[float, float] = (0.5, 2.0), flip: float = 0.5) -> Transform:
     """Random resized crop of ``size`` pixels, then a horizontal flip, as published.
 
-    scale is the crop's share of the image's *area*, torchvision's meaning; draws above 1 mostly fail and are drawn again.
+    scale is the crop's share of the image's *area*, torchvision's meaning; draws above 1 mostly fail and are repeated.
     """
     return Transform(v2.RandomResizedCrop(size, scale=scale, antialias=True), v2.RandomHorizontalFlip(flip))
 

@@ -12,7 +12,7 @@ SPLITS = {"train": ("train_aug.txt", "trainaug.txt", "train.txt"), "val": ("val.
 def voc(root: Path, split: str) -> FileSource:
     """The split ("train" or "val") of a ``VOCdevkit/VOC2012``, or of the folder that holds ``VOCdevkit``.
 
-    Augmented masks and split lists are taken where they are, VOC's own otherwise. FileNotFoundError says what is missing.
+    Augmented masks and lists are taken where they are, VOC's own otherwise. FileNotFoundError tells what is missing.
     """
     base = voc_base(root)
     folders = [base / name for name in MASKS if (base / name).is_dir()]
@@ -22,7 +22,9 @@ def voc(root: Path, split: str) -> FileSource:
     # The augmented list names images that only the augmented masks cover.
     usable = [path for path in lists if path.is_file() and (folders[0].name == MASKS[0] or "aug" not in path.name)]
     if not usable:
-        raise FileNotFoundError(f"{lists[0].parent}: no {split} list; one of {', '.join(p.name for p in lists)} is needed")
+        raise FileNotFoundError(
+            f"{lists[0].parent}: no {split} list; one of {', '.join(p.name for p in lists)} is needed"
+        )
     stems = [Path(stem).stem for stem in read_stems(usable[0])]
     images = [base / "JPEGImages" / f"{stem}.jpg" for stem in stems]
     return FileSource(facts.class_names("voc"), stems, images, [folders[0] / f"{stem}.png" for stem in stems])

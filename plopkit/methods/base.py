@@ -46,9 +46,7 @@ class Method(BaseModel, ABC):
         return None
 
     @abstractmethod
-    def losses(
-        self, out: Output, old: Output | None, target: Tensor, step: Step, prepared: Any
-    ) -> dict[str, Tensor]:
+    def losses(self, out: Output, old: Output | None, target: Tensor, step: Step, prepared: Any) -> dict[str, Tensor]:
         """The terms by name, scalars that the loop adds up. ``old`` is the teacher's output, None without one."""
 
 
@@ -61,9 +59,7 @@ class FineTuning(Method):
     needs_teacher = False
     balanced = False
 
-    def losses(
-        self, out: Output, old: Output | None, target: Tensor, step: Step, prepared: Any
-    ) -> dict[str, Tensor]:
+    def losses(self, out: Output, old: Output | None, target: Tensor, step: Step, prepared: Any) -> dict[str, Tensor]:
         return {"ce": cross_entropy(out.logits, target).mean()}
 
 

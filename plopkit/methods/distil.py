@@ -20,9 +20,7 @@ class MiB(Method):
 
     kd: float = Field(10.0, ge=0, description="weight of the unbiased distillation (100 for VOC 15-1 in MiB's answers)")
 
-    def losses(
-        self, out: Output, old: Output | None, target: Tensor, step: Step, prepared: Any
-    ) -> dict[str, Tensor]:
+    def losses(self, out: Output, old: Output | None, target: Tensor, step: Step, prepared: Any) -> dict[str, Tensor]:
         assert old is not None
         return {
             "ce": unbiased_cross_entropy(out.logits, target, step.n_old).mean(),  # eq. 5

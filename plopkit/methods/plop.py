@@ -46,9 +46,7 @@ class PLOP(Method):
             predicted = ((teacher(image).logits, target) for image, target in batches)
             return find(predicted, step.n_old, step.n_seen, floor=self.floor, reduce=reduce)
 
-    def losses(
-        self, out: Output, old: Output | None, target: Tensor, step: Step, prepared: Any
-    ) -> dict[str, Tensor]:
+    def losses(self, out: Output, old: Output | None, target: Tensor, step: Step, prepared: Any) -> dict[str, Tensor]:
         assert old is not None
         pseudo = pseudo_label(old.logits, target, step.n_old, prepared)  # eq. 7
         ce = cross_entropy(out.logits, pseudo.target)

@@ -1,6 +1,7 @@
 """Encoders: a timm name -> a module that gives its stages' maps, with ImageNet weights where wanted."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,22 +14,24 @@ LITE0 = "efficientnet_lite0"
 
 
 class Encoder(nn.Module):
-    """The last four stages of a timm network. ``forward``: (B, 3, H, W) normalised -> four maps, finest first.
+    """Four stages of a timm network. ``forward``: (B, 3, H, W) normalised -> four maps, finest first.
 
-    channels: of each map; output_stride: of the last. A timm ResNet gives its maps after their activation, an
+    stages: how many of the network's stages are kept, the last four of them are given; None keeps all. channels: of
+    each map; output_stride: of the last. A timm ResNet gives its maps after their activation, an
     EfficientNet gives the linear bottleneck's output, which has none.
     """
 
-    def __init__(self, name: str, output_stride: int = 16, weights: str = "imagenet"):
+    def __init__(self, name: str, output_stride: int = 16, weights: str = "imagenet", stages: int | None = None):
         super().__init__()
         if not timm.is_model(name):
             near = timm.list_models(f"*{name}*")[:8]
             raise ValueError(f"no encoder {name!r} in timm {timm.__version__}; near it: {', '.join(near) or 'none'}")
         if weights not in ("imagenet", "none"):
             raise ValueError(f"weights are 'imagenet' or 'none', not {weights!r}")
+        cut: dict[str, Any] = {} if stages is None else {"out_indices": tuple(range(stages))}
         fetch = weights == "imagenet" and name != LITE0
         try:
-            net = timm.create_model(name, pretrained=fetch, features_only=True, output_stride=output_stride)
+            net = timm.create_model(name, pretrained=fetch, features_only=True, output_stride=output_stride, **cut)
         except (OSError, RuntimeError) as error:
             if not fetch:
                 raise
@@ -38,9 +41,9 @@ class Encoder(nn.Module):
             ) from error
         if weights == "imagenet" and name == LITE0:
             net.load_state_dict(lite0_weights(), strict=False)
-        info = net.feature_info
+        info: Any = net.feature_info
         if len(info.channels()) < 4:
-            raise ValueError(f"encoder {name!r} has {len(info.channels())} stages; four are needed")
+            raise ValueError(f"encoder {name!r} gives {len(info.channels())} stages; four are needed")
         self.net = net
         self.channels = tuple(info.channels()[-4:])
         self.output_stride = info.reduction()[-1]

@@ -31,11 +31,13 @@ class Output(NamedTuple):
 class Head(nn.Module):
     """DeepLabV3's ASPP as CVPR2021_PLOP builds it: (B, channels, h, w) -> (B, width, h, w).
 
-    pool: side of the pooling window at evaluation (32 there, the map of a 512 crop, so that a larger image is not pooled
-    as a whole); None pools the whole map.
+    pool: side of the pooling window at evaluation (32 there, the map of a 512 crop, so that a larger image is not
+    pooled as a whole); None pools the whole map.
     """
 
-    def __init__(self, channels: int, width: int = 256, dilations: Sequence[int] = (6, 12, 18), pool: int | None = None):
+    def __init__(
+        self, channels: int, width: int = 256, dilations: Sequence[int] = (6, 12, 18), pool: int | None = None
+    ):
         super().__init__()
         self.pool = pool
         self.branches = nn.ModuleList([nn.Conv2d(channels, width, 1, bias=False)])

@@ -22,7 +22,7 @@ def method_style(method: str, place: int) -> dict[str, object]:
 
 
 def forgetting_curves(summary: pd.DataFrame, title: str) -> Figure:
-    """mIoU after each step for old, new and all classes; one line per method, the mean over seeds, a band of their range.
+    """mIoU after each step of old, new and all classes; a line per method, the mean over seeds in a band of the range.
 
     summary: rows of ``summary.csv`` of one scenario, any methods and seeds.
     """
@@ -52,7 +52,9 @@ def loss_curves(ticks: pd.DataFrame, title: str) -> Figure:
     figure = Figure(figsize=(max(4.5, 3.2 * len(steps)), 3.0), layout="constrained")
     figure.suptitle(title, fontsize=11)
     terms = [name for name in ticks.columns if name.startswith("loss_")]
-    for place, (axis, (step, rows)) in enumerate(zip(figure.subplots(1, len(steps), squeeze=False)[0], steps, strict=True)):
+    for place, (axis, (step, rows)) in enumerate(
+        zip(figure.subplots(1, len(steps), squeeze=False)[0], steps, strict=True)
+    ):
         window = max(1, len(rows) // 40)
         for number, term in enumerate(name for name in terms if rows[name].notna().any()):
             smooth = rows[term].rolling(window, min_periods=1).mean()

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-# Twenty colours far from each other, from black and from white, in OKLab, for normal sight, protanopia and deuteranopia.
+# Twenty colours far from each other, from black and white in OKLab, for normal sight, protanopia and deuteranopia.
 COLOURS = (
     "#e1a500 #1e00ff #87001e #00b4ff #f00087 #c3ff00 #4b0f87 #4be1b4 #876900 #7878c3 "
     "#961eb4 #f07878 #004b5a #ffc3ff #a55aff #2d7869 #b496c3 #789600 #e1f096 #d2d200"
@@ -48,22 +48,30 @@ def overlay(image: np.ndarray, mask: np.ndarray, strength: float = 0.7) -> np.nd
     return np.where((mask == 255)[..., None], 255, mixed).astype(np.uint8)
 
 
-def strip(examples: Mapping[str, np.ndarray], names: Sequence[str], title: str) -> Figure:
-    """A run's examples through its steps: rows are images; columns the image, the truth and each step's prediction."""
+def strip(examples: Mapping[str, np.ndarray], title: str) -> Figure:
+    """A run's examples (``RunFolder.examples``) through its steps.
+
+    Rows are images; columns the image, the truth and each step's prediction.
+    """
     images, masks, predictions = examples["images"], examples["masks"], examples["predictions"]
+    stems, names = map(str, examples["stems"]), list(examples["names"])
     rows = [
         [image.transpose(1, 2, 0), overlay(image, mask), *(overlay(image, p) for p in predictions[:, i])]
         for i, (image, mask) in enumerate(zip(images, masks, strict=True))
     ]
     columns = ["image", "truth", *(f"after step {k}" for k in range(len(predictions)))]
-    return _grid(rows, [str(stem) for stem in examples["stems"]], columns, _present(masks, predictions), names, title)
+    return _grid(rows, list(stems), columns, _present(masks, predictions), names, title)
 
 
-def strips(runs: Mapping[str, Mapping[str, np.ndarray]], index: int, names: Sequence[str], title: str) -> Figure:
+def strips(runs: Mapping[str, Mapping[str, np.ndarray]], index: int, title: str) -> Figure:
     """One image through all steps, methods side by side: ``runs`` gives each method's examples, rows are methods."""
-    rows, present = [], set()
+    rows, present, names = [], set(), list(next(iter(runs.values()))["names"])
     for examples in runs.values():
-        image, mask, predictions = examples["images"][index], examples["masks"][index], examples["predictions"][:, index]
+        image, mask, predictions = (
+            examples["images"][index],
+            examples["masks"][index],
+            examples["predictions"][:, index],
+        )
         rows.append([image.transpose(1, 2, 0), overlay(image, mask), *(overlay(image, p) for p in predictions)])
         present |= _present(mask, predictions)
     steps = max(len(row) for row in rows) - 2
@@ -76,7 +84,12 @@ def _present(*masks: np.ndarray) -> set[int]:
 
 
 def _grid(
-    rows: list[list[np.ndarray]], row_names: list[str], columns: list[str], present: set[int], names: Sequence[str], title: str
+    rows: list[list[np.ndarray]],
+    row_names: list[str],
+    columns: list[str],
+    present: set[int],
+    names: Sequence[str],
+    title: str,
 ) -> Figure:
     """Pictures in rows with a legend of the labels that occur."""
     shown = sorted(present - {255})

@@ -1,0 +1,52 @@
+"""A notebook's parameters cell -> Settings. Papermill only warns of a misspelt parameter; here it is refused."""
+
+import ast
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from plopkit.presets import configure
+from plopkit.settings import Settings
+
+KNOWN = ("scenario", "method", "preset", "overrides", "data_root", "out")
+
+
+def from_parameters(namespace: Mapping[str, Any]) -> Settings:
+    """The settings that ``scenario, method, preset, overrides, data_root, out`` in a notebook's ``globals()`` mean.
+
+    overrides: dotted settings, e.g. ``{"optim.lr": 0.01}``, or papermill's text ``"optim.lr=0.01 seed=1"``. ValueError
+    for a parameter that papermill brought and nobody knows, for one that is missing, and for a wrong setting.
+    """
+    for name in _injected(namespace):
+        if name not in KNOWN:
+            near = get_close_matches(name, KNOWN, n=1)
+            guess = f" (did you mean {near[0]}?)" if near else ""
+            raise ValueError(f"there is no parameter {name!r}{guess}; known: {', '.join(KNOWN)}")
+    missing = [name for name in KNOWN if name not in namespace]
+    if missing:
+        raise ValueError(f"the parameters cell must set {', '.join(missing)}; known: {', '.join(KNOWN)}")
+    given = {"out": namespace["out"]} | _dotted(namespace["overrides"])
+    if namespace["data_root"]:
+        given["data.root"] = namespace["data_root"]
+    return configure(namespace["scenario"], namespace["method"], namespace["preset"], given)
+
+
+def _dotted(overrides: Any) -> dict[str, Any]:
+    """A dictionary as it is, or ``name=value`` words; pydantic reads numbers out of text."""
+    if isinstance(overrides, Mapping):
+        return dict(overrides)
+    pairs = [word.partition("=") for word in str(overrides or "").split()]
+    wrong = [name for name, equals, _ in pairs if not equals]
+    if wrong:
+        raise ValueError(f'overrides are a dictionary or words like "optim.lr=0.01", not {wrong[0]!r}')
+    return {name: value for name, _, value in pairs}
+
+
+def _injected(namespace: Mapping[str, Any]) -> list[str]:
+    """Names assigned in the cells that papermill put in; IPython keeps every cell's text in ``In``."""
+    names = []
+    for cell in namespace.get("In", ()):
+        if cell.startswith("# Parameters\n"):
+            assigned = [node for node in ast.parse(cell).body if isinstance(node, ast.Assign)]
+            names += [target.id for node in assigned for target in node.targets if isinstance(target, ast.Name)]
+    return names
