@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from plopkit.settings import Settings, from_yaml, to_yaml
+from plopkit.settings import Settings, flat, from_yaml, to_yaml
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class RunFolder:
     @property
     def results(self) -> pd.DataFrame:
         """One row per step and class."""
-        return pd.read_csv(self.path / "results.csv")
+        # A class may be named "null" or "007": names are text, and only an empty field is a missing number.
+        return pd.read_csv(self.path / "results.csv", dtype={"name": str}, keep_default_na=False, na_values=[""])
 
     @property
     def summary(self) -> pd.DataFrame:
@@ -84,14 +86,6 @@ def open_folder(settings: Settings) -> RunFolder:
     return folder
 
 
-def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by dotted name."""
-    found: dict[str, Any] = {}
-    for name, value in tree.items():
-        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return found
-
-
 def check_room(settings: Settings, needed: int) -> None:
     """OSError, before any work, where ``out`` cannot be written or has fewer than ``needed`` bytes left."""
     out = settings.out
@@ -118,8 +112,10 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         part.touch()
+        mode = part.stat().st_mode
         yield part
         if part.stat().st_size:
+            part.chmod(mode)  # safetensors makes a file that only its owner may read
             os.replace(part, path)
     except OSError as error:
         raise type(error)(
@@ -176,14 +172,20 @@ class StepStore:
         """What ``save_epoch`` kept; None where nothing is kept."""
         if not self._state.is_file():
             return None
-        kept = torch.load(self._state, map_location="cpu", weights_only=True)
+        try:
+            kept = torch.load(self._state, map_location="cpu", weights_only=True)
+        except (RuntimeError, EOFError, UnpicklingError) as error:
+            raise ValueError(f"{self._state}: not a readable state ({error}); delete it to train anew") from error
         return kept["training"], kept["ticks"]
 
     def finish(self, weights: dict[str, Tensor], ticks: list[dict[str, Any]], note: dict[str, str]) -> None:
         """Keep the weights, then forget the training's state. The checkpoint comes last: where it is, all is."""
         write_text(self._ticks, json.dumps(ticks))
         with replacing(self.checkpoint) as part:
-            save_file({name: tensor.contiguous() for name, tensor in weights.items()}, part, metadata=note)
+            try:
+                save_file({name: tensor.contiguous() for name, tensor in weights.items()}, part, metadata=note)
+            except SafetensorError as error:  # as above
+                raise OSError(f"{error}") from error
         self._state.unlink(missing_ok=True)
 
     def weights(self) -> dict[str, Tensor]:

@@ -6,8 +6,9 @@ No torch here, and no method: ``hyper`` holds a method's hyper-parameters as pla
 import difflib
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -35,8 +36,8 @@ class Data(Frozen):
     @field_validator("scale")
     @classmethod
     def _ordered(cls, scale: tuple[float, float]) -> tuple[float, float]:
-        if not 0 < scale[0] <= scale[1]:
-            raise ValueError(f"scale goes from a positive share to one not smaller, not {scale}")
+        if not 0 < scale[0] <= scale[1] <= 10:
+            raise ValueError(f"scale goes from a positive share to one not smaller, at most 10, not {scale}")
         return scale
 
 
@@ -48,7 +49,7 @@ class Model(Frozen):
     stages: int | None = Field(None, ge=4, le=8, description="stages of the encoder that are kept; none = all")
     output_stride: Literal[8, 16, 32] = Field(16, description="image pixels per pixel of the last map")
     width: int = Field(256, ge=8, le=2048, description="channels of the head")
-    dilations: tuple[int, ...] = Field(
+    dilations: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = Field(
         (), description="of the head's 3x3 convolutions; none = as released for the stride"
     )
     pool: int | None = Field(
@@ -149,8 +150,16 @@ def build(kind: type[M], values: Any, where: str = "") -> M:
         raise ValueError("\n".join(_explained(kind, item, where) for item in error.errors())) from None
 
 
-def nested(dotted: dict[str, Any]) -> dict[str, Any]:
-    """``{"optim.lr": 0.1}`` -> ``{"optim": {"lr": 0.1}}``."""
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """``{"optim": {"lr": 0.1}}`` -> ``{"optim.lr": 0.1}``; what is dotted already stays so."""
+    found: dict[str, Any] = {}
+    for name, value in tree.items():
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return found
+
+
+def nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
+    """``{"optim.lr": 0.1}`` -> ``{"optim": {"lr": 0.1}}``. ValueError where a name is a setting and a group at once."""
     tree: dict[str, Any] = {}
     for name, value in dotted.items():
         *above, last = name.split(".")
@@ -159,6 +168,10 @@ def nested(dotted: dict[str, Any]) -> dict[str, Any]:
             branch = branch.setdefault(part, {})
             if not isinstance(branch, dict):
                 raise ValueError(f"setting {name!r}: {part!r} is given a value of its own as well")
+        if isinstance(branch.get(last), dict):
+            raise ValueError(
+                f"{name!r} = {value!r}: these are several settings, such as {name}.{next(iter(branch[last]))}"
+            )
         branch[last] = value
     return tree
 

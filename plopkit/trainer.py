@@ -143,7 +143,7 @@ def finite(losses: dict[str, Tensor], step: int, epoch: int, iteration: int) -> 
 
 @torch.no_grad()
 def evaluate(
-    net: Segmenter, loader: Iterable[tuple[Tensor, Tensor]], n_channels: int, accelerator: Accelerator | None = None
+    net: Segmenter, loader: Iterable[tuple[Tensor, Tensor]], n_channels: int
 ) -> Int[Tensor, "n_channels n_channels"]:
     """One confusion matrix over the loader, int64 on the CPU: rows are targets, columns predictions."""
     device = next(net.parameters()).device

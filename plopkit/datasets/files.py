@@ -1,12 +1,14 @@
 """A source that reads image and mask files; every error names the file and what to do."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from plopkit.datasets.source import Pair, Source
 
@@ -26,14 +28,14 @@ class FileSource(Source):
         self.stems = tuple(stems)
         self.images = tuple(images)
         self.masks = tuple(masks)
-        self.fingerprint = _fingerprint((*images, *masks))
+        self.fingerprint = _fingerprint((*images, *masks), len(self.classes))
 
     def where(self, index: int) -> str:
         return str(self.masks[index])
 
     def read(self, index: int) -> Pair:
         with _open(self.images[index]) as picture:
-            image = _pixels(picture.convert("RGB"), self.images[index])
+            image = _pixels(picture, self.images[index], "RGB")
         mask = self._mask(index)
         if image.shape[:2] != mask.shape:
             raise _sizes_differ(self.images[index], image.shape[1::-1], self.masks[index], mask.shape[::-1])
@@ -59,10 +61,10 @@ class FileSource(Source):
     def _mask(self, index: int) -> np.ndarray:
         path = self.masks[index]
         with _open(path) as picture:
-            if picture.mode not in ("L", "P"):
+            if (kind := _kind(picture)) not in ("PNG L", "PNG P"):
                 raise ValueError(
-                    f"{path}: a mask is an 8-bit image of one channel (grey or palette), this one has mode "
-                    f"{picture.mode!r}; save the labels as such (255 = ignore)"
+                    f"{path}: a mask is a PNG of one 8-bit channel (grey or palette), this one is {kind!r}; "
+                    "save the labels as such (255 = ignore)"
                 )
             return _pixels(picture, path)
 
@@ -70,13 +72,22 @@ class FileSource(Source):
 def _open(path: Path) -> Image.Image:
     try:
         return Image.open(path)
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path}: not a readable image ({error}); replace the file") from error
 
 
-def _pixels(picture: Image.Image, path: Path) -> np.ndarray:
+def _kind(picture: Any) -> str:
+    """Format and mode. Greys of 2 and 4 bits are "L;2" and "L;4": Pillow stretches them, and label 1 would be 85 or 17.
+
+    A palette of 1, 2 or 4 bits is not stretched.
+    """
+    mode = picture.tile[0][3] if picture.mode == "L" and picture.tile else picture.mode
+    return f"{picture.format} {mode}"
+
+
+def _pixels(picture: Image.Image, path: Path, mode: str | None = None) -> np.ndarray:
     try:
-        return np.array(picture)  # a copy: torch wants memory that it may write to
+        return np.array(picture.convert(mode) if mode else picture)  # a copy: torch wants memory that it may write to
     except (OSError, SyntaxError, ValueError) as error:
         raise ValueError(f"{path}: broken or cut short ({error}); replace the file") from error
 
@@ -88,9 +99,9 @@ def _sizes_differ(image: Path, image_size: tuple[int, ...], mask: Path, mask_siz
     )
 
 
-def _fingerprint(paths: Sequence[Path]) -> str:
+def _fingerprint(paths: Sequence[Path], n_classes: int) -> str:
     """Of names, sizes and times of change: reading every byte would cost minutes."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(f"{n_classes}\n".encode())
     for path in paths:
         stat = path.stat()
         digest.update(f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
@@ -99,7 +110,17 @@ def _fingerprint(paths: Sequence[Path]) -> str:
 
 def read_stems(path: Path) -> list[str]:
     """The file stems of a split file, one a line; anything after a blank is left out."""
-    stems = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    stems = [line.split()[0] for line in read_lines(path) if line]
     if not stems:
         raise ValueError(f"{path}: the split is empty; write one file stem a line")
+    if repeated := [stem for stem, times in Counter(stems).items() if times > 1]:
+        raise ValueError(f"{path}: {repeated[0]} stands there twice; name every image once")
     return stems
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file to the last that is not blank; ValueError naming the file where it is not UTF-8."""
+    try:
+        return [line.strip() for line in path.read_text(encoding="utf-8-sig").rstrip().splitlines()]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not UTF-8 text ({error}); save it as UTF-8") from error

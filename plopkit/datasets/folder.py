@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from plopkit.datasets.files import FileSource, read_stems
+from plopkit.datasets.files import FileSource, read_lines, read_stems
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
@@ -18,7 +18,10 @@ def folder(root: Path, split: str) -> FileSource:
     if not listing.is_file():
         raise FileNotFoundError(f"{listing}: no {split} list; write the file stems of that split, one a line")
     stems = read_stems(listing)
-    found = {path.stem: path for path in sorted((root / "images").iterdir()) if path.suffix.lower() in IMAGE_SUFFIXES}
+    found: dict[str, Path] = {}
+    for path in sorted((root / "images").iterdir()):
+        if path.suffix.lower() in IMAGE_SUFFIXES and found.setdefault(path.stem, path) != path:
+            raise ValueError(f"{found[path.stem]} and {path.name} have one stem; keep one image for each mask")
     images = [found.get(stem, root / "images" / f"{stem}.jpg") for stem in stems]
     return FileSource(folder_classes(root), stems, images, [root / "masks" / f"{stem}.png" for stem in stems])
 
@@ -28,7 +31,9 @@ def folder_classes(root: Path) -> tuple[str, ...]:
     path = root / "classes.txt"
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing; write one class name a line, the background first")
-    names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    names = tuple(read_lines(path))
+    if "" in names:
+        raise ValueError(f"{path}: line {names.index('') + 1} is empty; line n names label n - 1, so give it a name")
     if not 3 <= len(names) <= 255:
         raise ValueError(f"{path}: {len(names)} names; the background and 2 to 254 classes are needed, one a line")
     if len(set(names)) < len(names):

@@ -1,5 +1,6 @@
 """The presence index: which labels every image of a source holds. Made once, in parallel, and cached."""
 
+import contextlib
 import os
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -45,12 +46,10 @@ def presence(source: Source, cache: Path | None = None, threads: int | None = No
 
 
 def _cached(path: Path, count: int) -> np.ndarray | None:
-    try:
+    with contextlib.suppress(Exception):  # a broken file makes numpy raise almost anything
         packed = np.load(path, allow_pickle=False)
         if packed.shape == (count, 32) and packed.dtype == np.uint8:
             return np.unpackbits(packed, axis=1).astype(bool)
-    except (OSError, ValueError, EOFError):
-        pass
     return None
 
 

@@ -33,9 +33,9 @@ class Transform:
         image, mask = tv_tensors.Image(pair.image), tv_tensors.Mask(pair.mask)
         if seed is None:
             image, mask = self.pipeline(image, mask)
-        else:  # torchvision draws from the global generator: lend it a seed, then give the old state back
+        else:  # torchvision draws from the CPU's global generator: lend it a seed, then give the old state back
             with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
+                torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPUs' as well, for good
                 image, mask = self.pipeline(image, mask)
         return Sample(normalised(image.as_subclass(Tensor)), mask.as_subclass(Tensor))
 

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from plopkit.losses import cross_entropy
@@ -26,7 +26,7 @@ class PLOP(Method):
 
     pod: float = Field(0.01, ge=0, description="weight of POD on the feature maps (ADE20K: 0.001)")
     pod_logits: float = Field(0.0005, ge=0, description="weight of POD on the logits (ADE20K: 0.00001)")
-    scales: tuple[int, ...] = Field((1, 2, 4), min_length=1, description="each map is cut in s x s regions")
+    scales: tuple[PositiveInt, ...] = Field((1, 2, 4), min_length=1, description="each map is cut in s x s regions")
     thresholds: Literal["released", "median"] = Field(
         "released", description="arithmetic of the uncertainty limits: the released code's, or the paper's true medians"
     )

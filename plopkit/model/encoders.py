@@ -39,6 +39,12 @@ class Encoder(nn.Module):
                 f"cannot get the ImageNet weights of {name!r} from the model hub ({error}); go on line once, or use "
                 f"model.weights none, or model.encoder {LITE0}, whose weights come with an installed package"
             ) from error
+        except (TypeError, AssertionError, IndexError) as error:  # of networks with another architecture
+            asked = f"output stride {output_stride}" + (f" and {stages} stages" if stages else "")
+            raise ValueError(
+                f"encoder {name!r} cannot be built with {asked}; most of timm's convolutional networks, such as "
+                f"resnet50 or {LITE0}, have 5 stages and take 8, 16 and 32 ({error})"
+            ) from error
         if weights == "imagenet" and name == LITE0:
             net.load_state_dict(lite0_weights(), strict=False)
         info: Any = net.feature_info

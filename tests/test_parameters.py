@@ -1,0 +1,91 @@
+"""A notebook's parameters cell, and notebook 06 through papermill."""
+
+import json
+
+import nbformat
+import papermill
+import pytest
+
+from plopkit import facts
+from plopkit.parameters import KNOWN, from_parameters
+from plopkit.presets import configure
+
+CELL = {
+    "scenario": "emoji 15-5 overlap",
+    "method": "plop",
+    "preset": "smoke",
+    "overrides": {},
+    "data_root": None,
+    "out": "runs",
+}
+NOTEBOOK = facts.notebook("06_train_scenario.ipynb")
+
+
+def test_parameters_mean_the_same_as_configure():
+    assert set(CELL) == set(KNOWN)
+    settings = from_parameters(CELL | {"overrides": {"optim.lr": 0.5, "hyper.pod": 0.2}})
+    wanted = {"optim.lr": 0.5, "hyper.pod": 0.2, "out": "runs"}
+    assert settings == configure("emoji 15-5 overlap", "plop", "smoke", wanted)
+
+
+def test_overrides_may_be_papermill_text():
+    text = from_parameters(CELL | {"overrides": "optim.lr=0.5 seed=3"})
+    assert text == from_parameters(CELL | {"overrides": {"optim.lr": 0.5, "seed": 3}})
+    with pytest.raises(ValueError, match=r"optim\.lr=0\.01.*'seed'"):
+        from_parameters(CELL | {"overrides": "seed 3"})
+
+
+def test_data_root_is_a_setting(tmp_path):
+    assert from_parameters(CELL | {"data_root": str(tmp_path)}).data.root == tmp_path
+
+
+def test_a_parameter_nobody_knows_is_refused_with_the_known_ones():
+    cells = ["import os", "# Parameters\nmetod = 'ft'\n"]
+    with pytest.raises(ValueError, match=r"'metod' \(did you mean method\?\); known: scenario, method, preset"):
+        from_parameters(CELL | {"In": cells})
+    from_parameters(CELL | {"In": ["metod = 'mine'", "# Parameters\nmethod = 'ft'\n"]})  # only papermill's cell counts
+
+
+def test_a_missing_parameter_is_named():
+    with pytest.raises(ValueError, match="must set method"):
+        from_parameters({name: value for name, value in CELL.items() if name != "method"})
+
+
+def execute(tmp_path, **parameters):
+    executed = tmp_path / "out.ipynb"
+    given = {"preset": "smoke", "out": str(tmp_path / "runs")} | parameters
+    papermill.execute_notebook(NOTEBOOK, executed, given, cwd=tmp_path, progress_bar=False)
+    return nbformat.read(executed, as_version=4)
+
+
+@pytest.mark.filterwarnings("default")  # of the kernel's start-up, which is not ours
+def test_notebook_runs_headless_and_shows_its_pictures(tmp_path):
+    notebook = execute(tmp_path, method="ft", overrides={"data.scenes": 60, "data.val_scenes": 24})
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    assert not [output for output in outputs if output.output_type == "error"]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 3
+    (run,) = (path for path in (tmp_path / "runs").iterdir() if not path.name.startswith("."))
+    assert {"results.csv", "summary.csv", "ticks.csv", "settings.yaml", "pictures"} <= {p.name for p in run.iterdir()}
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"metod": "ft"}, "did you mean method"),
+        ({"overrides": {"optim.rl": 1}}, "did you mean optim.lr"),
+        ({"method": "plob"}, "did you mean plop"),
+    ],
+)
+def test_notebook_refuses_what_it_does_not_know(tmp_path, wrong, told):
+    with pytest.raises(papermill.PapermillExecutionError, match=told):
+        execute(tmp_path, **wrong)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_cells_are_short_and_define_nothing():
+    for cell in json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "code":
+            assert source.count("\n") < 12
+            assert "def " not in source and "class " not in source
