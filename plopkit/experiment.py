@@ -56,9 +56,11 @@ class Experiment:
         self.method = method_of(self.settings)
         self.data = StepData.open(self.settings)
         self.scenario = self.data.scenario
-        net = first_net(self.settings, self.scenario)  # an unknown encoder shows itself here
-        size = 4 * sum(p.numel() for p in net.parameters())
-        check_room(self.settings, size * (len(self.scenario.steps) + 4))
+        steps = len(self.scenario.steps)
+        if RunFolder(self.settings.folder()).evaluated() < steps:  # a finished run needs neither room nor weights
+            net = first_net(self.settings, self.scenario)  # an unknown encoder shows itself here
+            self._rehearse(net)
+            check_room(self.settings, 4 * sum(p.numel() for p in net.parameters()) * (steps + 4))
         self.folder = open_folder(self.settings)
 
     def run(self, progress: bool = True) -> RunFolder:
@@ -85,11 +87,31 @@ class Experiment:
 
     def net(self, index: int) -> Segmenter:
         """The net as it is after step ``index``, from the run's checkpoint."""
-        net = first_net(self.settings, self.scenario)
+        model = self.settings.model.model_copy(update={"weights": "none"})  # the checkpoint brings them all
+        net = first_net(self.settings.model_copy(update={"model": model}), self.scenario)
         for step in self.scenario.steps[1 : index + 1]:
             net = net.grown(len(step.new))
         net.load_state_dict(self._store(self.scenario.steps[index]).weights())
         return net
+
+    def _rehearse(self, net: Segmenter) -> None:
+        """One blank batch through the method: what does not fit shows itself now, and not after hours of step 0."""
+        s, method, step = self.settings, self.method, self.scenario.steps[:2][-1]
+        images = torch.zeros(min(2, s.optim.batch), 3, s.data.size, s.data.size)
+        target = torch.full((len(images), s.data.size, s.data.size), step.n_seen - 1)
+        try:
+            with seeded(s.seed):
+                if step.index == 0 or not method.needs_teacher:
+                    net(images)
+                else:
+                    teacher, student = net.frozen(), net.grown(len(step.new), method.balanced)
+                    prepared = method.prepare(teacher, [(images, target)], step)
+                    method.losses(student(images), teacher(images), target, step, prepared)
+        except (ValueError, RuntimeError) as error:
+            raise ValueError(
+                f"a batch of {s.optim.batch} images of {s.data.size} pixels does not go through {method.title}: "
+                f"{error}; change data.size, optim.batch, model.output_stride or a hyper-parameter"
+            ) from error
 
     def _train_step(self, step: Step, kept: StepStore, accelerator: Accelerator, wrap: Wrap) -> Iterator[Tick]:
         """Train one step to its checkpoint, going on from its last finished epoch."""

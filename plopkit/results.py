@@ -1,7 +1,10 @@
 """The tidy table of a run, and what is read off it: summaries, forgetting, comparisons, the papers' numbers beside."""
 
+import glob
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,6 +12,7 @@ import pandas as pd
 from plopkit import facts
 from plopkit.metrics import accuracy, forgetting, group_means, iou
 from plopkit.scenario import Scenario, Step
+from plopkit.settings import flat, from_yaml
 
 KEYS = ["scenario", "method", "seed"]
 GROUPS = ["old", "new", "all", "old_nobg", "all_nobg"]
@@ -62,20 +66,66 @@ def forgetting_table(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def run_folders(paths: Iterable[str | Path]) -> list[Path]:
-    """The folders with results among ``paths`` and directly below them; FileNotFoundError where there is none."""
-    given = [Path(path) for path in paths]
+    """The folders with results among ``paths`` (or patterns such as ``runs/*``) and directly below them.
+
+    FileNotFoundError where there is none.
+    """
+    given = [Path(found) for path in paths for found in sorted(glob.glob(str(path))) or [str(path)]]
     found = [p for path in given for p in (path, *sorted(path.glob("*"))) if (p / "results.csv").is_file()]
     if not found:
         raise FileNotFoundError(
             f"no results.csv in or below {', '.join(map(str, given)) or 'nothing'}; name run folders"
         )
-    return list(dict.fromkeys(found))
+    unique: dict[Path, Path] = {}
+    for path in found:
+        unique.setdefault(path.resolve(), path)
+    return list(unique.values())
 
 
 def load_results(*paths: str | Path) -> pd.DataFrame:
-    """The rows of all these runs' ``results.csv``, with a column ``run``, the folder."""
-    tables = [pd.read_csv(path / "results.csv").assign(run=str(path)) for path in run_folders(paths)]
-    return pd.concat(tables, ignore_index=True)
+    """The rows of all these runs' ``results.csv``, with a column ``run``, the folder.
+
+    Runs of one method that differ in more than the seed are no repetitions of each other: their ``method`` tells what
+    differs as well, e.g. ``plop (optim.lr 0.01)``, or the folder where the very same run was made twice.
+    """
+    tables = {}
+    for path in run_folders(paths):
+        # A class may be named "null" or "007": names are text, and only an empty field is a missing number.
+        tables[path] = pd.read_csv(path / "results.csv", dtype={"name": str}, keep_default_na=False, na_values=[""])
+    keys = pd.DataFrame([table[KEYS].iloc[0] for table in tables.values()], index=list(tables))
+    for _, runs in keys.groupby(["scenario", "method"], sort=False):
+        for path, differing in _apart(runs["seed"].to_dict()).items():
+            tables[path]["method"] += f" ({differing})" if differing else ""
+    return pd.concat([table.assign(run=str(path)) for path, table in tables.items()], ignore_index=True)
+
+
+def _apart(seeds: dict[Path, int]) -> dict[Path, str]:
+    """What tells these runs of one method apart, beside their seeds: as few settings as do it, then the folder."""
+    settings = {path: _decisive(path) for path in seeds}
+    names = dict.fromkeys(name for one in settings.values() for name in one)
+    labels: dict[Path, tuple[str, ...]] = dict.fromkeys(seeds, ())
+    for name in names:
+        more = {p: (*labels[p], f"{name} {one[name]}") if name in one else labels[p] for p, one in settings.items()}
+        if len(set(more.values())) > len(set(labels.values())):
+            labels = more
+    alike = defaultdict(list)
+    for path, seed in seeds.items():
+        alike[seed, labels[path]].append(path)
+    for twins in alike.values():
+        if len(twins) > 1:
+            short = len({path.name for path in twins}) == len(twins)
+            labels |= {path: (*labels[path], path.name if short else str(path)) for path in twins}
+    return {path: ", ".join(words) for path, words in labels.items()}
+
+
+def _decisive(path: Path) -> dict[str, Any]:
+    """The settings by which two runs of one method may differ; none where the folder does not tell them."""
+    try:
+        found = flat(from_yaml(path / "settings.yaml").identity())
+    except (OSError, ValueError):
+        return {}
+    where = set() if found["scenario"].startswith("folder ") else {"data.root"}  # VOC is the same everywhere
+    return {name: value for name, value in found.items() if name not in {*KEYS, *where}}
 
 
 def compare(results: pd.DataFrame) -> pd.DataFrame:

@@ -196,4 +196,5 @@ def _explained(kind: type[BaseModel], item: Any, where: str) -> str:
         guess = f" (did you mean {' or '.join(near)}?)" if near else ""
         return f"there is no setting {name!r}{guess}; known: {', '.join(known)}"
     message = item["msg"].removeprefix("Value error, ")
-    return f"{name or 'settings'} = {item['input']!r}: {message}"
+    value = repr(item["input"])
+    return message if message.startswith(value) else f"{name or 'settings'} = {value}: {message}"

@@ -81,8 +81,8 @@ def _kind(picture: Any) -> str:
 
     A palette of 1, 2 or 4 bits is not stretched.
     """
-    mode = picture.tile[0][3] if picture.mode == "L" and picture.tile else picture.mode
-    return f"{picture.format} {mode}"
+    grey_png = (picture.format, picture.mode) == ("PNG", "L") and picture.tile
+    return f"{picture.format} {picture.tile[0][3] if grey_png else picture.mode}"
 
 
 def _pixels(picture: Image.Image, path: Path, mode: str | None = None) -> np.ndarray:

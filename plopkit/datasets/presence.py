@@ -46,8 +46,8 @@ def presence(source: Source, cache: Path | None = None, threads: int | None = No
 
 
 def _cached(path: Path, count: int) -> np.ndarray | None:
-    with contextlib.suppress(Exception):  # a broken file makes numpy raise almost anything
-        packed = np.load(path, allow_pickle=False)
+    with contextlib.suppress(Exception), open(path, "rb") as file:  # a broken one makes numpy raise almost anything
+        packed = np.load(file, allow_pickle=False)
         if packed.shape == (count, 32) and packed.dtype == np.uint8:
             return np.unpackbits(packed, axis=1).astype(bool)
     return None

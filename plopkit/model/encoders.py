@@ -69,7 +69,7 @@ def lite0_weights() -> dict[str, Tensor]:
     theirs = torch.load(path, map_location="cpu", weights_only=True)
     with torch.device("meta"):
         ours = timm.create_model(LITE0).state_dict()
-    shapes = [(tuple(a.shape), tuple(b.shape)) for a, b in zip(theirs.values(), ours.values(), strict=True)]
-    if any(a != b for a, b in shapes):
+    shapes = [[tensor.shape for tensor in tensors.values()] for tensors in (theirs, ours)]
+    if shapes[0] != shapes[1]:
         raise ValueError(f"{path}: these are not the tensors of timm {timm.__version__}'s {LITE0}")
     return dict(zip(ours, theirs.values(), strict=True))

@@ -1,12 +1,19 @@
 """Curves: mIoU through the steps, methods side by side, and one run's losses."""
 
+import textwrap
+from collections.abc import Sequence
+from itertools import cycle
+
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from plopkit.viz.text import wrapped
+
 # Okabe and Ito's colours, safe for the colour-blind, in the order of the tables; markers tell methods apart in grey.
 METHOD_COLOURS = {"ft": "#D55E00", "mib": "#56B4E9", "plop": "#009E73", "joint": "#000000"}
 SPARE = ("#E69F00", "#CC79A7", "#0072B2", "#F0E442", "#999999")
+TERM_COLOURS = ("#0072B2", "#CC79A7", "#E69F00", "#009E73", "#000000")
 MARKERS = "osD^vPX*"
 GROUP_TITLES = {
     "old_nobg": "classes of step 0, without background",
@@ -15,10 +22,18 @@ GROUP_TITLES = {
 }
 
 
-def method_style(method: str, place: int) -> dict[str, object]:
-    """Line style of a method: its own colour, or a spare one by its place."""
-    colour = METHOD_COLOURS.get(method.split()[0], SPARE[place % len(SPARE)])
-    return {"color": colour, "marker": MARKERS[place % len(MARKERS)]}
+def method_styles(methods: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Line styles: a method's own colour, a spare one for the rest and for further runs of a method, such as
+    ``plop (optim.lr 0.1)``; a marker by the place in the table."""
+    styles: dict[str, dict[str, str]] = {}
+    spare = cycle(SPARE)
+    taken: set[str] = set()
+    for method, marker in zip(methods, cycle(MARKERS)):
+        own = METHOD_COLOURS.get(method.split()[0])
+        colour = own if own and own not in taken else next(spare)
+        taken.add(colour)
+        styles[method] = {"color": colour, "marker": marker}
+    return styles
 
 
 def forgetting_curves(summary: pd.DataFrame, title: str) -> Figure:
@@ -26,43 +41,53 @@ def forgetting_curves(summary: pd.DataFrame, title: str) -> Figure:
 
     summary: rows of ``summary.csv`` of one scenario, any methods and seeds.
     """
-    figure = Figure(figsize=(10, 3.4), layout="constrained")
-    figure.suptitle(title, fontsize=11)
+    figure = Figure(figsize=(11, 3.4), layout="constrained")
+    figure.suptitle(wrapped(title, 11), fontsize=11)
     axes = figure.subplots(1, len(GROUP_TITLES), sharey=True)
+    last = int(summary["step"].max())
+    runs = summary.groupby("method", sort=False)
+    styles = method_styles([str(method) for method in runs.groups])
     for axis, (group, name) in zip(axes, GROUP_TITLES.items(), strict=True):
-        for place, (method, rows) in enumerate(summary.groupby("method", sort=False)):
+        for method, rows in runs:
             steps = rows.groupby("step")[group].agg(["mean", "min", "max"]).dropna()
-            style = method_style(str(method), place)
+            style = styles[str(method)]
             axis.plot(steps.index, steps["mean"], label=method, linewidth=2, **style)
             axis.fill_between(steps.index, steps["min"], steps["max"], color=style["color"], alpha=0.15, linewidth=0)
+        if summary[group].isna().all():
+            axis.text(0.5, 0.5, "none", ha="center", transform=axis.transAxes)
         axis.set_title(name, fontsize=9)
         axis.set_xlabel("after step")
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axis.set_xlim(-0.15, summary["step"].max() + 0.15)
+        axis.set_xlim(-0.15, last + 0.15)
+        axis.set_xticks(range(0, last + 1, 1 + last // 12))
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("mIoU (%)")
-    axes[0].set_ylim(0, 100)
-    axes[0].legend(title="method", fontsize=8, title_fontsize=8)
+    axes[0].set_ylim(-2, 102)
+    handles, names = axes[0].get_legend_handles_labels()
+    names = [textwrap.fill(label, 24) for label in names]
+    figure.legend(handles, names, title="method", loc="outside right upper", fontsize=8, title_fontsize=8)
     return figure
 
 
 def loss_curves(ticks: pd.DataFrame, title: str) -> Figure:
     """Every loss term over a run's iterations, smoothed, one panel per step."""
     steps = list(ticks.groupby("step"))
-    figure = Figure(figsize=(max(4.5, 3.2 * len(steps)), 3.0), layout="constrained")
-    figure.suptitle(title, fontsize=11)
+    width = 1.2 + max(3.6, 2.6 * len(steps))
+    figure = Figure(figsize=(width, 3.0), layout="constrained")
+    figure.suptitle(wrapped(title, width), fontsize=11)
     terms = [name for name in ticks.columns if name.startswith("loss_")]
-    for place, (axis, (step, rows)) in enumerate(
-        zip(figure.subplots(1, len(steps), squeeze=False)[0], steps, strict=True)
-    ):
+    colours = dict(zip(terms, cycle(TERM_COLOURS)))
+    lines = {}
+    axes = figure.subplots(1, len(steps), squeeze=False)[0]
+    for axis, (step, rows) in zip(axes, steps, strict=True):
         window = max(1, len(rows) // 40)
-        for number, term in enumerate(name for name in terms if rows[name].notna().any()):
+        for term in (name for name in terms if rows[name].notna().any()):
             smooth = rows[term].rolling(window, min_periods=1).mean()
-            axis.plot(rows["iteration"], smooth, label=term.removeprefix("loss_"), color=SPARE[2 - number % 3])
+            lines[term] = axis.plot(rows["iteration"], smooth.where(smooth > 0), color=colours[term])[0]
         axis.set(title=f"step {step}", xlabel="iteration", yscale="log")
         axis.title.set_fontsize(9)
+        axis.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
         axis.grid(alpha=0.3)
-        axis.legend(title="term", fontsize=8, title_fontsize=8)
-        if place == 0:
-            axis.set_ylabel("loss (as added up)")
+    axes[0].set_ylabel("loss (as added up)")
+    names = [term.removeprefix("loss_") for term in lines]
+    figure.legend(list(lines.values()), names, title="term", loc="outside right upper", fontsize=8, title_fontsize=8)
     return figure

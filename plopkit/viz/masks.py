@@ -6,6 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from plopkit.viz.text import wrapped
+
 # Twenty colours far from each other, from black and white in OKLab, for normal sight, protanopia and deuteranopia.
 COLOURS = (
     "#e1a500 #1e00ff #87001e #00b4ff #f00087 #c3ff00 #4b0f87 #4be1b4 #876900 #7878c3 "
@@ -93,11 +95,13 @@ def _grid(
 ) -> Figure:
     """Pictures in rows with a legend of the labels that occur."""
     shown = sorted(present - {255})
-    per_row = 6
+    width = 1.6 * len(columns) + 0.5
+    longest = max(len(str(names[label])) for label in [*shown, 0])
+    per_row = max(1, int(width / (0.55 + 0.07 * max(longest, len("ignored")))))
     legend_rows = -(-(len(shown) + 1) // per_row)
-    height = 1.55 * len(rows) + 0.28 * legend_rows + 0.7
-    figure = Figure(figsize=(1.6 * len(columns) + 0.5, height), layout="constrained")
-    figure.suptitle(title, fontsize=11)
+    height = 1.55 * len(rows) + 0.2 * legend_rows + 0.8
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.suptitle(wrapped(title, width), fontsize=11)
     axes = figure.subplots(len(rows), len(columns), squeeze=False)
     for line, (row, row_name) in enumerate(zip(rows, row_names, strict=True)):
         for place, axis in enumerate(axes[line]):

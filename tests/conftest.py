@@ -1,0 +1,160 @@
+"""What all tests share: shapes checked at run time, small data sets on disk, a small network."""
+
+import copy
+import functools
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from jaxtyping import install_import_hook
+from PIL import Image
+from torch import Tensor
+
+# Before the libraries that read them are imported: no window, no model hub, no weights that lie about.
+os.environ |= {"MPLBACKEND": "Agg", "HF_HUB_OFFLINE": "1"}
+os.environ["HF_HOME"] = str(Path(tempfile.gettempdir()) / "plopkit-tests-have-no-hub")
+
+# Before plopkit is imported, so that nothing here imports it at the top.
+install_import_hook("plopkit", "shape_checks.check")
+
+HERE = Path(__file__).parent
+COLOURS = np.random.default_rng(7).integers(0, 256, (256, 3), np.uint8)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """plopkit's cache folder, the tests' own."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("PLOPKIT_CACHE", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Files that may lie beside the checkout: real photographs, tables of VOC. Skips where they do not."""
+    folder = HERE.parents[1] / "shared"
+    if not folder.is_dir():
+        pytest.skip("there is no folder `shared` beside the checkout")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def golden() -> Callable[[str], dict[str, Tensor]]:
+    """``golden("abn")``: the arrays of tests/golden/abn.npz as tensors."""
+
+    def load(name: str) -> dict[str, Tensor]:
+        with np.load(HERE / "golden" / f"{name}.npz") as file:
+            return {key: torch.from_numpy(file[key]) for key in file.files}
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def tiny_net() -> Callable:
+    """``tiny_net(16)`` or ``tiny_net(16, 5)``: a new Segmenter of 0.1 M parameters, always with the same weights.
+
+    Its maps have the strides 4, 8, 16 and 16; 64 pixels are the least for PLOP's scales. On noise it predicts every
+    channel somewhere, now surely, now not.
+    """
+    from plopkit.model.encoders import Encoder
+    from plopkit.model.segmenter import Segmenter
+
+    @functools.cache
+    def made(classes: tuple[int, ...]) -> Segmenter:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            torch.manual_seed(0)
+            net = Segmenter(Encoder("test_efficientnet", weights="none"), classes, width=16, dilations=(1, 2))
+            noise = torch.randn(8, 3, 64, 64)
+            for module in net.modules():
+                if isinstance(module, torch.nn.BatchNorm2d):
+                    module.momentum = 1.0  # the noise's statistics, not those of a fresh norm
+            net(noise)
+            for module in net.modules():
+                if isinstance(module, torch.nn.BatchNorm2d):
+                    module.momentum = 0.1
+            last = net.eval()(noise).features[-1]
+            for classifier in net.classifiers:
+                logits = classifier(last)
+                scale = 2 / logits.std((0, 2, 3))
+                classifier.weight.mul_(scale[:, None, None, None])
+                classifier.bias.sub_(logits.mean((0, 2, 3))).mul_(scale)
+        return net.train()
+
+    return lambda *classes: copy.deepcopy(made(classes))
+
+
+def write_pair(image: Path, mask: Path, labels: Sequence[int], size: tuple[int, int], seed: int, palette: bool) -> None:
+    """An image whose colours are those of its mask's labels, and the mask: upright stripes, the first background.
+
+    255 lies along the left and the upper edge; size is (height, width).
+    """
+    height, width = size
+    stripes = np.array([0, *labels], np.uint8)
+    values = np.repeat(stripes[np.arange(width) * len(stripes) // width][None], height, 0)
+    noise = np.random.default_rng(seed).integers(-10, 11, (height, width, 3))
+    for path in (image, mask):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray((COLOURS[values] + noise).clip(0, 255).astype(np.uint8)).save(image, quality=95)
+    values[:, 0] = values[0] = 255
+    picture = Image.fromarray(values)
+    if palette:
+        picture.putpalette(COLOURS.tobytes())
+    picture.save(mask)
+
+
+@pytest.fixture
+def folder_root(tmp_path: Path) -> Callable[..., Path]:
+    """``folder_root(train=8, val=4, classes=4, size=(40, 48))``: a data set of one's own, every label in either split.
+
+    classes counts the background; every image holds two labels beside it.
+    """
+
+    def make(
+        train: int = 8, val: int = 4, classes: int = 4, size: tuple[int, int] = (40, 48), name: str = "my data"
+    ) -> Path:
+        root = tmp_path / name
+        for split, count in (("train", train), ("val", val)):
+            stems = [f"{split}-{index:02d}" for index in range(count)]
+            for index, stem in enumerate(stems):
+                labels = [1 + (index + k) % (classes - 1) for k in (0, 1)]
+                write_pair(
+                    root / "images" / f"{stem}.jpg", root / "masks" / f"{stem}.png", labels, size, index, palette=False
+                )
+            (root / f"{split}.txt").write_text("".join(f"{stem}\n" for stem in stems), encoding="utf-8")
+        names = ["background", *(f"class {label}" for label in range(1, classes))]
+        (root / "classes.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
+        return root
+
+    return make
+
+
+@pytest.fixture
+def voc_root(tmp_path: Path) -> Callable[..., Path]:
+    """``voc_root(plain=True, aug=True)``: the folder that holds VOCdevkit/VOC2012, with either or both kinds of masks.
+
+    train.txt names 2007_000000 and 2007_000001, train_aug.txt also 2008_000002; val.txt 2007_000003 and 2007_000004.
+    Image i holds the labels i + 1 and i + 11; in the augmented masks i + 1 and i + 12.
+    """
+
+    def make(plain: bool = True, aug: bool = True, aug_list: str = "train_aug.txt") -> Path:
+        base = tmp_path / "VOCdevkit" / "VOC2012"
+        stems = [f"{year}_{index:06d}" for index, year in enumerate((2007, 2007, 2008, 2007, 2007))]
+        kinds = [("SegmentationClass", 11, plain), ("SegmentationClassAug", 12, aug)]
+        for folder, shift, wanted in kinds:
+            for index, stem in enumerate(stems if wanted else []):
+                if folder.endswith("Aug") or index != 2:
+                    mask, image = base / folder / f"{stem}.png", base / "JPEGImages" / f"{stem}.jpg"
+                    write_pair(image, mask, (index + 1, index + shift), (30, 40), index, palette=True)
+        lists = {"val.txt": stems[3:], "train.txt": stems[:2] if plain else [], aug_list: stems[:3] if aug else []}
+        (base / "ImageSets" / "Segmentation").mkdir(parents=True)
+        for name, named in lists.items():
+            if named:
+                (base / "ImageSets" / "Segmentation" / name).write_text("\n".join(named), encoding="utf-8")
+        return tmp_path
+
+    return make

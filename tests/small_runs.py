@@ -1,0 +1,41 @@
+"""Whole runs that take a second or two: fewer scenes, pixels and weights than the smoke preset."""
+
+from pathlib import Path
+from typing import Any
+
+SMALL: dict[str, Any] = {
+    "data.size": 64,  # the least for PLOP's four regions a side at a stride of 16
+    "data.scenes": 40,
+    "data.val_scenes": 20,
+    "model.encoder": "test_efficientnet",
+    "model.weights": "none",
+    "model.width": 16,
+    "model.dilations": (1,),
+    "optim.batch": 8,
+    "compute.cpu": True,
+}
+
+
+def small(out: Path, scenario: str = "emoji 15-5 overlap", method: str = "plop", **overrides: Any):
+    """Settings of a small run in ``out``; a double underscore stands for the dot: ``optim__lr=0.1``."""
+    from plopkit.presets import configure
+
+    given = {name.replace("__", "."): value for name, value in overrides.items()}
+    return configure(scenario, method, "smoke", SMALL | {"out": out} | given)
+
+
+def small_flags(out: Path) -> list[str]:
+    """The same as flags of ``plopkit run``."""
+    flags = ["--preset", "smoke", "--out", str(out)]
+    for name, value in SMALL.items():
+        dashed = f"--{name.replace('_', '-')}"
+        if isinstance(value, bool):
+            flags.append(dashed)
+        else:
+            flags += [dashed, *map(str, value if isinstance(value, tuple) else (value,))]
+    return flags
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, by its path there."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}

@@ -1,0 +1,161 @@
+"""The embedded data: reproducible, all classes, exact masks, and compositions that training never shows."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from plopkit.datasets import emoji
+from plopkit.datasets.emoji import EmojiScenes
+
+CLASSES = range(1, 21)
+
+
+@pytest.fixture(scope="module")
+def train() -> EmojiScenes:
+    return EmojiScenes("train", 120, size=48)
+
+
+@pytest.fixture(scope="module")
+def val() -> EmojiScenes:
+    return EmojiScenes("val", 60, size=48)
+
+
+@pytest.fixture
+def chosen(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
+    """The labels of each scene drawn from here on: in a mask one may be hidden behind another."""
+    scenes: list[list[int]] = []
+    choose: Callable = emoji.choose_labels
+
+    def watched(*arguments: object) -> list[int]:
+        scenes.append(choose(*arguments))
+        return scenes[-1]
+
+    monkeypatch.setattr(emoji, "choose_labels", watched)
+    return scenes
+
+
+def may_meet_in_training(labels: list[int]) -> bool:
+    """Two classes whose labels add up to a multiple of five never do."""
+    return not any((a + b) % 5 == 0 for a in labels for b in labels if a < b)
+
+
+def test_the_same_seed_gives_the_same_bytes(train: EmojiScenes) -> None:
+    again = EmojiScenes("train", 6, size=48)
+    assert torch.equal(again.images, train.images[:6])
+    assert torch.equal(again.masks, train.masks[:6])
+    assert again.images.float().std() > 20
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"split": "val"}])
+def test_another_seed_or_split_gives_other_scenes(change: dict, train: EmojiScenes) -> None:
+    other = EmojiScenes(**({"split": "train", "count": 6, "size": 48} | change))
+    assert other.fingerprint != EmojiScenes("train", 6, size=48).fingerprint
+    for index in range(6):
+        assert not torch.equal(other.images[index], train.images[index])
+
+
+def test_drawing_leaves_the_global_generators_alone() -> None:
+    states = np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
+    EmojiScenes("train", 2, size=32)
+    assert np.array_equal(states[0], np.random.get_state()[1])  # noqa: NPY002
+    assert torch.equal(states[1], torch.get_rng_state())
+
+
+def test_masks_hold_labels_and_a_border_between_them(train: EmojiScenes) -> None:
+    assert train.images.shape == (120, 3, 48, 48)
+    assert set(train.masks.unique().tolist()) <= {0, *CLASSES, 255}
+    right, below = ((train.masks[:, :, :-1], train.masks[:, :, 1:]), (train.masks[:, :-1], train.masks[:, 1:]))
+    for a, b in (right, below):
+        assert ((a == b) | (a == 255) | (b == 255)).all()
+    assert (train.masks == 255).flatten(1).any(1).all()
+    assert (train.masks == 0).flatten(1).any(1).float().mean() > 0.9
+
+
+def test_masks_lie_on_their_objects(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(emoji, "background", lambda rng, size: np.full((size, size, 3), 128.0))
+    scenes = EmojiScenes("train", 40, size=64)
+    drawn = (scenes.images.int() - 128).abs().amax(1) > 90
+    assert drawn.float().mean() > 0.05
+    assert (scenes.masks[drawn] != 0).float().mean() > 0.99
+    assert (scenes.masks[~drawn] == 0).float().mean() > 0.5
+
+
+def test_every_class_is_learnt_and_tested(train: EmojiScenes, val: EmojiScenes) -> None:
+    for scenes in (train, val):
+        found = [scenes.labels(index) - {0, 255} for index in range(len(scenes))]
+        assert set().union(*found) == set(CLASSES)
+        assert all(found)
+        scenes_of = [sum(label in labels for labels in found) for label in CLASSES]
+        assert min(scenes_of) >= len(scenes) // 20 - 1  # each begins a twentieth of the scenes, and is rarely hidden
+    assert train.classes[0] == "background"
+    assert len(train.classes) == 21
+
+
+def test_labels_are_those_of_the_mask(train: EmojiScenes) -> None:
+    for index in (0, 7):
+        pair = train.read(index)
+        assert train.labels(index) == set(pair.mask.unique().tolist())
+        assert torch.equal(pair.image, train.images[index])
+    assert len(set(train.stems)) == len(train)
+
+
+def test_training_never_shows_a_held_out_composition(train: EmojiScenes) -> None:
+    several = 0
+    for index in range(len(train)):
+        labels = sorted(train.labels(index) - {0, 255})
+        assert may_meet_in_training(labels)
+        several += len(labels) > 1
+    assert several > len(train) / 4
+
+
+def test_validation_shows_one_in_every_scene_of_several_objects(chosen: list[list[int]]) -> None:
+    scenes = EmojiScenes("val", 80, size=32)
+    several = [labels for labels in chosen if len(labels) > 1]
+    assert len(chosen) == 80
+    assert len(several) > 20
+    assert not any(map(may_meet_in_training, several))
+    for index, labels in enumerate(chosen):
+        assert scenes.labels(index) - {0, 255} <= set(labels)
+
+
+def test_every_class_meets_unseen_company() -> None:
+    rng = np.random.default_rng(0)
+    for first in CLASSES:
+        for count in (1, 2, 3):
+            for split in ("train", "val"):
+                labels = emoji.choose_labels(rng, split, first, count)
+                assert labels[0] == first
+                assert len(set(labels)) == count
+                assert may_meet_in_training(labels) == (split == "train" or count == 1)
+
+
+def test_a_lone_object_may_stand_alone_in_both_splits(chosen: list[list[int]]) -> None:
+    EmojiScenes("train", 40, size=16)
+    EmojiScenes("val", 40, size=16)
+    for scenes in (chosen[:40], chosen[40:]):
+        assert {len(labels) for labels in scenes} == {1, 2, 3}
+
+
+def test_glyphs_of_every_class_are_there() -> None:
+    assert len(emoji.GLYPHS) == 20
+    for stems in emoji.GLYPHS.values():
+        for stem in stems.split():
+            glyph = np.asarray(emoji.glyph_image(stem))
+            opaque = glyph[..., 3] >= 128
+            assert opaque.mean() > 0.2
+            assert opaque.any(0).sum() >= opaque.shape[1] - 2  # its empty margin is cut off
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("test", 1, 32), "'train' or 'val', not 'test'"),
+        (("train", 0, 32), "not 0 of 32"),
+        (("val", 1, 15), "not 1 of 15"),
+    ],
+)
+def test_bad_arguments_are_told(arguments: tuple, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        EmojiScenes(*arguments)

@@ -1,0 +1,32 @@
+"""plopkit's ABN against the real package, where it is installed (`make iabn`)."""
+
+import pytest
+import torch
+
+from plopkit.model.abn import ABN
+
+
+@pytest.mark.filterwarnings("default")  # the package's own imports
+@pytest.mark.parametrize("activation", ["leaky_relu", "identity"])
+def test_abn_equals_inplace_abn(activation):
+    inplace_abn = pytest.importorskip(
+        "inplace_abn", reason="inplace-abn is not installed: make iabn", exc_type=ImportError
+    )
+    ours, theirs = ABN(6, activation), inplace_abn.InPlaceABN(6, activation=activation, activation_param=0.01)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        ours.weight.copy_(torch.randn(6, generator=generator))  # of both signs: the absolute value shows
+        ours.bias.copy_(torch.randn(6, generator=generator))
+    state = {name: tensor for name, tensor in ours.state_dict().items() if name != "num_batches_tracked"}
+    theirs.load_state_dict(state)
+    image = torch.randn(4, 6, 5, 7, generator=generator)
+    seen = []
+    for module in (ours, theirs):
+        x = image.clone().requires_grad_()
+        trained = module(x.clone())  # a clone: the real one overwrites its input
+        (trained * torch.linspace(-1, 1, trained.numel()).view_as(trained)).sum().backward()
+        evaluated = module.eval()(image.clone()).detach()
+        seen.append([trained.detach(), evaluated, x.grad, module.bias.grad, module.running_mean, module.running_var])
+    for mine, real in zip(*seen, strict=True):
+        torch.testing.assert_close(mine, real, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(ours.weight.grad, theirs.weight.grad, rtol=1e-4, atol=1e-4)

@@ -1,0 +1,319 @@
+"""Settings and presets: one tree, the same from every side, and what changes a fingerprint."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from plopkit.cli import parse_run
+from plopkit.methods import METHODS
+from plopkit.parameters import from_parameters
+from plopkit.presets import PRESETS, configure, method_of, settle
+from plopkit.scenario import DATASETS
+from plopkit.settings import Settings, build, digest, flat, from_yaml, known_names, nested, to_yaml
+
+SCENARIOS = {
+    "voc": "voc 15-5 overlap",
+    "emoji": "emoji 15-5 overlap",
+    "ade": "ade 100-50 overlap",
+    "folder": "folder 3-1 overlap",
+}
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("dataset", DATASETS)
+@pytest.mark.parametrize("method", METHODS)
+def test_every_preset_serves_every_data_set_and_method(preset: str, dataset: str, method: str) -> None:
+    settings = configure(SCENARIOS[dataset], method, preset)
+    assert (settings.scenario, settings.method) == (SCENARIOS[dataset], method)
+    assert set(settings.hyper) == set(METHODS[method].model_fields)
+    assert type(method_of(settings)) is METHODS[method]
+    assert settle(settings) == settings
+
+
+def test_the_presets_differ_and_depend_on_the_data_set() -> None:
+    assert len({configure(preset=preset).fingerprint() for preset in PRESETS}) == len(PRESETS)
+    assert configure("voc 15-5 overlap").data.size > configure("emoji 15-5 overlap").data.size
+    paper = configure("voc 15-5 overlap", preset="paper")
+    assert paper.optim == Settings().optim
+    assert (paper.hyper["pod"], paper.hyper["pod_logits"]) == (0.01, 0.0005)
+    ade = configure("ade 100-50 overlap", preset="paper")
+    assert (ade.hyper["pod"], ade.hyper["pod_logits"], ade.optim.epochs) == (0.001, 0.00001, 60)
+    assert configure("ade 100-50 overlap", "ft", "paper").hyper == {}  # PLOP's values are no other method's
+
+
+@pytest.mark.parametrize(
+    ("arguments", "overrides", "told"),
+    [
+        ({"method": "plob"}, {}, r"no method 'plob' \(did you mean plop\?\); known: ft, "),
+        ({"method": "PLOP"}, {}, r"did you mean plop\?"),
+        ({"preset": "papr"}, {}, r"no preset 'papr' \(did you mean paper\?\); known: smoke, laptop, gpu, paper"),
+        ({"scenario": "emoji 15-4 overlap"}, {}, r"the task '15-4' does not fit.*nearest: 'emoji 15-5 overlap'"),
+        ({}, {"optim.rl": 1}, r"no setting 'optim.rl' \(did you mean optim.lr\b.*known: scenario, method, seed, hyper"),
+        ({}, {"optm": {"lr": 1}}, r"no setting 'optm'"),
+        (
+            {},
+            {"hyper.pods": 1},
+            r"no setting 'hyper.pods' \(did you mean hyper.pod\b.*known: hyper.pod, hyper.pod_logits",
+        ),
+        ({"method": "ft"}, {"hyper.pod": 1}, r"no setting 'hyper.pod'"),
+        ({}, {"optim.lr": -1}, r"optim.lr = -1: .*greater than 0"),
+        ({}, {"optim.lr": float("nan")}, r"optim.lr = nan: "),
+        ({}, {"optim.lr": "fast"}, r"optim.lr = 'fast': .*valid number"),
+        ({}, {"optim.name": "adam"}, r"optim.name = 'adam': .*'sgd' or 'adamw'"),
+        ({}, {"optim.batch": 0}, r"optim.batch = 0: .*greater than or equal to 1"),
+        ({}, {"optim.batch": 2.5}, r"optim.batch = 2.5: "),
+        ({}, {"seed": -1}, r"seed = -1: "),
+        ({}, {"data.scale": (1.0, 0.5)}, r"data.scale = \(1.0, 0.5\): .*not smaller"),
+        ({}, {"data.scale": (0.5, float("inf"))}, r"data.scale = .*at most 10"),
+        ({}, {"model.dilations": (1, 0)}, r"model.dilations.1 = 0: "),
+        ({}, {"hyper.pod": -0.1}, r"hyper.pod = -0.1: "),
+        ({}, {"name": "a/b"}, r"one visible folder, not 'a/b'"),
+        ({}, {"name": ".step0"}, r"one visible folder, not '.step0'"),
+        ({}, {"name": ""}, r"one visible folder"),
+        ({}, {"optim": 3}, r"'optim' = 3: these are several settings, such as optim\."),
+        ({}, {"seed.x": 3, "seed": 1}, r"seed"),
+        ({}, {"method": "ft"}, r"^method: arguments of their own"),
+        ({}, {"seed": -1, "optim.lr": 0}, r"(?s)seed = -1.*\n.*optim.lr = 0"),  # all that is wrong at once
+    ],
+)
+def test_what_is_wrong_is_named_with_what_is_possible(
+    arguments: dict[str, Any], overrides: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(ValueError, match=told):
+        configure(**arguments, overrides=overrides)
+
+
+def bounded(kind: type[BaseModel], prefix: str = "") -> list[tuple[str, float]]:
+    """Every numeric setting with a value just outside each of its bounds."""
+    found: list[tuple[str, float]] = []
+    for name, info in kind.model_fields.items():
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            found += bounded(info.annotation, f"{prefix}{name}.")
+        for bound in info.metadata:
+            outside = {"ge": -1, "gt": 0, "le": 1, "lt": 0}
+            found += [(prefix + name, getattr(bound, k) + shift) for k, shift in outside.items() if hasattr(bound, k)]
+    return found
+
+
+@pytest.mark.parametrize(("name", "value"), bounded(Settings))
+def test_every_bound_holds(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"^{name.replace('.', '[.]')} = {value}: Input should be "):
+        configure(overrides={name: value})
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_number_of_a_method_has_a_bound(method: str) -> None:
+    told = {name for name, _ in bounded(METHODS[method])}
+    numbers = {name for name, info in METHODS[method].model_fields.items() if info.annotation in (int, float)}
+    assert numbers <= told
+
+
+def every_setting(kind: type[BaseModel], prefix: str = "") -> list[str]:
+    return [name for name in known_names(kind, prefix) if name not in ("scenario", "method", "hyper")]
+
+
+def test_dotted_overrides_mean_the_same_as_nested_ones() -> None:
+    dotted = {"optim.lr": 0.5, "optim.epochs": 3, "hyper.pod": 0.2, "seed": 4}
+    tree = {"optim": {"lr": 0.5, "epochs": 3}, "hyper": {"pod": 0.2}, "seed": 4}
+    mixed = {"optim": {"lr": 0.5}, "optim.epochs": 3, "hyper": {"pod": 0.2}, "seed": 4}
+    before = repr(mixed)
+    assert configure(overrides=dotted) == configure(overrides=tree) == configure(overrides=mixed)
+    assert repr(mixed) == before
+    assert configure(overrides=tree).optim.batch == configure().optim.batch  # the preset's others stay
+    assert nested(dotted) == tree
+    assert flat(tree) == dotted == flat(dotted)
+
+
+def test_every_setting_has_its_help() -> None:
+    told = {
+        name: info.description for kind in (Settings, *METHODS.values()) for name, info in kind.model_fields.items()
+    }
+    groups = {"data", "model", "optim", "compute"}
+    assert all(told[name] for name in told if name not in groups)
+    for group in groups:
+        inner = Settings.model_fields[group].annotation
+        assert inner is not None
+        assert inner.__doc__
+        assert all(info.description for info in inner.model_fields.values())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_yaml_gives_the_settings_back(tmp_path: Path, method: str) -> None:
+    overrides = {"data.root": tmp_path, "optim.lr": 1e-5, "name": "mein Lauf é", "out": tmp_path / "out", "seed": 7}
+    settings = configure("voc 15-1 overlap order=b", method, "paper", overrides)
+    path = tmp_path / "settings.yaml"
+    path.write_text(to_yaml(settings), encoding="utf-8")
+    again = from_yaml(path)
+    assert again == settings
+    assert again.fingerprint() == settings.fingerprint()
+    assert list(yaml.safe_load(path.read_text(encoding="utf-8"))) == list(Settings.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("seed: [1", "not the settings of a run"),
+        ("colour: red", "there is no setting 'colour'"),
+        ("", "settings = None"),
+    ],
+)
+def test_a_broken_settings_file_is_named(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=told) as error:
+        from_yaml(path)
+    assert str(error.value).startswith(f"{path}: ")
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        configure().seed = 3  # type: ignore[misc]
+    with pytest.raises(ValueError, match="frozen"):
+        configure().optim.lr = 3  # type: ignore[misc]
+
+
+# What decides a run
+
+OTHER: dict[str, Any] = {
+    "seed": 1,
+    "data.root": "/elsewhere",
+    "data.size": 80,
+    "data.scale": (0.25, 1.0),
+    "data.scenes": 900,
+    "data.val_scenes": 301,
+    "model.encoder": "resnet18",
+    "model.weights": "none",
+    "model.stages": 5,
+    "model.output_stride": 8,
+    "model.width": 24,
+    "model.dilations": (1, 2),
+    "model.pool": 3,
+    "optim.name": "sgd",
+    "optim.lr": 0.5,
+    "optim.lr_later": 0.25,
+    "optim.epochs": 9,
+    "optim.epochs_later": 8,
+    "optim.batch": 3,
+    "optim.momentum": 0.5,
+    "optim.weight_decay": 0.5,
+    "optim.power": 0.5,
+    "compute.cpu": True,
+    "compute.precision": "bf16",
+    "compute.workers": 2,
+    "out": "elsewhere",
+    "name": "another",
+}
+WITHOUT_WEIGHT = {"compute.workers", "out", "name"}
+LATER = {"optim.lr_later", "optim.epochs_later"}
+
+
+def test_other_values_are_listed_for_every_setting() -> None:
+    assert set(OTHER) == set(every_setting(Settings))
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_the_fingerprint_changes_with_what_decides_the_numbers(name: str) -> None:
+    one, other = configure(), configure(overrides={name: OTHER[name]})
+    assert one != other
+    assert (one.fingerprint() == other.fingerprint()) == (name in WITHOUT_WEIGHT)
+    assert (one.step0_fingerprint() == other.step0_fingerprint()) == (name in WITHOUT_WEIGHT | LATER)
+    assert (one.folder() == other.folder()) == (name == "compute.workers")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_step_0_is_shared_by_the_methods(method: str) -> None:
+    other = configure(method=method)
+    assert other.step0_fingerprint() == configure().step0_fingerprint()
+    assert (other.fingerprint() == configure().fingerprint()) == (method == "plop")
+
+
+@pytest.mark.parametrize("name", METHODS["plop"].model_fields)
+def test_hyper_parameters_belong_to_the_fingerprint_but_not_to_step_0(name: str) -> None:
+    other = {"scales": (1, 2), "thresholds": "median", "adaptive": False}.get(name, 0.125)
+    changed = configure(overrides={f"hyper.{name}": other})
+    assert changed.fingerprint() != configure().fingerprint()
+    assert changed.step0_fingerprint() == configure().step0_fingerprint()
+
+
+def test_a_scenario_has_one_fingerprint_however_it_is_written() -> None:
+    assert configure("VOC  15-5s overlapped").fingerprint() == configure("voc 15-1 overlap").fingerprint()
+    assert configure("voc 15-1 overlap").fingerprint() != configure("voc 15-1 disjoint").fingerprint()
+    assert configure("voc 15-1 overlap").step0_fingerprint() != configure("voc 15-1 disjoint").step0_fingerprint()
+
+
+def test_the_root_is_absolute_and_home_is_understood(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    assert configure(overrides={"data.root": "voc"}).data.root == tmp_path / "voc"
+    settings = configure(overrides={"data.root": "~/voc", "out": "~/runs"})
+    assert (settings.data.root, settings.out) == (tmp_path / "me" / "voc", tmp_path / "me" / "runs")
+
+
+def test_a_digest_does_not_depend_on_the_order_or_the_process() -> None:
+    assert digest({"b": "é", "a": [1, 0.5]}) == digest({"a": [1, 0.5], "b": "é"}) == "311bf802"
+
+
+# Command line = papermill = Settings
+
+CHOICES: dict[str, st.SearchStrategy[Any]] = {
+    "seed": st.integers(0, 2**31 - 1),
+    "out": st.sampled_from(["runs", "other/runs"]),
+    "hyper.pod": st.floats(0, 10),
+    "hyper.scales": st.lists(st.integers(1, 8), min_size=1, max_size=3),
+    "hyper.adaptive": st.booleans(),
+    "hyper.thresholds": st.sampled_from(["released", "median"]),
+    "data.root": st.sampled_from([None, "some/where"]),
+    "data.size": st.integers(16, 4096),
+    "data.scale": st.sampled_from([(0.5, 2.0), (0.25, 1.0)]),
+    "model.dilations": st.lists(st.integers(1, 20), max_size=3),
+    "model.pool": st.none() | st.integers(1, 64),
+    "optim.name": st.sampled_from(["sgd", "adamw"]),
+    "optim.lr": st.floats(1e-9, 10),
+    "optim.epochs_later": st.integers(1, 10_000),
+    "compute.cpu": st.booleans(),
+}
+
+
+def flags(overrides: dict[str, Any]) -> list[str]:
+    """The command line's way to say these settings."""
+    words = []
+    for name, value in overrides.items():
+        *above, last = name.replace("_", "-").split(".")
+        if isinstance(value, bool):
+            words.append("--" + ".".join([*above, last if value else f"no-{last}"]))
+        else:
+            words += ["--" + ".".join([*above, last]), *map(str, value if isinstance(value, list | tuple) else [value])]
+    return words
+
+
+@hypothesis_settings(deadline=None, max_examples=25)
+@given(st.data(), st.sampled_from(list(PRESETS)), st.sampled_from(["voc 15-5 overlap", "emoji 10-5 disjoint"]))
+def test_command_line_and_parameters_give_the_same_settings(data: st.DataObject, preset: str, scenario: str) -> None:
+    names = data.draw(st.lists(st.sampled_from(list(CHOICES)), unique=True, max_size=5))
+    overrides = {name: data.draw(CHOICES[name], name) for name in names}
+    by_hand = configure(scenario, "plop", preset, overrides)
+    first, last = [scenario, "--preset", preset], ["--preset", preset, scenario]
+    values = flags(overrides)
+    typed = data.draw(st.sampled_from([[*first, *values], [*values, "--seed", str(by_hand.seed), *last]]))
+    cell = {"scenario": scenario, "method": "plop", "preset": preset, "data_root": None, "out": "runs"}
+    assert parse_run(typed) == by_hand
+    assert from_parameters(cell | {"overrides": overrides}) == by_hand
+    assert settle(build(Settings, by_hand.model_dump())) == by_hand
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_method_may_stand_anywhere_on_the_command_line(method: str) -> None:
+    wanted = configure("voc 15-5 overlap", method, "gpu", {"seed": 2})
+    for words in (
+        ["voc 15-5 overlap", "--method", method, "--preset", "gpu", "--seed", "2"],
+        ["--seed", "2", "--preset=gpu", "voc 15-5 overlap", f"--method={method}"],
+        ["--preset", "gpu", "--method", method, "--seed=2", "VOC 15-5 overlap"],
+    ):
+        assert parse_run(words) == wanted
+    assert parse_run([]) == configure()
