@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-
 from plopkit import facts, viz
 from plopkit.results import load_results, report, run_folders, summarise
 from plopkit.runfolder import RunFolder, replacing
@@ -50,7 +48,8 @@ def draw_comparison(paths: Sequence[Path], pictures: Path) -> list[Path]:
         summary = summarise(rows)
         figures = {f"{name}_curves": viz.forgetting_curves(summary, f"Forgetting on {scenario}")}
         first_seed = rows[rows["seed"] == rows["seed"].min()]
-        examples = {_row_name(run): RunFolder(Path(run)).examples for run in pd.unique(first_seed["run"])}
+        named = first_seed.drop_duplicates("run")  # load_results has made the methods' names differ where runs do
+        examples = {m: RunFolder(Path(run)).examples for m, run in zip(named["method"], named["run"], strict=True)}
         stems = next(iter(examples.values()))["stems"]
         comparable = all(list(other["stems"]) == list(stems) for other in examples.values())
         for index in range(len(stems) if comparable else 0):
@@ -60,7 +59,3 @@ def draw_comparison(paths: Sequence[Path], pictures: Path) -> list[Path]:
             with replacing(drawn[-1]) as part:
                 figure.savefig(part, dpi=130, format="png")
     return drawn
-
-
-def _row_name(run: str) -> str:
-    return RunFolder(Path(run)).settings.method

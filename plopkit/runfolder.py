@@ -91,8 +91,9 @@ def check_room(settings: Settings, needed: int) -> None:
     out = settings.out
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with replacing(out / "writable"):
-            pass
+        probe = out / f".writable.{os.getpid()}.part"
+        probe.touch()
+        probe.unlink()
     except OSError as error:
         raise type(error)(
             f"{out}: cannot be written ({error.strerror or error}); choose another folder with out"

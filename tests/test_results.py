@@ -126,11 +126,6 @@ def test_runs_with_other_settings_are_rows_of_their_own(tmp_path: Path) -> None:
         "ft": (1, 1),
         "plop (hyper.pod 0.01, optim.lr 0.002)": (2, 10.5),
         "plop (hyper.pod 0.01, optim.lr 0.5)": (2, 30.5),
-        "plop (hyper.pod 0.25)": (2, 50.5),
-    } or last_rows(tmp_path) == {
-        "ft": (1, 1),
-        "plop (hyper.pod 0.01, optim.lr 0.002)": (2, 10.5),
-        "plop (hyper.pod 0.01, optim.lr 0.5)": (2, 30.5),
         "plop (hyper.pod 0.25, optim.lr 0.5)": (2, 50.5),
     }
 
@@ -209,7 +204,7 @@ def test_no_results_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pat
 def test_class_names_are_text(tmp_path: Path) -> None:
     path = made(tmp_path)
     table = load_results(path)
-    names = {label: name for label, name in zip(table["label"], ["NA", "null", "007"], strict=False)}
+    names = dict(zip(table["label"], ["NA", "null", "007"], strict=False))
     write_table(path / "results.csv", table.assign(name=[names.get(label, "x") for label in table["label"]]))
     assert load_results(path)["name"].tolist()[:4] == ["NA", "null", "007", "x"]
 

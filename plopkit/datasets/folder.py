@@ -9,8 +9,7 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 def folder(root: Path, split: str) -> FileSource:
     """The split ("train" or "val") of a folder of one's own. FileNotFoundError and ValueError say what is missing."""
-    if not root.is_dir():
-        raise FileNotFoundError(f"{root}: no such folder; data.root must hold images/, masks/ and classes.txt")
+    classes = folder_classes(root)
     for name in ("images", "masks"):
         if not (root / name).is_dir():
             raise FileNotFoundError(f"{root}: no {name}/ in it; images/*.jpg and masks/*.png are needed")
@@ -23,11 +22,13 @@ def folder(root: Path, split: str) -> FileSource:
         if path.suffix.lower() in IMAGE_SUFFIXES and found.setdefault(path.stem, path) != path:
             raise ValueError(f"{found[path.stem]} and {path.name} have one stem; keep one image for each mask")
     images = [found.get(stem, root / "images" / f"{stem}.jpg") for stem in stems]
-    return FileSource(folder_classes(root), stems, images, [root / "masks" / f"{stem}.png" for stem in stems])
+    return FileSource(classes, stems, images, [root / "masks" / f"{stem}.png" for stem in stems])
 
 
 def folder_classes(root: Path) -> tuple[str, ...]:
     """The class names of ``classes.txt``: line 1 is the background."""
+    if not root.is_dir():
+        raise FileNotFoundError(f"{root}: no such folder; data.root must hold images/, masks/ and classes.txt")
     path = root / "classes.txt"
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing; write one class name a line, the background first")

@@ -13,7 +13,7 @@ COLOURS = (
     "#e1a500 #1e00ff #87001e #00b4ff #f00087 #c3ff00 #4b0f87 #4be1b4 #876900 #7878c3 "
     "#961eb4 #f07878 #004b5a #ffc3ff #a55aff #2d7869 #b496c3 #789600 #e1f096 #d2d200"
 ).split()
-BACKGROUND = "#000000"
+BACKGROUND = "#4d4d4d"  # in legends: an overlay leaves the grey picture there
 IGNORED = "#ffffff"
 
 
@@ -112,7 +112,8 @@ def _grid(
             if line == 0:
                 axis.set_title(columns[place], fontsize=9)
         axes[line][0].set_ylabel(row_name, fontsize=9)
-    patches = [Patch(facecolor=colour_of(label), edgecolor="0.5", label=names[label]) for label in shown]
+    colours = {0: BACKGROUND} | {label: colour_of(label) for label in shown if label}
+    patches = [Patch(facecolor=colours[label], edgecolor="0.5", label=names[label]) for label in shown]
     patches.append(Patch(facecolor=IGNORED, edgecolor="0.5", label="ignored"))
     figure.legend(handles=patches, loc="outside lower center", ncols=per_row, fontsize=8, frameon=False)
     return figure

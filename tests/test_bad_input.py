@@ -1,0 +1,386 @@
+"""Wrong use and broken data in whole runs: exit code 2, one clear message, and nothing half-written."""
+
+import contextlib
+import errno
+import io
+import os
+import shutil
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from PIL import Image
+from small_runs import contents, small_flags
+
+from plopkit import runfolder
+from plopkit.cli import main
+from plopkit.experiment import Experiment
+from plopkit.scenario import check
+
+SCENARIO = "folder 2-1 overlap"
+
+
+@pytest.fixture(autouse=True)
+def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Experiment, "_draw", lambda self: None)
+
+
+@pytest.fixture
+def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """``refused(*words)`` runs ``plopkit run`` into tmp_path/out, checks how it refuses, and gives its message."""
+
+    def attempt(*words: str, out: Path = tmp_path / "out", left: dict[str, bytes] | None = None) -> str:
+        code = main(["run", *small_flags(out), "--method", "ft", "--optim.batch", "2", *words])
+        told = capsys.readouterr()
+        assert code == 2
+        assert told.out == ""
+        message = told.err.split("\r")[-1]  # behind the progress bars
+        assert message.startswith("plopkit: ")
+        assert "Traceback" not in told.err
+        assert "pydantic" not in message
+        assert message.count("\n") <= 2
+        assert contents(out) == (left or {})
+        return message
+
+    return attempt
+
+
+@pytest.fixture
+def root(folder_root: Callable[..., Path]) -> Path:
+    return folder_root(train=8, val=4, classes=4, size=(64, 64))
+
+
+def test_the_data_that_is_broken_below_is_good(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = [*small_flags(tmp_path / "out"), "--method", "ft", "--optim.batch", "2", "--data.root", str(root)]
+    assert main(["run", SCENARIO, *flags]) == 0
+    assert "results, pictures and checkpoints: " in capsys.readouterr().out
+
+
+# Broken data: what is done to it, then the file and the words that the message must hold
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-60])
+
+
+def save_mask(path: Path, values: np.ndarray) -> None:
+    Image.fromarray(values).save(path)
+
+
+def remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+BROKEN: dict[str, tuple[Callable[[Path], Any], str, str]] = {
+    "no folder": (remove, "", "no such folder; data.root must hold images/, masks/ and classes.txt"),
+    "no images": (lambda root: remove(root / "images"), "", "no images/ in it"),
+    "no masks": (lambda root: remove(root / "masks"), "", "no masks/ in it; images/*.jpg and masks/*.png are needed"),
+    "a mask is missing": (
+        lambda root: remove(root / "masks/train-03.png"),
+        "masks/train-03.png",
+        "is missing; the split file names it",
+    ),
+    "an image is missing": (
+        lambda root: remove(root / "images/val-01.jpg"),
+        "images/val-01.jpg",
+        "is missing; the split file names it",
+    ),
+    "no split": (lambda root: remove(root / "val.txt"), "val.txt", "no val list; write the file stems"),
+    "an empty split": (lambda root: (root / "train.txt").write_text("\n \n"), "train.txt", "the split is empty"),
+    "no classes": (lambda root: remove(root / "classes.txt"), "classes.txt", "is missing; write one class name a line"),
+    "too few classes": (
+        lambda root: (root / "classes.txt").write_text("background\n"),
+        "classes.txt",
+        "1 names; the background and 2 to 254 classes are needed",
+    ),
+    "a class twice": (
+        lambda root: (root / "classes.txt").write_text("background\na\nb\na\n"),
+        "classes.txt",
+        "a class name stands there twice",
+    ),
+    "sizes differ": (
+        lambda root: save_mask(root / "masks/train-02.png", np.ones((64, 60), np.uint8)),
+        "masks/train-02.png",
+        "they must be equal",
+    ),
+    "a label outside the classes": (
+        lambda root: save_mask(root / "masks/val-00.png", np.full((64, 64), 9, np.uint8)),
+        "masks/val-00.png",
+        "label 9 is outside the classes: 0 to 3 are named, 255 is ignore; correct the mask",
+    ),
+    "fewer names than labels": (
+        lambda root: (root / "classes.txt").write_text("background\na\nb\n"),
+        "'folder 2-1 overlap'",
+        "the task '2-1' does not fit; possible: base-increment with base + increment + … + increment = 2 classes",
+    ),
+    "a mask in colour": (
+        lambda root: save_mask(root / "masks/train-00.png", np.zeros((64, 64, 3), np.uint8)),
+        "masks/train-00.png",
+        "RGB'; save the labels as such (255 = ignore)",
+    ),
+    "a mask of 16 bits": (
+        lambda root: save_mask(root / "masks/train-00.png", np.ones((64, 64), np.uint16)),
+        "masks/train-00.png",
+        "I;16'; save the labels as such",
+    ),
+    "a truncated JPEG": (lambda root: cut(root / "images/train-05.jpg"), "images/train-05.jpg", "cut short"),
+    "a truncated PNG": (lambda root: cut(root / "masks/val-02.png"), "masks/val-02.png", "cut short"),
+    "no image at all": (
+        lambda root: (root / "images/train-05.jpg").write_text("hello"),
+        "images/train-05.jpg",
+        "not a readable image",
+    ),
+    "an empty file": (
+        lambda root: (root / "masks/train-05.png").write_bytes(b""),
+        "masks/train-05.png",
+        "not a readable image",
+    ),
+    "too few images for a batch": (
+        lambda root: (root / "train.txt").write_text("train-00\n"),  # labels 1 and 2
+        "folder 2-1 overlap, step 0: ",
+        "1 training images, fewer than one batch of 2; lower optim.batch",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_data_is_told_by_its_file(root: Path, refused: Callable[..., str], name: str) -> None:
+    spoil, file, words = BROKEN[name]
+    spoil(root)
+    told = refused(SCENARIO, "--data.root", str(root))
+    assert words in told
+    assert (file if "folder 2-1" in file else str(root / file)) in told
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda base: remove(base / "JPEGImages"), "no VOC 2012 here; looked for JPEGImages in"),
+        (lambda base: [remove(path) for path in base.glob("SegmentationClass*")], "no masks; one of the folders"),
+        (lambda base: remove(base / "ImageSets"), "no train list; one of train_aug.txt, trainaug.txt, train.txt"),
+    ],
+    ids=["no images", "no masks", "no lists"],
+)
+def test_broken_voc_is_told(
+    voc_root: Callable[..., Path], refused: Callable[..., str], spoil: Callable[[Path], Any], words: str
+) -> None:
+    root = voc_root()
+    spoil(root / "VOCdevkit" / "VOC2012")
+    told = refused("voc 15-5 overlap", "--data.root", str(root))
+    assert words in told
+    assert str(root) in told
+
+
+# Wrong words
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--method", "plob"], "there is no method 'plob' (did you mean plop?); known: ft"),
+        (["--preset", "large"], "there is no preset 'large'; known: smoke, laptop, gpu, paper"),
+        (["--optim.lr", "-3"], "optim.lr = -3.0: Input should be greater than 0"),
+        (["--optim.batch", "0"], "optim.batch = 0: Input should be greater than or equal to 1"),
+        (["--data.size", "5"], "data.size = 5: "),
+        (["--data.scale", "2", "1"], "data.scale = (2.0, 1.0): "),
+        (["--model.dilations", "0"], "model.dilations.0 = 0: "),
+        (["--seed", "-1"], "seed = -1: "),
+        (["--name", "../up"], "a run folder's name is one visible folder, not '../up'"),
+        (["--method", "mib", "--hyper.kd", "-1"], "hyper.kd = -1.0: "),
+        (["--method", "plop", "--hyper.floor", "2"], "hyper.floor = 2.0: Input should be less than or equal to 1"),
+        (["--method", "plop", "--hyper.scales", "0"], "hyper.scales.0 = 0: "),
+        (["--method", "plop", "--data.size", "32"], "32 pixels does not go through PLOP: scale 4 does not fit"),
+        (["--model.encoder", "resnet1001"], "no encoder 'resnet1001'"),
+        (["--data.root", "x", "--optim.lr", "20", "voc 15-5 overlap"], "optim.lr = 20.0: "),
+        (["voc 15-5 overlap"], "voc needs data.root, the folder that the data set lies in"),
+        (["folder 2-1 overlap"], "folder needs data.root, the folder that the data set lies in"),
+        (["--data.root", "/no/such", "voc 15-5 overlap"], "/no/such: no such folder; data.root must be a VOC"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_words_are_told_in_one_line(refused: Callable[..., str], words: list[str], told: str) -> None:
+    assert told in refused(*words)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--optim.rl", "1"], "--optim.lr"),
+        (["--hyper.pods", "1"], "--hyper.pod"),
+        (["--optim.lr", "fast"], "could not convert string to float: 'fast'"),
+        (["--optim.name", "adam"], "'sgd'"),
+        (["--optim.lr"], "--optim.lr"),
+        (["emoji 15-5 overlap", "and more"], "and more"),
+        (["--preset"], "--preset"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_flags_that_do_not_exist_or_parse_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], told: str
+) -> None:
+    assert main(["run", *words, "--out", str(tmp_path / "out")]) == 2
+    message = capsys.readouterr()
+    assert told in message.err
+    assert "Traceback" not in message.err
+    assert "--help" in message.err or "usage" in message.err
+    assert message.out == ""
+    assert contents(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("scenario", "told"),
+    [
+        ("emoji 15-4 overlap", "'emoji 15-5 overlap'"),
+        ("emoji 15-5 overlpa", "'emoji 15-5 overlap'"),
+        ("emoij 15-5 overlap", "'emoji 15-5 overlap'"),
+        ("emoji 15-5", "overlap, disjoint, sequential"),
+        ("emoji 15-5 overlap order=zz", "possible: a, b, c"),
+        ("emoji", "<data set> <task> <protocol>"),
+        ("", "<data set> <task> <protocol>"),
+        ("ade 100-50 overlap", "there is no reader of 'ade' yet"),
+        ("voc 15-5 overlap\x00", "unknown protocol"),
+    ],
+)
+def test_a_wrong_scenario_is_told_with_the_nearest(refused: Callable[..., str], scenario: str, told: str) -> None:
+    message = refused(scenario, "--data.root", "/no/such")
+    assert told in message
+
+
+def test_a_task_that_does_not_fit_ones_own_classes_is_told(root: Path, refused: Callable[..., str]) -> None:
+    message = refused("folder 3-2 overlap", "--data.root", str(root))
+    assert "the task '3-2' does not fit" in message
+    assert "= 3 classes" in message
+    assert "'folder 2-1 overlap'" in message
+
+
+def is_no_scenario(text: str) -> bool:
+    try:
+        check(text)
+    except ValueError:
+        return not text.startswith("-")
+    return False
+
+
+@hypothesis_settings(deadline=None, max_examples=40)
+@given(st.text(max_size=40))
+@example("voc 15-5 overlap order=")
+@example("voc 9999999999-1 overlap")
+@example("voc 0-0 overlap")
+@example("voc -1 overlap")
+@example("{[(%s%n)]}")
+@example("voc\n15-5\noverlapp")
+def test_garbage_for_a_scenario_is_refused(text: str) -> None:
+    assume(is_no_scenario(text))
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        assert main(["run", text]) == 2
+    assert err.getvalue().startswith("plopkit: ")
+    assert "nearest: " in err.getvalue()
+    assert out.getvalue() == ""
+
+
+# Places to write to
+
+
+def test_an_out_folder_below_a_file_is_told(tmp_path: Path, refused: Callable[..., str]) -> None:
+    (tmp_path / "file").write_text("x")
+    told = refused(out=tmp_path / "file" / "out")
+    assert f"{tmp_path / 'file' / 'out'}: cannot be written (" in told
+    assert "choose another folder with out" in told
+
+
+def test_a_read_only_out_folder_is_told(
+    tmp_path: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Path.touch
+
+    def read_only(self: Path, *given: Any, **named: Any) -> None:
+        if self.is_relative_to(tmp_path / "out"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+        real(self, *given, **named)
+
+    monkeypatch.setattr(Path, "touch", read_only)  # root may write everywhere, so the rights are played
+    told = refused()
+    assert f"{tmp_path / 'out'}: cannot be written (Permission denied); choose another folder with out" in told
+
+
+def test_too_little_room_is_told(tmp_path: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: types.SimpleNamespace(free=2**20))
+    told = refused()
+    assert f"{tmp_path / 'out'}: 1 MiB are free, this run needs about 2 MiB" in told
+    assert "make room, or choose another folder with out" in told
+
+
+def test_a_folder_of_other_settings_is_told(
+    tmp_path: Path, refused: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    words = ["--name", "mine"]
+    assert main(["run", *small_flags(out), "--method", "ft", "--optim.batch", "2", *words]) == 0
+    capsys.readouterr()
+    before = contents(out)
+    told = refused(*words, "--optim.lr", "0.5", left=before)
+    assert f"{out / 'mine'}: made with other settings: optim.lr is 0.002 there, 0.5 asked for" in told
+    assert "Choose another name or out, or delete it" in told
+
+
+def test_a_folder_of_somebody_else_is_told(tmp_path: Path, refused: Callable[..., str]) -> None:
+    thesis = tmp_path / "out" / "mine" / "thesis.tex"
+    thesis.parent.mkdir(parents=True)
+    thesis.write_text("years")
+    told = refused("--name", "mine", left={"mine/thesis.tex": b"years"})
+    assert "mine: not empty, and not a run's folder; choose another name or out" in told
+
+
+@pytest.mark.parametrize(
+    "file",
+    ["settings.yaml", "step-0.training.pt", "step-0.safetensors", "examples.npz", "step-1.safetensors", "results.csv"],
+)
+def test_a_disk_that_is_full_in_the_middle_leaves_no_half_file_and_the_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], file: str
+) -> None:
+    real = os.replace
+
+    def full(source: Path, target: Path) -> None:
+        if Path(target).name == file:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(source, target)
+
+    def words(out: str) -> list[str]:
+        return ["run", *small_flags(tmp_path / out), "--method", "ft", "--name", "mine"]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runfolder.os, "replace", full)
+        assert main(words("full")) == 2
+    told = capsys.readouterr().err.split("\r")[-1]
+    assert f"{file}: cannot be written (No space left on device); make room" in told
+    assert "it goes on from the last finished epoch" in told
+    left = contents(tmp_path / "full")
+    assert not [name for name in left if name.endswith((".part", f"/{file}"))]
+    assert main(words("full")) == 0
+    assert main(words("empty")) == 0
+    results = [(tmp_path / out / "mine" / "results.csv").read_bytes() for out in ("full", "empty")]
+    assert results[0] == results[1]
+
+
+def test_a_checkpoint_that_was_damaged_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["run", *small_flags(tmp_path), "--method", "ft", "--name", "mine"]
+    assert main(words) == 0
+    checkpoint = tmp_path / "mine" / "checkpoints" / "step-0.safetensors"
+    cut(checkpoint)
+    (tmp_path / "mine" / "checkpoints" / "step-1.safetensors").unlink()
+    capsys.readouterr()
+    assert main(words) == 2
+    told = capsys.readouterr().err
+    assert f"{checkpoint}: not a readable checkpoint (" in told
+    assert "delete it to train anew" in told
+    checkpoint.unlink()
+    assert main(words) == 0

@@ -1,0 +1,212 @@
+"""The command line: its help, its exit codes, what it prints."""
+
+import runpy
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from small_runs import contents, small_flags
+
+from plopkit import cli
+from plopkit.cli import COMMANDS, main
+from plopkit.methods import METHODS
+from plopkit.presets import PRESETS, configure
+from plopkit.settings import Settings, known_names
+
+Told = pytest.CaptureFixture[str]
+
+
+def help_of(command: str, capsys: Told, *words: str) -> str:
+    assert main([command, *words, "--help"]) == 0
+    told = capsys.readouterr()
+    assert told.err == ""
+    return told.out
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two small runs by the command line."""
+    out = tmp_path_factory.mktemp("runs")
+    for method in ("ft", "plop"):
+        assert main(["run", "emoji 15-5 overlap", *small_flags(out), "--method", method, "--name", method]) == 0
+    return out
+
+
+# Help
+
+
+@pytest.mark.parametrize("words", [["--help"], ["-h"]])
+def test_the_first_help_lists_every_command_in_a_few_lines(words: list[str], capsys: Told) -> None:
+    assert main(words) == 0
+    told = capsys.readouterr().out
+    lines = [line for line in told.splitlines() if line]
+    assert len(lines) == 1 + len(COMMANDS)
+    for line, (name, command) in zip(lines[1:], COMMANDS.items(), strict=True):
+        assert line.split()[0] == name
+        assert command.__doc__ is not None
+        assert line.endswith(command.__doc__)
+        assert f"plopkit {name} " in command.__doc__  # an example to copy
+        assert "\n" not in command.__doc__
+    assert max(map(len, lines)) <= 120
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_its_help(command: str, capsys: Told) -> None:
+    told = help_of(command, capsys)
+    doc = COMMANDS[command].__doc__
+    assert doc is not None
+    assert doc.split(":")[0] in " ".join(told.split())
+    assert f"usage: plopkit {command}" in told
+    if command != "run":
+        assert len(told.splitlines()) < 25
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_help_of_run_tells_every_setting_with_its_default(method: str, capsys: Told) -> None:
+    told = help_of("run", capsys, "--method", method)
+    plain = " ".join(told.replace("│", " ").split())
+    settings = configure(method=method)
+    for name in known_names(Settings):
+        if name not in ("scenario", "method", "hyper"):
+            assert f"--{name.replace('_', '-')}" in plain
+    for name, info in METHODS[method].model_fields.items():
+        assert f"--hyper.{name.replace('_', '-')}" in plain
+        assert info.description is not None
+        assert info.description in plain
+    assert f"learning rate of step 0 (default: {settings.optim.lr})" in plain
+    assert "--method " + "|".join(METHODS) in plain
+    assert "--preset " + "|".join(PRESETS) in plain
+    assert "--method" not in plain.split("options")[1]  # told once, not as a setting as well
+    assert len(told.splitlines()) < 110
+
+
+def test_the_help_of_run_shows_the_presets_defaults(capsys: Told) -> None:
+    for preset in ("smoke", "paper"):
+        epochs = configure("voc 15-5 overlap", preset=preset).optim.epochs
+        told = " ".join(help_of("run", capsys, "voc 15-5 overlap", "--preset", preset).replace("│", " ").split())
+        assert f"epochs of step 0 (default: {epochs})" in told
+        assert "(default: 'voc 15-5 overlap')" in told
+
+
+# Exit codes
+
+
+def test_no_command_and_an_unknown_one_are_wrong_use(capsys: Told) -> None:
+    assert main([]) == 2
+    assert "usage: plopkit COMMAND" in capsys.readouterr().out
+    assert main(["rum"]) == 2
+    told = capsys.readouterr()
+    assert told.err == "plopkit: there is no command 'rum'; known: " + ", ".join(COMMANDS) + "\n"
+    assert told.out == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (ValueError("so much"), 2, "plopkit: so much\n"),
+        (FileNotFoundError("a: not there"), 2, "plopkit: a: not there\n"),
+        (OSError("b: full"), 2, "plopkit: b: full\n"),
+        (FloatingPointError("nan"), 2, "plopkit: nan\n"),
+        (SystemExit(3), 3, ""),
+        (SystemExit("words"), 2, ""),
+        (KeyboardInterrupt(), 130, "\nplopkit: stopped; the same command goes on from the last finished epoch\n"),
+    ],
+)
+def test_errors_become_exit_codes(
+    monkeypatch: pytest.MonkeyPatch, capsys: Told, error: BaseException, code: int, told: str
+) -> None:
+    def fail(arguments: object) -> None:
+        raise error
+
+    monkeypatch.setitem(COMMANDS, "run", fail)
+    assert main(["run"]) == code
+    assert capsys.readouterr().err == told
+
+
+def test_our_own_mistakes_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(arguments: object) -> None:
+        raise AssertionError("ours")
+
+    monkeypatch.setitem(COMMANDS, "run", fail)
+    with pytest.raises(AssertionError, match="ours"):
+        main(["run"])
+
+
+def test_python_m_plopkit_is_plopkit(monkeypatch: pytest.MonkeyPatch, capsys: Told) -> None:
+    monkeypatch.setattr(sys, "argv", ["plopkit", "rum"])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_module("plopkit", run_name="__main__")
+    assert stop.value.code == 2
+    assert "no command 'rum'" in capsys.readouterr().err
+
+
+# What the commands do
+
+
+def test_run_prints_the_summary_and_where_all_lies(runs: Path, capsys: Told) -> None:
+    capsys.readouterr()
+    before = contents(runs)
+    assert main(["run", "emoji 15-5 overlap", *small_flags(runs), "--method", "ft", "--name", "ft"]) == 0
+    told = capsys.readouterr().out
+    assert contents(runs) == before  # read back
+    header, *rows, empty, last = told.splitlines()
+    assert header.split() == "method seed step old new all old_nobg all_nobg avg".split()
+    assert [row.split()[:3] for row in rows] == [["ft", "0", "0"], ["ft", "0", "1"]]
+    assert rows[0].split()[4] == "-"
+    assert empty == ""
+    assert last == f"results, pictures and checkpoints: {runs / 'ft'}"
+
+
+def test_run_takes_flags_before_the_scenario(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Settings] = []
+
+    def note(settings: Settings) -> None:
+        asked.append(settings)
+        raise ValueError("enough")
+
+    monkeypatch.setattr("plopkit.experiment.run", note)
+    for words in (["voc 15-1 overlap", "--optim.lr", "0.5"], ["--optim.lr", "0.5", "voc 15-1 overlap"]):
+        assert main(["run", *words]) == 2
+    assert asked == [configure("voc 15-1 overlap", overrides={"optim.lr": 0.5})] * 2
+
+
+def test_compare_prints_a_row_per_method_and_step(runs: Path, capsys: Told) -> None:
+    for words in ([str(runs)], [str(runs / "ft"), str(runs / "plop")], [str(runs / "*")]):
+        assert main(["compare", *words]) == 0
+        told = capsys.readouterr().out
+        assert told.startswith("emoji 15-5 overlap: mIoU in percent")
+        rows = [line.split()[:3] for line in told.splitlines() if line.strip().startswith(("ft", "plop"))]
+        assert rows == [[method, str(step), "1"] for method in ("ft", "plop") for step in (0, 1)]
+
+
+def test_compare_draws_where_it_is_asked_to(runs: Path, tmp_path: Path, capsys: Told) -> None:
+    assert main(["compare", str(runs), "-o", str(tmp_path / "pictures")]) == 0
+    drawn = [line for line in capsys.readouterr().out.splitlines() if line.startswith(str(tmp_path))]
+    assert drawn
+    assert {Path(path).name for path in drawn} == set(contents(tmp_path / "pictures"))
+    assert all(Path(path).read_bytes().startswith(b"\x89PNG") for path in drawn)
+
+
+def test_compare_of_nothing_is_told(tmp_path: Path, capsys: Told) -> None:
+    assert main(["compare", str(tmp_path)]) == 2
+    told = capsys.readouterr()
+    assert told.err == f"plopkit: no results.csv in or below {tmp_path}; name run folders\n"
+
+
+def test_demo_passes_its_flags_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[tuple[object, ...]] = []
+    monkeypatch.setattr("plopkit.demo.run_demo", lambda *given: asked.append(given))
+    assert main(["demo"]) == 0
+    flags = ["--out", str(tmp_path), "--scenario", "emoji 10-5 overlap", "--preset", "smoke", "--seed", "3"]
+    assert main(["demo", *flags]) == 0
+    assert asked == [
+        (Path("runs/demo"), "emoji 15-5 overlap", "laptop", 0),
+        (tmp_path, "emoji 10-5 overlap", "smoke", 3),
+    ]
+    assert main(["demo", "--preset", "large"]) == 2
+
+
+def test_the_commands_are_functions_of_their_words() -> None:
+    commands: dict[str, Callable] = {name: getattr(cli, name) for name in COMMANDS}
+    assert commands == COMMANDS
