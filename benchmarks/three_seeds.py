@@ -1,6 +1,6 @@
 """The README's table: fine-tuning, MiB and PLOP on the embedded data, seeds 0 to 2, preset laptop.
 
-    .venv/bin/python benchmarks/three_seeds.py                     # about 15 minutes on two cores
+    .venv/bin/python benchmarks/three_seeds.py --csv benchmarks/emoji_15-5_three_seeds.csv  # minutes on two cores
     .venv/bin/python benchmarks/three_seeds.py --scenario "emoji 15-1 overlap" --csv benchmarks/emoji_15-1.csv
 
 Writes one row per scenario, method, seed and step to the CSV, and prints the means. Finished runs are read back.
@@ -12,8 +12,6 @@ from pathlib import Path
 import plopkit
 from plopkit.runfolder import write_table
 
-HERE = Path(__file__).resolve().parent
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -22,7 +20,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--preset", default="laptop", choices=plopkit.PRESETS)
     parser.add_argument("--out", type=Path, default=Path("runs/seeds"))
-    parser.add_argument("--csv", type=Path, default=HERE / "emoji_15-5_three_seeds.csv")
+    parser.add_argument("--csv", type=Path, help="default: named after the scenario, in OUT")
     given = parser.parse_args()
     folders = []
     for seed in given.seeds:
@@ -30,9 +28,10 @@ def main() -> None:
             overrides = {"seed": seed, "out": given.out}
             folders.append(plopkit.run(plopkit.configure(given.scenario, method, given.preset, overrides)).path)
     results = plopkit.load_results(*folders)
-    write_table(given.csv, plopkit.summarise(results).drop(columns=["run"], errors="ignore"))
+    csv = given.csv or given.out / f"{given.scenario.replace(' ', '_')}.csv"
+    write_table(csv, plopkit.summarise(results))
     print(plopkit.report(results))
-    print(f"\nwritten to {given.csv}")
+    print(f"\nwritten to {csv}")
 
 
 if __name__ == "__main__":

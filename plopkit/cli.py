@@ -21,6 +21,8 @@ def run(arguments: Sequence[str]) -> None:
 
     folder = run_settings(parse_run(arguments))
     print(folder.summary.drop(columns=["scenario"]).to_string(index=False, float_format="{:.1f}".format, na_rep="-"))
+    if credit := str(folder.examples["credit"]):
+        print(credit)
     print(f"\nresults, pictures and checkpoints: {folder.path}")
 
 

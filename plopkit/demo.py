@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from plopkit import facts, viz
-from plopkit.results import load_results, report, run_folders, summarise
+from plopkit.datasets.emoji import CREDIT
+from plopkit.presets import configure
+from plopkit.results import load_results, report, summarise
 from plopkit.runfolder import RunFolder, replacing
 
 METHODS = ("ft", "mib", "plop")
@@ -17,25 +19,24 @@ def run_demo(out: Path, scenario: str, preset: str, seed: int) -> None:
     except ImportError as error:
         raise ValueError(f"the demo runs a notebook ({error}); install plopkit[notebook]") from error
     out = out.absolute()
-    notebooks = []
+    notebooks, runs = [], []
     for method in METHODS:
         executed = out / "notebooks" / f"06_train_scenario_{method}.ipynb"
         executed.parent.mkdir(parents=True, exist_ok=True)
         print(f"\n{method} on {scenario}, preset {preset}, seed {seed}", flush=True)
         parameters = {"scenario": scenario, "method": method, "preset": preset, "out": str(out / "runs")}
-        papermill.execute_notebook(
-            facts.notebook("06_train_scenario.ipynb"), executed, parameters | {"overrides": {"seed": seed}}, cwd=out
-        )
+        try:
+            papermill.execute_notebook(
+                facts.notebook("06_train_scenario.ipynb"), executed, parameters | {"overrides": {"seed": seed}}, cwd=out
+            )
+        except papermill.PapermillExecutionError as error:
+            raise ValueError(f"{executed}: {error.ename}: {error.evalue}") from error
         notebooks.append(executed)
-    runs = [path for path in run_folders([out / "runs"]) if _matches(RunFolder(path), scenario, seed)]
+        runs.append(configure(scenario, method, preset, {"seed": seed, "out": out / "runs"}).folder())
     print("\n" + report(load_results(*runs)))
+    print(CREDIT if scenario.startswith("emoji") else "")
     for path in (*notebooks, *draw_comparison(runs, out / "pictures")):
         print(path)
-
-
-def _matches(folder: RunFolder, scenario: str, seed: int) -> bool:
-    settings = folder.settings
-    return (settings.scenario, settings.seed) == (scenario, seed)
 
 
 def draw_comparison(paths: Sequence[Path], pictures: Path) -> list[Path]:

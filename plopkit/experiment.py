@@ -25,7 +25,7 @@ from plopkit.presets import method_of, settle
 from plopkit.results import step_rows, summarise
 from plopkit.runfolder import RunFolder, StepStore, check_room, open_folder, replacing, write_arrays, write_table
 from plopkit.scenario import Scenario, Step
-from plopkit.settings import Compute, Settings
+from plopkit.settings import Compute, Settings, digest
 from plopkit.stepdata import StepData, seed_of
 from plopkit.trainer import Tick, Training, batches, evaluate, fit
 
@@ -54,6 +54,7 @@ class Experiment:
     def __init__(self, settings: Settings):
         self.settings = settle(settings)
         self.method = method_of(self.settings)
+        make_accelerator(self.settings.compute)  # refuses what this machine cannot do
         self.data = StepData.open(self.settings)
         self.scenario = self.data.scenario
         steps = len(self.scenario.steps)
@@ -61,7 +62,7 @@ class Experiment:
             net = first_net(self.settings, self.scenario)  # an unknown encoder shows itself here
             self._rehearse(net)
             check_room(self.settings, 4 * sum(p.numel() for p in net.parameters()) * (steps + 4))
-        self.folder = open_folder(self.settings)
+        self.folder = open_folder(self.settings, f"{self.data.train.fingerprint} {self.data.val.fingerprint}\n")
 
     def run(self, progress: bool = True) -> RunFolder:
         """All that is left, with progress bars."""
@@ -72,8 +73,8 @@ class Experiment:
 
     def ticks(self, wrap: Wrap = _unwatched) -> Iterator[Tick]:
         """Train and evaluate what is left, iteration by iteration. Who stops asking loses the current epoch only."""
-        accelerator = make_accelerator(self.settings.compute)
         for step in self.scenario.steps:
+            accelerator = make_accelerator(self.settings.compute)  # a new one frees what the last step's held
             store = self._store(step)
             if not store.checkpoint.is_file():
                 kept = self._kept(step)
@@ -128,16 +129,19 @@ class Experiment:
         done: list[dict[str, Any]] = []
         if (found := kept.load_epoch()) is not None:
             training.restore(found[0])
+            if accelerator.scaler is not None:
+                accelerator.scaler.load_state_dict(found[0]["scaler"])
             done = found[1]
         loader = self.data.train_loader(step, rehearse=method.rehearses and step.index > 0)
         prepared = None
         if teacher is not None:
             seen = wrap(batches(loader, 0, accelerator), f"step {step.index}: the teacher's look", len(loader))
-            prepared = method.prepare(teacher, seen, step, lambda counts: _summed(counts, accelerator))
+            prepared = method.prepare(teacher, seen, step, reduce=lambda counts: _summed(counts, accelerator))
         for tick in fit(training, loader, method, step, accelerator, teacher, prepared):
             done.append(asdict(tick))
             if tick.epoch_done:
-                kept.save_epoch(training.state(), done)
+                scaler = accelerator.scaler.state_dict() if accelerator.scaler else {}
+                kept.save_epoch(training.state() | {"scaler": scaler}, done)
             yield tick
         kept.finish(training.net.state_dict(), done, {"classes": json.dumps(training.net.classes)})
 
@@ -171,6 +175,7 @@ class Experiment:
             predictions=np.concatenate([self.folder.examples["predictions"][: step.index], now]) if step.index else now,
             stems=np.array([self.data.val.stems[i] for i in samples.indices]),
             names=np.array(self.data.val.classes),
+            credit=np.array(self.data.val.credit),
         )
 
     def _write_ticks(self, step: Step) -> None:
@@ -198,7 +203,8 @@ class Experiment:
 
     def _kept(self, step: Step) -> StepStore:
         """Where a step is trained: step 0 in a folder that every method with the same other settings shares."""
-        shared: Path = self.settings.out / ".step0" / self.settings.step0_fingerprint()
+        source = digest([self.settings.step0_fingerprint(), self.data.train.fingerprint])
+        shared: Path = self.settings.out / ".step0" / source
         return self._store(step) if step.index else StepStore(shared, 0)
 
 
@@ -244,7 +250,14 @@ def make_accelerator(compute: Compute) -> Accelerator:
     """Accelerate's device and precision, which may change between runs; its global state forbids it."""
     AcceleratorState._reset_state(reset_partial_state=True)
     precision = "no" if compute.precision == "fp32" else compute.precision
-    return Accelerator(mixed_precision=precision, cpu=compute.cpu)
+    accelerator = Accelerator(mixed_precision=precision, cpu=compute.cpu)
+    if precision == "fp16" and accelerator.device.type == "cpu":
+        raise ValueError("compute.precision fp16 needs a GPU, and this run is on the CPU; use bf16 or fp32")
+    if accelerator.num_processes > 1:
+        raise ValueError(
+            f"{accelerator.num_processes} processes: plopkit trains in one for now; start it without launch"
+        )
+    return accelerator
 
 
 def _summed(counts: Tensor, accelerator: Accelerator) -> Tensor:

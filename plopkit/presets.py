@@ -70,15 +70,18 @@ _PHOTOGRAPHS = {
     "data.scale": (0.5, 2.0),
     "model.dilations": (1, 3, 5),
     "optim.lr": 1e-3,
-    "optim.lr_later": 5e-4,
+    "optim.lr_later": 3e-4,
     "optim.epochs": 5,
     "optim.epochs_later": 5,
+    "plop: pod": 0.003,
+    "plop: pod_logits": 0.00015,
 }
 
 # What a preset changes for one data set.
 BY_DATASET: dict[tuple[str, str], dict[str, Any]] = {
     ("laptop", "voc"): _PHOTOGRAPHS,
     ("laptop", "folder"): _PHOTOGRAPHS,
+    ("gpu", "emoji"): {"data.size": 128, "data.scenes": 4000, "model.pool": None},
     ("paper", "ade"): {
         "optim.epochs": 60,
         "optim.epochs_later": 60,

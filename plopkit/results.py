@@ -66,12 +66,17 @@ def forgetting_table(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def run_folders(paths: Iterable[str | Path]) -> list[Path]:
-    """The folders with results among ``paths`` (or patterns such as ``runs/*``) and directly below them.
+    """The folders with results among ``paths`` (or patterns such as ``runs/*``) and below them.
 
     FileNotFoundError where there is none.
     """
     given = [Path(found) for path in paths for found in sorted(glob.glob(str(path))) or [str(path)]]
-    found = [p for path in given for p in (path, *sorted(path.glob("*"))) if (p / "results.csv").is_file()]
+    found = [
+        p
+        for path in given
+        for p in (path, *sorted(p.parent for p in path.rglob("results.csv")))
+        if (p / "results.csv").is_file()
+    ]
     if not found:
         raise FileNotFoundError(
             f"no results.csv in or below {', '.join(map(str, given)) or 'nothing'}; name run folders"
@@ -154,6 +159,7 @@ def report(results: pd.DataFrame) -> str:
         shown = table.droplevel("scenario").reset_index()
         parts.append(f"{scenario}: mIoU in percent on the validation set, mean over seeds")
         parts.append(shown.to_string(index=False, float_format="{:.1f}".format, na_rep="-"))
+        parts.append(_most_forgotten(results[results["scenario"] == scenario]))
         theirs = published(str(scenario))
         if len(theirs):
             columns = ["method", "old", "new", "all", "avg", "background_counted", "source"]
@@ -163,3 +169,15 @@ def report(results: pd.DataFrame) -> str:
     parts.append("old: the labels of step 0 with background; new: all learnt since; _nobg: without background;")
     parts.append("avg: mean of `all` over the steps so far.")
     return "\n".join(parts)
+
+
+def _most_forgotten(results: pd.DataFrame, shown: int = 3) -> str:
+    """A line per method: the mean forgetting of step 0's classes, and the classes lost most, in points."""
+    table = forgetting_table(results)
+    table = table[(table["learned_at"] == 0) & (table["label"] > 0)]
+    lines = ["forgetting of the classes of step 0, in points of IoU:"]
+    for method, rows in table.groupby("method", sort=False):
+        classes = rows.groupby("name", sort=False)["forgetting"].mean().sort_values(ascending=False)
+        worst = ", ".join(f"{name} {lost:.0f}" for name, lost in classes.head(shown).items())
+        lines.append(f"  {method}: mean {classes.mean():.1f}; most: {worst}")
+    return "\n".join(lines)

@@ -67,8 +67,8 @@ class RunFolder:
         return int(pd.read_csv(path)["step"].max()) + 1 if path.is_file() else 0
 
 
-def open_folder(settings: Settings) -> RunFolder:
-    """Make the run's folder, or take it up again; ValueError where it was made with other settings."""
+def open_folder(settings: Settings, data: str) -> RunFolder:
+    """Make the run's folder, or take it up again; ValueError where other settings or other ``data`` made it."""
     folder = RunFolder(settings.folder())
     written = folder.path / "settings.yaml"
     if written.is_file():
@@ -79,9 +79,12 @@ def open_folder(settings: Settings) -> RunFolder:
             raise ValueError(
                 f"{folder.path}: made with other settings: {told}. Choose another name or out, or delete it"
             )
+        if (folder.path / "data.txt").read_text(encoding="utf-8") != data:
+            raise ValueError(f"{folder.path}: the images or masks have changed since; choose another out, or delete it")
         return folder
     if folder.path.is_dir() and any(folder.path.iterdir()):
         raise ValueError(f"{folder.path}: not empty, and not a run's folder; choose another name or out")
+    write_text(folder.path / "data.txt", data)
     write_text(written, to_yaml(settings))
     return folder
 

@@ -93,8 +93,8 @@ def fit(
     net.train()
     for epoch in range(training.epoch, training.epochs):
         last = len(loader) - 1
+        began = time.perf_counter()  # a tick's seconds count its images' loading
         for index, (image, target) in enumerate(batches(loader, epoch, accelerator)):
-            began = time.perf_counter()
             iteration = epoch * len(loader) + index
             lr = poly(training.lr, iteration, of, training.power)
             for group in optimizer.param_groups:
@@ -111,6 +111,7 @@ def fit(
                 training.epoch = epoch + 1
             seconds = time.perf_counter() - began
             yield Tick(step.index, epoch, training.epochs, iteration, of, values, lr, seconds, index == last)
+            began = time.perf_counter()
 
 
 def batches(loader: DataLoader, epoch: int, accelerator: Accelerator) -> Iterator[tuple[Tensor, Tensor]]:

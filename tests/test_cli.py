@@ -81,12 +81,13 @@ def test_the_help_of_run_tells_every_setting_with_its_default(method: str, capsy
     assert len(told.splitlines()) < 110
 
 
-def test_the_help_of_run_shows_the_presets_defaults(capsys: Told) -> None:
-    for preset in ("smoke", "paper"):
-        epochs = configure("voc 15-5 overlap", preset=preset).optim.epochs
-        told = " ".join(help_of("run", capsys, "voc 15-5 overlap", "--preset", preset).replace("│", " ").split())
-        assert f"epochs of step 0 (default: {epochs})" in told
-        assert "(default: 'voc 15-5 overlap')" in told
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("scenario", ["voc 15-5 overlap", "emoji 15-5 overlap"])
+def test_the_help_of_run_shows_the_values_of_preset_and_data_set(preset: str, scenario: str, capsys: Told) -> None:
+    settings = configure(scenario, preset=preset)
+    plain = " ".join(help_of("run", capsys, scenario, "--preset", preset).replace("│", " ").split())
+    assert f"epochs of step 0 (default: {settings.optim.epochs})" in plain
+    assert f"training crops and evaluation crops (default: {settings.data.size})" in plain
 
 
 # Exit codes

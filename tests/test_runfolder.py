@@ -155,21 +155,21 @@ def test_class_names_that_look_like_numbers_or_nothing_stay_names(tmp_path: Path
 
 def test_a_folder_is_taken_up_again_with_the_same_settings(tmp_path: Path) -> None:
     settings = small(tmp_path)
-    folder = open_folder(settings)
+    folder = open_folder(settings, "data")
     assert folder.path == settings.folder()
     assert folder.settings == settings
     before = contents(tmp_path)
-    assert open_folder(settings) == folder
-    assert open_folder(small(tmp_path, compute__workers=3)) == folder
+    assert open_folder(settings, "data") == folder
+    assert open_folder(small(tmp_path, compute__workers=3), "data") == folder
     assert contents(tmp_path) == before
     assert folder.evaluated() == 0
 
 
 def test_a_name_used_for_other_settings_is_refused_with_what_differs(tmp_path: Path) -> None:
-    open_folder(small(tmp_path, name="mine", optim__lr=0.5, hyper__pod=0.5))
+    open_folder(small(tmp_path, name="mine", optim__lr=0.5, hyper__pod=0.5), "data")
     before = contents(tmp_path)
     with pytest.raises(ValueError, match="made with other settings") as told:
-        open_folder(small(tmp_path, name="mine", optim__lr=0.25, seed=3, hyper__pod=0.25))
+        open_folder(small(tmp_path, name="mine", optim__lr=0.25, seed=3, hyper__pod=0.25), "data")
     text = str(told.value)
     assert text.startswith(f"{tmp_path / 'mine'}: ")
     for words in ("optim.lr is 0.5 there, 0.25 asked for", "seed is 0 there, 3 asked for", "hyper.pod is 0.5 there"):
@@ -181,11 +181,11 @@ def test_a_name_used_for_other_settings_is_refused_with_what_differs(tmp_path: P
 
 def test_somebody_elses_folder_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
-    open_folder(small(tmp_path, name="mine"))  # empty: fine
+    open_folder(small(tmp_path, name="mine"), "data")  # empty: fine
     (tmp_path / "theirs").mkdir()
     (tmp_path / "theirs" / "thesis.tex").write_text("years")
     with pytest.raises(ValueError, match="theirs: not empty, and not a run's folder"):
-        open_folder(small(tmp_path, name="theirs"))
+        open_folder(small(tmp_path, name="theirs"), "data")
     assert [path.name for path in (tmp_path / "theirs").iterdir()] == ["thesis.tex"]
 
 
@@ -193,7 +193,7 @@ def test_a_broken_settings_file_is_named(tmp_path: Path) -> None:
     settings = small(tmp_path, name="mine")
     write_text(tmp_path / "mine" / "settings.yaml", to_yaml(settings) + "colour: red\n")
     with pytest.raises(ValueError, match=r"settings\.yaml: not the settings of a run: there is no setting 'colour'"):
-        open_folder(settings)
+        open_folder(settings, "data")
 
 
 def test_room_is_asked_for_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,3 +289,9 @@ def test_a_state_that_holds_code_is_not_run(tmp_path: Path) -> None:
     torch.save({"training": Path("/"), "ticks": []}, tmp_path / "step-0.training.pt")
     with pytest.raises(ValueError, match="not a readable state"):
         store.load_epoch()
+
+
+def test_a_folder_is_refused_when_the_data_changed(tmp_path: Path) -> None:
+    open_folder(small(tmp_path, name="mine"), "before")
+    with pytest.raises(ValueError, match=r"mine: the images or masks have changed since"):
+        open_folder(small(tmp_path, name="mine"), "after")

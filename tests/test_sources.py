@@ -4,7 +4,7 @@ import os
 import struct
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -573,6 +573,20 @@ def test_a_bad_file_in_the_middle_is_named_at_once(threads: int, folder_root: Ro
         presence_of(source, tmp_path / "cache", threads)
     assert source.looked < 60
     assert not (tmp_path / "cache").exists()
+
+
+def test_an_interrupted_scan_stops_at_once(folder_root: Root, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = counting(folder_root(train=60))
+    source.pause = 0.01
+
+    def interrupted(found: Iterator, **options: object) -> Iterator:
+        yield next(found)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(presence, "tqdm", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        presence_of(source, tmp_path / "cache", 2)
+    assert source.looked < 60
 
 
 def test_where_the_cache_lies(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -219,7 +219,9 @@ def test_the_legend_of_a_strip_names_what_occurs_in_its_colour() -> None:
     figure = strip(examples(), "a run")
     assert words(figure) == ["background", "aeroplane", "boat", "chair", "ignored"]
     colours = [patch.get_facecolor()[:3] for patch in legend_of(figure).get_patches()]
-    assert colours == [colour_of(0), colour_of(1), colour_of(4), colour_of(9), colour_of(255)]
+    assert colours[1:] == [colour_of(1), colour_of(4), colour_of(9), colour_of(255)]
+    assert len(set(colours[0])) == 1  # background shows the picture in grey
+    assert 0 < colours[0][0] < 0.6
 
 
 @pytest.mark.parametrize(("n", "steps", "long"), [(1, 1, False), (6, 2, False), (1, 1, True), (2, 6, True)], ids=str)

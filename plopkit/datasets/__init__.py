@@ -1,5 +1,7 @@
 """The data sets, by the first word of a scenario."""
 
+from functools import lru_cache
+
 from plopkit.datasets.emoji import EmojiScenes
 from plopkit.datasets.folder import folder, folder_classes
 from plopkit.datasets.source import Pair, Source
@@ -13,7 +15,7 @@ def open_split(dataset: str, split: str, data: Data, seed: int = 0) -> Source:
     """The training ("train") or validation ("val") images of a data set. ``seed`` draws the emoji scenes."""
     if dataset == "emoji":
         count = data.scenes if split == "train" else data.val_scenes
-        return EmojiScenes(split, count, data.size, seed)
+        return _drawn(split, count, data.size, seed)
     readers = {"voc": voc, "folder": folder}
     if dataset not in readers:
         raise ValueError(f"there is no reader of {dataset!r} yet; known: emoji, {', '.join(readers)}")
@@ -29,3 +31,6 @@ def n_labels(dataset: str, data: Data) -> int | None:
     if data.root is None:
         raise ValueError("folder needs data.root, the folder that the data set lies in")
     return len(folder_classes(data.root))
+
+
+_drawn = lru_cache(maxsize=4)(EmojiScenes)  # one kernel opens the same scenes for every method

@@ -61,6 +61,7 @@ class EmojiScenes(Source):
             raise ValueError(f"emoji scenes: at least 1 scene of 16 pixels, not {count} of {size}")
         self.classes = facts.class_names("voc")
         self.stems = tuple(f"{split}-{index:05d}" for index in range(count))
+        self.credit = CREDIT
         self.fingerprint = f"emoji-{VERSION}-{split}-{count}-{size}-{seed}"
         self.images = torch.empty(count, 3, size, size, dtype=torch.uint8)
         self.masks = torch.empty(count, size, size, dtype=torch.uint8)

@@ -22,6 +22,9 @@ class Source(ABC):
     fingerprint: str
     """Changes whenever an image, a mask or the order does: the key of the presence cache."""
 
+    credit: str = ""
+    """Whom a picture made from it has to name."""
+
     def __len__(self) -> int:
         return len(self.stems)
 

@@ -46,7 +46,8 @@ class Encoder(nn.Module):
                 f"resnet50 or {LITE0}, have 5 stages and take 8, 16 and 32 ({error})"
             ) from error
         if weights == "imagenet" and name == LITE0:
-            net.load_state_dict(lite0_weights(), strict=False)
+            missing = net.load_state_dict(lite0_weights(), strict=False).missing_keys  # the classifier is left over
+            assert not missing, missing
         info: Any = net.feature_info
         if len(info.channels()) < 4:
             raise ValueError(f"encoder {name!r} gives {len(info.channels())} stages; four are needed")

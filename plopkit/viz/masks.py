@@ -62,12 +62,15 @@ def strip(examples: Mapping[str, np.ndarray], title: str) -> Figure:
         for i, (image, mask) in enumerate(zip(images, masks, strict=True))
     ]
     columns = ["image", "truth", *(f"after step {k}" for k in range(len(predictions)))]
-    return _grid(rows, list(stems), columns, _present(masks, predictions), names, title)
+    return _grid(
+        rows, list(stems), columns, _present(masks, predictions), names, title, str(examples.get("credit", ""))
+    )
 
 
 def strips(runs: Mapping[str, Mapping[str, np.ndarray]], index: int, title: str) -> Figure:
     """One image through all steps, methods side by side: ``runs`` gives each method's examples, rows are methods."""
     rows, present, names = [], set(), list(next(iter(runs.values()))["names"])
+    credit = str(next(iter(runs.values())).get("credit", ""))
     for examples in runs.values():
         image, mask, predictions = (
             examples["images"][index],
@@ -78,7 +81,7 @@ def strips(runs: Mapping[str, Mapping[str, np.ndarray]], index: int, title: str)
         present |= _present(mask, predictions)
     steps = max(len(row) for row in rows) - 2
     columns = ["image", "truth", *(f"after step {k}" for k in range(steps))]
-    return _grid(rows, list(runs), columns, present, names, title)
+    return _grid(rows, list(runs), columns, present, names, title, credit)
 
 
 def _present(*masks: np.ndarray) -> set[int]:
@@ -92,6 +95,7 @@ def _grid(
     present: set[int],
     names: Sequence[str],
     title: str,
+    credit: str,
 ) -> Figure:
     """Pictures in rows with a legend of the labels that occur."""
     shown = sorted(present - {255})
@@ -115,5 +119,13 @@ def _grid(
     colours = {0: BACKGROUND} | {label: colour_of(label) for label in shown if label}
     patches = [Patch(facecolor=colours[label], edgecolor="0.5", label=names[label]) for label in shown]
     patches.append(Patch(facecolor=IGNORED, edgecolor="0.5", label="ignored"))
-    figure.legend(handles=patches, loc="outside lower center", ncols=per_row, fontsize=8, frameon=False)
+    figure.legend(
+        handles=patches,
+        loc="outside lower center",
+        ncols=per_row,
+        fontsize=8,
+        frameon=False,
+        title=credit,
+        title_fontsize=6,
+    )
     return figure
