@@ -82,7 +82,8 @@ def open_folder(settings: Settings, data: str) -> RunFolder:
         if (folder.path / "data.txt").read_text(encoding="utf-8") != data:
             raise ValueError(f"{folder.path}: the images or masks have changed since; choose another out, or delete it")
         return folder
-    if folder.path.is_dir() and any(folder.path.iterdir()):
+    # data.txt alone: the disk was full, or the power went, before settings.yaml stood beside it.
+    if folder.path.is_dir() and any(path.name != "data.txt" for path in folder.path.iterdir()):
         raise ValueError(f"{folder.path}: not empty, and not a run's folder; choose another name or out")
     write_text(folder.path / "data.txt", data)
     write_text(written, to_yaml(settings))

@@ -151,10 +151,11 @@ def test_run_prints_the_summary_and_where_all_lies(runs: Path, capsys: Told) -> 
     assert main(["run", "emoji 15-5 overlap", *small_flags(runs), "--method", "ft", "--name", "ft"]) == 0
     told = capsys.readouterr().out
     assert contents(runs) == before  # read back
-    header, *rows, empty, last = told.splitlines()
+    header, *rows, credit, empty, last = told.splitlines()
     assert header.split() == "method seed step old new all old_nobg all_nobg avg".split()
     assert [row.split()[:3] for row in rows] == [["ft", "0", "0"], ["ft", "0", "1"]]
     assert rows[0].split()[4] == "-"
+    assert "Twemoji" in credit
     assert empty == ""
     assert last == f"results, pictures and checkpoints: {runs / 'ft'}"
 
@@ -177,7 +178,7 @@ def test_compare_prints_a_row_per_method_and_step(runs: Path, capsys: Told) -> N
         assert main(["compare", *words]) == 0
         told = capsys.readouterr().out
         assert told.startswith("emoji 15-5 overlap: mIoU in percent")
-        rows = [line.split()[:3] for line in told.splitlines() if line.strip().startswith(("ft", "plop"))]
+        rows = [line.split()[:3] for line in told.splitlines() if line.split()[:1] in (["ft"], ["plop"])]
         assert rows == [[method, str(step), "1"] for method in ("ft", "plop") for step in (0, 1)]
 
 

@@ -59,6 +59,7 @@ def taken(opened: Experiment, stop: Callable[[Tick], bool] = lambda tick: False)
 def test_a_run_leaves_the_promised_files_and_no_others(finished: Experiment) -> None:
     assert set(contents(finished.folder.path)) == {
         "settings.yaml",
+        "data.txt",
         "results.csv",
         "summary.csv",
         "ticks.csv",
@@ -67,8 +68,8 @@ def test_a_run_leaves_the_promised_files_and_no_others(finished: Experiment) -> 
         *(f"pictures/{name}.png" for name in ("curves", "losses", "predictions")),
     }
     shared = contents(finished.settings.out / ".step0")
-    prefix = finished.settings.step0_fingerprint()
-    assert set(shared) == {f"{prefix}/step-0.safetensors", f"{prefix}/step-0.ticks.json"}
+    assert {name.split("/")[1] for name in shared} == {"step-0.safetensors", "step-0.ticks.json"}
+    assert len(shared) == 2
     modes = {path.stat().st_mode & 0o777 for path in finished.folder.path.rglob("*.*") if path.is_file()}
     assert len(modes) == 1
 
@@ -284,7 +285,8 @@ def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_epoch(
         told = rf"the loss term 'ce' is (nan|inf) in step 0, epoch 1, iteration {n + 1}; lower optim.lr"
         with pytest.raises(FloatingPointError, match=told):
             run(settings, progress=False)
-    kept = StepStore(settings.out / ".step0" / settings.step0_fingerprint(), 0).load_epoch()
+    (shared,) = (settings.out / ".step0").iterdir()
+    kept = StepStore(shared, 0).load_epoch()
     assert kept is not None
     assert kept[0]["epoch"] == 1
     assert all(tensor.isfinite().all() for tensor in kept[0]["net"].values())
@@ -322,6 +324,20 @@ def test_methods_part_ways_at_step_1(finished: Experiment, tmp_path: Path) -> No
     assert mine.query("step == 0")["iou"].tolist() == plops.query("step == 0")["iou"].tolist()
     assert mine.query("step == 1")["iou"].tolist() != plops.query("step == 1")["iou"].tolist()
     assert "loss_pod" not in ft.folder.ticks
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_changed_images_are_another_run_with_a_step_0_of_its_own(
+    folder_root: Callable[..., Path], tmp_path: Path
+) -> None:
+    root = folder_root(train=8, val=4, classes=4, size=(64, 64))
+    given = {"scenario": "folder 2-1 overlap", "method": "ft", "data__root": root, "optim__batch": 2}
+    Experiment(small(tmp_path / "out", **given)).run(progress=False)
+    Image.new("RGB", (64, 64), "red").save(root / "images" / "train-00.jpg")
+    with pytest.raises(ValueError, match="the images or masks have changed since; choose another out, or delete it"):
+        Experiment(small(tmp_path / "out", **given))
+    again = Experiment(small(tmp_path / "out", name="again", **given))
+    assert taken(again, lambda tick: True) == [(0, 0, 0)]
 
 
 # Other scenarios
@@ -443,7 +459,7 @@ def test_opening_trains_nothing_and_draws_nothing_from_the_generator(tmp_path: P
     torch.manual_seed(3)
     opened = Experiment(small(tmp_path))
     assert torch.equal(torch.rand(1), first)
-    assert set(contents(opened.folder.path)) == {"settings.yaml"}
+    assert set(contents(opened.folder.path)) == {"settings.yaml", "data.txt"}
     assert opened.scenario == Scenario.parse("emoji 15-5 overlap")
     assert opened.folder.evaluated() == 0
 

@@ -189,6 +189,13 @@ def test_somebody_elses_folder_is_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "theirs").iterdir()] == ["thesis.tex"]
 
 
+def test_a_folder_whose_making_was_cut_short_is_made_anew(tmp_path: Path) -> None:
+    settings = small(tmp_path, name="mine")
+    write_text(tmp_path / "mine" / "data.txt", "older data")
+    assert open_folder(settings, "data").settings == settings
+    assert open_folder(settings, "data").path == tmp_path / "mine"
+
+
 def test_a_broken_settings_file_is_named(tmp_path: Path) -> None:
     settings = small(tmp_path, name="mine")
     write_text(tmp_path / "mine" / "settings.yaml", to_yaml(settings) + "colour: red\n")
