@@ -124,9 +124,7 @@ def test_plain_loops(n_old: int, n_new: int, shape: tuple[int, int, int], seed: 
     )
     close(losses.cross_entropy(logits, target), per_pixel(plain_cross_entropy, logits, target))
     close(losses.binary_cross_entropy(logits, target), per_pixel(plain_binary_cross_entropy, logits, target))
-    close(
-        losses.unbiased_cross_entropy(logits, target, n_old), per_pixel(plain_unbiased(n_old), logits, target)
-    )
+    close(losses.unbiased_cross_entropy(logits, target, n_old), per_pixel(plain_unbiased(n_old), logits, target))
     close(losses.distillation(logits, old), per_pixel(plain_distillation, logits, old))
     close(losses.unbiased_distillation(logits, old), per_pixel(plain_unbiased_distillation, logits, old))
     close(losses.binary_distillation(logits, old), per_pixel(plain_binary_distillation, logits, old))
@@ -159,9 +157,7 @@ def test_distillation_ignores_new_channels_and_unbiased_distillation_does_not() 
     changed[:, 4:] += 5
     assert torch.equal(losses.distillation(changed, old), losses.distillation(logits, old))
     assert torch.equal(losses.binary_distillation(changed, old), losses.binary_distillation(logits, old))
-    assert (
-        losses.unbiased_distillation(changed, old) - losses.unbiased_distillation(logits, old)
-    ).abs().min() > 1e-3
+    assert (losses.unbiased_distillation(changed, old) - losses.unbiased_distillation(logits, old)).abs().min() > 1e-3
 
 
 @pytest.mark.parametrize(
@@ -243,9 +239,7 @@ def test_gradients_agree_with_finite_differences() -> None:
         draw_target(1, 5, 1, 2, 3),
     )
     target[0, 0, 0] = 255
-    assert torch.autograd.gradcheck(
-        lambda x: tuple(every_loss(x, old, target).values()), logits.requires_grad_()
-    )
+    assert torch.autograd.gradcheck(lambda x: tuple(every_loss(x, old, target).values()), logits.requires_grad_())
 
 
 def test_channels_last_and_strided_input_gives_the_same_losses_and_gradients() -> None:

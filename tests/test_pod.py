@@ -54,9 +54,7 @@ def plop_term(case: str, on_maps: float, on_logits: float) -> Tensor:
     small_old, small_new = golden(case, "small_logits_old"), golden(case, "small_logits_new")
     n_old, n = small_old.shape[1], small_new.shape[1]
     n_maps = sum(name.startswith(f"{case}/new_") for name in GOLDEN.files)
-    terms = [
-        on_maps * pod.pod_distance(golden(case, f"new_{i}"), golden(case, f"old_{i}")) for i in range(n_maps)
-    ]
+    terms = [on_maps * pod.pod_distance(golden(case, f"new_{i}"), golden(case, f"old_{i}")) for i in range(n_maps)]
     terms.append(on_logits * pod.pod_distance(pod.fold_new_into_background(small_new, n_old), small_old))
     return math.sqrt(n / (n - n_old)) * torch.stack(terms).mean()
 
@@ -103,9 +101,7 @@ def test_regions_are_the_parts_of_the_distance(
     squares = torch.zeros(shape[0])
     for scale in scales:
         found = pod.pod_regions(new, old, scale)
-        expected = [
-            region.norm(dim=1) for region in plain_regions(new.double() ** 2 - old.double() ** 2, scale)
-        ]
+        expected = [region.norm(dim=1) for region in plain_regions(new.double() ** 2 - old.double() ** 2, scale)]
         close(found, torch.stack(expected, dim=1).view(-1, scale, scale).float())
         squares += found.square().sum(dim=(1, 2))
     close(squares.sqrt().mean(), pod.pod_distance(new, old, scales))

@@ -36,9 +36,7 @@ def golden_batches(case: str) -> Iterator[tuple[Tensor, Tensor]]:
 def draw_batch(seed: int, n_old: int, n_seen: int, shape: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     b, h, w = shape
-    logits = (
-        torch.randn(b, n_old, h, w, generator=generator) * 4 * torch.rand(b, 1, h, w, generator=generator)
-    )
+    logits = torch.randn(b, n_old, h, w, generator=generator) * 4 * torch.rand(b, 1, h, w, generator=generator)
     target = torch.randint(n_old, n_seen, shape, generator=generator)
     kind = torch.rand(shape, generator=generator)
     target[kind < 0.7] = 0
@@ -76,9 +74,7 @@ def plain_walk(counts: list[int]) -> float:
     return i / 100 + rest / count / 100
 
 
-def plain_pseudo_label(
-    logits: Tensor, target: Tensor, n_old: int, thresholds: Thresholds
-) -> tuple[Tensor, Tensor]:
+def plain_pseudo_label(logits: Tensor, target: Tensor, n_old: int, thresholds: Thresholds) -> tuple[Tensor, Tensor]:
     measured, out, factors = thresholds.uncertainty(logits), target.clone(), []
     for i in range(len(target)):
         sure = background = 0
@@ -141,9 +137,7 @@ def test_a_true_median_leaves_about_half_of_each_class_sure(case: str) -> None:
 )  # fmt: skip
 def test_plain_loops(n_old: int, n_new: int, seed: int, shape: tuple[int, int, int]) -> None:
     logits, target = draw_batch(seed, n_old, n_old + n_new, shape)
-    entropy = torch.tensor(
-        [plain_entropy(v.tolist()) for v in logits.movedim(1, -1).reshape(-1, n_old)]
-    ).view(shape)
+    entropy = torch.tensor([plain_entropy(v.tolist()) for v in logits.movedim(1, -1).reshape(-1, n_old)]).view(shape)
     close(pseudo.uncertainty(logits), entropy / math.log(n_old))
     close(pseudo.released_uncertainty(logits), entropy / math.log(n_old) / n_old)
     median = median_thresholds([(logits, target)], n_old, n_old + n_new)
@@ -172,9 +166,7 @@ def spread(counts: dict[int, int]) -> list[int]:
 @example(spread({0: 2**26 + 3}))
 def test_the_released_walk(counts: list[int]) -> None:
     found = pseudo._released_walk(torch.tensor([counts, spread({0: 4})]))
-    torch.testing.assert_close(
-        found, torch.tensor([plain_walk(counts), 0.005]), rtol=1e-5, atol=1e-7, equal_nan=True
-    )
+    torch.testing.assert_close(found, torch.tensor([plain_walk(counts), 0.005]), rtol=1e-5, atol=1e-7, equal_nan=True)
 
 
 def two_channels(wanted: Tensor) -> Tensor:
@@ -293,9 +285,7 @@ def test_floor_and_ceiling() -> None:
     batch = draw_batch(0, 4, 6, (2, 8, 8))
     free = median_thresholds([batch], 4, 6).values
     low, high = free[:4].sort().values[[1, 2]].tolist()
-    assert torch.equal(
-        median_thresholds([batch], 4, 6, floor=low, ceiling=high).values, free.clamp(low, high)
-    )
+    assert torch.equal(median_thresholds([batch], 4, 6, floor=low, ceiling=high).values, free.clamp(low, high))
     assert torch.equal(median_thresholds([batch], 4, 6, ceiling=0.001).values, free.clamp(max=0.001))
     assert released_thresholds([batch], 4, 6, floor=0.5).values.min() == 0.5
 
