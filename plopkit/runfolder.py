@@ -79,7 +79,8 @@ def open_folder(settings: Settings, data: str) -> RunFolder:
             raise ValueError(
                 f"{folder.path}: made with other settings: {told}. Choose another name or out, or delete it"
             )
-        if (folder.path / "data.txt").read_text(encoding="utf-8") != data:
+        noted = folder.path / "data.txt"
+        if not noted.is_file() or noted.read_text(encoding="utf-8") != data:
             raise ValueError(f"{folder.path}: the images or masks have changed since; choose another out, or delete it")
         return folder
     # data.txt alone: the disk was full, or the power went, before settings.yaml stood beside it.

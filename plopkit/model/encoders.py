@@ -9,6 +9,7 @@ from torch import Tensor, nn
 import plopkit.torchvision_ops  # noqa: F401  (before timm, which imports torchvision)
 
 import timm  # isort: skip
+from timm.models.efficientnet import EfficientNetFeatures  # isort: skip
 
 LITE0 = "efficientnet_lite0"
 
@@ -31,7 +32,7 @@ class Encoder(nn.Module):
         cut: dict[str, Any] = {} if stages is None else {"out_indices": tuple(range(stages))}
         fetch = weights == "imagenet" and name != LITE0
         try:
-            net = timm.create_model(name, pretrained=fetch, features_only=True, output_stride=output_stride, **cut)
+            net: Any = timm.create_model(name, pretrained=fetch, features_only=True, output_stride=output_stride, **cut)
         except (OSError, RuntimeError) as error:
             if not fetch:
                 raise
@@ -51,6 +52,8 @@ class Encoder(nn.Module):
         info: Any = net.feature_info
         if len(info.channels()) < 4:
             raise ValueError(f"encoder {name!r} gives {len(info.channels())} stages; four are needed")
+        if isinstance(net, EfficientNetFeatures):  # timm runs and keeps the blocks behind the last stage asked for
+            net.blocks = net.blocks[: int(info.module_name()[-1].removeprefix("blocks.")) + 1]
         self.net = net
         self.channels = tuple(info.channels()[-4:])
         self.output_stride = info.reduction()[-1]
