@@ -53,7 +53,8 @@ class Encoder(nn.Module):
         if len(info.channels()) < 4:
             raise ValueError(f"encoder {name!r} gives {len(info.channels())} stages; four are needed")
         if isinstance(net, EfficientNetFeatures):  # timm runs and keeps the blocks behind the last stage asked for
-            net.blocks = net.blocks[: int(info.module_name()[-1].removeprefix("blocks.")) + 1]
+            last = int(info.module_name()[-1].removeprefix("blocks."))
+            net.blocks = nn.Sequential(*net.blocks[: last + 1])
         self.net = net
         self.channels = tuple(info.channels()[-4:])
         self.output_stride = info.reduction()[-1]
