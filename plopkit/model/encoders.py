@@ -54,7 +54,7 @@ class Encoder(nn.Module):
             raise ValueError(f"encoder {name!r} gives {len(info.channels())} stages; four are needed")
         if isinstance(net, EfficientNetFeatures):  # timm runs and keeps the blocks behind the last stage asked for
             last = int(info.module_name()[-1].removeprefix("blocks."))
-            net.blocks = nn.Sequential(*net.blocks.children())[: last + 1]
+            del net.blocks[last + 1 :]
         self.net = net
         self.channels = tuple(info.channels()[-4:])
         self.output_stride = info.reduction()[-1]
