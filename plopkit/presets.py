@@ -29,7 +29,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "optim.epochs_later": 1,
         "optim.batch": 8,
     },
-    # `plopkit run "emoji 15-5 overlap"`: about two minutes on two cores.
+    # `plopkit run "emoji 15-5 overlap"`: about four minutes on two cores.
     "laptop": {
         "data.size": 96,
         "data.scenes": 2000,
