@@ -13,7 +13,6 @@ from plopkit.datasets.source import Pair
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-IGNORE = 255
 
 
 class Sample(NamedTuple):
