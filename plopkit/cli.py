@@ -1,4 +1,4 @@
-"""The command line: ``plopkit run | compare | demo``. tyro makes every flag from the settings models."""
+"""The command line: ``plopkit run | compare | data | demo``. tyro makes every flag from the settings models."""
 
 import argparse
 import sys
@@ -97,7 +97,41 @@ def demo(arguments: Sequence[str]) -> None:
     run_demo(given.out, given.scenario, given.preset, given.seed)
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {"run": run, "compare": compare, "demo": demo}
+def data(arguments: Sequence[str]) -> None:
+    """Download a data set, or count what is in one: plopkit data get voc --root data/voc"""
+    parser = argparse.ArgumentParser("plopkit data", description=data.__doc__)
+    kinds = parser.add_subparsers(dest="kind", required=True)
+    told = "download VOC 2012 with SBD's masks, or ADE20K, unpack and verify; what is there already is used"
+    get = kinds.add_parser("get", help=told, description=told)
+    get.add_argument("dataset", choices=("voc", "ade"))
+    get.add_argument("--root", type=Path, required=True, help="the folder that it goes into, and archives you have")
+    for word in ("voc", "sbd", "ade"):
+        get.add_argument(f"--url.{word}", metavar="URL", help=f"another place for the archive of {word}")
+    get.add_argument("--any-archive", action="store_true", help="accept archives of another size or checksum")
+    told = "images and pixels per step and class, and VOC's beside the known counts"
+    check = kinds.add_parser("check", help=told, description=told)
+    check.add_argument("scenario")
+    check.add_argument("--data.root", type=Path, dest="root", help="the data set's folder; emoji needs none")
+    check.add_argument("-o", type=Path, dest="table", metavar="CSV", help="write all steps and classes there")
+    given = parser.parse_args(arguments)
+    if given.kind == "get":
+        from plopkit.datasets import prepare
+
+        named = {word: getattr(given, f"url.{word}") for word in ("voc", "sbd", "ade")}
+        urls = {word: url for word, url in named.items() if url is not None}
+        print(prepare.get(given.dataset, given.root, prepare.known_from(given.dataset, urls, given.any_archive)))
+        return
+    from plopkit import datacheck
+    from plopkit.runfolder import write_table
+
+    settings = configure(given.scenario, overrides={"data.root": given.root})
+    scenario, steps, classes = datacheck.count(settings.scenario, settings.data, settings.seed)
+    print(datacheck.report(scenario, steps, classes))
+    if given.table:
+        write_table(given.table, classes)
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {"run": run, "compare": compare, "data": data, "demo": demo}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

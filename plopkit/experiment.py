@@ -2,9 +2,8 @@
 
 import contextlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,19 +12,19 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from plopkit import viz
 from plopkit.datasets.steps import eval_loader
 from plopkit.datasets.transforms import picture
 from plopkit.methods import FineTuning
-from plopkit.model.encoders import Encoder
+from plopkit.model.encoders import Encoder, convert_sync_batchnorm
 from plopkit.model.segmenter import Segmenter
 from plopkit.presets import method_of, settle
+from plopkit.progress import Bars, Wrap, unwatched
 from plopkit.results import step_rows, summarise
 from plopkit.runfolder import RunFolder, StepStore, check_room, open_folder, replacing, write_arrays, write_table
 from plopkit.scenario import Scenario, Step
-from plopkit.settings import Compute, Settings, digest
+from plopkit.settings import Settings, digest
 from plopkit.stepdata import StepData, seed_of
 from plopkit.trainer import Tick, Training, batches, evaluate, fit
 
@@ -40,21 +39,15 @@ def run(settings: Settings, progress: bool = True) -> RunFolder:
     return Experiment(settings).run(progress)
 
 
-Wrap = Callable[[Iterable[Any], str, int], Iterable[Any]]
-"""(items, description, their number) -> the same items, with a progress bar."""
-
-
-def _unwatched(items: Iterable[Any], description: str, total: int) -> Iterable[Any]:
-    return items
-
-
 class Experiment:
     """One run, opened: its settings and data checked, its folder made. ``ticks`` trains it."""
 
     def __init__(self, settings: Settings):
         self.settings = settle(settings)
         self.method = method_of(self.settings)
-        make_accelerator(self.settings.compute)  # refuses what this machine cannot do
+        accelerator = make_accelerator(self.settings)  # refuses what this machine cannot do
+        self.main = accelerator.is_main_process
+        """Does this process write? With several, one does, and all train."""
         self.data = StepData.open(self.settings)
         self.scenario = self.data.scenario
         steps = len(self.scenario.steps)
@@ -62,29 +55,35 @@ class Experiment:
             net = first_net(self.settings, self.scenario)  # an unknown encoder shows itself here
             self._rehearse(net)
             check_room(self.settings, 4 * sum(p.numel() for p in net.parameters()) * (steps + 4))
-        self.folder = open_folder(self.settings, f"{self.data.train.fingerprint} {self.data.val.fingerprint}\n")
+        self.folder = RunFolder(self.settings.folder())
+        if self.main:
+            self.folder = open_folder(self.settings, f"{self.data.train.fingerprint} {self.data.val.fingerprint}\n")
 
     def run(self, progress: bool = True) -> RunFolder:
         """All that is left, with progress bars."""
-        with contextlib.closing(_Bars(progress)) as bars:
+        with contextlib.closing(Bars(progress and self.main)) as bars:
             for tick in self.ticks(bars.wrap):
                 bars.show(tick, len(self.scenario.steps))
         return self.folder
 
-    def ticks(self, wrap: Wrap = _unwatched) -> Iterator[Tick]:
+    def ticks(self, wrap: Wrap = unwatched) -> Iterator[Tick]:
         """Train and evaluate what is left, iteration by iteration. Who stops asking loses the current epoch only."""
         for step in self.scenario.steps:
-            accelerator = make_accelerator(self.settings.compute)  # a new one frees what the last step's held
-            store = self._store(step)
-            if not store.checkpoint.is_file():
-                kept = self._kept(step)
-                if not kept.checkpoint.is_file():
-                    yield from self._train_step(step, kept, accelerator, wrap)
-                if kept != store:
-                    kept.copy_to(store)
-            if self.folder.evaluated() <= step.index:
+            accelerator = make_accelerator(self.settings)  # a new one frees what the last step's held
+            store, kept = self._store(step), self._kept(step)
+            train = not store.checkpoint.is_file() and not kept.checkpoint.is_file()
+            judge = self.folder.evaluated() <= step.index
+            accelerator.wait_for_everyone()  # all processes look before one writes
+            if train:
+                yield from self._train_step(step, kept, accelerator, wrap)
+            if self.main and kept != store and not store.checkpoint.is_file():
+                kept.copy_to(store)
+            accelerator.wait_for_everyone()
+            if judge:
                 self._evaluate_step(step, accelerator, wrap)
-        self._draw()
+            accelerator.wait_for_everyone()
+        if self.main:
+            self._draw()
 
     def net(self, index: int) -> Segmenter:
         """The net as it is after step ``index``, from the run's checkpoint."""
@@ -116,40 +115,51 @@ class Experiment:
 
     def _train_step(self, step: Step, kept: StepStore, accelerator: Accelerator, wrap: Wrap) -> Iterator[Tick]:
         """Train one step to its checkpoint, going on from its last finished epoch."""
-        s, method = self.settings, self.method if step.index else FineTuning()
+        s, method = self.settings, self.method if step.index or self.method.own_first_step else FineTuning()
         teacher = None
         if step.index == 0:
             net = first_net(s, self.scenario)
         else:
             before = self.net(step.index - 1)
-            teacher = before.frozen().to(accelerator.device) if method.needs_teacher else None
+            if method.needs_teacher:
+                teacher = before.frozen().to(accelerator.device)
             with seeded(s.seed, step.index):
                 net = before.grown(len(step.new), method.balanced)
-        training = Training(net.to(accelerator.device), s.optim, step, as_first=method.rehearses)
+        net = net.to(accelerator.device)
+        if accelerator.num_processes > 1 and accelerator.device.type == "cuda":
+            net.encoder = convert_sync_batchnorm(net.encoder)  # timm's; ABN does it itself
+        memory = self._store(self.scenario.steps[step.index - 1]).memory() if step.index else None
+        training = Training(net, s.optim, step, method.rehearses, method.watcher(net, memory))
         done: list[dict[str, Any]] = []
         if (found := kept.load_epoch()) is not None:
             training.restore(found[0])
             if accelerator.scaler is not None:
                 accelerator.scaler.load_state_dict(found[0]["scaler"])
             done = found[1]
-        loader = self.data.train_loader(step, rehearse=method.rehearses and step.index > 0)
+        shard = (accelerator.process_index, accelerator.num_processes)
+        loader = self.data.train_loader(step, method.rehearses and step.index > 0, shard)
         prepared = None
         if teacher is not None:
             seen = wrap(batches(loader, 0, accelerator), f"step {step.index}: the teacher's look", len(loader))
             prepared = method.prepare(teacher, seen, step, reduce=lambda counts: _summed(counts, accelerator))
-        for tick in fit(training, loader, method, step, accelerator, teacher, prepared):
+        for tick in fit(training, loader, method, step, accelerator, teacher, prepared, s.compute.micro_batch):
             done.append(asdict(tick))
-            if tick.epoch_done:
+            if tick.epoch_done and self.main:
                 scaler = accelerator.scaler.state_dict() if accelerator.scaler else {}
                 kept.save_epoch(training.state() | {"scaler": scaler}, done)
             yield tick
-        kept.finish(training.net.state_dict(), done, {"classes": json.dumps(training.net.classes)})
+        if self.main:
+            memory = None if training.watcher is None else training.watcher.memory(net)
+            kept.finish(training.net.state_dict(), done, {"classes": json.dumps(training.net.classes)}, memory)
 
     def _evaluate_step(self, step: Step, accelerator: Accelerator, wrap: Wrap) -> None:
         """Write a step's rows. ``results.csv`` comes last: a step that stands in it is done."""
         net = self.net(step.index).to(accelerator.device)
-        loader = self.data.eval_loader(step)
+        loader = self.data.eval_loader(step, (accelerator.process_index, accelerator.num_processes))
         counts = evaluate(net, wrap(loader, f"step {step.index}: evaluation", len(loader)), step.n_seen)
+        counts = _summed(counts.to(accelerator.device), accelerator).cpu()
+        if not self.main:
+            return
         s = self.settings
         rows = step_rows(self.scenario, s.method, s.seed, step, counts.numpy(), self.data.val.classes)
         if step.index:
@@ -202,60 +212,40 @@ class Experiment:
         return StepStore(self.folder.checkpoints, step.index)
 
     def _kept(self, step: Step) -> StepStore:
-        """Where a step is trained: step 0 in a folder that every method with the same other settings shares."""
-        source = digest([self.settings.step0_fingerprint(), self.data.train.fingerprint])
-        shared: Path = self.settings.out / ".step0" / source
-        return self._store(step) if step.index else StepStore(shared, 0)
+        """Where a step is trained: step 0 in a folder that all runs share whose step 0 is the same.
 
-
-class _Bars:
-    """tqdm bars: one per step that tells epoch, losses and time left, and one for each other long pass."""
-
-    def __init__(self, shown: bool):
-        self.shown = shown
-        self.bar: tqdm | None = None
-        self.step = -1
-
-    def wrap(self, items: Iterable[Any], description: str, total: int) -> Iterable[Any]:
-        self.close()
-        return tqdm(items, description, total, leave=False, disable=not self.shown)
-
-    def show(self, tick: Tick, steps: int) -> None:
-        if self.bar is None or tick.step != self.step:
-            self.close()
-            self.bar = tqdm(total=tick.of, initial=tick.iteration, disable=not self.shown)
-            self.step = tick.step
-        self.bar.set_description(f"step {tick.step}/{steps - 1} epoch {tick.epoch + 1}/{tick.epochs}", refresh=False)
-        told = " ".join(f"{name} {value:.3g}" for name, value in tick.losses.items())
-        self.bar.set_postfix_str(told, refresh=False)
-        self.bar.update()
-
-    def close(self) -> None:
-        if self.bar is not None:
-            self.bar.close()
-            self.bar = None
+        That is every method, but those that step 0 depends on, and every task that begins with the same classes.
+        """
+        if step.index:
+            return self._store(step)
+        own = [self.method.name, self.settings.hyper] if self.method.own_first_step else []
+        begins = [self.scenario.dataset, step.protocol, step.new, sorted(step.future), *own]
+        source = digest([self.settings.step0_identity(), begins, self.data.train.fingerprint])
+        return StepStore(self.settings.out / ".step0" / source, 0)
 
 
 def first_net(settings: Settings, scenario: Scenario) -> Segmenter:
     """The net of step 0, its new weights drawn from the seed."""
     m = settings.model
     with seeded(settings.seed):
-        encoder = Encoder(m.encoder, m.output_stride, m.weights, m.stages)
-        net = Segmenter(encoder, (scenario.steps[0].n_seen,), m.width, m.dilations, m.pool)
+        encoder = Encoder(m.encoder, m.output_stride, m.weights, m.stages, m.norm, m.slope)
+        net = Segmenter(encoder, (scenario.steps[0].n_seen,), m.width, m.dilations, m.pool, m.norm)
     # Depthwise convolutions on a CPU, and half precision on a GPU, are several times faster so.
     return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def make_accelerator(compute: Compute) -> Accelerator:
+def make_accelerator(settings: Settings) -> Accelerator:
     """Accelerate's device and precision, which may change between runs; its global state forbids it."""
+    compute, batch = settings.compute, settings.optim.batch
     AcceleratorState._reset_state(reset_partial_state=True)
     precision = "no" if compute.precision == "fp32" else compute.precision
     accelerator = Accelerator(mixed_precision=precision, cpu=compute.cpu)
     if precision == "fp16" and accelerator.device.type == "cpu":
         raise ValueError("compute.precision fp16 needs a GPU, and this run is on the CPU; use bf16 or fp32")
-    if accelerator.num_processes > 1:
+    if batch % accelerator.num_processes:
         raise ValueError(
-            f"{accelerator.num_processes} processes: plopkit trains in one for now; start it without launch"
+            f"optim.batch {batch} is of all processes together and cannot be shared by {accelerator.num_processes}; "
+            "choose a multiple of that number"
         )
     return accelerator
 

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Integer
 from torch import Tensor
 
-IGNORE = 255
+from plopkit.scenario import IGNORE
 
 
 def confusion(

@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from plopkit.precision import full
+
 SCALES = (1, 2, 4)
 
 
@@ -25,7 +27,7 @@ def local_pod(x: Float[Tensor, "B C H W"], scales: Sequence[int] = SCALES) -> Fl
     """
     if not scales:
         raise ValueError("local POD needs at least one scale, such as (1, 2, 4)")
-    x = _full(x)
+    x = full(x)
     return torch.cat([band.flatten(1) for scale in scales for band in _bands(x, scale)], dim=1)
 
 
@@ -63,20 +65,16 @@ def fold_new_into_background(logits: Float[Tensor, "B C h w"], n_old: int) -> Fl
     """
     if not 1 <= n_old <= logits.shape[1]:
         raise ValueError(f"n_old must lie between 1 and the {logits.shape[1]} channels of the logits, not {n_old}")
-    logits = _full(logits)
+    logits = full(logits)
     background = logits[:, :1] + logits[:, n_old:].sum(dim=1, keepdim=True)
     return torch.cat([background, logits[:, 1:n_old]], dim=1)
-
-
-def _full(x: Tensor) -> Tensor:
-    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _squared_difference(new: Tensor, old: Tensor) -> Tensor:
     """new² − old². POD is linear, so one embedding of this serves for two."""
     if new.shape != old.shape:
         raise ValueError(f"POD compares maps of one shape, not {tuple(new.shape)} with {tuple(old.shape)}")
-    new, old = _full(new), _full(old)
+    new, old = full(new), full(old)
     return (new - old) * (new + old)
 
 

@@ -27,7 +27,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "optim.lr_later": 1e-3,
         "optim.epochs": 1,
         "optim.epochs_later": 1,
-        "optim.batch": 8,
+        "optim.batch": 4,  # a step of one class has few scenes
     },
     # `plopkit run "emoji 15-5 overlap"`: about four minutes on two cores.
     "laptop": {

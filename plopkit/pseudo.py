@@ -14,7 +14,9 @@ import torch
 from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor
 
-IGNORE = 255
+from plopkit.precision import full
+from plopkit.scenario import IGNORE
+
 RELEASED_BINS = 100
 MEDIAN_BINS = 2**17  # a bin is 8e-6 wide; 1 MB of counts a class
 
@@ -132,7 +134,7 @@ def pseudo_label(
 def _probabilities(logits: Tensor) -> Tensor:
     if logits.shape[1] < 2:
         raise ValueError(f"uncertainty needs at least two channels, not {logits.shape[1]}")
-    return logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(dim=1)
+    return full(logits).softmax(dim=1)
 
 
 def _check_channels(old_logits: Tensor, n_old: int) -> None:

@@ -164,6 +164,10 @@ class StepStore:
         return self.folder / f"step-{self.index}.ticks.json"
 
     @property
+    def _memory(self) -> Path:
+        return self.folder / f"step-{self.index}.memory.safetensors"
+
+    @property
     def _state(self) -> Path:
         return self.folder / f"step-{self.index}.training.pt"
 
@@ -184,28 +188,57 @@ class StepStore:
             raise ValueError(f"{self._state}: not a readable state ({error}); delete it to train anew") from error
         return kept["training"], kept["ticks"]
 
-    def finish(self, weights: dict[str, Tensor], ticks: list[dict[str, Any]], note: dict[str, str]) -> None:
-        """Keep the weights, then forget the training's state. The checkpoint comes last: where it is, all is."""
+    def finish(
+        self,
+        weights: dict[str, Tensor],
+        ticks: list[dict[str, Any]],
+        note: dict[str, str],
+        memory: dict[str, dict[str, Tensor]] | None = None,
+    ) -> None:
+        """Keep the weights, then forget the training's state. The checkpoint comes last: where it is, all is.
+
+        memory: what the method's watcher hands on to the next step.
+        """
         write_text(self._ticks, json.dumps(ticks))
-        with replacing(self.checkpoint) as part:
-            try:
-                save_file({name: tensor.contiguous() for name, tensor in weights.items()}, part, metadata=note)
-            except SafetensorError as error:  # as above
-                raise OSError(f"{error}") from error
+        if memory is not None:
+            _save(self._memory, {f"{kind}/{name}": t for kind, named in memory.items() for name, t in named.items()})
+        _save(self.checkpoint, weights, note)
         self._state.unlink(missing_ok=True)
 
+    def memory(self) -> dict[str, dict[str, Tensor]] | None:
+        """What ``finish`` was given; None where there was none."""
+        if not self._memory.is_file():
+            return None
+        found: dict[str, dict[str, Tensor]] = {}
+        for key, tensor in _load(self._memory).items():
+            kind, _, name = key.partition("/")
+            found.setdefault(kind, {})[name] = tensor
+        return found
+
     def weights(self) -> dict[str, Tensor]:
-        try:
-            return load_file(self.checkpoint)
-        except (SafetensorError, OSError) as error:
-            raise ValueError(
-                f"{self.checkpoint}: not a readable checkpoint ({error}); delete it to train anew"
-            ) from error
+        return _load(self.checkpoint)
 
     def ticks(self) -> list[dict[str, Any]]:
         return json.loads(self._ticks.read_text(encoding="utf-8"))
 
     def copy_to(self, other: "StepStore") -> None:
-        for mine, theirs in ((self._ticks, other._ticks), (self.checkpoint, other.checkpoint)):
-            with replacing(theirs) as part:
-                shutil.copyfile(mine, part)
+        for name in ("_ticks", "_memory", "checkpoint"):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if mine.is_file():
+                with replacing(theirs) as part:
+                    shutil.copyfile(mine, part)
+
+
+def _save(path: Path, tensors: dict[str, Tensor], note: dict[str, str] | None = None) -> None:
+    with replacing(path) as part:
+        try:
+            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, part, metadata=note)
+        except SafetensorError as error:  # a full disk, as above
+            raise OSError(f"{error}") from error
+
+
+def _load(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path}: not a readable checkpoint ({error}); delete it to train anew") from error

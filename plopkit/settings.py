@@ -44,8 +44,12 @@ class Data(Frozen):
 class Model(Frozen):
     """The network."""
 
-    encoder: str = Field("resnet101", description="any timm name")
-    weights: Literal["imagenet", "none"] = Field("imagenet", description="what the encoder begins with")
+    encoder: str = Field(
+        "resnet101", description="resnet18, 34, 50 or 101 as released (activated batch norm), or any timm name"
+    )
+    weights: str = Field("imagenet", description="what the encoder begins with: imagenet, none, or a file (ResNets)")
+    norm: Literal["abn", "iabn"] = Field("abn", description="plain torch, or inplace-abn: the same in less memory")
+    slope: float = Field(0.01, ge=0, lt=1, description="of the released ResNets' leaky ReLU; 0 = plain ReLU")
     stages: int | None = Field(None, ge=4, le=8, description="stages of the encoder that are kept; none = all")
     output_stride: Literal[8, 16, 32] = Field(16, description="image pixels per pixel of the last map")
     width: int = Field(256, ge=8, le=2048, description="channels of the head")
@@ -65,7 +69,7 @@ class Optim(Frozen):
     lr_later: float = Field(0.001, gt=0, le=10, description="learning rate of later steps")
     epochs: int = Field(30, ge=1, le=10_000, description="epochs of step 0")
     epochs_later: int = Field(30, ge=1, le=10_000, description="epochs of later steps")
-    batch: int = Field(24, ge=1, le=4096, description="images per iteration and process")
+    batch: int = Field(24, ge=1, le=4096, description="images per iteration, over all processes")
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
     weight_decay: float = Field(1e-4, ge=0, le=1, description="on all parameters")
     power: float = Field(0.9, ge=0, le=10, description="of the poly schedule, lr (1 - iteration / iterations) ** power")
@@ -76,6 +80,11 @@ class Compute(Frozen):
 
     cpu: bool = Field(False, description="stay on the CPU where a GPU is present")
     precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="of the forward passes; POD stays in fp32")
+    micro_batch: int | None = Field(
+        None,
+        ge=1,
+        description="images that go through the net at once, on one device; their gradients add up to the batch's",
+    )
     workers: int = Field(0, ge=0, le=256, description="processes that load images; 0 = none beside the training's own")
 
 
@@ -86,6 +95,9 @@ class Settings(Frozen):
     method: str = Field("plop", description="a name in plopkit.methods.METHODS")
     seed: int = Field(0, ge=0, lt=2**31, description="of the new weights, the order of the images and their crops")
     hyper: dict[str, Any] = Field(default_factory=dict, description="the method's hyper-parameters")
+    evaluate: Literal["crop", "full"] = Field(
+        "crop", description="on the centre crop of data.size pixels, as published, or on full images, one by one"
+    )
     data: Data = Data()
     model: Model = Model()
     optim: Optim = Optim()
@@ -117,12 +129,13 @@ class Settings(Frozen):
     def fingerprint(self) -> str:
         return digest(self.identity())
 
-    def step0_fingerprint(self) -> str:
-        """Of what step 0 depends on: neither the method nor how later steps are trained."""
+    def step0_identity(self) -> dict[str, Any]:
+        """What step 0 depends on, its classes apart: neither the method nor how later steps are trained."""
         identity = self.identity()
-        del identity["method"], identity["hyper"]
+        for name in ("scenario", "method", "hyper", "evaluate"):
+            del identity[name]
         identity["optim"] = {k: v for k, v in identity["optim"].items() if not k.endswith("_later")}
-        return digest(identity)
+        return identity
 
 
 def digest(value: Any) -> str:

@@ -57,20 +57,24 @@ class StepData:
         ]
         return pd.DataFrame(rows).set_index("step")
 
-    def train_loader(self, step: Step, rehearse: bool = False) -> DataLoader:
-        """The shuffled batches that a step trains on; ``rehearse``: every image and label so far (joint training)."""
+    def train_loader(self, step: Step, rehearse: bool = False, shard: tuple[int, int] = (0, 1)) -> DataLoader:
+        """The shuffled batches that a step trains on; ``rehearse``: every image and label so far (joint training).
+
+        shard: this process's number and how many there are; each gets its part of every batch.
+        """
         s = self.settings
         used = step.sees_table(self.presence[0]) if rehearse else step.uses_table(self.presence[0])
         lookup = step.lookup("seen" if rehearse else step.labelled)
         chosen = StepDataset(self.train, np.flatnonzero(used), lookup, train_transform(s.data.size, s.data.scale))
         try:
-            return train_loader(chosen, s.optim.batch, seed_of(s.seed, step.index), s.compute.workers)
+            return train_loader(chosen, s.optim.batch, seed_of(s.seed, step.index), s.compute.workers, shard)
         except ValueError as error:
             raise ValueError(f"{self.scenario}, step {step.index}: {error}") from None
 
-    def eval_loader(self, step: Step) -> DataLoader:
-        """The validation images with a label seen so far; labels of later steps are background."""
-        return eval_loader(self._val_set(step), self.settings.optim.batch, self.settings.compute.workers)
+    def eval_loader(self, step: Step, shard: tuple[int, int] = (0, 1)) -> DataLoader:
+        """The validation images with a label seen so far; labels of later steps are background. ``shard`` as above."""
+        batch = 1 if self.settings.evaluate == "full" else self.settings.optim.batch  # full images differ in size
+        return eval_loader(self._val_set(step, shard), batch, self.settings.compute.workers)
 
     def examples(self, count: int) -> StepDataset:
         """A few validation images, evenly over those with labels of step 0 and of later steps if there are any."""
@@ -81,9 +85,10 @@ class StepData:
         chosen = found[np.linspace(0, len(found) - 1, min(count, len(found))).astype(int)]
         return StepDataset(self.val, chosen, last.lookup("seen"), eval_transform(self.settings.data.size))
 
-    def _val_set(self, step: Step) -> StepDataset:
-        found = np.flatnonzero(step.sees_table(self.presence[1]))
-        return StepDataset(self.val, found, step.lookup("seen"), eval_transform(self.settings.data.size))
+    def _val_set(self, step: Step, shard: tuple[int, int] = (0, 1)) -> StepDataset:
+        found = np.flatnonzero(step.sees_table(self.presence[1]))[shard[0] :: shard[1]]
+        size = None if self.settings.evaluate == "full" else self.settings.data.size
+        return StepDataset(self.val, found, step.lookup("seen"), eval_transform(size))
 
 
 def seed_of(*parts: int) -> int:

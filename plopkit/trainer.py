@@ -1,8 +1,9 @@
 """The loop: ``fit`` trains one step and yields a Tick each iteration; ``evaluate`` counts."""
 
+import contextlib
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +14,14 @@ from torch import Tensor
 from torch.optim import SGD, AdamW, Optimizer
 from torch.utils.data import DataLoader
 
-from plopkit.methods.base import Method
+from plopkit.methods.base import Method, Watcher
 from plopkit.metrics import confusion
 from plopkit.model.segmenter import Segmenter
 from plopkit.scenario import Step
 from plopkit.settings import Optim
+
+Batches = DataLoader | Sequence[tuple[Tensor, Tensor]]
+"""Images (B, 3, H, W) and targets (B, H, W). A loader's ``sampler.epoch`` is set, where it has one."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +47,12 @@ class Tick:
 class Training:
     """What changes while a step is trained: the net, the optimiser's memory, the epochs done."""
 
-    def __init__(self, net: Segmenter, optim: Optim, step: Step, as_first: bool = False):
+    def __init__(
+        self, net: Segmenter, optim: Optim, step: Step, as_first: bool = False, watcher: Watcher | None = None
+    ):
         first = as_first or step.index == 0
         self.net = net
+        self.watcher = watcher
         self.epochs = optim.epochs if first else optim.epochs_later
         self.lr = optim.lr if first else optim.lr_later
         self.power = optim.power
@@ -53,12 +60,15 @@ class Training:
         self.epoch = 0
 
     def state(self) -> dict[str, Any]:
-        return {"net": self.net.state_dict(), "optimizer": self.optimizer.state_dict(), "epoch": self.epoch}
+        watched = {} if self.watcher is None else {"watcher": self.watcher.state()}
+        return watched | {"net": self.net.state_dict(), "optimizer": self.optimizer.state_dict(), "epoch": self.epoch}
 
     def restore(self, state: dict[str, Any]) -> None:
         self.net.load_state_dict(state["net"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.epoch = state["epoch"]
+        if self.watcher is not None:
+            self.watcher.restore(state["watcher"])
 
 
 def make_optimizer(net: Segmenter, optim: Optim, lr: float) -> Optimizer:
@@ -76,17 +86,19 @@ def poly(lr: float, iteration: int, of: int, power: float = 0.9) -> float:
 
 def fit(
     training: Training,
-    loader: DataLoader,
+    loader: Batches,
     method: Method,
     step: Step,
     accelerator: Accelerator,
     teacher: Segmenter | None = None,
     prepared: Any = None,
+    micro_batch: int | None = None,
 ) -> Iterator[Tick]:
     """Train one step from ``training.epoch`` to the end; every iteration yields a Tick.
 
-    On a tick with ``epoch_done`` the training's ``state()`` may be saved; restored, it goes on to the same numbers.
-    FloatingPointError names the first loss term that is not finite.
+    micro_batch: at most so many images go through the net at once, and their gradients add up to the batch's; None is
+    the whole batch. On a tick with ``epoch_done`` the training's ``state()`` may be saved; restored, it goes on to the
+    same numbers. FloatingPointError names the first loss term that is not finite.
     """
     net, optimizer = accelerator.prepare(training.net, training.optimizer)
     of = training.epochs * len(loader)
@@ -99,12 +111,24 @@ def fit(
             lr = poly(training.lr, iteration, of, training.power)
             for group in optimizer.param_groups:
                 group["lr"] = lr
-            with accelerator.autocast():
-                out = net(image)
-                old = _seen_by(teacher, image)
-            losses = method.losses(out, old, target, step, prepared)
-            values = finite(losses, step.index, epoch, iteration)
-            accelerator.backward(torch.stack(list(losses.values())).sum())
+            parts = list(
+                zip(image.split(micro_batch or len(image)), target.split(micro_batch or len(image)), strict=True)
+            )
+            sums: dict[str, Tensor] = {}
+            for number, (images, targets) in enumerate(parts, 1):
+                share = len(images) / len(image)
+                # Several processes add up their gradients once, in the last part.
+                with contextlib.nullcontext() if number == len(parts) else accelerator.no_sync(net):
+                    with accelerator.autocast():
+                        out = net(images)
+                        old = _seen_by(teacher, images)
+                    losses = method.losses(out, old, targets, step, prepared)
+                    for name, value in losses.items():
+                        sums[name] = sums.get(name, 0.0) + share * value.detach().float()
+                    if number == len(parts):
+                        values = finite(_averaged(sums, accelerator), step.index, epoch, iteration)
+                    accelerator.backward(share * torch.stack(list(losses.values())).sum())
+            values |= _watched(training, optimizer, accelerator, (step.index, epoch, iteration))
             optimizer.step()
             optimizer.zero_grad()
             if index == last:
@@ -114,7 +138,29 @@ def fit(
             began = time.perf_counter()
 
 
-def batches(loader: DataLoader, epoch: int, accelerator: Accelerator) -> Iterator[tuple[Tensor, Tensor]]:
+def _watched(
+    training: Training, optimizer: Any, accelerator: Accelerator, where: tuple[int, int, int]
+) -> dict[str, float]:
+    """Let the watcher see the gradients and add its own; its penalty by name."""
+    if training.watcher is None:
+        return {}
+    accelerator.unscale_gradients(optimizer)
+    gradients = [p.grad for p in training.net.parameters() if p.grad is not None]
+    if accelerator.scaler is not None and not all(torch.isfinite(g).all() for g in gradients):
+        return {}  # half precision overflowed: the scaler leaves this iteration out
+    training.watcher.update(training.net)
+    penalty = training.watcher.pull(training.net)
+    return {} if penalty is None else finite({"penalty": penalty}, *where)
+
+
+def _averaged(values: dict[str, Tensor], accelerator: Accelerator) -> dict[str, Tensor]:
+    """Over all processes."""
+    if accelerator.num_processes == 1:
+        return values
+    return {name: accelerator.reduce(value, "mean") for name, value in values.items()}
+
+
+def batches(loader: Batches, epoch: int, accelerator: Accelerator) -> Iterator[tuple[Tensor, Tensor]]:
     """The loader's batches of one epoch, on the accelerator's device."""
     sampler = getattr(loader, "sampler", None)
     if sampler is not None and hasattr(sampler, "epoch"):

@@ -103,8 +103,8 @@ def test_open_split_finds_the_reader_of_a_data_set(folder_root: Root, voc_root: 
     for call in (lambda: open_split("voc", "val", Data()), lambda: n_labels("folder", Data())):
         with pytest.raises(ValueError, match=r"needs data\.root"):
             call()
-    with pytest.raises(ValueError, match="no reader of 'ade' yet; known: emoji, voc, folder"):
-        open_split("ade", "val", data)
+    with pytest.raises(ValueError, match="no reader of 'coco' yet; known: emoji, voc, ade, folder"):
+        open_split("coco", "val", data)
 
 
 # VOC

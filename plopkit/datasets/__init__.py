@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 
+from plopkit.datasets.ade20k import ade
 from plopkit.datasets.emoji import EmojiScenes
 from plopkit.datasets.folder import folder, folder_classes
 from plopkit.datasets.source import Pair, Source
@@ -16,7 +17,7 @@ def open_split(dataset: str, split: str, data: Data, seed: int = 0) -> Source:
     if dataset == "emoji":
         count = data.scenes if split == "train" else data.val_scenes
         return _drawn(split, count, data.size, seed)
-    readers = {"voc": voc, "folder": folder}
+    readers = {"voc": voc, "ade": ade, "folder": folder}
     if dataset not in readers:
         raise ValueError(f"there is no reader of {dataset!r} yet; known: emoji, {', '.join(readers)}")
     if data.root is None:

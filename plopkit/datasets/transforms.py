@@ -47,8 +47,10 @@ def train_transform(size: int, scale: tuple[float, float] = (0.5, 2.0), flip: fl
     return Transform(v2.RandomResizedCrop(size, scale=scale, antialias=True), v2.RandomHorizontalFlip(flip))
 
 
-def eval_transform(size: int) -> Transform:
-    """The short side resized to ``size``, then the centre ``size`` x ``size``, as published (not the whole image)."""
+def eval_transform(size: int | None) -> Transform:
+    """The short side resized to ``size``, then the centre ``size`` x ``size``, as published; None: the whole image."""
+    if size is None:
+        return Transform()
     return Transform(v2.Resize(size, antialias=True), v2.CenterCrop(size))
 
 

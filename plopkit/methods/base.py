@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
-from torch import Tensor
+from torch import Tensor, nn
 
 from plopkit.losses import cross_entropy
 from plopkit.model.segmenter import Output, Segmenter
@@ -13,6 +13,37 @@ from plopkit.scenario import Step
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 """Images (B, 3, H, W) and targets (B, H, W) on the net's device."""
+
+
+Memory = dict[str, dict[str, Tensor]]
+"""What a watcher hands on: tensors by kind, then by the parameter's name."""
+
+
+class Watcher(ABC):
+    """What a method remembers of the parameters while a step is trained, and how it holds them."""
+
+    @abstractmethod
+    def update(self, net: nn.Module) -> None:
+        """Look at the gradients of the losses; called in every iteration, before ``pull``."""
+
+    @abstractmethod
+    def pull(self, net: nn.Module) -> Tensor | None:
+        """Add the gradient of the penalty to the parameters' gradients; give the penalty's value.
+
+        None where there is no penalty yet.
+        """
+
+    @abstractmethod
+    def memory(self, net: nn.Module) -> Memory:
+        """For the watcher of the next step, at the end of this one."""
+
+    @abstractmethod
+    def state(self) -> Memory:
+        """All that changes, so that a stopped step goes on to the same numbers."""
+
+    @abstractmethod
+    def restore(self, state: Memory) -> None:
+        """Undo ``state``."""
 
 
 class Method(BaseModel, ABC):
@@ -32,6 +63,9 @@ class Method(BaseModel, ABC):
     rehearses: ClassVar[bool] = False
     """Does it see every image and label so far, at step 0's learning rate? No method of continual learning does."""
 
+    own_first_step: ClassVar[bool] = False
+    """Is step 0 trained with it, too? Otherwise step 0 is plain cross-entropy and shared by all methods."""
+
     def prepare(
         self,
         teacher: Segmenter,
@@ -43,6 +77,10 @@ class Method(BaseModel, ABC):
 
         batches are a training epoch's; reduce sums counts over processes.
         """
+        return None
+
+    def watcher(self, net: nn.Module, memory: Memory | None) -> Watcher | None:
+        """What watches ``net``'s parameters in a step that begins with them; ``memory`` is that of the last step."""
         return None
 
     @abstractmethod

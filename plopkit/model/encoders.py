@@ -1,4 +1,4 @@
-"""Encoders: a timm name -> a module that gives its stages' maps, with ImageNet weights where wanted."""
+"""Encoders: a name -> a module that gives its stages' maps, with ImageNet weights where wanted."""
 
 from pathlib import Path
 from typing import Any
@@ -9,58 +9,126 @@ from torch import Tensor, nn
 import plopkit.torchvision_ops  # noqa: F401  (before timm, which imports torchvision)
 
 import timm  # isort: skip
+from timm.layers import convert_sync_batchnorm  # isort: skip
 from timm.models.efficientnet import EfficientNetFeatures  # isort: skip
+
+from plopkit.model.abn import norm_of
+from plopkit.model.keys import encoder_state, owner, read_state, shown
+from plopkit.model.resnet import BLOCKS, ResNet
+
+__all__ = ["LITE0", "Encoder", "convert_sync_batchnorm", "lite0_weights"]
 
 LITE0 = "efficientnet_lite0"
 
 
 class Encoder(nn.Module):
-    """Four stages of a timm network. ``forward``: (B, 3, H, W) normalised -> four maps, finest first.
+    """Four stages of a network. ``forward``: (B, 3, H, W) normalised -> four maps, finest first.
 
-    stages: how many of the network's stages are kept, the last four of them are given; None keeps all. channels: of
-    each map; output_stride: of the last. A timm ResNet gives its maps after their activation, an
-    EfficientNet gives the linear bottleneck's output, which has none.
+    name: "resnet18", "resnet34", "resnet50" or "resnet101" for the ResNets of the released code (``model.resnet``),
+    whose maps are the sums before the activation; or any timm name, "timm/resnet50" for timm's own ResNets. A timm
+    ResNet gives its maps after their activation, an EfficientNet its linear bottleneck's output, which has none.
+    weights: "imagenet", "none", or a file with ImageNet weights of the released ResNets. stages (timm only): how many
+    of the network's stages are kept, the last four of them are given; None keeps all. norm, slope: of the released
+    ResNets. channels: of each map; output_stride: of the last.
     """
 
-    def __init__(self, name: str, output_stride: int = 16, weights: str = "imagenet", stages: int | None = None):
+    def __init__(
+        self,
+        name: str,
+        output_stride: int = 16,
+        weights: str = "imagenet",
+        stages: int | None = None,
+        norm: str = "abn",
+        slope: float = 0.01,
+    ):
         super().__init__()
-        if not timm.is_model(name):
-            near = timm.list_models(f"*{name}*")[:8]
-            raise ValueError(f"no encoder {name!r} in timm {timm.__version__}; near it: {', '.join(near) or 'none'}")
+        if name in BLOCKS:
+            if stages is not None:
+                raise ValueError(f"model.stages cuts timm's networks, not {name!r}, which has all four; leave it out")
+            self.net: Any = ResNet(name, norm_of(norm, slope), output_stride, slope)
+            if weights != "none":
+                self.net.load_state_dict(_resnet_weights(name, weights), strict=False)
+            self.channels: tuple[int, ...] = self.net.channels
+            self.output_stride: int = output_stride
+            self._activate = True
+            return
         if weights not in ("imagenet", "none"):
-            raise ValueError(f"weights are 'imagenet' or 'none', not {weights!r}")
-        cut: dict[str, Any] = {} if stages is None else {"out_indices": tuple(range(stages))}
-        fetch = weights == "imagenet" and name != LITE0
-        try:
-            net: Any = timm.create_model(name, pretrained=fetch, features_only=True, output_stride=output_stride, **cut)
-        except (OSError, RuntimeError) as error:
-            if not fetch:
-                raise
-            raise ValueError(
-                f"cannot get the ImageNet weights of {name!r} from the model hub ({error}); go on line once, or use "
-                f"model.weights none, or model.encoder {LITE0}, whose weights come with an installed package"
-            ) from error
-        except (TypeError, AssertionError, IndexError) as error:  # of networks with another architecture
-            asked = f"output stride {output_stride}" + (f" and {stages} stages" if stages else "")
-            raise ValueError(
-                f"encoder {name!r} cannot be built with {asked}; most of timm's convolutional networks, such as "
-                f"resnet50 or {LITE0}, have 5 stages and take 8, 16 and 32 ({error})"
-            ) from error
-        if weights == "imagenet" and name == LITE0:
-            missing = net.load_state_dict(lite0_weights(), strict=False).missing_keys  # the classifier is left over
-            assert not missing, missing
-        info: Any = net.feature_info
-        if len(info.channels()) < 4:
-            raise ValueError(f"encoder {name!r} gives {len(info.channels())} stages; four are needed")
-        if isinstance(net, EfficientNetFeatures):  # timm runs and keeps the blocks behind the last stage asked for
-            last = int(info.module_name()[-1].removeprefix("blocks."))
-            del net.blocks[last + 1 :]
-        self.net = net
-        self.channels = tuple(info.channels()[-4:])
-        self.output_stride = info.reduction()[-1]
+            raise ValueError(f"weights of {name!r} are 'imagenet' or 'none', not {weights!r}; a file is for a ResNet")
+        self.net = _timm_net(name.removeprefix("timm/"), output_stride, weights, stages)
+        self.channels = tuple(self.net.feature_info.channels()[-4:])
+        self.output_stride = self.net.feature_info.reduction()[-1]
+        self._activate = False
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         return tuple(self.net(image)[-4:])
+
+    def activate(self, last: Tensor) -> Tensor:
+        """What the head gets of the last map: the leaky ReLU of the released ResNets; a timm map is as it should be."""
+        return self.net.activate(last) if self._activate else last
+
+
+def _timm_net(name: str, output_stride: int, weights: str, stages: int | None) -> Any:
+    if not timm.is_model(name):
+        near = timm.list_models(f"*{name}*")[:8]
+        raise ValueError(f"no encoder {name!r} in timm {timm.__version__}; near it: {', '.join(near) or 'none'}")
+    cut: dict[str, Any] = {} if stages is None else {"out_indices": tuple(range(stages))}
+    fetch = weights == "imagenet" and name != LITE0
+    try:
+        net: Any = timm.create_model(name, pretrained=fetch, features_only=True, output_stride=output_stride, **cut)
+    except (OSError, RuntimeError) as error:
+        if not fetch:
+            raise
+        raise _no_hub(name, error) from error
+    except (TypeError, AssertionError, IndexError) as error:  # of networks with another architecture
+        asked = f"output stride {output_stride}" + (f" and {stages} stages" if stages else "")
+        raise ValueError(
+            f"encoder {name!r} cannot be built with {asked}; most of timm's convolutional networks, such as "
+            f"timm/resnet50 or {LITE0}, have 5 stages and take 8, 16 and 32 ({error})"
+        ) from error
+    if weights == "imagenet" and name == LITE0:
+        missing = net.load_state_dict(lite0_weights(), strict=False).missing_keys  # the classifier is left over
+        assert not missing, missing
+    info = net.feature_info
+    if len(info.channels()) < 4:
+        raise ValueError(f"encoder {name!r} gives {len(info.channels())} stages; four are needed")
+    if isinstance(net, EfficientNetFeatures):  # timm runs and keeps the blocks behind the last stage asked for
+        last = int(info.module_name()[-1].removeprefix("blocks."))
+        del net.blocks[last + 1 :]
+    return net
+
+
+def _no_hub(name: str, error: Exception) -> ValueError:
+    return ValueError(
+        f"cannot get the ImageNet weights of {name!r} from the model hub ({error}); go on line once, or use "
+        f"model.weights none, or model.encoder {LITE0}, whose weights come with an installed package"
+    )
+
+
+def _resnet_weights(name: str, weights: str) -> dict[str, Tensor]:
+    """ImageNet weights for a ``ResNet``: torchvision's from the hub, or a file's; every tensor is checked."""
+    if weights == "imagenet":
+        try:
+            state, whose = timm.create_model(f"{name}.tv_in1k", pretrained=True).state_dict(), "torchvision"
+        except (OSError, RuntimeError) as error:
+            raise _no_hub(name, error) from error
+    else:
+        state = read_state(Path(weights))
+        whose = owner(set(state)) or ""
+        if whose not in ("iabn", "torchvision"):
+            raise ValueError(
+                f"{weights}: not ImageNet weights of a ResNet: its keys begin with {shown(state)}; known are "
+                "those of inplace-abn (mod1.conv1.weight …) and of torchvision and timm (conv1.weight, layer1.0 …)"
+            )
+    found = encoder_state(state, whose)
+    with torch.device("meta"):
+        wanted = {k: v.shape for k, v in ResNet(name, norm_of("abn")).state_dict().items() if "num_batches" not in k}
+    given = {key: tensor.shape for key, tensor in found.items() if "num_batches" not in key}
+    if wanted != given:
+        wrong = next(iter(sorted({k for k in wanted.keys() | given.keys() if wanted.get(k) != given.get(k)})))
+        raise ValueError(
+            f"{weights}: not the weights of a {name}: {wrong} is {given.get(wrong)}, not {wanted.get(wrong)}"
+        )
+    return found
 
 
 def lite0_weights() -> dict[str, Tensor]:

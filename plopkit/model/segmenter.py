@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from plopkit.model.abn import ABN
+from plopkit.model.abn import ABN, Norm, norm_of
 from plopkit.model.encoders import Encoder
 
 RELEASED_DILATIONS = {16: (6, 12, 18), 8: (12, 24, 32)}
@@ -36,7 +36,12 @@ class Head(nn.Module):
     """
 
     def __init__(
-        self, channels: int, width: int = 256, dilations: Sequence[int] = (6, 12, 18), pool: int | None = None
+        self,
+        channels: int,
+        width: int = 256,
+        dilations: Sequence[int] = (6, 12, 18),
+        pool: int | None = None,
+        norm: Norm = ABN,
     ):
         super().__init__()
         self.pool = pool
@@ -44,12 +49,12 @@ class Head(nn.Module):
         for dilation in dilations:
             self.branches.append(nn.Conv2d(channels, width, 3, padding=dilation, dilation=dilation, bias=False))
         joined = width * len(self.branches)
-        self.branches_norm = ABN(joined)
+        self.branches_norm = norm(joined, "leaky_relu")
         self.reduce = nn.Conv2d(joined, width, 1, bias=False)
         self.pool_conv = nn.Conv2d(channels, width, 1, bias=False)
-        self.pool_norm = ABN(width)
+        self.pool_norm = norm(width, "leaky_relu")
         self.pool_reduce = nn.Conv2d(width, width, 1, bias=False)
-        self.norm = ABN(width)
+        self.norm = norm(width, "leaky_relu")
         gain = nn.init.calculate_gain("leaky_relu", 0.01)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -81,13 +86,14 @@ class Segmenter(nn.Module):
         width: int = 256,
         dilations: Sequence[int] = (),
         pool: int | None = None,
+        norm: str = "abn",
     ):
         super().__init__()
         if not classes or min(classes) < 1:
             raise ValueError(f"classes are the channels of each classifier, at least one, not {tuple(classes)}")
         self.encoder = encoder
         chosen = tuple(dilations) or RELEASED_DILATIONS.get(encoder.output_stride, (1, 2, 3))
-        self.head = Head(encoder.channels[-1], width, chosen, pool)
+        self.head = Head(encoder.channels[-1], width, chosen, pool, norm_of(norm))
         self.classifiers = nn.ModuleList([nn.Conv2d(width, n, 1) for n in classes])
 
     @property
@@ -97,7 +103,7 @@ class Segmenter(nn.Module):
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> Output:
         stages = self.encoder(image)
-        last = self.head(stages[-1])
+        last = self.head(self.encoder.activate(stages[-1]))
         small = torch.cat([classifier(last) for classifier in self.classifiers], 1)
         logits = F.interpolate(small.float(), image.shape[2:], mode="bilinear", align_corners=False)
         return Output(logits, small, (*stages, last))

@@ -1,0 +1,113 @@
+"""VOC 2012 augmented by SBD: the list of training images, and one folder of masks for both splits."""
+
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm.auto import tqdm
+
+from plopkit.datasets.files import read_stems
+from plopkit.datasets.voc import MASKS, SPLITS
+
+
+def augmented(base: Path) -> bool:
+    """Has this ``VOC2012`` an augmented list, and an augmented mask for every image of it and of the validation?"""
+    lists = [base / "ImageSets" / "Segmentation" / name for name in (*SPLITS["train"][:2], "val.txt")]
+    found = [path for path in lists if path.is_file()]
+    if len(found) < 2 or lists[-1] not in found:
+        return False
+    stems = (Path(stem).stem for path in (found[0], lists[-1]) for stem in read_stems(path))
+    return all((base / MASKS[0] / f"{stem}.png").is_file() for stem in stems)
+
+
+def augment(base: Path, sbd: Path, threads: int | None = None) -> None:
+    """Write ``SegmentationClassAug`` and ``train_aug.txt`` into a ``VOC2012``, from SBD's ``dataset`` folder.
+
+    The training images are VOC's and all of SBD's, those of VOC's validation left out. Masks of VOC are copied as they
+    are, with the 255 along their outlines; SBD's have none. Masks that are there already are kept, so a call that was
+    stopped goes on. FileNotFoundError and ValueError name the file that is missing or broken.
+    """
+    lists = base / "ImageSets" / "Segmentation"
+    train, val = (_stems(lists / f"{split}.txt") for split in ("train", "val"))
+    listed = sorted((train | _stems(sbd / "train.txt") | _stems(sbd / "val.txt")) - val)
+    final = base / MASKS[0]
+    # The reader takes the folder as soon as it has its name: it gets it when it is complete.
+    folder = final if final.is_dir() else base / f"{MASKS[0]}.part"
+    folder.mkdir(exist_ok=True)
+    palette = _palette(base / MASKS[1])
+
+    def write(stem: str) -> None:
+        part = folder / f".{stem}.part"
+        if stem in train or stem in val:
+            shutil.copyfile(base / MASKS[1] / f"{stem}.png", part)
+        else:
+            values = read_mat(sbd / "cls" / f"{stem}.mat")
+            _check_size(base / "JPEGImages" / f"{stem}.jpg", values, stem)
+            picture = Image.fromarray(values)
+            picture.putpalette(palette)
+            picture.save(part, format="PNG")
+        os.replace(part, folder / f"{stem}.png")
+
+    todo = [stem for stem in (*listed, *sorted(val)) if not (folder / f"{stem}.png").is_file()]
+    with ThreadPoolExecutor(threads or min(16, os.cpu_count() or 1)) as pool:
+        try:
+            done = pool.map(write, todo)
+            for _ in tqdm(done, total=len(todo), desc="augmented masks", leave=False, disable=len(todo) < 500):
+                pass
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # a broken file must not wait for all the others
+            raise
+    write_list(lists / SPLITS["train"][0], listed)
+    if folder != final:
+        os.replace(folder, final)
+
+
+def write_list(path: Path, stems: list[str]) -> None:
+    """A split file, written beside its place and then moved there."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_text("".join(f"{stem}\n" for stem in stems), encoding="utf-8")
+    os.replace(part, path)
+
+
+def read_mat(path: Path) -> np.ndarray:
+    """The labels (H, W) uint8 of a mask of SBD; ValueError naming the file where it is none."""
+    from scipy.io import loadmat  # a tenth of a second: not for every reader of a data set
+
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing; SBD's lists name it: unpack benchmark.tgz again")
+    try:
+        values = loadmat(path, variable_names=["GTcls"])["GTcls"]["Segmentation"][0, 0]
+    except Exception as error:  # a broken file makes loadmat raise almost anything
+        raise ValueError(f"{path}: not a readable mask of SBD ({error}); unpack benchmark.tgz again") from error
+    if values.ndim != 2 or values.dtype != np.uint8 or values.max(initial=0) > 20:
+        raise ValueError(f"{path}: not a mask of SBD: 8-bit labels of 0 to 20 in two dimensions; unpack it again")
+    return np.ascontiguousarray(values)
+
+
+def _check_size(image: Path, values: np.ndarray, stem: str) -> None:
+    if not image.is_file():
+        raise FileNotFoundError(f"{image} is missing; VOC's archive holds it: move VOC2012 away and get it again")
+    with Image.open(image) as picture:
+        if picture.size != values.shape[::-1]:
+            raise ValueError(
+                f"{image} is {picture.size[0]} x {picture.size[1]} pixels, SBD's mask {stem}.mat "
+                f"{values.shape[1]} x {values.shape[0]}; they must be equal: was the image replaced?"
+            )
+
+
+def _stems(path: Path) -> set[str]:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing; the archive that it comes from holds it: unpack that again")
+    return set(read_stems(path))
+
+
+def _palette(folder: Path) -> list[int]:
+    """The palette of VOC's own masks, so that all look alike; ``.mat`` files have none."""
+    for path in sorted(folder.glob("*.png"))[:1]:
+        with Image.open(path) as picture:
+            if colours := picture.getpalette("RGB"):
+                return colours
+    return [level for level in range(256) for _ in "RGB"]

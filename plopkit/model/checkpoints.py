@@ -1,0 +1,105 @@
+"""Published weights in and out: step checkpoints of CVPR2021_PLOP, MiB and cssegmentation."""
+
+import re
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from plopkit.model.encoders import Encoder
+from plopkit.model.keys import encoder_state, owner, published_state, read_state, segmenter_state, shown
+from plopkit.model.resnet import BLOCKS
+from plopkit.model.segmenter import Segmenter
+
+KNOWN = (
+    "a step checkpoint of CVPR2021_PLOP or MiB (body.mod1.conv1.weight … head.map_convs.0.weight … cls.0.weight), one "
+    "of cssegmentation (encoder.conv1.weight … decoder.parallel_convs.0.weight … convs_cls.0.weight), and ImageNet "
+    "weights of inplace-abn's ResNets (mod1.conv1.weight …)"
+)
+WRAPPING = {"official": "model_state", "cssegmentation": "segmentor"}
+
+
+def load_published(
+    path: Path | str, output_stride: Literal[8, 16, 32] = 16, pool: int | None = 32, norm: str = "abn"
+) -> Segmenter:
+    """The net of a published checkpoint: its keys tell whose it is, how deep, and how many channels each step added.
+
+    The file is read without running code from it. A checkpoint does not tell its output stride; the released scripts
+    use 16. ImageNet weights give a net of one untrained classifier of 21 channels. FileNotFoundError; ValueError that
+    says what was found and what is known.
+    """
+    path = Path(path)
+    state = read_state(path)
+    whose = owner(set(state))
+    if whose not in (*WRAPPING, "iabn"):
+        raise ValueError(
+            f"{path}: whose weights these are is not known; its keys begin with {shown(state)}; known: {KNOWN}"
+        )
+    body = encoder_state(state, whose) if whose == "iabn" else _encoder_part(segmenter_state(state, whose))
+    encoder = Encoder(_depth(body, path), output_stride, "none", norm=norm)
+    if whose == "iabn":
+        net = Segmenter(encoder, (21,), pool=pool, norm=norm)
+        _load(net.encoder.net, body, path)
+        return net.eval()
+    ours = segmenter_state(state, whose)
+    steps = sorted((int(key.split(".")[1]), len(tensor)) for key, tensor in ours.items() if _is_classifier(key))
+    if [index for index, _ in steps] != list(range(len(steps))):
+        raise ValueError(f"{path}: its classifiers are {[index for index, _ in steps]}, not 0, 1, 2, …")
+    width = len(ours["head.norm.weight"]) if "head.norm.weight" in ours else 256
+    net = Segmenter(encoder, [channels for _, channels in steps], width, pool=pool, norm=norm)
+    _load(net, ours, path)
+    return net.eval()
+
+
+def save_published(net: Segmenter, path: Path | str, layout: str = "official") -> None:
+    """Write a net with a released ResNet as the official code or cssegmentation saves one; they load it as theirs.
+
+    ValueError for another layout or another encoder.
+    """
+    if layout not in WRAPPING:
+        raise ValueError(f"there is no layout {layout!r}; known: {', '.join(WRAPPING)}")
+    state = net.state_dict()
+    if not any(key.startswith("encoder.net.layer1.0.conv1") for key in state):
+        raise ValueError(f"the {layout} code knows the encoders {', '.join(BLOCKS)} only, and this net has another one")
+    if sum(key.startswith("head.branches.") for key in state) != 4:
+        raise ValueError(
+            f"the {layout} code has four branches in its head (model.dilations of three); this net has not"
+        )
+    theirs = {f"module.{key}": tensor.detach().cpu() for key, tensor in published_state(state, layout).items()}
+    torch.save({WRAPPING[layout]: theirs, "epoch": 0, "best_score": 0.0}, path)
+
+
+def _encoder_part(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key.removeprefix("encoder.net."): t for key, t in state.items() if key.startswith("encoder.net.")}
+
+
+def _depth(body: dict[str, Tensor], path: Path) -> str:
+    """The ResNet's name, from its blocks."""
+    counts = [len({m[1] for key in body if (m := re.match(rf"layer{i}\.(\d+)\.", key))}) for i in range(1, 5)]
+    bottleneck = "layer1.0.conv3.weight" in body
+    for name, blocks in BLOCKS.items():
+        if tuple(counts) == blocks and bottleneck == (name in ("resnet50", "resnet101")):
+            return name
+    raise ValueError(f"{path}: a ResNet of {counts} blocks is not known; known: {', '.join(BLOCKS)}")
+
+
+def _is_classifier(key: str) -> bool:
+    return key.startswith("classifiers.") and key.endswith(".weight")
+
+
+def _load(net: torch.nn.Module, state: dict[str, Tensor], path: Path) -> None:
+    """All of the state; only the counts of batches, which nothing uses, may be missing."""
+    wanted = {key: tensor.shape for key, tensor in net.state_dict().items() if "num_batches" not in key}
+    given = {key: tensor.shape for key, tensor in state.items() if "num_batches" not in key}
+    if wrong := sorted(key for key in wanted.keys() | given.keys() if wanted.get(key) != given.get(key)):
+        first = wrong[0]
+        raise ValueError(
+            f"{path}: {len(wrong)} of its tensors do not fit, such as {first}: {_told(given.get(first))} there, "
+            f"{_told(wanted.get(first))} in the net"
+        )
+    net.load_state_dict(state, strict=False)
+
+
+def _told(shape: torch.Size | None) -> str:
+    return "nothing" if shape is None else "x".join(map(str, shape)) or "a number"

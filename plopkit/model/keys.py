@@ -1,0 +1,178 @@
+"""Whose weights are these? State dicts of the released code bases, recognised by their keys and renamed to plopkit's.
+
+The layouts: CVPR2021_PLOP and MiB ("official"), cssegmentation, and the ImageNet weights of inplace-abn, of
+torchvision and of timm.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+State = Mapping[str, Tensor]
+
+WRAPPINGS = ("model_state", "segmentor", "state_dict")
+"""Where the official code, cssegmentation and ImageNet checkpoints keep the tensors."""
+
+ENCODER = "encoder.net."
+_BODY = (
+    (r"mod1\.", r""),
+    (r"mod(\d)\.block(\d+)\.(?:convs\.)?", lambda m: f"layer{int(m[1]) - 1}.{int(m[2]) - 1}."),
+    (r"proj_conv\.", "downsample.0."),
+    (r"proj_bn\.", "downsample.1."),
+)
+_HEADS = {
+    "official": {
+        "map_convs.": "branches.",
+        "map_bn.": "branches_norm.",
+        "red_conv.": "reduce.",
+        "global_pooling_conv.": "pool_conv.",
+        "global_pooling_bn.": "pool_norm.",
+        "pool_red_conv.": "pool_reduce.",
+        "red_bn.": "norm.",
+    },
+    "cssegmentation": {
+        "parallel_convs.": "branches.",
+        "parallel_bn.": "branches_norm.",
+        "out_project.0.": "reduce.",
+        "global_branch.0.": "pool_conv.",
+        "global_branch.1.": "pool_norm.",
+        "global_branch.3.": "pool_reduce.",
+        "out_project.1.": "norm.",
+    },
+}
+_PARTS = {"official": ("body.", "head.", "cls."), "cssegmentation": ("encoder.", "decoder.", "convs_cls.")}
+_TORCHVISION = re.compile(r"(conv1|bn1|layer[1-4]\.\d+)\.")
+
+
+def owner(keys: "set[str]") -> str | None:
+    """ "official", "cssegmentation", "iabn" (ImageNet), "torchvision" (ImageNet) or None; keys without ``module.``."""
+    for name, parts in _PARTS.items():
+        if all(key.startswith(parts) for key in keys) and all(any(k.startswith(p) for k in keys) for p in parts):
+            return name
+    rest = {key for key in keys if not key.startswith(("classifier.", "fc."))}
+    if "mod1.conv1.weight" in rest and all(re.match(r"mod\d\.", key) for key in rest):
+        return "iabn"
+    if "conv1.weight" in rest and all(_TORCHVISION.match(key) for key in rest):
+        return "torchvision"
+    return None
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The tensors of a checkpoint file, out of any wrapping and without ``module.`` before their names.
+
+    Only tensors and plain values are read: a file that would run code is refused. FileNotFoundError, ValueError.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such checkpoint")
+    try:
+        found = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+    except (UnpicklingError, RuntimeError, EOFError, SafetensorError, OSError, ValueError, KeyError) as error:
+        first = str(error).strip().split("\n")[0]
+        raise ValueError(
+            f"{path}: not a checkpoint that can be read without running code from it ({type(error).__name__}: {first})"
+        ) from error
+    for wrapping in WRAPPINGS:
+        if isinstance(found, Mapping) and isinstance(found.get(wrapping), Mapping):
+            found = found[wrapping]
+    if not isinstance(found, Mapping) or not found or not all(isinstance(v, Tensor) for v in found.values()):
+        what = f"a dictionary of {', '.join(map(str, list(found)[:6]))}" if isinstance(found, Mapping) else type(found)
+        raise ValueError(
+            f"{path}: holds {what}, not a network's tensors; known are plain state dicts and those under "
+            f"{', '.join(WRAPPINGS)}"
+        )
+    return {str(key).removeprefix("module."): tensor for key, tensor in found.items()}
+
+
+def shown(state: State) -> str:
+    """Its first keys, for an error."""
+    return ", ".join(list(state)[:4])
+
+
+def encoder_state(state: State, whose: str) -> dict[str, Tensor]:
+    """A ResNet's tensors under torchvision's names; the ImageNet classifier is left out."""
+    found = {}
+    for key, tensor in state.items():
+        if not key.startswith(("classifier.", "fc.")):
+            found[_body(key) if whose == "iabn" else key] = tensor
+    return absolute_scales(found) if whose == "torchvision" else found
+
+
+def segmenter_state(state: State, whose: str) -> dict[str, Tensor]:
+    """A whole net's tensors under plopkit's names."""
+    body, head, classifiers = _PARTS[whose]
+    found = {}
+    for key, tensor in state.items():
+        if key.startswith(body):
+            inner = key.removeprefix(body)
+            found[ENCODER + (_body(inner) if whose == "official" else inner)] = tensor
+        elif key.startswith(head):
+            inner = key.removeprefix(head)
+            new = next((b + inner.removeprefix(a) for a, b in _HEADS[whose].items() if inner.startswith(a)), inner)
+            found["head." + new] = tensor
+        else:
+            found["classifiers." + key.removeprefix(classifiers)] = tensor
+    return found
+
+
+def published_state(state: State, whose: str) -> dict[str, Tensor]:
+    """plopkit's tensors under the names of the official code or of cssegmentation: undoes ``segmenter_state``."""
+    body, head, classifiers = _PARTS[whose]
+    names = {ours: theirs for theirs, ours in _HEADS[whose].items()}
+    found = {}
+    for key, tensor in state.items():
+        if key.startswith(ENCODER):
+            inner = key.removeprefix(ENCODER)
+            found[body + (_official_body(inner) if whose == "official" else inner)] = tensor
+        elif key.startswith("head."):
+            inner = key.removeprefix("head.")
+            found[head + next(b + inner.removeprefix(a) for a, b in names.items() if inner.startswith(a))] = tensor
+        else:
+            found[classifiers + key.removeprefix("classifiers.")] = tensor
+    return found
+
+
+def absolute_scales(state: State, eps: float = 1e-5) -> dict[str, Tensor]:
+    """Plain batch norm's state for an ABN, which scales by |weight| + eps: the same function of the image.
+
+    Where a weight is negative, the filter before it, its running mean and the weight change sign together.
+    """
+    found = dict(state)
+    for key in state:
+        conv = _convolution_of(key)
+        if conv is None:
+            continue
+        name = key.removesuffix(".weight")
+        sign = torch.where(state[key] < 0, -1.0, 1.0).to(state[key])
+        found[key] = (state[key].abs() - eps).clamp(min=0)
+        found[conv] = state[conv] * sign[:, None, None, None]
+        found[f"{name}.running_mean"] = state[f"{name}.running_mean"] * sign
+    return found
+
+
+def _convolution_of(key: str) -> str | None:
+    """The filters that a batch norm's weight scales; None for other keys."""
+    if re.search(r"(^|\.)bn\d\.weight$", key):
+        return re.sub(r"bn(\d)\.weight$", r"conv\1.weight", key)
+    return key.replace("downsample.1.", "downsample.0.") if key.endswith("downsample.1.weight") else None
+
+
+def _body(key: str) -> str:
+    for pattern, name in _BODY:
+        key = re.sub(f"^{pattern}" if pattern.startswith("mod") else pattern, name, key)
+    return key
+
+
+def _official_body(key: str) -> str:
+    match = re.fullmatch(r"layer(\d)\.(\d+)\.(.+)", key)
+    if not match:
+        return f"mod1.{key}"
+    block = f"mod{int(match[1]) + 1}.block{int(match[2]) + 1}."
+    if match[3].startswith("downsample."):
+        return block + match[3].replace("downsample.0.", "proj_conv.").replace("downsample.1.", "proj_bn.")
+    return f"{block}convs.{match[3]}"

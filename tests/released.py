@@ -1,0 +1,42 @@
+"""How the golden files' weights were made: every tensor from its name in the released model, then calibrated."""
+
+import copy
+import functools
+import hashlib
+
+import torch
+from torch import Tensor
+
+from plopkit.model.encoders import Encoder
+from plopkit.model.keys import published_state, segmenter_state
+from plopkit.model.segmenter import Segmenter
+
+
+def filled(name: str, shape: torch.Size) -> Tensor:
+    """The tensor of this name, drawn as tests/golden/README.md says."""
+    generator = torch.Generator().manual_seed(int(hashlib.sha256(name.encode()).hexdigest()[:8], 16))
+    if "running_var" in name:
+        return torch.rand(shape, generator=generator) + 0.5
+    drawn = torch.randn(shape, generator=generator)
+    if len(shape) == 4:
+        return drawn * (2 / shape[1:].numel()) ** 0.5
+    return 1 + 0.1 * drawn if name.endswith("weight") and "running" not in name else 0.1 * drawn
+
+
+def released_net(classes: tuple[int, ...], whose: str, seed: int, norm: str = "abn") -> Segmenter:
+    """A ResNet-50 with the weights of the golden files, calibrated by 20 passes, at evaluation."""
+    return copy.deepcopy(_made(classes, whose, seed, norm))
+
+
+@functools.cache
+def _made(classes: tuple[int, ...], whose: str, seed: int, norm: str) -> Segmenter:
+    net = Segmenter(Encoder("resnet50", 16, "none", norm=norm), classes, pool=32, norm=norm)
+    theirs = published_state(net.state_dict(), whose)
+    state = {key: filled(key, t.shape) if t.is_floating_point() else t for key, t in theirs.items()}
+    net.load_state_dict(segmenter_state(state, whose))
+    generator = torch.Generator().manual_seed(seed + 1)
+    net.train()
+    with torch.no_grad():
+        for _ in range(20):
+            net(torch.randn(4, 3, 96, 96, generator=generator))
+    return net.eval()

@@ -1,0 +1,152 @@
+"""The released ResNets and DeepLab head: forward and training parity with the released code, and ImageNet weights."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from accelerate import Accelerator
+from released import released_net
+from torch import Tensor
+
+from plopkit.methods import PLOP, Method, MiB
+from plopkit.model.abn import ABN, norm_of
+from plopkit.model.encoders import Encoder, timm
+from plopkit.model.keys import absolute_scales
+from plopkit.model.resnet import BLOCKS, ResNet
+from plopkit.scenario import Scenario
+from plopkit.settings import Optim
+from plopkit.trainer import Training, fit
+
+Golden = Callable[[str], dict[str, Tensor]]
+
+
+def relative(found: Tensor, expected: Tensor) -> float:
+    return float((found - expected).abs().max() / expected.abs().max())
+
+
+@pytest.mark.parametrize(
+    ("file", "whose", "seed"),
+    [("forward_resnet50", "official", 110), ("forward_cssegmentation_resnet50", "cssegmentation", 210)],
+)
+def test_golden_forward(golden: Golden, file: str, whose: str, seed: int) -> None:
+    numbers = golden(file)
+    with torch.no_grad():
+        out = released_net((16, 5), whose, seed)(numbers["x"])
+    assert relative(out.small, numbers["small_logits"]) < 1e-4
+    assert len(out.features) == 5
+    for index, feature in enumerate(out.features):
+        assert relative(feature.mean((2, 3)), numbers[f"attention_{index}_mean"]) < 1e-4
+    if "logits" in numbers:
+        assert relative(out.logits[:, :, ::4, ::4], numbers["logits"]) < 1e-4
+
+
+def trained(method: Method, seed: int, numbers: dict[str, Tensor], nudge: float = 0.0) -> tuple[list, Tensor, Tensor]:
+    """plopkit's ticks on a golden file's four batches, the thresholds, and the change of the old classifier."""
+    teacher = released_net((16,), "official", seed).frozen()
+    step = Scenario.parse("voc 15-5 overlap").steps[1]
+    images = numbers["images"] * (1 + nudge)
+    loader = list(zip(images, numbers["labels"].long(), strict=True))
+    prepared = method.prepare(teacher, loader, step)
+    net = teacher.grown(5).requires_grad_(True)
+    training = Training(net, Optim(lr_later=0.001, epochs_later=1), step)
+    before = teacher.classifiers[0].weight.clone()
+    ticks = list(fit(training, loader, method, step, Accelerator(cpu=True), teacher, prepared))
+    thresholds = prepared.values if prepared else torch.zeros(0)
+    return ticks, thresholds, (net.classifiers[0].weight - before).detach().flatten()
+
+
+@pytest.mark.parametrize(
+    ("method", "seed", "file", "terms"),
+    [
+        (PLOP(), 120, "trajectory_plop_15-5", ("ce", "pod")),
+        (MiB(), 130, "trajectory_mib_15-5", ("ce", "kd")),
+    ],
+)
+def test_golden_trajectory(golden: Golden, method: Method, seed: int, file: str, terms: tuple[str, ...]) -> None:
+    numbers = golden(file)
+    ticks, thresholds, change = trained(method, seed, numbers)
+    if "thresholds" in numbers:
+        torch.testing.assert_close(thresholds, numbers["thresholds"], rtol=1e-3, atol=1e-6)
+    assert [t.lr for t in ticks] == pytest.approx(numbers["lr"].tolist(), rel=1e-6)
+    for name in terms:
+        expected = numbers[name].tolist()
+        assert ticks[0].losses[name] == pytest.approx(expected[0], rel=1e-3)
+        # Two samples a batch and untrained weights: rounding alone moves what follows by percents, as the next test
+        # shows. A wrong gradient, sign or factor would move it more.
+        assert [t.losses[name] for t in ticks[1:]] == pytest.approx(expected[1:], rel=0.15)
+    theirs = (numbers["final_cls0_weight"] - _teacher_classifier(seed)).flatten()
+    assert torch.cosine_similarity(change, theirs, dim=0) > 0.9
+    assert 0.8 < change.norm() / theirs.norm() < 1.25
+
+
+def _teacher_classifier(seed: int) -> Tensor:
+    return released_net((16,), "official", seed).classifiers[0].weight.detach()
+
+
+def test_the_golden_trajectories_hang_on_rounding(golden: Golden) -> None:
+    """The images times 1 + 1e-7: the first losses stay, those after one step of SGD move by more than 1e-3."""
+    numbers = golden("trajectory_mib_15-5")
+    plain, nudged = (trained(MiB(), 130, numbers, nudge)[0] for nudge in (0.0, 1e-7))
+    away = [max(abs(b.losses[n] / a.losses[n] - 1) for n in a.losses) for a, b in zip(plain, nudged, strict=True)]
+    assert away[0] < 1e-3 < max(away[1:])
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+@pytest.mark.parametrize("stride", [8, 16, 32])
+def test_shapes_and_strides(name: str, stride: int) -> None:
+    with torch.device("meta"):
+        encoder = Encoder(name, stride, "none")
+        maps = encoder(torch.zeros(1, 3, 64, 96))
+    assert [m.shape[1] for m in maps] == list(encoder.channels)
+    assert [64 // m.shape[2] for m in maps] == [4, 8, min(16, stride), min(32, stride)]
+    assert [96 // m.shape[3] for m in maps] == [4, 8, min(16, stride), min(32, stride)]
+    assert encoder.output_stride == stride
+    last = torch.tensor([[-2.0, 3.0]])
+    torch.testing.assert_close(encoder.activate(last), torch.tensor([[-0.02, 3.0]]))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+def test_stock_weights_of_both_signs_give_the_stock_network(name: str) -> None:
+    """timm's ResNet with random norms against ours with its weights turned and a plain ReLU.
+
+    At stride 32: where a stage is dilated, the released code dilates its first block as well, timm does not.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        stock = timm.create_model(name, features_only=True, output_stride=32, out_indices=(1, 2, 3, 4))
+        for module in stock.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.weight.data.normal_().add_(0.2)
+                module.bias.data.normal_()
+                module.running_mean.normal_()
+                module.running_var.uniform_(0.5, 1.5)
+        image = torch.randn(2, 3, 64, 64)
+    ours = ResNet(name, norm_of("abn", 0.0), 32, slope=0.0).eval()
+    ours.load_state_dict(absolute_scales(stock.state_dict()))
+    with torch.no_grad():
+        for mine, theirs in zip(ours(image), stock.eval()(image), strict=True):
+            assert relative(ours.activate(mine), theirs) < 1e-4
+
+
+def test_a_leaky_relu_is_not_a_plain_one() -> None:
+    image = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        leaky = ResNet("resnet18", norm_of("abn", 0.01), 16, 0.01).eval()
+    plain = ResNet("resnet18", norm_of("abn", 0.0), 16, 0.0).eval()
+    plain.load_state_dict(leaky.state_dict())
+    with torch.no_grad():
+        assert relative(plain(image)[-1], leaky(image)[-1]) > 1e-3
+    assert {m.slope for m in leaky.modules() if isinstance(m, ABN)} == {0.01}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"stages": 4}, "cuts timm's networks, not 'resnet18'"),
+        ({"norm": "bn"}, "norm is 'abn' or 'iabn', not 'bn'"),
+    ],
+)
+def test_errors_say_what_is_possible(arguments: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Encoder("resnet18", 16, "none", **arguments)
