@@ -19,7 +19,15 @@ def run(arguments: Sequence[str]) -> None:
     """Train a scenario: plopkit run "voc 15-5 overlap" --method plop --preset paper --data.root data/voc"""
     from plopkit.experiment import run as run_settings  # torch and timm take seconds: not for --help
 
-    folder = run_settings(parse_run(arguments))
+    _told(run_settings(parse_run(arguments)))
+
+
+def _told(folder: Any) -> None:
+    """A finished run's table and where it lies; of several processes one tells."""
+    from accelerate import PartialState
+
+    if not PartialState().is_main_process:
+        return
     print(folder.summary.drop(columns=["scenario"]).to_string(index=False, float_format="{:.1f}".format, na_rep="-"))
     if credit := str(folder.examples["credit"]):
         print(credit)
@@ -97,6 +105,57 @@ def demo(arguments: Sequence[str]) -> None:
     run_demo(given.out, given.scenario, given.preset, given.seed)
 
 
+def evaluate(arguments: Sequence[str]) -> None:
+    """Released checkpoints, one per step: plopkit evaluate s0.pth s1.pth --scenario "voc 15-5 overlap" …"""
+    parser = argparse.ArgumentParser("plopkit evaluate", description=evaluate.__doc__, allow_abbrev=False)
+    parser.add_argument("checkpoints", nargs="+", type=Path, metavar="CHECKPOINT", help="of step 0, 1, …")
+    parser.add_argument("--scenario", required=True)
+    parser.add_argument(
+        "--preset", default="paper", choices=PRESETS, help="whose crop and batch count (default: paper)"
+    )
+    told = "all other flags are those of `plopkit run`: --method names the rows, --evaluate full takes whole images"
+    parser.epilog = told
+    given, flags = parser.parse_known_args(arguments)
+    settings = parse_run([given.scenario, "--preset", given.preset, *flags])
+    from plopkit.evaluation import evaluate_checkpoints
+
+    _told(evaluate_checkpoints(settings, given.checkpoints))
+
+
+def export(arguments: Sequence[str]) -> None:
+    """A run's checkpoints as the released code saves them: plopkit export runs/… --as official -o exported"""
+    parser = argparse.ArgumentParser("plopkit export", description=export.__doc__)
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run folder whose encoder is a released ResNet")
+    parser.add_argument("--as", dest="layout", default="official", choices=("official", "cssegmentation"))
+    parser.add_argument("-o", type=Path, dest="out", required=True, help="the folder for step-0.pth, step-1.pth, …")
+    given = parser.parse_args(arguments)
+    from plopkit.evaluation import export as export_run
+
+    for path in export_run(given.run, given.layout, given.out):
+        print(path)
+
+
+def rows(arguments: Sequence[str]) -> None:
+    """The rows of the published tables, the command of each, and your runs' mIoU beside: plopkit rows runs/*"""
+    parser = argparse.ArgumentParser("plopkit rows", description=rows.__doc__)
+    parser.add_argument("paths", nargs="*", type=Path, metavar="RUN", help="run folders, or folders that hold them")
+    parser.add_argument("-o", type=Path, dest="table", metavar="CSV", help="write the table there")
+    given = parser.parse_args(arguments)
+    from plopkit.results import load_results
+    from plopkit.rows import rows as all_rows
+    from plopkit.runfolder import write_table
+
+    table = all_rows(load_results(*given.paths) if given.paths else None)
+    for row in table.itertuples():
+        print(f"{row.method} on {row.scenario}\n    published: {row.published}")
+        if row.seeds:
+            print(f"    own: {row.own:.2f} with, {row.own_nobg:.2f} without background, mean of {row.seeds} seed(s)")
+        print(f"    {row.command}")
+    print("\nmIoU in percent over all classes after the last step")
+    if given.table:
+        write_table(given.table, table)
+
+
 def data(arguments: Sequence[str]) -> None:
     """Download a data set, or count what is in one: plopkit data get voc --root data/voc"""
     parser = argparse.ArgumentParser("plopkit data", description=data.__doc__)
@@ -131,7 +190,15 @@ def data(arguments: Sequence[str]) -> None:
         write_table(given.table, classes)
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {"run": run, "compare": compare, "data": data, "demo": demo}
+COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+    "run": run,
+    "compare": compare,
+    "rows": rows,
+    "evaluate": evaluate,
+    "export": export,
+    "data": data,
+    "demo": demo,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -153,6 +220,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"plopkit: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nplopkit: stopped; the same command goes on from the last finished epoch", file=sys.stderr)
+        print("\nplopkit: stopped; the same command goes on (a training from its last finished epoch)", file=sys.stderr)
         return 130
     return 0

@@ -17,8 +17,8 @@ from plopkit import viz
 from plopkit.datasets.steps import eval_loader
 from plopkit.datasets.transforms import picture
 from plopkit.methods import FineTuning
-from plopkit.model.encoders import Encoder, convert_sync_batchnorm
-from plopkit.model.segmenter import Segmenter
+from plopkit.model.encoders import convert_sync_batchnorm
+from plopkit.model.segmenter import Segmenter, segmenter_of
 from plopkit.presets import method_of, settle
 from plopkit.progress import Bars, Wrap, unwatched
 from plopkit.results import step_rows, summarise
@@ -87,12 +87,7 @@ class Experiment:
 
     def net(self, index: int) -> Segmenter:
         """The net as it is after step ``index``, from the run's checkpoint."""
-        model = self.settings.model.model_copy(update={"weights": "none"})  # the checkpoint brings them all
-        net = first_net(self.settings.model_copy(update={"model": model}), self.scenario)
-        for step in self.scenario.steps[1 : index + 1]:
-            net = net.grown(len(step.new))
-        net.load_state_dict(self._store(self.scenario.steps[index]).weights())
-        return net
+        return self.folder.net(index).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def _rehearse(self, net: Segmenter) -> None:
         """One blank batch through the method: what does not fit shows itself now, and not after hours of step 0."""
@@ -191,8 +186,10 @@ class Experiment:
     def _write_ticks(self, step: Step) -> None:
         ticks = [tick for index in range(step.index + 1) for tick in self._store(self.scenario.steps[index]).ticks()]
         rows = [tick | {f"loss_{name}": value for name, value in tick["losses"].items()} for tick in ticks]
+        table = pd.DataFrame(rows, columns=None if rows else ["step"])  # a checkpoint from elsewhere brings none
         write_table(
-            self.folder.path / "ticks.csv", pd.DataFrame(rows).drop(columns=["epoch_done", "epochs", "of", "losses"])
+            self.folder.path / "ticks.csv",
+            table.drop(columns=["epoch_done", "epochs", "of", "losses"], errors="ignore"),
         )
 
     def _draw(self) -> None:
@@ -203,6 +200,8 @@ class Experiment:
             "losses.png": lambda: viz.loss_curves(self.folder.ticks, title),
             "predictions.png": lambda: viz.strip(self.folder.examples, title),
         }
+        if not len(self.folder.ticks):
+            del figures["losses.png"]
         for name, draw in figures.items():
             if not (self.folder.pictures / name).is_file():
                 with replacing(self.folder.pictures / name) as part:
@@ -226,10 +225,8 @@ class Experiment:
 
 def first_net(settings: Settings, scenario: Scenario) -> Segmenter:
     """The net of step 0, its new weights drawn from the seed."""
-    m = settings.model
     with seeded(settings.seed):
-        encoder = Encoder(m.encoder, m.output_stride, m.weights, m.stages, m.norm, m.slope)
-        net = Segmenter(encoder, (scenario.steps[0].n_seen,), m.width, m.dilations, m.pool, m.norm)
+        net = segmenter_of(settings.model, (scenario.steps[0].n_seen,))
     # Depthwise convolutions on a CPU, and half precision on a GPU, are several times faster so.
     return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 

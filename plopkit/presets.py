@@ -77,11 +77,12 @@ _PHOTOGRAPHS = {
     "plop: pod_logits": 0.00015,
 }
 
-# What a preset changes for one data set.
+# What a preset changes for one data set, or for one of its tasks.
 BY_DATASET: dict[tuple[str, str], dict[str, Any]] = {
     ("laptop", "voc"): _PHOTOGRAPHS,
     ("laptop", "folder"): _PHOTOGRAPHS,
     ("gpu", "emoji"): {"data.size": 128, "data.scenes": 4000, "model.pool": None},
+    ("paper", "voc 10-1"): {"optim.epochs_later": 10},
     ("paper", "ade"): {
         "optim.epochs": 60,
         "optim.epochs_later": 60,
@@ -101,7 +102,8 @@ def configure(
     _among("preset", preset, PRESETS)
     kind = METHODS[_among("method", method, METHODS)]
     settings = build(Settings, {"scenario": scenario, "method": method})
-    values = PRESETS[preset] | BY_DATASET.get((preset, settings.scenario.split()[0]), {})
+    dataset, task = settings.scenario.split()[:2]
+    values = PRESETS[preset] | BY_DATASET.get((preset, dataset), {}) | BY_DATASET.get((preset, f"{dataset} {task}"), {})
     own = f"{method}: "
     chosen = {key: value for key, value in values.items() if ": " not in key}
     chosen |= {f"hyper.{key.removeprefix(own)}": value for key, value in values.items() if key.startswith(own)}

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from plopkit.model.segmenter import Segmenter, segmenter_of
 from plopkit.settings import Settings, flat, from_yaml, to_yaml
 
 
@@ -40,6 +41,14 @@ class RunFolder:
     def summary(self) -> pd.DataFrame:
         """One row per step."""
         return pd.read_csv(self.path / "summary.csv")
+
+    def net(self, index: int) -> Segmenter:
+        """The net as it is after step ``index``; FileNotFoundError, ValueError where its checkpoint cannot be read."""
+        store = StepStore(self.checkpoints, index)
+        model = self.settings.model.model_copy(update={"weights": "none"})  # the checkpoint brings them all
+        net = segmenter_of(model, store.classes())
+        net.load_state_dict(store.weights())
+        return net
 
     @property
     def ticks(self) -> pd.DataFrame:
@@ -214,6 +223,18 @@ class StepStore:
             kind, _, name = key.partition("/")
             found.setdefault(kind, {})[name] = tensor
         return found
+
+    def classes(self) -> list[int]:
+        """Channels of each step's classifier."""
+        if not self.checkpoint.is_file():
+            raise FileNotFoundError(f"{self.checkpoint}: there is no such checkpoint (yet)")
+        try:
+            with safe_open(self.checkpoint, "pt") as file:
+                return json.loads(file.metadata()["classes"])
+        except (SafetensorError, OSError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{self.checkpoint}: not a readable checkpoint ({error}); delete it to train anew"
+            ) from error
 
     def weights(self) -> dict[str, Tensor]:
         return _load(self.checkpoint)

@@ -243,7 +243,7 @@ def test_flags_that_do_not_exist_or_parse_are_told(
         ("emoji 15-5 overlap order=zz", "possible: a, b, c"),
         ("emoji", "<data set> <task> <protocol>"),
         ("", "<data set> <task> <protocol>"),
-        ("ade 100-50 overlap", "there is no reader of 'ade' yet"),
+        ("ade 100-50 overlap", "data.root must be an ADEChallengeData2016 folder"),
         ("voc 15-5 overlap\x00", "unknown protocol"),
     ],
 )

@@ -96,8 +96,8 @@ def test_pixels_are_counted_on_the_evaluated_images(finished: Experiment) -> Non
     table = finished.folder.results
     for step in finished.scenario.steps:
         counts: dict[int, int] = dict.fromkeys(step.seen, 0)
-        for mask in finished.data.val.masks:  # type: ignore[attr-defined]
-            labels = mask.flatten().tolist()
+        for index in range(len(finished.data.val)):
+            labels = finished.data.val.read(index).mask.flatten().tolist()
             if set(labels) & set(step.seen) - {0}:
                 for label in labels:
                     if label != 255:
@@ -314,6 +314,41 @@ def test_step_0_is_trained_once_for_all_methods(tmp_path: Path) -> None:
     for changed, begins in (({"optim__lr_later": 0.5}, 1), ({"optim__lr": 0.5}, 0)):
         other = Experiment(small(tmp_path, **changed))
         assert taken(other, lambda tick: True) == [(begins, 0, 0)]
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_step_0_is_shared_by_tasks_that_begin_alike_and_by_no_others(tmp_path: Path) -> None:
+    one = Experiment(small(tmp_path))
+    taken(one)
+    batch = {"optim__batch": 2}
+    alike = Experiment(small(tmp_path, "emoji 15-1 overlap", **batch))
+    same = Experiment(small(tmp_path, **batch))
+    steps = [e.scenario.steps[0] for e in (alike, same)]
+    assert alike._kept(steps[0]) == same._kept(steps[1])
+    for scenario in ("emoji 10-10 overlap", "emoji 15-5 disjoint", "emoji 15-5 overlap order=b", "emoji joint"):
+        other = Experiment(small(tmp_path, scenario, **batch))
+        assert other._kept(other.scenario.steps[0]) != same._kept(steps[1])
+
+
+@pytest.mark.usefixtures("no_pictures")
+@pytest.mark.parametrize("method", ["lwf-mc", "ewc", "pi", "rw"])
+def test_methods_with_a_first_step_of_their_own(tmp_path: Path, method: str) -> None:
+    """Theirs is not shared, but read back; stopped after an epoch, a run ends as one straight through."""
+    taken(Experiment(small(tmp_path, method="ft")))
+    straight = Experiment(small(tmp_path / "a", method=method, **TWO_EPOCHS))
+    assert {tick[0] for tick in taken(straight)} == {0, 1}
+    for step in straight.scenario.steps[:1]:
+        assert (straight._store(step).memory() is None) == (method == "lwf-mc")
+    for _ in range(8):
+        stopped = Experiment(small(tmp_path / "b", method=method, **TWO_EPOCHS))
+        if not taken(stopped, lambda tick: tick.epoch_done):
+            break
+    for index in range(2):
+        one, other = (e.folder.net(index).state_dict() for e in (straight, stopped))
+        assert all(torch.equal(one[key], other[key]) for key in one)
+    assert straight.folder.results["iou"].tolist() == stopped.folder.results["iou"].tolist()
+    if method != "lwf-mc":
+        assert straight.folder.ticks.query("step == 1")["loss_penalty"].gt(0).any()
 
 
 @pytest.mark.usefixtures("no_pictures")

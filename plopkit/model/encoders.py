@@ -42,6 +42,7 @@ class Encoder(nn.Module):
         slope: float = 0.01,
     ):
         super().__init__()
+        self.name = name
         if name in BLOCKS:
             if stages is not None:
                 raise ValueError(f"model.stages cuts timm's networks, not {name!r}, which has all four; leave it out")

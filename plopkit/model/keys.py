@@ -4,11 +4,15 @@ The layouts: CVPR2021_PLOP and MiB ("official"), cssegmentation, and the ImageNe
 torchvision and of timm.
 """
 
+import codecs
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -18,6 +22,15 @@ State = Mapping[str, Tensor]
 
 WRAPPINGS = ("model_state", "segmentor", "state_dict")
 """Where the official code, cssegmentation and ImageNet checkpoints keep the tensors."""
+
+# The released code keeps its best score as a numpy number. These build one and nothing else.
+_PLAIN: list[Any] = [
+    np.dtype,
+    type(np.dtype(np.float64)),
+    type(np.dtype(np.float32)),
+    *((np.float64(0).__reduce__()[0], f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+    (codecs.encode, "_codecs.encode"),
+]
 
 ENCODER = "encoder.net."
 _BODY = (
@@ -71,7 +84,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such checkpoint")
     try:
-        found = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_PLAIN):
+            warnings.simplefilter("ignore")  # of an old pickle protocol
+            found = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError, SafetensorError, OSError, ValueError, KeyError) as error:
         first = str(error).strip().split("\n")[0]
         raise ValueError(

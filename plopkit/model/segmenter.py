@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from plopkit.model.abn import ABN, Norm, norm_of
 from plopkit.model.encoders import Encoder
+from plopkit.settings import Model
 
 RELEASED_DILATIONS = {16: (6, 12, 18), 8: (12, 24, 32)}
 
@@ -44,6 +45,7 @@ class Head(nn.Module):
         norm: Norm = ABN,
     ):
         super().__init__()
+        self.width = width
         self.pool = pool
         self.branches = nn.ModuleList([nn.Conv2d(channels, width, 1, bias=False)])
         for dilation in dilations:
@@ -132,3 +134,10 @@ class Segmenter(nn.Module):
     def frozen(self) -> Self:
         """A copy that is never trained: evaluation mode, no gradients. The teacher of the next step."""
         return copy.deepcopy(self).eval().requires_grad_(False)
+
+
+def segmenter_of(model: Model, classes: Sequence[int]) -> Segmenter:
+    """The net that settings describe, with a classifier of so many channels for each step."""
+    m = model
+    encoder = Encoder(m.encoder, m.output_stride, m.weights, m.stages, m.norm, m.slope)
+    return Segmenter(encoder, classes, m.width, m.dilations, m.pool, m.norm)

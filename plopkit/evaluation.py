@@ -1,0 +1,62 @@
+"""Checkpoints from elsewhere, one per step, evaluated as a run of one's own would be: the same tables and pictures."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from plopkit.datasets import n_labels
+from plopkit.experiment import Experiment
+from plopkit.model.checkpoints import load_published, save_published
+from plopkit.presets import settle
+from plopkit.runfolder import RunFolder, StepStore
+from plopkit.scenario import Scenario
+from plopkit.settings import Settings, digest
+
+
+def evaluate_checkpoints(settings: Settings, paths: Sequence[Path], progress: bool = True) -> RunFolder:
+    """Evaluate published checkpoints, the first of step 0, and give the folder of results.
+
+    The net is the checkpoints' own; of ``settings`` count the scenario, the data, the output stride, the head's pooling
+    and where results go. ValueError where a checkpoint's channels are not those of its step, or their number is not
+    that of the steps.
+    """
+    stride, pool, norm = settings.model.output_stride, settings.model.pool, settings.model.norm
+    dataset = settings.scenario.split()[0]
+    scenario = Scenario.parse(settings.scenario, n_labels(dataset, settings.data))
+    if len(paths) != len(scenario.steps):
+        raise ValueError(
+            f"{scenario} has {len(scenario.steps)} steps, but {len(paths)} checkpoints are given; give one for each, "
+            "in order"
+        )
+    nets = [load_published(path, stride, pool, norm) for path in paths]
+    for step, path, net in zip(scenario.steps, paths, nets, strict=True):
+        expected = tuple(len(one.new) for one in scenario.steps[: step.index + 1])
+        if net.classes != expected:
+            raise ValueError(
+                f"{path}: its classifiers have {net.classes} channels; step {step.index} of {scenario} has {expected}"
+            )
+    files = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+    named = settings.name or f"{settings.scenario.replace(' ', '_')[:60]}_{settings.method}_released_{digest(files)}"
+    model = settings.model.model_copy(
+        update={"encoder": nets[0].encoder.name, "weights": "none", "width": nets[0].head.width, "dilations": ()}
+    )
+    experiment = Experiment(settle(settings.model_copy(update={"model": model, "name": named})))
+    for step, net in zip(scenario.steps, nets, strict=True):
+        store = StepStore(experiment.folder.checkpoints, step.index)
+        if experiment.main and not store.checkpoint.is_file():
+            store.finish(net.state_dict(), [], {"classes": json.dumps(net.classes)})
+    return experiment.run(progress)
+
+
+def export(run: Path, layout: str, out: Path) -> list[Path]:
+    """A run's checkpoints in the layout of the official code or of cssegmentation; the files written."""
+    folder = RunFolder(run)
+    if not folder.evaluated():
+        raise FileNotFoundError(f"{run}: no finished step in it; name a run folder")
+    out.mkdir(parents=True, exist_ok=True)
+    written = []
+    for index in range(folder.evaluated()):
+        written.append(out / f"step-{index}.pth")
+        save_published(folder.net(index), written[-1], layout)
+    return written

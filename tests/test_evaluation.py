@@ -1,0 +1,168 @@
+"""Released checkpoints evaluated as a run, runs exported as theirs, and the rows of the papers' tables."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from plopkit.cli import main
+from plopkit.evaluation import export
+from plopkit.model.checkpoints import load_published, save_published
+from plopkit.model.encoders import Encoder
+from plopkit.model.segmenter import Segmenter
+from plopkit.presets import configure
+from plopkit.results import load_results
+from plopkit.rows import rows
+from plopkit.runfolder import RunFolder, StepStore
+
+SCENARIO = "emoji 15-5 overlap"
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two steps of an untrained ResNet-18, as the official code saves them."""
+    folder = tmp_path_factory.mktemp("released")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = Segmenter(Encoder("resnet18", 16, "none"), (16,), pool=32)
+        nets = [net, net.grown(5, balanced=False)]
+    paths = [folder / f"step_{index}.pth" for index in range(2)]
+    for path, one in zip(paths, nets, strict=True):
+        save_published(one, path)
+    return paths
+
+
+def evaluate(checkpoints: list[Path], out: Path, *more: str) -> int:
+    words = ["evaluate", *map(str, checkpoints), "--scenario", SCENARIO, "--preset", "smoke", "--out", str(out), *more]
+    return main([*words, "--data.size", "64", "--data.val-scenes", "20"])
+
+
+def test_released_checkpoints_leave_the_files_of_a_run(checkpoints: list[Path], tmp_path: Path) -> None:
+    assert evaluate(checkpoints, tmp_path, "--method", "mib") == 0
+    (found,) = [path for path in tmp_path.iterdir() if not path.name.startswith(".")]
+    folder = RunFolder(found)
+    assert folder.results.groupby("step").size().tolist() == [16, 21]
+    assert folder.summary["method"].unique().tolist() == ["mib"]
+    assert len(folder.ticks) == 0
+    assert {path.name for path in folder.pictures.iterdir()} == {"curves.png", "predictions.png"}
+    assert folder.examples["predictions"].shape[0] == 2
+    net = load_published(checkpoints[1])
+    kept = folder.net(1).eval()
+    image = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(net(image).logits, kept(image).logits)
+    table = load_results(tmp_path)
+    assert table["method"].unique().tolist() == ["mib"]
+
+
+def test_the_same_checkpoints_give_the_same_folder_and_others_another(checkpoints: list[Path], tmp_path: Path) -> None:
+    assert evaluate(checkpoints, tmp_path) == 0
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("results.csv")}
+    assert evaluate(checkpoints, tmp_path) == 0
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("results.csv")} == before
+
+
+@pytest.mark.parametrize("evaluated", ["crop", "full"])
+def test_full_images_and_crops(checkpoints: list[Path], tmp_path: Path, evaluated: str) -> None:
+    """Emoji scenes are square: of their own size, crop and full image are the same pixels."""
+    assert evaluate(checkpoints, tmp_path, "--evaluate", evaluated) == 0
+    table = load_results(tmp_path)
+    assert table["pixels"].sum() > 0
+    assert np.isfinite(table["iou"]).any()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        ([0], "has 2 steps, but 1 checkpoints are given"),
+        ([1, 0], r"its classifiers have \(16, 5\) channels; step 0 of emoji 15-5 overlap has \(16,\)"),
+    ],
+)
+def test_checkpoints_that_are_not_the_steps_are_refused(
+    checkpoints: list[Path], tmp_path: Path, chosen: list[int], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import re
+
+    assert evaluate([checkpoints[i] for i in chosen], tmp_path) == 2
+    assert re.search(message, capsys.readouterr().err)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_is_exported_and_comes_back(checkpoints: list[Path], tmp_path: Path) -> None:
+    assert evaluate(checkpoints, tmp_path / "runs") == 0
+    (run,) = [path for path in (tmp_path / "runs").iterdir() if not path.name.startswith(".")]
+    for layout in ("official", "cssegmentation"):
+        written = export(run, layout, tmp_path / layout)
+        assert [path.name for path in written] == ["step-0.pth", "step-1.pth"]
+        for path, original in zip(written, checkpoints, strict=True):
+            ours, theirs = load_published(path).state_dict(), load_published(original).state_dict()
+            assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+
+
+def test_export_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", str(tmp_path), "-o", str(tmp_path / "out")]) == 2
+    assert "no finished step in it" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_checkpoint_that_is_missing_is_named(tmp_path: Path) -> None:
+    settings = configure(SCENARIO, "ft", "smoke", {"out": tmp_path})
+    folder = RunFolder(settings.folder())
+    with pytest.raises(FileNotFoundError, match=r"step-1\.safetensors: there is no such checkpoint"):
+        StepStore(folder.checkpoints, 1).classes()
+
+
+def test_the_twelve_rows_of_cssegmentation_come_first() -> None:
+    table = rows()
+    first = [f"{row.scenario} {row.method}" for row in table.head(12).itertuples()]
+    voc = [f"voc {task} {protocol} plop" for task in ("15-5", "15-1", "10-1") for protocol in ("disjoint", "overlap")]
+    ade = [f"ade {task} {p} plop" for task in ("100-50", "100-10", "100-5") for p in ("disjoint", "overlap")]
+    assert first == voc + ade
+    assert not table.duplicated(["method", "scenario"]).any()
+    row = table[(table["method"] == "plop") & (table["scenario"] == "voc 15-1 overlap")].iloc[0]
+    assert "54.64 with background, PLOP (CVPR 2021), Table 1" in row["published"]
+    assert row["command"] == 'plopkit run "voc 15-1 overlap" --method plop --preset paper --data.root data/voc'
+    assert row["seeds"] == 0
+    assert {"ft", "lwf", "lwf-mc", "ilt", "ewc", "rw", "pi", "mib", "joint"} <= set(table["method"])
+
+
+def test_every_rows_command_is_understood() -> None:
+    import shlex
+
+    from plopkit.cli import parse_run
+
+    for line in rows()["command"]:
+        settings = parse_run(shlex.split(line)[2:])
+        assert settings.data.size == 512
+        assert settings.optim.batch == 24
+        epochs = {"ade": 60, "voc": 30}[settings.scenario.split()[0]]
+        assert settings.optim.epochs == epochs
+        assert settings.optim.epochs_later == (10 if settings.scenario.startswith("voc 10-1") else epochs)
+        assert settings.model.encoder == "resnet101"
+
+
+def test_own_runs_fill_their_rows_when_they_are_finished() -> None:
+    keys = {"scenario": "voc 15-5 overlap", "method": "plop"}
+    made = [
+        keys | {"seed": seed, "step": step, "label": label, "name": str(label), "iou": 10.0 * seed + label}
+        for seed in (1, 2)
+        for step in (0, 1)
+        for label in range(21 if step else 16)
+    ]
+    table = pd.DataFrame(made).assign(accuracy=0.0, pixels=1, run="r")
+    table["learned_at"] = (table["label"] > 15).astype(int)
+    row = rows(table).set_index(["scenario", "method"]).loc[("voc 15-5 overlap", "plop")]
+    assert row["own"] == pytest.approx(15 + 10)
+    assert row["own_nobg"] == pytest.approx(15 + 10.5)
+    assert row["seeds"] == 2
+    unfinished = rows(table[table["step"] == 0]).set_index(["scenario", "method"])
+    assert unfinished.loc[("voc 15-5 overlap", "plop"), "seeds"] == 0
+
+
+def test_rows_are_printed_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["rows", "-o", str(tmp_path / "rows.csv")]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("plop on voc 15-5 disjoint\n    published: 64.29 with background")
+    assert len(pd.read_csv(tmp_path / "rows.csv")) == told.count("    plopkit run")

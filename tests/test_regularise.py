@@ -1,0 +1,218 @@
+"""EWC, PI and RW against plain loops that follow their definitions, one number at a time."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from plopkit.methods import EWC, METHODS, PI, RW
+from plopkit.methods.base import Memory, Watcher
+
+EPS = 1e-8
+IMPORTANCE = 3.0
+KINDS = {"ewc": EWC(importance=IMPORTANCE, alpha=0.7), "pi": PI(importance=IMPORTANCE)}
+KINDS["rw"] = RW(importance=IMPORTANCE, alpha=0.7, every=2)
+
+
+class Two(nn.Module):
+    """Two small tensors; ``c`` joins in the second step."""
+
+    def __init__(self, grown: bool = False):
+        super().__init__()
+        self.a = nn.Parameter(torch.tensor([0.5, -1.0, 2.0]))
+        self.b = nn.Parameter(torch.tensor([[0.1], [0.2]]))
+        if grown:
+            self.c = nn.Parameter(torch.tensor([1.0, -1.0]))
+
+
+def walk(net: nn.Module, watcher: Watcher, steps: int, seed: int) -> tuple[list[dict], list[dict], list[Tensor | None]]:
+    """Gradients drawn at random, a plain descent: the gradients seen, the parameters at those times, the penalties."""
+    generator = torch.Generator().manual_seed(seed)
+    gradients, places, penalties = [], [], []
+    for _ in range(steps):
+        places.append({n: p.detach().clone() for n, p in net.named_parameters()})
+        for p in net.parameters():
+            p.grad = torch.randn(p.shape, generator=generator)
+        gradients.append({n: p.grad.clone() for n, p in net.named_parameters()})
+        watcher.update(net)
+        penalties.append(watcher.pull(net))
+        with torch.no_grad():
+            for p in net.parameters():
+                p -= 0.1 * p.grad
+    return gradients, places, penalties
+
+
+def each(table: dict[str, Tensor]) -> list[tuple[str, int]]:
+    return [(name, i) for name, t in table.items() for i in range(t.numel())]
+
+
+def scaled(values: dict[tuple[str, int], float]) -> dict[tuple[str, int], float]:
+    """Min-max in each tensor."""
+    found = {}
+    for name, i in values:
+        own = [v for (n, _), v in values.items() if n == name]
+        found[name, i] = (values[name, i] - min(own)) / (max(own) - min(own) + EPS)
+    return found
+
+
+def numbers(table: dict[str, Tensor]) -> dict[tuple[str, int], float]:
+    return {(n, i): float(table[n].flatten()[i]) for n, i in each(table)}
+
+
+def oracle_fisher(gradients: list[dict], alpha: float, before: dict | None) -> dict[tuple[str, int], float]:
+    found = {}
+    for n, i in each(gradients[0]):
+        value = 1.0 if before is None or (n, i) not in before else before[n, i]
+        for g in gradients:
+            value = alpha * float(g[n].flatten()[i]) ** 2 + (1 - alpha) * value
+        found[n, i] = value
+    return found
+
+
+def oracle_path(gradients: list[dict], places: list[dict], end: dict) -> dict[tuple[str, int], float]:
+    found = {}
+    for n, i in each(end):
+        total, last = 0.0, None
+        for g, place in zip(gradients, places, strict=True):
+            now = float(place[n].flatten()[i])
+            if last is not None:
+                total += float(g[n].flatten()[i]) * (last - now)
+            last = now
+        moved = float(end[n].flatten()[i]) - float(places[0][n].flatten()[i])
+        found[n, i] = max(total / (moved**2 + 1e-20), 0.0)
+    return found
+
+
+def oracle_walk(gradients: list[dict], places: list[dict], every: int, alpha: float, before: dict | None) -> dict:
+    found = {}
+    for n, i in each(gradients[0]):
+        fisher = 1.0 if before is None or (n, i) not in before else before[n, i]
+        score, last = 0.0, None
+        for t, (g, place) in enumerate(zip(gradients, places, strict=True)):
+            grad, now = float(g[n].flatten()[i]), float(place[n].flatten()[i])
+            if t % every == 0:
+                if last is not None:
+                    score += grad * (last - now) / (0.5 * fisher * (now - last) ** 2 + EPS)
+                last = now
+            fisher = alpha * grad**2 + (1 - alpha) * fisher
+        found[n, i] = score
+    return found
+
+
+def close(table: dict[str, Tensor], expected: dict[tuple[str, int], float]) -> None:
+    got = numbers(table)
+    assert got.keys() == expected.keys()
+    for key, value in expected.items():
+        assert got[key] == pytest.approx(value, rel=1e-3, abs=1e-6), key
+
+
+def first_memory(kind: str) -> tuple[Memory, list[dict], list[dict], dict]:
+    net = Two()
+    watcher = KINDS[kind].watcher(net, None)
+    gradients, places, penalties = walk(net, watcher, 6, 0)
+    assert penalties == [None] * 6  # nothing is known in step 0
+    return watcher.memory(net), gradients, places, {n: p.detach().clone() for n, p in net.named_parameters()}
+
+
+def test_the_first_steps_importance() -> None:
+    memory, gradients, places, end = first_memory("ewc")
+    close(memory["fisher"], oracle_fisher(gradients, 0.7, None))
+    memory, gradients, places, end = first_memory("pi")
+    close(memory["score"], oracle_path(gradients, places, end))
+    memory, gradients, places, end = first_memory("rw")
+    close(memory["fisher"], oracle_fisher(gradients, 0.7, None))
+    score = oracle_walk(gradients, places, 2, 0.7, None)
+    close(memory["score"], {key: max(value, 0.0) for key, value in score.items()})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_later_step_pulls_back_and_remembers_both(kind: str) -> None:
+    memory, *_ = first_memory(kind)
+    before = {what: numbers(table) for what, table in memory.items()}
+    weights = {what: scaled(table) for what, table in before.items()}
+    weight = {key: sum(table[key] for table in weights.values()) for key in next(iter(weights.values()))}
+    net = Two(grown=True)
+    start = {n: p.detach().clone() for n, p in net.named_parameters()}
+    watcher = KINDS[kind].watcher(net, memory)
+
+    # One place, by hand: the penalty and its gradient.
+    with torch.no_grad():
+        net.a += torch.tensor([0.3, -0.2, 0.1])
+        net.c += 1.0
+    for p in net.parameters():
+        p.grad = torch.zeros_like(p)
+    penalty = watcher.pull(net)
+    expected = IMPORTANCE * sum(weight["a", i] * d**2 for i, d in enumerate((0.3, -0.2, 0.1)))
+    assert float(penalty) == pytest.approx(expected, rel=1e-4)
+    for i, d in enumerate((0.3, -0.2, 0.1)):
+        assert float(net.a.grad[i]) == pytest.approx(2 * IMPORTANCE * weight["a", i] * d, rel=1e-4, abs=1e-6)
+    assert not net.b.grad.any() and not net.c.grad.any()  # b has not moved, c is new
+
+    with torch.no_grad():
+        for n, p in net.named_parameters():
+            p.copy_(start[n])
+    gradients, places, _ = walk(net, watcher, 5, 1)
+    end = {n: p.detach().clone() for n, p in net.named_parameters()}
+    after = watcher.memory(net)
+    if "fisher" in after:
+        close(after["fisher"], oracle_fisher(gradients, 0.7, before["fisher"]))
+    if kind == "pi":
+        path = oracle_path(gradients, places, end)
+        close(after["score"], {key: value + before["score"].get(key, 0.0) for key, value in path.items()})
+    if kind == "rw":
+        score = oracle_walk(gradients, places, 2, 0.7, before["fisher"])
+        old = before["score"]
+        merged = {k: 0.5 * (max(v, 0.0) + old[k]) if k in old else max(v, 0.0) for k, v in score.items()}
+        close(after["score"], merged)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_restored_watcher_goes_on_to_the_same_numbers(kind: str) -> None:
+    memory, *_ = first_memory(kind)
+
+    def trained(stop: int | None) -> tuple[Memory, dict]:
+        net = Two(grown=True)
+        watcher = KINDS[kind].watcher(net, memory)
+        for seed in (5, 6):
+            walk(net, watcher, 3, seed)
+            if seed == stop:
+                state = {k: {n: t.clone() for n, t in named.items()} for k, named in watcher.state().items()}
+                watcher = KINDS[kind].watcher(Two(grown=True), memory)
+                watcher.restore(state)
+        return watcher.memory(net), dict(net.named_parameters())
+
+    (one, end), (other, again) = trained(None), trained(5)
+    for what, table in one.items():
+        for name, tensor in table.items():
+            assert torch.equal(tensor, other[what][name])
+    assert all(torch.equal(end[name], again[name]) for name in end)
+
+
+def test_the_parameters_that_matter_move_less() -> None:
+    memory: Memory = {"fisher": {"a": torch.tensor([0.0, 0.5, 1.0]), "b": torch.zeros(2, 1)}}
+    net = Two()
+    watcher = EWC(importance=10.0).watcher(net, memory)
+    start = net.a.detach().clone()
+    for _ in range(50):
+        for p in net.parameters():
+            p.grad = torch.ones_like(p)
+        watcher.pull(net)
+        with torch.no_grad():
+            for p in net.parameters():
+                p -= 0.01 * p.grad
+    away = (net.a.detach() - start).abs()
+    assert away[0] > 2 * away[1] > 2 * away[2] * math.sqrt(1.5)
+
+
+def test_released_defaults() -> None:
+    assert [METHODS[name]().importance for name in ("ewc", "pi", "rw")] == [100.0] * 3
+    assert (EWC().alpha, RW().alpha, RW().every) == (0.9, 0.9, 10)
+
+
+def test_the_watched_methods_own_their_first_step() -> None:
+    owning = {name for name, kind in METHODS.items() if kind.own_first_step}
+    assert owning == {"ewc", "pi", "rw", "lwf-mc"}
+    maker: Callable = METHODS["ft"]
+    assert maker().watcher(Two(), None) is None
