@@ -22,5 +22,7 @@ class InPlace(InPlaceABN):
         arguments = (self.weight, self.bias, *self._get_running_stats(), training, momentum, self.eps)
         activation = (self.activation, self.activation_param)
         if training and processes() > 1:
+            if input.device.type == "cpu":  # the package has no such kernels
+                raise ValueError("inplace-abn synchronises its statistics on GPUs only; use model.norm abn")
             return inplace_abn_sync(input, *arguments, *activation, distributed.group.WORLD)
         return inplace_abn(input, *arguments, *activation)

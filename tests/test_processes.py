@@ -1,0 +1,128 @@
+"""Training in several processes: statistics over all of them, and a run that equals that of one process."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from small_runs import contents, small, small_flags
+
+SYNC = """
+import sys, torch
+from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
+sys.path.insert(0, sys.argv[1])
+from plopkit.model.abn import norm_of
+
+distributed.init_process_group("gloo")
+rank = distributed.get_rank()
+layer = norm_of(sys.argv[2])(3, "leaky_relu")
+with torch.no_grad():
+    layer.weight.copy_(torch.tensor([1.5, -0.5, 0.1]))
+    layer.bias.copy_(torch.tensor([0.3, -0.2, 0.0]))
+x = torch.load(sys.argv[3])[rank].clone().requires_grad_()
+wrapped = DistributedDataParallel(layer)
+y = wrapped(x.clone())
+(y * torch.linspace(-1, 1, y[0].numel()).view_as(y[0])).sum().backward()
+kept = {"y": y.detach(), "x": x.grad, "mean": layer.running_mean, "var": layer.running_var}
+kept |= {"weight": layer.weight.grad, "bias": layer.bias.grad}
+torch.save(kept, f"{sys.argv[4]}.{rank}")
+distributed.destroy_process_group()
+"""
+
+
+def launch(arguments: list[str], folder: Path) -> str:
+    """Two processes of this Python; what they printed."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    command += ["--master-addr", "127.0.0.1", "--master-port", str(port), *arguments]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    return done.stdout
+
+
+def test_inplace_abn_does_not_go_unsynchronised(tmp_path: Path) -> None:
+    pytest.importorskip("inplace_abn", reason="inplace-abn is not installed: make iabn", exc_type=ImportError)
+    torch.save([torch.randn(1, 3, 4, 5)] * 2, tmp_path / "parts")
+    (tmp_path / "sync.py").write_text(SYNC)
+    with pytest.raises(AssertionError, match="inplace-abn synchronises its statistics on GPUs only"):
+        launch(["sync.py", str(Path(__file__).parents[1]), "iabn", "parts", "found"], tmp_path)
+
+
+def test_statistics_are_those_of_all_processes(tmp_path: Path) -> None:
+    """Each process has a part, of another size and mean than the other's; one layer that sees all is the truth."""
+    from plopkit.model.abn import ABN
+
+    generator = torch.Generator().manual_seed(0)
+    parts = [torch.randn(2, 3, 4, 5, generator=generator), 3 + 2 * torch.randn(1, 3, 4, 5, generator=generator)]
+    torch.save(parts, tmp_path / "parts")
+    (tmp_path / "sync.py").write_text(SYNC)
+    root = str(Path(__file__).parents[1])
+    launch(["sync.py", root, "abn", str(tmp_path / "parts"), str(tmp_path / "found")], tmp_path)
+    found = [torch.load(tmp_path / f"found.{rank}") for rank in range(2)]
+
+    layer = ABN(3)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([1.5, -0.5, 0.1]))
+        layer.bias.copy_(torch.tensor([0.3, -0.2, 0.0]))
+    x = torch.cat(parts).requires_grad_()
+    y = layer(x)
+    (y * torch.linspace(-1, 1, y[0].numel()).view_as(y[0])).sum().backward()
+
+    def close(one: torch.Tensor, other: torch.Tensor) -> None:
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+    close(torch.cat([f["y"] for f in found]), y.detach())
+    assert x.grad is not None and layer.weight.grad is not None and layer.bias.grad is not None
+    close(torch.cat([f["x"] for f in found]), x.grad)
+    for f in found:
+        close(f["mean"], layer.running_mean)
+        close(f["var"], layer.running_var)
+        close(2 * f["weight"], layer.weight.grad)  # DistributedDataParallel averages over the processes
+        close(2 * f["bias"], layer.bias.grad)
+    alone = ABN(3)
+    alone.load_state_dict(layer.state_dict())
+    assert not torch.allclose(alone(parts[0]), found[0]["y"], atol=1e-2)  # not what a layer of its own would give
+
+
+@pytest.mark.parametrize("method", ["plop", "ewc"])
+def test_two_processes_train_as_one_does(tmp_path: Path, method: str) -> None:
+    """Same images, same thresholds, same losses; one writes. The last digits differ by the order of sums."""
+    from plopkit.experiment import run
+
+    more = {"model__encoder": "resnet18", "optim__name": "sgd", "optim__lr": 0.01, "model__width": 32}
+    alone = run(small(tmp_path / "one", method=method, **more), progress=False)
+    flags = ["--model.encoder", "resnet18", "--optim.name", "sgd", "--optim.lr", "0.01", "--model.width", "32"]
+    told = launch(
+        ["-m", "plopkit", "run", "emoji 15-5 overlap", "--method", method, *small_flags(tmp_path / "two"), *flags],
+        tmp_path,
+    )
+    assert told.count("results, pictures and checkpoints:") == 1
+    (folder,) = [path for path in (tmp_path / "two").iterdir() if not path.name.startswith(".")]
+    assert folder.name == alone.path.name
+    assert contents(folder).keys() == contents(alone.path).keys()
+    one, two = (pd.read_csv(path / "ticks.csv") for path in (alone.path, folder))
+    assert one["iteration"].tolist() == two["iteration"].tolist()
+    first = one.groupby("step").head(1).index
+    for name in (column for column in one if column.startswith("loss_")):
+        np.testing.assert_allclose(two.loc[first, name], one.loc[first, name], rtol=2e-2, atol=1e-4)
+    assert two.loc[first[0], "loss_ce"] == pytest.approx(one.loc[first[0], "loss_ce"], rel=1e-4)
+    a, b = (pd.read_csv(path / "results.csv") for path in (alone.path, folder))
+    assert a["pixels"].tolist() == b["pixels"].tolist()  # every validation image is counted once
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match=r"optim\.batch 3 is of all processes together and cannot be shared by 2"):
+        launch(
+            ["-m", "plopkit", "run", "emoji 15-5 overlap", *small_flags(tmp_path / "out"), "--optim.batch", "3"],
+            tmp_path,
+        )
+    assert not list((tmp_path / "out").rglob("*.yaml"))
