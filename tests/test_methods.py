@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from plopkit.losses import cross_entropy, unbiased_cross_entropy
-from plopkit.methods import METHODS, PLOP, FineTuning, Joint, Method, MiB
+from plopkit.methods import ILT, METHODS, PLOP, FineTuning, Joint, LwF, LwFMC, Method, MiB
 from plopkit.model.segmenter import Output, Segmenter
 from plopkit.pod import fold_new_into_background, pod_distance
 from plopkit.pseudo import Thresholds, median_thresholds, released_thresholds
@@ -174,6 +174,54 @@ def test_fine_tuning_is_cross_entropy(case: Callable) -> None:
         close(losses["ce"], expected)
     assert not FineTuning.rehearses and Joint.rehearses
     assert not FineTuning.needs_teacher and not FineTuning.balanced
+
+
+# LwF, LwF-MC, ILT
+
+
+def released_case(name: str, golden: Golden) -> tuple[dict[str, Tensor], Step]:
+    numbers = {key.split("/")[1]: value for key, value in golden("losses").items() if key.startswith(f"{name}/")}
+    n_old, n = numbers["logits_old"].shape[1], numbers["logits"].shape[1]
+    return numbers, later_step(n_old, n - n_old)
+
+
+@pytest.mark.parametrize("name", ["voc_15_5", "voc_15_1"])
+def test_lwf_gives_the_released_numbers(name: str, golden: Golden) -> None:
+    numbers, step = released_case(name, golden)
+    logits, old = numbers["logits"], numbers["logits_old"]
+    found = LwF().losses(Output(logits, logits, ()), Output(old, old, ()), numbers["labels"], step, None)
+    assert list(found) == ["ce", "kd"]
+    close(found["ce"], numbers["cross_entropy"].mean())
+    close(found["kd"], 100 * numbers["distillation_mean"])
+
+
+@pytest.mark.parametrize("name", ["voc_15_5", "voc_15_1"])
+def test_lwf_mc_gives_the_released_numbers(name: str, golden: Golden) -> None:
+    numbers, step = released_case(name, golden)
+    logits, old = numbers["logits"], numbers["logits_old"]
+    found = LwFMC().losses(Output(logits, logits, ()), Output(old, old, ()), numbers["labels"], step, None)
+    assert list(found) == ["bce", "kd"]
+    close(found["bce"], numbers["bce_ignore"].mean())
+    close(found["kd"], 10 * old.shape[1] * numbers["icarl"])
+    first = LwFMC().losses(Output(logits, logits, ()), None, numbers["labels"], step, None)
+    assert list(first) == ["bce"] and first["bce"] == found["bce"]
+
+
+@pytest.mark.parametrize("name", ["voc_15_5", "voc_15_1"])
+def test_ilt_gives_the_released_numbers(name: str, golden: Golden, case: Callable) -> None:
+    """The error is between the maps behind the encoder's last activation: those before the head's output."""
+    numbers, step = released_case(name, golden)
+    logits, old = numbers["logits"], numbers["logits_old"]
+    maps, old_maps = draw(1, 2, 3, 4, 4), draw(2, 2, 3, 4, 4)
+    outputs = [Output(one, one, (m, draw(3, 2, 5))) for one, m in ((logits, maps), (old, old_maps))]
+    found = ILT().losses(*outputs, numbers["labels"], step, lambda x: F.leaky_relu(x, 0.01))
+    assert list(found) == ["ce", "kd", "mse"]
+    close(found["ce"], numbers["cross_entropy"].mean())
+    close(found["kd"], 100 * numbers["distillation_mean"])
+    new_active, old_active = (torch.where(m > 0, m, 0.01 * m) for m in (maps, old_maps))
+    close(found["mse"], 100 * ((new_active - old_active) ** 2).sum() / maps.numel())
+    teacher = case().teacher
+    close(ILT().prepare(teacher, [], step)(maps), teacher.encoder.activate(maps))
 
 
 # MiB
