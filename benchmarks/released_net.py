@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 import plopkit
-from plopkit.experiment import make_accelerator
+from plopkit.compute import make_accelerator
 from plopkit.model.segmenter import segmenter_of
 from plopkit.presets import method_of
 from plopkit.stepdata import StepData

@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 
 import plopkit
-from plopkit.runfolder import write_table
+from plopkit.writing import write_table
 
 
 def main() -> None:

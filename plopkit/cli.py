@@ -143,7 +143,7 @@ def rows(arguments: Sequence[str]) -> None:
     given = parser.parse_args(arguments)
     from plopkit.results import load_results
     from plopkit.rows import rows as all_rows
-    from plopkit.runfolder import write_table
+    from plopkit.writing import write_table
 
     table = all_rows(load_results(*given.paths) if given.paths else None)
     for row in table.itertuples():
@@ -181,7 +181,7 @@ def data(arguments: Sequence[str]) -> None:
         print(prepare.get(given.dataset, given.root, prepare.known_from(given.dataset, urls, given.any_archive)))
         return
     from plopkit import datacheck
-    from plopkit.runfolder import write_table
+    from plopkit.writing import write_table
 
     settings = configure(given.scenario, overrides={"data.root": given.root})
     scenario, steps, classes = datacheck.count(settings.scenario, settings.data, settings.seed)

@@ -7,7 +7,8 @@ from plopkit import facts, viz
 from plopkit.datasets.emoji import CREDIT
 from plopkit.presets import configure
 from plopkit.results import load_results, report, summarise
-from plopkit.runfolder import RunFolder, replacing
+from plopkit.runfolder import RunFolder
+from plopkit.writing import replacing
 
 METHODS = ("ft", "mib", "plop")
 

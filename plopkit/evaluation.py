@@ -9,9 +9,10 @@ from plopkit.datasets import n_labels
 from plopkit.experiment import Experiment
 from plopkit.model.checkpoints import load_published, save_published
 from plopkit.presets import settle
-from plopkit.runfolder import RunFolder, StepStore
+from plopkit.runfolder import RunFolder
 from plopkit.scenario import Scenario
 from plopkit.settings import Settings, digest
+from plopkit.stepstore import StepStore
 
 
 def evaluate_checkpoints(settings: Settings, paths: Sequence[Path], progress: bool = True) -> RunFolder:

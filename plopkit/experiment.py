@@ -10,10 +10,9 @@ import numpy as np
 import pandas as pd
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
-from torch import Tensor
 
 from plopkit import viz
+from plopkit.compute import make_accelerator, seeded, summed
 from plopkit.datasets.steps import eval_loader
 from plopkit.datasets.transforms import picture
 from plopkit.methods import FineTuning
@@ -22,11 +21,13 @@ from plopkit.model.segmenter import Segmenter, segmenter_of
 from plopkit.presets import method_of, settle
 from plopkit.progress import Bars, Wrap, unwatched
 from plopkit.results import step_rows, summarise
-from plopkit.runfolder import RunFolder, StepStore, check_room, open_folder, replacing, write_arrays, write_table
+from plopkit.runfolder import RunFolder, check_room, open_folder
 from plopkit.scenario import Scenario, Step
 from plopkit.settings import Settings, digest
-from plopkit.stepdata import StepData, seed_of
+from plopkit.stepdata import StepData
+from plopkit.stepstore import StepStore
 from plopkit.trainer import Tick, Training, batches, evaluate, fit
+from plopkit.writing import replacing, write_arrays, write_table
 
 EXAMPLES = 6  # validation images whose predictions are kept after every step
 
@@ -136,7 +137,7 @@ class Experiment:
         prepared = None
         if teacher is not None:
             seen = wrap(batches(loader, 0, accelerator), f"step {step.index}: the teacher's look", len(loader))
-            prepared = method.prepare(teacher, seen, step, reduce=lambda counts: _summed(counts, accelerator))
+            prepared = method.prepare(teacher, seen, step, reduce=lambda counts: summed(counts, accelerator))
         for tick in fit(training, loader, method, step, accelerator, teacher, prepared, s.compute.micro_batch):
             done.append(asdict(tick))
             if tick.epoch_done and self.main:
@@ -152,7 +153,7 @@ class Experiment:
         net = self.net(step.index).to(accelerator.device)
         loader = self.data.eval_loader(step, (accelerator.process_index, accelerator.num_processes))
         counts = evaluate(net, wrap(loader, f"step {step.index}: evaluation", len(loader)), step.n_seen)
-        counts = _summed(counts.to(accelerator.device), accelerator).cpu()
+        counts = summed(counts.to(accelerator.device), accelerator).cpu()
         if not self.main:
             return
         s = self.settings
@@ -229,32 +230,3 @@ def first_net(settings: Settings, scenario: Scenario) -> Segmenter:
         net = segmenter_of(settings.model, (scenario.steps[0].n_seen,))
     # Depthwise convolutions on a CPU, and half precision on a GPU, are several times faster so.
     return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-def make_accelerator(settings: Settings) -> Accelerator:
-    """Accelerate's device and precision, which may change between runs; its global state forbids it."""
-    compute, batch = settings.compute, settings.optim.batch
-    AcceleratorState._reset_state(reset_partial_state=True)
-    precision = "no" if compute.precision == "fp32" else compute.precision
-    accelerator = Accelerator(mixed_precision=precision, cpu=compute.cpu)
-    if precision == "fp16" and accelerator.device.type == "cpu":
-        raise ValueError("compute.precision fp16 needs a GPU, and this run is on the CPU; use bf16 or fp32")
-    if batch % accelerator.num_processes:
-        raise ValueError(
-            f"optim.batch {batch} is of all processes together and cannot be shared by {accelerator.num_processes}; "
-            "choose a multiple of that number"
-        )
-    return accelerator
-
-
-def _summed(counts: Tensor, accelerator: Accelerator) -> Tensor:
-    """Over all processes."""
-    return accelerator.reduce(counts, "sum") if accelerator.num_processes > 1 else counts
-
-
-@contextlib.contextmanager
-def seeded(*parts: int) -> Iterator[None]:
-    """torch's generator with a seed of these numbers inside; as it was outside."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed_of(*parts))
-        yield

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from torch.utils.data import DataLoader
 
+from plopkit.compute import seed_of
 from plopkit.datasets import Source, n_labels, open_split
 from plopkit.datasets.presence import presence
 from plopkit.datasets.steps import StepDataset, eval_loader, train_loader
@@ -89,8 +90,3 @@ class StepData:
         found = np.flatnonzero(step.sees_table(self.presence[1]))[shard[0] :: shard[1]]
         size = None if self.settings.evaluate == "full" else self.settings.data.size
         return StepDataset(self.val, found, step.lookup("seen"), eval_transform(size))
-
-
-def seed_of(*parts: int) -> int:
-    """One seed of several numbers, far from those of their neighbours."""
-    return int(np.random.SeedSequence(parts).generate_state(1)[0])

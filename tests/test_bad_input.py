@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from small_runs import contents, small_flags
 
-from plopkit import runfolder
+from plopkit import writing
 from plopkit.cli import main
 from plopkit.experiment import Experiment
 from plopkit.scenario import check
@@ -362,7 +362,7 @@ def test_a_disk_that_is_full_in_the_middle_leaves_no_half_file_and_the_run_goes_
 
     words = ["run", *small_flags(tmp_path / "out"), "--method", "ft", "--name", "mine"]
     with monkeypatch.context() as patch:
-        patch.setattr(runfolder.os, "replace", full)
+        patch.setattr(writing.os, "replace", full)
         assert main(words) == 2
     told = capsys.readouterr().err.split("\r")[-1]
     assert f"{file}: cannot be written (No space left on device); make room" in told

@@ -15,7 +15,8 @@ from plopkit.model.segmenter import Segmenter
 from plopkit.presets import configure
 from plopkit.results import load_results
 from plopkit.rows import rows
-from plopkit.runfolder import RunFolder, StepStore
+from plopkit.runfolder import RunFolder
+from plopkit.stepstore import StepStore
 
 SCENARIO = "emoji 15-5 overlap"
 

@@ -16,9 +16,10 @@ from plopkit import experiment, trainer
 from plopkit.experiment import Experiment, run
 from plopkit.metrics import iou
 from plopkit.results import summarise
-from plopkit.runfolder import RunFolder, StepStore
+from plopkit.runfolder import RunFolder
 from plopkit.scenario import Scenario
 from plopkit.settings import from_yaml
+from plopkit.stepstore import StepStore
 from plopkit.trainer import Tick, evaluate
 
 TWO_EPOCHS = {"optim__epochs": 2, "optim__epochs_later": 2, "optim__batch": 4}

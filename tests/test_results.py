@@ -18,9 +18,9 @@ from plopkit.results import (
     step_rows,
     summarise,
 )
-from plopkit.runfolder import write_table, write_text
 from plopkit.scenario import Scenario
 from plopkit.settings import to_yaml
+from plopkit.writing import write_table, write_text
 
 # Background and three classes, learnt 2, 3 (step 0) and then 1: channels 0 2 3 | 1.
 SCENARIO = Scenario.parse("folder 2-1 overlap order=2,3,1", 4)

@@ -14,18 +14,11 @@ import pytest
 import torch
 from small_runs import contents, small
 
-from plopkit import runfolder
-from plopkit.runfolder import (
-    RunFolder,
-    StepStore,
-    check_room,
-    open_folder,
-    replacing,
-    write_arrays,
-    write_table,
-    write_text,
-)
+from plopkit import stepstore
+from plopkit.runfolder import RunFolder, check_room, open_folder
 from plopkit.settings import to_yaml
+from plopkit.stepstore import StepStore
+from plopkit.writing import replacing, write_arrays, write_table, write_text
 
 
 def no_space(*_: Any, **__: Any) -> None:
@@ -270,7 +263,7 @@ def test_everybody_who_may_read_the_tables_may_read_the_checkpoint(tmp_path: Pat
 def test_the_checkpoint_comes_after_all_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = StepStore(tmp_path, 0)
     store.save_epoch(state_of(1.0), [])
-    monkeypatch.setattr(runfolder, "write_text", no_space)
+    monkeypatch.setattr(stepstore, "write_text", no_space)
     with pytest.raises(OSError, match="No space"):
         store.finish({"a": torch.rand(3)}, [], {})
     assert not store.checkpoint.exists()

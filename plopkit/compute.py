@@ -1,0 +1,46 @@
+"""What a run computes on: device, precision, processes; and its seeds."""
+
+import contextlib
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from torch import Tensor
+
+from plopkit.settings import Settings
+
+
+def make_accelerator(settings: Settings) -> Accelerator:
+    """Accelerate's device and precision, which may change between runs; its global state forbids it."""
+    compute, batch = settings.compute, settings.optim.batch
+    AcceleratorState._reset_state(reset_partial_state=True)
+    precision = "no" if compute.precision == "fp32" else compute.precision
+    accelerator = Accelerator(mixed_precision=precision, cpu=compute.cpu)
+    if precision == "fp16" and accelerator.device.type == "cpu":
+        raise ValueError("compute.precision fp16 needs a GPU, and this run is on the CPU; use bf16 or fp32")
+    if batch % accelerator.num_processes:
+        raise ValueError(
+            f"optim.batch {batch} is of all processes together and cannot be shared by {accelerator.num_processes}; "
+            "choose a multiple of that number"
+        )
+    return accelerator
+
+
+def summed(counts: Tensor, accelerator: Accelerator) -> Tensor:
+    """Over all processes."""
+    return accelerator.reduce(counts, "sum") if accelerator.num_processes > 1 else counts
+
+
+@contextlib.contextmanager
+def seeded(*parts: int) -> Iterator[None]:
+    """torch's generator with a seed of these numbers inside; as it was outside."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_of(*parts))
+        yield
+
+
+def seed_of(*parts: int) -> int:
+    """One seed of several numbers, far from those of their neighbours."""
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])

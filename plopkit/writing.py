@@ -1,0 +1,46 @@
+"""Files written beside their place and then moved there: never half of one."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path beside ``path`` to write to; moved there at the end if it was written, removed where anything fails."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.touch()
+        mode = part.stat().st_mode
+        yield part
+        if part.stat().st_size:
+            part.chmod(mode)  # safetensors makes a file that only its owner may read
+            os.replace(part, path)
+    except OSError as error:
+        raise type(error)(
+            f"{path}: cannot be written ({error.strerror or error}); make room or mend the rights and run the same "
+            "command again: it goes on from the last finished epoch"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """CSV with six digits after the point: the same numbers give the same bytes."""
+    write_text(path, table.to_csv(index=False, float_format="%.6f", lineterminator="\n"))
+
+
+def write_arrays(path: Path, **arrays: np.ndarray) -> None:
+    with replacing(path) as part, open(part, "wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
