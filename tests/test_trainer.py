@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from plopkit.datasets.emoji import EmojiScenes
 from plopkit.datasets.steps import StepDataset, eval_loader, train_loader
 from plopkit.datasets.transforms import eval_transform, train_transform
-from plopkit.methods import PLOP, FineTuning, Method
+from plopkit.methods import METHODS, PLOP, FineTuning, Method
 from plopkit.metrics import confusion
 from plopkit.model.segmenter import Output, Segmenter
 from plopkit.scenario import Scenario, Step
@@ -271,3 +271,44 @@ def test_evaluate_takes_any_batches(tiny_net: Nets) -> None:
     batch = torch.zeros(1, 3, 64, 64), torch.zeros(1, 64, 64, dtype=torch.int64)
     assert evaluate(net, iter([batch, batch]), 3).sum() == 2 * 64 * 64
     assert evaluate(net, [], 3).sum() == 0
+
+
+# Parts of a batch
+
+
+@pytest.mark.parametrize("method", ["plop", "mib", "ft"])
+@pytest.mark.parametrize("part", [1, 2, 3, 4])
+def test_parts_of_a_batch_add_up_to_it(
+    tiny_net: Nets, scenes: EmojiScenes, accelerator: Accelerator, method: str, part: int
+) -> None:
+    """Without batch norm, whose statistics are those of a part, the numbers are those of the whole batch."""
+
+    def trained(micro_batch: int | None) -> tuple[list[Tick], torch.Tensor, torch.Tensor]:
+        teacher = _without_norms(tiny_net(16)).frozen()
+        net = teacher.grown(5).requires_grad_(True)
+        generator = torch.Generator().manual_seed(0)
+        for parameter in net.parameters():  # at the teacher's place the gradient of POD, a norm, has no direction
+            parameter.data += (
+                0.05 * parameter.data.std().nan_to_num() * torch.randn(parameter.shape, generator=generator)
+            )
+        chosen = StepDataset(scenes, np.arange(7), SECOND.lookup("seen"), train_transform(64, (0.5, 1.0)))
+        loader = train_loader(chosen, 3, seed=1)
+        training = Training(net, Optim(name="sgd", lr_later=1e-3, epochs_later=1, batch=3), SECOND)
+        kind = METHODS[method]()
+        start = torch.cat([p.detach().flatten() for p in net.parameters()])
+        prepared = kind.prepare(teacher, list(batches(loader, 0, accelerator)), SECOND)
+        ticks = list(fit(training, loader, kind, SECOND, accelerator, teacher, prepared, micro_batch))
+        return ticks, start, torch.cat([p.detach().flatten() for p in net.parameters()])
+
+    (whole, start, end), (parts, _, other) = trained(None), trained(part)
+    for one, two in zip(whole, parts, strict=True):
+        assert two.losses == pytest.approx(one.losses, rel=1e-4)
+    assert (other - end).norm() < 1e-2 * (end - start).norm()
+
+
+def _without_norms(net: Segmenter) -> Segmenter:
+    for module in list(net.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, torch.nn.BatchNorm2d):
+                setattr(module, name, torch.nn.Identity())
+    return net
