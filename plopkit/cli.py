@@ -115,6 +115,9 @@ def evaluate(arguments: Sequence[str]) -> None:
     )
     told = "all other flags are those of `plopkit run`: --method names the rows, --evaluate full takes whole images"
     parser.epilog = told
+    first_flag = next((i for i, word in enumerate(arguments) if word.startswith("-")), len(arguments))
+    if not first_flag and not {"-h", "--help"} & set(arguments):
+        parser.error("name the checkpoints first, then the flags")
     given, flags = parser.parse_known_args(arguments)
     settings = parse_run([given.scenario, "--preset", given.preset, *flags])
     from plopkit.evaluation import evaluate_checkpoints
@@ -141,11 +144,11 @@ def rows(arguments: Sequence[str]) -> None:
     parser.add_argument("paths", nargs="*", type=Path, metavar="RUN", help="run folders, or folders that hold them")
     parser.add_argument("-o", type=Path, dest="table", metavar="CSV", help="write the table there")
     given = parser.parse_args(arguments)
-    from plopkit.results import load_results
+    from plopkit.results import run_folders
     from plopkit.rows import rows as all_rows
     from plopkit.writing import write_table
 
-    table = all_rows(load_results(*given.paths) if given.paths else None)
+    table = all_rows(run_folders(given.paths) if given.paths else ())
     for row in table.itertuples():
         print(f"{row.method} on {row.scenario}\n    published: {row.published}")
         if row.seeds:

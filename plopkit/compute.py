@@ -25,7 +25,19 @@ def make_accelerator(settings: Settings) -> Accelerator:
             f"optim.batch {batch} is of all processes together and cannot be shared by {accelerator.num_processes}; "
             "choose a multiple of that number"
         )
+    own = batch // accelerator.num_processes
+    smallest = own // parts_of(own, compute.micro_batch)
+    if compute.micro_batch and smallest * accelerator.num_processes < 2 <= batch:
+        raise ValueError(
+            f"compute.micro_batch {compute.micro_batch} cuts the batch of {own} into parts of one image, over which "
+            "batch norm has no statistics; choose another"
+        )
     return accelerator
+
+
+def parts_of(batch: int, micro_batch: int | None) -> int:
+    """In how many parts, as even as possible, a batch goes through the net."""
+    return -(-batch // (micro_batch or batch))
 
 
 def summed(counts: Tensor, accelerator: Accelerator) -> Tensor:

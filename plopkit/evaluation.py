@@ -5,6 +5,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from accelerate import PartialState
+
 from plopkit.datasets import n_labels
 from plopkit.experiment import Experiment
 from plopkit.model.checkpoints import load_published, save_published
@@ -37,16 +39,17 @@ def evaluate_checkpoints(settings: Settings, paths: Sequence[Path], progress: bo
             raise ValueError(
                 f"{path}: its classifiers have {net.classes} channels; step {step.index} of {scenario} has {expected}"
             )
-    files = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
-    named = settings.name or f"{settings.scenario.replace(' ', '_')[:60]}_{settings.method}_released_{digest(files)}"
-    model = settings.model.model_copy(
-        update={"encoder": nets[0].encoder.name, "weights": "none", "width": nets[0].head.width, "dilations": ()}
-    )
-    experiment = Experiment(settle(settings.model_copy(update={"model": model, "name": named})))
+    own = {"encoder": nets[0].encoder.name, "width": nets[0].head.width, "dilations": (), "slope": 0.01, "stages": None}
+    model = settings.model.model_copy(update=own | {"weights": "none"})
+    settings = settle(settings.model_copy(update={"model": model}))
+    files = digest([hashlib.sha256(path.read_bytes()).hexdigest() for path in paths])
+    named = settings.name or f"{settings.folder().name}_released_{files}"
+    experiment = Experiment(settings.model_copy(update={"name": named}), checkpoints=files)
     for step, net in zip(scenario.steps, nets, strict=True):
         store = StepStore(experiment.folder.checkpoints, step.index)
         if experiment.main and not store.checkpoint.is_file():
             store.finish(net.state_dict(), [], {"classes": json.dumps(net.classes)})
+    PartialState().wait_for_everyone()
     return experiment.run(progress)
 
 

@@ -16,7 +16,6 @@ from plopkit.compute import make_accelerator, seeded, summed
 from plopkit.datasets.steps import eval_loader
 from plopkit.datasets.transforms import picture
 from plopkit.methods import FineTuning
-from plopkit.model.encoders import convert_sync_batchnorm
 from plopkit.model.segmenter import Segmenter, segmenter_of
 from plopkit.presets import method_of, settle
 from plopkit.progress import Bars, Wrap, unwatched
@@ -43,22 +42,26 @@ def run(settings: Settings, progress: bool = True) -> RunFolder:
 class Experiment:
     """One run, opened: its settings and data checked, its folder made. ``ticks`` trains it."""
 
-    def __init__(self, settings: Settings):
+    def __init__(self, settings: Settings, checkpoints: str = ""):
+        """checkpoints: a digest of ready ones, soon put in the folder; nothing is checked for training then."""
         self.settings = settle(settings)
         self.method = method_of(self.settings)
         accelerator = make_accelerator(self.settings)  # refuses what this machine cannot do
         self.main = accelerator.is_main_process
         """Does this process write? With several, one does, and all train."""
-        self.data = StepData.open(self.settings)
+        self.data = StepData.open(self.settings, trains=not checkpoints)
         self.scenario = self.data.scenario
         steps = len(self.scenario.steps)
         if RunFolder(self.settings.folder()).evaluated() < steps:  # a finished run needs neither room nor weights
             net = first_net(self.settings, self.scenario)  # an unknown encoder shows itself here
-            self._rehearse(net)
-            check_room(self.settings, 4 * sum(p.numel() for p in net.parameters()) * (steps + 4))
+            if not checkpoints:
+                self._rehearse(net.to(accelerator.device))
+            copies = 3 if self.method.own_first_step else 1  # what a watcher keeps is as large as the net, or twice
+            check_room(self.settings, 4 * sum(p.numel() for p in net.parameters()) * (steps + 4) * copies)
         self.folder = RunFolder(self.settings.folder())
         if self.main:
-            self.folder = open_folder(self.settings, f"{self.data.train.fingerprint} {self.data.val.fingerprint}\n")
+            known = (self.data.train.fingerprint, self.data.val.fingerprint, checkpoints)
+            self.folder = open_folder(self.settings, " ".join(filter(None, known)) + "\n")
 
     def run(self, progress: bool = True) -> RunFolder:
         """All that is left, with progress bars."""
@@ -93,8 +96,9 @@ class Experiment:
     def _rehearse(self, net: Segmenter) -> None:
         """One blank batch through the method: what does not fit shows itself now, and not after hours of step 0."""
         s, method, step = self.settings, self.method, self.scenario.steps[:2][-1]
-        images = torch.zeros(min(2, s.optim.batch), 3, s.data.size, s.data.size)
-        target = torch.full((len(images), s.data.size, s.data.size), step.n_seen - 1)
+        device = next(net.parameters()).device
+        images = torch.zeros(min(2, s.optim.batch), 3, s.data.size, s.data.size, device=device)
+        target = torch.full((len(images), s.data.size, s.data.size), step.n_seen - 1, device=device)
         try:
             with seeded(s.seed):
                 if step.index == 0 or not method.needs_teacher:
@@ -123,7 +127,7 @@ class Experiment:
                 net = before.grown(len(step.new), method.balanced)
         net = net.to(accelerator.device)
         if accelerator.num_processes > 1 and accelerator.device.type == "cuda":
-            net.encoder = convert_sync_batchnorm(net.encoder)  # timm's; ABN does it itself
+            net.encoder.synchronise()
         memory = self._store(self.scenario.steps[step.index - 1]).memory() if step.index else None
         training = Training(net, s.optim, step, method.rehearses, method.watcher(net, memory))
         done: list[dict[str, Any]] = []
@@ -137,7 +141,8 @@ class Experiment:
         prepared = None
         if teacher is not None:
             seen = wrap(batches(loader, 0, accelerator), f"step {step.index}: the teacher's look", len(loader))
-            prepared = method.prepare(teacher, seen, step, reduce=lambda counts: summed(counts, accelerator))
+            with accelerator.autocast():  # the teacher answers as it will in training
+                prepared = method.prepare(teacher, seen, step, reduce=lambda counts: summed(counts, accelerator))
         for tick in fit(training, loader, method, step, accelerator, teacher, prepared, s.compute.micro_batch):
             done.append(asdict(tick))
             if tick.epoch_done and self.main:

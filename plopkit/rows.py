@@ -1,12 +1,18 @@
 """The rows of the published tables: the command that makes each, the papers' mIoU, and one's own beside it."""
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 import pandas as pd
 
 from plopkit import facts
 from plopkit.grammar import DATASETS
 from plopkit.methods import METHODS
-from plopkit.results import compare
+from plopkit.presets import configure
+from plopkit.runfolder import RunFolder
 from plopkit.scenario import Scenario
+from plopkit.settings import Settings
 
 # The twelve of cssegmentation's page on PLOP come first.
 FIRST = [
@@ -17,16 +23,17 @@ FIRST = [
 ]
 
 
-def rows(results: pd.DataFrame | None = None) -> pd.DataFrame:
+def rows(folders: Sequence[Path] = ()) -> pd.DataFrame:
     """One row per method and scenario: published ``all`` after the last step with its source, one's own, the command.
 
-    results: finished runs (``load_results``); their mean over seeds fills ``own`` and ``seeds``. mIoU in percent.
+    folders: run folders; those that the row's command made, whatever the seed and the machine, fill ``own``,
+    ``own_nobg`` and ``seeds`` with their mean. mIoU in percent.
     """
     table = pd.read_csv(facts.path("published.csv"))
     table["scenario"] = table["dataset"] + " " + table["task"] + " " + table["protocol"]
     listed = table[table["dataset"].isin(DATASETS) & table["method"].isin(METHODS)]
-    order = list(dict.fromkeys([*FIRST, *zip(listed["method"], listed["scenario"], strict=True)]))
-    own = {} if results is None else _own(results)
+    order = dict.fromkeys([*FIRST, *zip(listed["method"], listed["scenario"], strict=True)])
+    finished = [(_recipe(found.settings), last) for found in map(RunFolder, folders) if (last := _last(found))]
     made = []
     for method, scenario in order:
         theirs = listed[(listed["method"] == method) & (listed["scenario"] == scenario)]
@@ -35,15 +42,16 @@ def rows(results: pd.DataFrame | None = None) -> pd.DataFrame:
             for row in theirs.itertuples()
             if pd.notna(row.all)
         ]
-        found = own.get((method, str(Scenario.parse(scenario))), (float("nan"), float("nan"), 0))
+        recipe = _recipe(configure(_trained(method, scenario), method, "paper"))
+        own = pd.DataFrame([last for other, last in finished if other == recipe], columns=["seed", "all", "all_nobg"])
         made.append(
             {
                 "method": method,
                 "scenario": scenario,
                 "published": "; ".join(told) or "-",
-                "own": found[0],
-                "own_nobg": found[1],
-                "seeds": found[2],
+                "own": own["all"].mean(),
+                "own_nobg": own["all_nobg"].mean(),
+                "seeds": own["seed"].nunique(),
                 "command": command(method, scenario),
             }
         )
@@ -52,21 +60,25 @@ def rows(results: pd.DataFrame | None = None) -> pd.DataFrame:
 
 def command(method: str, scenario: str) -> str:
     """What trains a row."""
-    root = scenario.split()[0]
-    return f'plopkit run "{scenario}" --method {method} --preset paper --data.root data/{root}'
+    trained = _trained(method, scenario)
+    return f'plopkit run "{trained}" --method {method} --preset paper --data.root data/{scenario.split()[0]}'
 
 
-def _own(results: pd.DataFrame) -> dict[tuple[str, str], tuple[float, float, int]]:
-    """(method, scenario) -> mean mIoU over all classes after the last step, with and without background; seeds.
+def _trained(method: str, scenario: str) -> str:
+    """The papers' joint training is of one step."""
+    return f"{scenario.split()[0]} joint" if method == "joint" else scenario
 
-    Runs whose settings differ carry other names and fill no row.
-    """
-    table = compare(results).reset_index()
-    found = {}
-    for (scenario, method), steps in table.groupby(["scenario", "method"], sort=False):
-        if str(scenario).startswith("folder"):
-            continue
-        last = steps.iloc[-1]
-        if last["step"] == len(Scenario.parse(scenario).steps) - 1:
-            found[str(method), str(scenario)] = (float(last["all"]), float(last["all_nobg"]), int(last["seeds"]))
-    return found
+
+def _recipe(settings: Settings) -> dict[str, Any]:
+    """What makes a run one of a row: neither the seed, nor where data lie, nor what it is computed on."""
+    identity = settings.identity()
+    del identity["seed"], identity["compute"], identity["data"]["root"], identity["model"]["norm"]
+    return identity
+
+
+def _last(folder: RunFolder) -> dict[str, float] | None:
+    """A finished run's seed and mIoU after its last step; None for an unfinished one and for a user's own data."""
+    scenario, summary = folder.settings.scenario, folder.summary
+    if scenario.startswith("folder") or len(summary) < len(Scenario.parse(scenario).steps):
+        return None
+    return summary.iloc[-1][["seed", "all", "all_nobg"]].to_dict()

@@ -83,7 +83,8 @@ class Compute(Frozen):
     micro_batch: int | None = Field(
         None,
         ge=1,
-        description="images that go through the net at once, on one device; their gradients add up to the batch's",
+        description="images at most that go through the net at once on one device: gradients add up to the "
+        "batch's, but each part has its own batch statistics",
     )
     workers: int = Field(0, ge=0, le=256, description="processes that load images; 0 = none beside the training's own")
 

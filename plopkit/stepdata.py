@@ -27,14 +27,18 @@ class StepData:
     val: Source
 
     @classmethod
-    def open(cls, settings: Settings) -> Self:
-        """Open both splits and check all of it; ValueError or FileNotFoundError names the file or the step."""
+    def open(cls, settings: Settings, trains: bool = True) -> Self:
+        """Open both splits and check all of it; ValueError or FileNotFoundError names the file or the step.
+
+        trains: whether there must be enough images to train on.
+        """
         dataset = settings.scenario.split()[0]
         scenario = Scenario.parse(settings.scenario, n_labels(dataset, settings.data))
         sources = (open_split(dataset, split, settings.data, settings.seed) for split in ("train", "val"))
         data = cls(settings, scenario, *sources)
         for step in scenario.steps:
-            data.train_loader(step)
+            if trains:
+                data.train_loader(step)
             if not len(data._val_set(step)):
                 raise ValueError(f"step {step.index}: no validation image has any of its labels {step.seen[1:]}")
         return data

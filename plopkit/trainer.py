@@ -3,8 +3,9 @@
 import contextlib
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 from torch.optim import SGD, AdamW, Optimizer
 from torch.utils.data import DataLoader
 
+from plopkit.compute import parts_of
 from plopkit.methods.base import Method, Watcher
 from plopkit.metrics import confusion
 from plopkit.model.segmenter import Segmenter
@@ -111,23 +113,8 @@ def fit(
             lr = poly(training.lr, iteration, of, training.power)
             for group in optimizer.param_groups:
                 group["lr"] = lr
-            parts = list(
-                zip(image.split(micro_batch or len(image)), target.split(micro_batch or len(image)), strict=True)
-            )
-            sums: dict[str, Tensor] = {}
-            for number, (images, targets) in enumerate(parts, 1):
-                share = len(images) / len(image)
-                # Several processes add up their gradients once, in the last part.
-                with contextlib.nullcontext() if number == len(parts) else accelerator.no_sync(net):
-                    with accelerator.autocast():
-                        out = net(images)
-                        old = _seen_by(teacher, images)
-                    losses = method.losses(out, old, targets, step, prepared)
-                    for name, value in losses.items():
-                        sums[name] = sums.get(name, 0.0) + share * value.detach().float()
-                    if number == len(parts):
-                        values = finite(_averaged(sums, accelerator), step.index, epoch, iteration)
-                    accelerator.backward(share * torch.stack(list(losses.values())).sum())
+            losses = partial(_losses, net, teacher, method, step, prepared, accelerator)
+            values = _backward(losses, image, target, micro_batch, net, accelerator, (step.index, epoch, iteration))
             values |= _watched(training, optimizer, accelerator, (step.index, epoch, iteration))
             optimizer.step()
             optimizer.zero_grad()
@@ -136,6 +123,48 @@ def fit(
             seconds = time.perf_counter() - began
             yield Tick(step.index, epoch, training.epochs, iteration, of, values, lr, seconds, index == last)
             began = time.perf_counter()
+
+
+def _losses(
+    net: Any,
+    teacher: Segmenter | None,
+    method: Method,
+    step: Step,
+    prepared: Any,
+    accelerator: Accelerator,
+    image: Tensor,
+    target: Tensor,
+) -> dict[str, Tensor]:
+    with accelerator.autocast():
+        out = net(image)
+        old = _seen_by(teacher, image)
+    return method.losses(out, old, target, step, prepared)
+
+
+def _backward(
+    losses: Callable[[Tensor, Tensor], dict[str, Tensor]],
+    image: Tensor,
+    target: Tensor,
+    micro_batch: int | None,
+    net: Any,
+    accelerator: Accelerator,
+    where: tuple[int, int, int],
+) -> dict[str, float]:
+    """The gradients of a batch, part by part, and its losses by name, over all processes."""
+    count = parts_of(len(image), micro_batch)
+    sums: dict[str, Tensor] = {}
+    values: dict[str, float] = {}
+    for number, (images, targets) in enumerate(zip(image.tensor_split(count), target.tensor_split(count), strict=True)):
+        share = len(images) / len(image)
+        last = number == count - 1
+        with contextlib.nullcontext() if last else accelerator.no_sync(net):  # processes add up once, at the end
+            terms = losses(images, targets)
+            for name, value in terms.items():
+                sums[name] = sums.get(name, 0.0) + share * value.detach().float()
+            if last:
+                values = finite(_averaged(sums, accelerator), *where)
+            accelerator.backward(share * torch.stack(list(terms.values())).sum())
+    return values
 
 
 def _watched(

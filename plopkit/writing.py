@@ -24,7 +24,7 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise type(error)(
             f"{path}: cannot be written ({error.strerror or error}); make room or mend the rights and run the same "
-            "command again: it goes on from the last finished epoch"
+            "command again: what was finished is kept"
         ) from error
     finally:
         with contextlib.suppress(OSError):

@@ -366,7 +366,7 @@ def test_a_disk_that_is_full_in_the_middle_leaves_no_half_file_and_the_run_goes_
         assert main(words) == 2
     told = capsys.readouterr().err.split("\r")[-1]
     assert f"{file}: cannot be written (No space left on device); make room" in told
-    assert "it goes on from the last finished epoch" in told
+    assert "what was finished is kept" in told
     left = contents(tmp_path / "out")
     assert not [name for name in left if name.endswith((".part", f"/{file}"))]
     assert main(words) == 0

@@ -157,6 +157,11 @@ def test_other_files_are_refused_with_what_was_found(tmp_path: Path) -> None:
     cut.write_bytes(cut.read_bytes()[:10_000])
     with pytest.raises(ValueError, match=r"cut\.pth: not a checkpoint"):
         load_published(cut)
+    rng = np.random.default_rng(0)
+    for number in range(20):
+        (tmp_path / "noise.pth").write_bytes(b"\x80\x02" + rng.bytes(50 + number))
+        with pytest.raises(ValueError, match=r"noise\.pth: not a checkpoint"):
+            load_published(tmp_path / "noise.pth")
     foreign = write(tmp_path / "foreign.pth", {"backbone.conv.weight": torch.zeros(3)}, "state_dict", False)
     with pytest.raises(
         ValueError, match=r"begin with backbone\.conv\.weight; known: a step checkpoint of CVPR2021_PLOP"
@@ -181,6 +186,9 @@ def test_tensors_that_do_not_fit_are_named(tmp_path: Path) -> None:
     holed = {key.replace("cls.1", "cls.2"): t for key, t in state.items()}
     with pytest.raises(ValueError, match=r"its classifiers are \[0, 2\]"):
         load_published(write(tmp_path / "d.pth", holed, "model_state", True))
+    named = {key.replace("cls.1", "cls.x"): t for key, t in state.items()} | {"head.red_bn.weight": torch.tensor(1.0)}
+    with pytest.raises(ValueError, match=r"g\.pth: .* tensors do not fit"):
+        load_published(write(tmp_path / "g.pth", named, "model_state", True))
     with pytest.raises(ValueError, match=r"not ImageNet weights of a ResNet: its keys begin with body\.mod1"):
         Encoder("resnet18", 16, str(write(tmp_path / "e.pth", state, "model_state", True)))
     with pytest.raises(ValueError, match=r"not the weights of a resnet34"):

@@ -13,10 +13,12 @@ from plopkit.model.checkpoints import load_published, save_published
 from plopkit.model.encoders import Encoder
 from plopkit.model.segmenter import Segmenter
 from plopkit.presets import configure
-from plopkit.results import load_results
+from plopkit.results import load_results, summarise
 from plopkit.rows import rows
 from plopkit.runfolder import RunFolder
+from plopkit.settings import to_yaml
 from plopkit.stepstore import StepStore
+from plopkit.writing import write_table, write_text
 
 SCENARIO = "emoji 15-5 overlap"
 
@@ -108,6 +110,54 @@ def test_export_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture
     assert not (tmp_path / "out").exists()
 
 
+def test_export_to_a_place_that_is_full_is_told(checkpoints: list[Path]) -> None:
+    with pytest.raises(OSError, match=r"full/a\.pth"):
+        save_published(load_published(checkpoints[0]), "/dev/full/a.pth")
+
+
+def test_other_checkpoints_and_other_settings_have_folders_of_their_own(
+    checkpoints: list[Path], tmp_path: Path
+) -> None:
+    other = tmp_path / "other.pth"
+    net = load_published(checkpoints[1])
+    with torch.no_grad():
+        net.classifiers[1].bias.add_(1)
+    save_published(net, other)
+    assert evaluate(checkpoints, tmp_path / "runs") == 0
+    assert evaluate(checkpoints, tmp_path / "runs", "--evaluate", "full") == 0
+    assert evaluate([checkpoints[0], other], tmp_path / "runs") == 0
+    assert len([path for path in (tmp_path / "runs").iterdir() if not path.name.startswith(".")]) == 3
+
+
+def test_a_name_is_not_given_to_other_checkpoints(
+    checkpoints: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate(checkpoints, tmp_path, "--name", "t") == 0
+    kept = (tmp_path / "t" / "results.csv").read_bytes()
+    save_published(load_published(checkpoints[1]), tmp_path / "other.pth", "cssegmentation")
+    assert evaluate([checkpoints[0], tmp_path / "other.pth"], tmp_path, "--name", "t") == 2
+    assert "changed" in capsys.readouterr().err
+    assert (tmp_path / "t" / "results.csv").read_bytes() == kept
+
+
+def test_flags_do_not_take_checkpoints_for_their_values(
+    checkpoints: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", "--data.root", "D", *map(str, checkpoints), "--scenario", SCENARIO]) == 2
+    assert "name the checkpoints first" in capsys.readouterr().err
+
+
+def test_a_flag_does_not_change_the_released_net(checkpoints: list[Path], tmp_path: Path) -> None:
+    assert evaluate(checkpoints, tmp_path / "a") == 0
+    assert evaluate(checkpoints, tmp_path / "b", "--model.slope", "0.5", "--model.width", "8") == 0
+    one, two = (load_results(tmp_path / name)["iou"].tolist() for name in "ab")
+    np.testing.assert_array_equal(one, two)
+
+
+def test_few_training_images_are_enough_to_evaluate(checkpoints: list[Path], tmp_path: Path) -> None:
+    assert evaluate(checkpoints, tmp_path, "--optim.batch", "4000") == 0
+
+
 def test_a_checkpoint_that_is_missing_is_named(tmp_path: Path) -> None:
     settings = configure(SCENARIO, "ft", "smoke", {"out": tmp_path})
     folder = RunFolder(settings.folder())
@@ -144,22 +194,44 @@ def test_every_rows_command_is_understood() -> None:
         assert settings.model.encoder == "resnet101"
 
 
-def test_own_runs_fill_their_rows_when_they_are_finished() -> None:
-    keys = {"scenario": "voc 15-5 overlap", "method": "plop"}
+def finished(out: Path, preset: str, seed: int, steps: int = 2, **overrides: object) -> Path:
+    """A run folder as training would leave it, all classes at 10 seed + label."""
+    settings = configure("voc 15-5 overlap", "plop", preset, {"out": out, "seed": seed} | overrides)
+    folder = settings.folder()
+    write_text(folder / "settings.yaml", to_yaml(settings))
     made = [
-        keys | {"seed": seed, "step": step, "label": label, "name": str(label), "iou": 10.0 * seed + label}
-        for seed in (1, 2)
-        for step in (0, 1)
+        {"scenario": settings.scenario, "method": "plop", "seed": seed, "step": step, "label": label}
+        | {"name": str(label), "learned_at": int(label > 15), "iou": 10.0 * seed + label, "accuracy": 0.0, "pixels": 1}
+        for step in range(steps)
         for label in range(21 if step else 16)
     ]
-    table = pd.DataFrame(made).assign(accuracy=0.0, pixels=1, run="r")
-    table["learned_at"] = (table["label"] > 15).astype(int)
-    row = rows(table).set_index(["scenario", "method"]).loc[("voc 15-5 overlap", "plop")]
-    assert row["own"] == pytest.approx(15 + 10)
-    assert row["own_nobg"] == pytest.approx(15 + 10.5)
-    assert row["seeds"] == 2
-    unfinished = rows(table[table["step"] == 0]).set_index(["scenario", "method"])
-    assert unfinished.loc[("voc 15-5 overlap", "plop"), "seeds"] == 0
+    write_table(folder / "results.csv", pd.DataFrame(made))
+    write_table(folder / "summary.csv", summarise(pd.DataFrame(made)))
+    return folder
+
+
+def test_own_runs_fill_their_rows_when_they_are_finished_and_made_so(tmp_path: Path) -> None:
+    def row(*folders: Path) -> pd.Series:
+        return rows(folders).set_index(["scenario", "method"]).loc[("voc 15-5 overlap", "plop")]
+
+    paper = [
+        finished(tmp_path, "paper", 1, **{"data.root": "/a"}),
+        finished(tmp_path, "paper", 2, **{"compute.cpu": True}),
+    ]
+    others = [finished(tmp_path, "laptop", 5), finished(tmp_path, "paper", 5, **{"hyper.pod": 0.5})]
+    unfinished = finished(tmp_path, "paper", 7, steps=1)
+    found = row(*others, *paper, unfinished)
+    assert found["own"] == pytest.approx(15 + 10)
+    assert found["own_nobg"] == pytest.approx(15 + 10.5)
+    assert found["seeds"] == 2
+    assert row(*others, unfinished)["seeds"] == 0
+    assert rows(paper)["seeds"].sum() == 2
+
+
+def test_joint_rows_are_of_one_step() -> None:
+    table = rows()
+    joint = table[table["method"] == "joint"]
+    assert len(joint) and all('"voc joint"' in c or '"ade joint"' in c for c in joint["command"])
 
 
 def test_rows_are_printed_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -145,8 +145,19 @@ def test_a_leaky_relu_is_not_a_plain_one() -> None:
     [
         ({"stages": 4}, "cuts timm's networks, not 'resnet18'"),
         ({"norm": "bn"}, "norm is 'abn' or 'iabn', not 'bn'"),
+        ({"norm": "iabn", "slope": 0.0}, "a slope of 0 does not permit"),
     ],
 )
 def test_errors_say_what_is_possible(arguments: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Encoder("resnet18", 16, "none", **arguments)
+
+
+def test_synchronising_leaves_abn_alone_and_converts_timms_norms() -> None:
+    ours, theirs = Encoder("resnet18", 16, "none"), Encoder("timm/resnet18", 16, "none")
+    before = sum(isinstance(module, ABN) for module in ours.modules())
+    for encoder in (ours, theirs):
+        encoder.synchronise()
+    assert sum(isinstance(module, ABN) for module in ours.modules()) == before == 20
+    assert not any(isinstance(module, torch.nn.SyncBatchNorm) for module in ours.modules())
+    assert sum(isinstance(module, torch.nn.SyncBatchNorm) for module in theirs.modules()) == 20

@@ -13,12 +13,14 @@ from accelerate.state import AcceleratorState
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
+from plopkit.compute import make_accelerator, parts_of
 from plopkit.datasets.emoji import EmojiScenes
 from plopkit.datasets.steps import StepDataset, eval_loader, train_loader
 from plopkit.datasets.transforms import eval_transform, train_transform
 from plopkit.methods import METHODS, PLOP, FineTuning, Method
 from plopkit.metrics import confusion
 from plopkit.model.segmenter import Output, Segmenter
+from plopkit.presets import configure
 from plopkit.scenario import Scenario, Step
 from plopkit.settings import Optim
 from plopkit.trainer import Tick, Training, batches, evaluate, finite, fit, make_optimizer, poly
@@ -312,3 +314,16 @@ def _without_norms(net: Segmenter) -> Segmenter:
             if isinstance(child, torch.nn.BatchNorm2d):
                 setattr(module, name, torch.nn.Identity())
     return net
+
+
+@pytest.mark.parametrize(("batch", "micro_batch", "sizes"), [(24, 23, (12, 12)), (7, 3, (3, 2, 2)), (4, None, (4,))])
+def test_parts_are_as_even_as_possible(batch: int, micro_batch: int | None, sizes: tuple[int, ...]) -> None:
+    parts = torch.arange(batch).tensor_split(parts_of(batch, micro_batch))
+    assert tuple(map(len, parts)) == sizes
+
+
+@pytest.mark.parametrize("micro_batch", [1, 2])
+def test_parts_of_one_image_are_refused(micro_batch: int) -> None:
+    settings = configure(overrides={"optim.batch": 3, "compute.micro_batch": micro_batch, "compute.cpu": True})
+    with pytest.raises(ValueError, match=rf"micro_batch {micro_batch} cuts the batch of 3 into parts of one image"):
+        make_accelerator(settings)

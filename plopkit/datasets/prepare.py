@@ -81,6 +81,8 @@ def get(dataset: str, root: Path, known: Known) -> str:
     What is there already is used: unpacked folders, archives, half a download. ValueError tells all that is wrong with
     the result; OSError tells what hindered a download.
     """
+    if root.exists() and not root.is_dir():
+        raise FileExistsError(f"{root} is a file; --root is the folder that the data set goes into")
     {"voc": _get_voc, "ade": _get_ade}[dataset](root, known)
     if problems := verify(dataset, root, known):
         raise ValueError(f"{root}: {dataset} is not as known:" + "".join(f"\n  {problem}" for problem in problems))

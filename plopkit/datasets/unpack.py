@@ -1,6 +1,7 @@
 """Archives unpacked safely: only plain files, only below the folder asked for, and all of them or none."""
 
 import gzip
+import lzma
 import os
 import shutil
 import tarfile
@@ -40,7 +41,15 @@ def unpack(archive: Path, folder: Path, into: Path, wanted: Sequence[str] = ("*"
             raise ValueError(f"{archive}: no {folder} in it; is it the right archive?")
         target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(beside / folder, target)
-    except (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, RuntimeError) as error:
+    except (
+        tarfile.TarError,
+        zipfile.BadZipFile,
+        gzip.BadGzipFile,
+        zlib.error,
+        lzma.LZMAError,
+        EOFError,
+        RuntimeError,
+    ) as error:
         told = str(error).partition(":\n")[0]  # tarfile lists what each compression made of it
         raise ValueError(f"{archive}: broken or cut short ({told}); delete it and get it again") from error
     except FileNotFoundError:

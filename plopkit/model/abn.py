@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, distributed, nn
-from torch.distributed.nn.functional import all_reduce  # the one that gradients flow through
 
 Activation = Literal["leaky_relu", "identity"]
 Norm = Callable[[int, Activation], nn.Module]
@@ -49,16 +48,32 @@ class ABN(nn.BatchNorm2d):
         x = input.float()
         channels = x.shape[1]
         count = x.new_tensor([x.numel() / channels])
-        total = all_reduce(torch.cat([x.sum((0, 2, 3)), count]))
+        total = _AllReduce.apply(torch.cat([x.sum((0, 2, 3)), count]))
         mean = total[:channels] / total[-1]
         centred = x - mean[:, None, None]
-        var = all_reduce(centred.square().sum((0, 2, 3))) / total[-1]
+        var = _AllReduce.apply(centred.square().sum((0, 2, 3))) / total[-1]
         with torch.no_grad():
             assert self.running_mean is not None and self.running_var is not None
             self.running_mean.lerp_(mean, self.momentum or 0.0)
             self.running_var.lerp_(var * total[-1] / (total[-1] - 1), self.momentum or 0.0)
         factor = scale * (var + self.eps).rsqrt()
         return torch.addcmul(self.bias[:, None, None], centred, factor[:, None, None]).to(input.dtype)
+
+
+class _AllReduce(torch.autograd.Function):
+    """The sum over all processes; gradients are summed as well."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        x = x.clone()
+        distributed.all_reduce(x)
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        gradient = gradient.clone()
+        distributed.all_reduce(gradient)
+        return gradient
 
 
 def norm_of(kind: str, slope: float = 0.01) -> Norm:
@@ -70,6 +85,8 @@ def norm_of(kind: str, slope: float = 0.01) -> Norm:
         return partial(ABN, slope=slope)
     if kind != "iabn":
         raise ValueError(f"norm is 'abn' or 'iabn', not {kind!r}")
+    if slope == 0:
+        raise ValueError("inplace-abn inverts its activation, which a slope of 0 does not permit; use model.norm abn")
     try:
         from plopkit.model.iabn import InPlace
     except ImportError as error:

@@ -11,6 +11,7 @@ from plopkit.model.encoders import Encoder
 from plopkit.model.keys import encoder_state, owner, published_state, read_state, segmenter_state, shown
 from plopkit.model.resnet import BLOCKS
 from plopkit.model.segmenter import Segmenter
+from plopkit.writing import replacing
 
 KNOWN = (
     "a step checkpoint of CVPR2021_PLOP or MiB (body.mod1.conv1.weight … head.map_convs.0.weight … cls.0.weight), one "
@@ -43,10 +44,11 @@ def load_published(
         _load(net.encoder.net, body, path)
         return net.eval()
     ours = segmenter_state(state, whose)
-    steps = sorted((int(key.split(".")[1]), len(tensor)) for key, tensor in ours.items() if _is_classifier(key))
+    found = {key: re.fullmatch(r"classifiers\.(\d+)\.weight", key) for key in ours}
+    steps = sorted((int(match[1]), ours[key].shape[:1].numel()) for key, match in found.items() if match)
     if [index for index, _ in steps] != list(range(len(steps))):
         raise ValueError(f"{path}: its classifiers are {[index for index, _ in steps]}, not 0, 1, 2, …")
-    width = len(ours["head.norm.weight"]) if "head.norm.weight" in ours else 256
+    width = ours["head.norm.weight"].numel() if "head.norm.weight" in ours else 256
     net = Segmenter(encoder, [channels for _, channels in steps], width, pool=pool, norm=norm)
     _load(net, ours, path)
     return net.eval()
@@ -67,7 +69,11 @@ def save_published(net: Segmenter, path: Path | str, layout: str = "official") -
             f"the {layout} code has four branches in its head (model.dilations of three); this net has not"
         )
     theirs = {f"module.{key}": tensor.detach().cpu() for key, tensor in published_state(state, layout).items()}
-    torch.save({WRAPPING[layout]: theirs, "epoch": 0, "best_score": 0.0}, path)
+    with replacing(Path(path)) as part:
+        try:
+            torch.save({WRAPPING[layout]: theirs, "epoch": 0, "best_score": 0.0}, part)
+        except RuntimeError as error:  # torch's writer turns a full disk into this
+            raise OSError(f"{error}") from error
 
 
 def _encoder_part(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -82,10 +88,6 @@ def _depth(body: dict[str, Tensor], path: Path) -> str:
         if tuple(counts) == blocks and bottleneck == (name in ("resnet50", "resnet101")):
             return name
     raise ValueError(f"{path}: a ResNet of {counts} blocks is not known; known: {', '.join(BLOCKS)}")
-
-
-def _is_classifier(key: str) -> bool:
-    return key.startswith("classifiers.") and key.endswith(".weight")
 
 
 def _load(net: torch.nn.Module, state: dict[str, Tensor], path: Path) -> None:

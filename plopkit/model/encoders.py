@@ -16,8 +16,6 @@ from plopkit.model.abn import norm_of
 from plopkit.model.keys import encoder_state, owner, read_state, shown
 from plopkit.model.resnet import BLOCKS, ResNet
 
-__all__ = ["LITE0", "Encoder", "convert_sync_batchnorm", "lite0_weights"]
-
 LITE0 = "efficientnet_lite0"
 
 
@@ -62,6 +60,11 @@ class Encoder(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         return tuple(self.net(image)[-4:])
+
+    def synchronise(self) -> None:
+        """Let a timm network's batch norms share their statistics over processes, on GPUs; an ABN does by itself."""
+        if self.name not in BLOCKS:
+            self.net = convert_sync_batchnorm(self.net)
 
     def activate(self, last: Tensor) -> Tensor:
         """What the head gets of the last map: the leaky ReLU of the released ResNets; a timm map is as it should be."""
