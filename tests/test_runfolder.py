@@ -1,5 +1,6 @@
 """Files that are there whole or not at all, and the folders of runs."""
 
+import contextlib
 import errno
 import os
 import shutil
@@ -90,17 +91,21 @@ def test_a_place_below_a_file_cannot_be_written(tmp_path: Path) -> None:
     assert contents(tmp_path) == {"file": b"x"}
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def little_space() -> Iterator[None]:
-    """No file may grow beyond 60 kB: the nearest to a full disk that a test may bring about."""
+    """No file may grow beyond 60 kB: the nearest to a full disk that a test may bring about.
+
+    Around the writing alone: pytest's own output may go to a file that is longer already.
+    """
     resource = pytest.importorskip("resource", reason="no limits on the size of files here")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.mark.usefixtures("little_space")
 @pytest.mark.parametrize("name", ["a.txt", "a.csv", "a.npz", "step-0.training.pt", "step-0.safetensors"])
 def test_a_disk_that_fills_up_leaves_no_half_files(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"old")
@@ -112,7 +117,7 @@ def test_a_disk_that_fills_up_leaves_no_half_files(tmp_path: Path, name: str) ->
         "step-0.training.pt": lambda: store.save_epoch({"a": big}, []),
         "step-0.safetensors": lambda: store.finish({"a": big}, [], {}),
     }
-    with pytest.raises(OSError, match=r"cannot be written \(.*\); make room") as told:
+    with pytest.raises(OSError, match=r"cannot be written \(.*\); make room") as told, little_space():
         writers[name]()
     assert str(told.value).startswith(f"{tmp_path / name}: ")
     left = contents(tmp_path)
