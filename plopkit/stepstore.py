@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from plopkit.writing import replacing, write_text
+from plopkit.writing import replacing, write_text, write_torch
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,7 @@ class StepStore:
         return self.folder / f"step-{self.index}.training.pt"
 
     def save_epoch(self, state: dict[str, Any], ticks: list[dict[str, Any]]) -> None:
-        with replacing(self._state) as part:
-            try:
-                torch.save({"training": state, "ticks": ticks}, part)
-            except RuntimeError as error:  # torch's writer turns a full disk into this
-                raise OSError(f"{error}") from error
+        write_torch(self._state, {"training": state, "ticks": ticks})
 
     def load_epoch(self) -> tuple[dict[str, Any], list[dict[str, Any]]] | None:
         """What ``save_epoch`` kept; None where nothing is kept."""
@@ -112,7 +108,7 @@ def _save(path: Path, tensors: dict[str, Tensor], note: dict[str, str] | None = 
     with replacing(path) as part:
         try:
             save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, part, metadata=note)
-        except SafetensorError as error:  # a full disk, as above
+        except SafetensorError as error:  # a full disk
             raise OSError(f"{error}") from error
 
 

@@ -105,6 +105,7 @@ def fit(
     net, optimizer = accelerator.prepare(training.net, training.optimizer)
     of = training.epochs * len(loader)
     net.train()
+    losses = partial(_losses, net, teacher, method, step, prepared, accelerator)
     for epoch in range(training.epoch, training.epochs):
         last = len(loader) - 1
         began = time.perf_counter()  # a tick's seconds count its images' loading
@@ -113,7 +114,6 @@ def fit(
             lr = poly(training.lr, iteration, of, training.power)
             for group in optimizer.param_groups:
                 group["lr"] = lr
-            losses = partial(_losses, net, teacher, method, step, prepared, accelerator)
             values = _backward(losses, image, target, micro_batch, net, accelerator, (step.index, epoch, iteration))
             values |= _watched(training, optimizer, accelerator, (step.index, epoch, iteration))
             optimizer.step()
@@ -174,9 +174,10 @@ def _watched(
     if training.watcher is None:
         return {}
     accelerator.unscale_gradients(optimizer)
-    gradients = [p.grad for p in training.net.parameters() if p.grad is not None]
-    if accelerator.scaler is not None and not all(torch.isfinite(g).all() for g in gradients):
-        return {}  # half precision overflowed: the scaler leaves this iteration out
+    if accelerator.scaler is not None:
+        gradients = [p.grad for p in training.net.parameters() if p.grad is not None]
+        if not all(torch.isfinite(g).all() for g in gradients):
+            return {}  # half precision overflowed: the scaler leaves this iteration out
     training.watcher.update(training.net)
     penalty = training.watcher.pull(training.net)
     return {} if penalty is None else finite({"penalty": penalty}, *where)

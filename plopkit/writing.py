@@ -4,9 +4,11 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 
 @contextlib.contextmanager
@@ -39,6 +41,14 @@ def write_text(path: Path, text: str) -> None:
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """CSV with six digits after the point: the same numbers give the same bytes."""
     write_text(path, table.to_csv(index=False, float_format="%.6f", lineterminator="\n"))
+
+
+def write_torch(path: Path, value: Any) -> None:
+    with replacing(path) as part:
+        try:
+            torch.save(value, part)
+        except RuntimeError as error:  # torch's writer turns a full disk into this
+            raise OSError(f"{error}") from error
 
 
 def write_arrays(path: Path, **arrays: np.ndarray) -> None:

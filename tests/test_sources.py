@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from plopkit.datasets import n_labels, open_split, presence
+from plopkit.datasets import n_labels, open_split, presence, scan
 from plopkit.datasets.files import FileSource
 from plopkit.datasets.folder import folder, folder_classes
 from plopkit.datasets.presence import cache_folder
@@ -583,7 +583,7 @@ def test_an_interrupted_scan_stops_at_once(folder_root: Root, tmp_path: Path, mo
         yield next(found)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(presence, "tqdm", interrupted)
+    monkeypatch.setattr(scan, "tqdm", interrupted)
     with pytest.raises(KeyboardInterrupt):
         presence_of(source, tmp_path / "cache", 2)
     assert source.looked < 60

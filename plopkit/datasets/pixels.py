@@ -1,15 +1,11 @@
 """How many pixels of each label every mask of a source has. Counted once, in parallel, and cached."""
 
-import contextlib
-import os
-import tempfile
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
 
-from plopkit.datasets.presence import cache_folder
+from plopkit.datasets.scan import cache_folder, cached, in_threads, keep
 from plopkit.datasets.source import Source
 
 
@@ -19,20 +15,13 @@ def pixels(source: Source, cache: Path | None = None, threads: int | None = None
     Cached as ``presence`` is. ValueError names the file that cannot be read or has a label outside the classes.
     """
     path = (cache or cache_folder()) / f"pixels-{source.fingerprint}.npz"
-    table = _cached(path, len(source))
-    if table is not None:
-        return table
-    table = np.zeros((len(source), 256), np.int32)
-    with ThreadPoolExecutor(threads or min(16, os.cpu_count() or 1)) as pool:
-        found = pool.map(lambda index: _counted(source, index), range(len(source)))
-        try:
-            bar = tqdm(found, total=len(source), desc="counting pixels", leave=False, disable=len(source) < 500)
-            for index, counts in enumerate(bar):
-                table[index] = counts
-        except BaseException:
-            pool.shutdown(cancel_futures=True)  # a broken file must not wait for all the others
-            raise
-    _store(path, table)
+    table = cached(path, (len(source), 256), np.int32)
+    if table is None:
+        table = np.zeros((len(source), 256), np.int32)
+        found = in_threads(partial(_counted, source), range(len(source)), "counting pixels", threads)
+        for index, counts in enumerate(found):
+            table[index] = counts
+        keep(path, table, "the pixel counts are not kept, and the next check counts again")
     return table
 
 
@@ -41,22 +30,3 @@ def _counted(source: Source, index: int) -> np.ndarray:
     if counts[len(source.classes) : 255].any():
         source.labels(index)  # it has the words for that, and raises
     return counts
-
-
-def _cached(path: Path, count: int) -> np.ndarray | None:
-    with contextlib.suppress(Exception), open(path, "rb") as file:  # a broken one makes numpy raise almost anything
-        table = np.load(file, allow_pickle=False)["pixels"]
-        if table.shape == (count, 256) and table.dtype == np.int32:
-            return table
-    return None
-
-
-def _store(path: Path, table: np.ndarray) -> None:
-    """Write beside, then rename: two commands that start together never read half a file."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as file:
-            np.savez_compressed(file, pixels=table)
-        os.replace(file.name, path)
-    except OSError as error:
-        tqdm.write(f"the pixel counts are not kept ({error}); the next check counts again")

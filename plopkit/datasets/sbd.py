@@ -2,15 +2,15 @@
 
 import os
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm.auto import tqdm
 
 from plopkit.datasets.files import read_stems
+from plopkit.datasets.scan import in_threads
 from plopkit.datasets.voc import MASKS, SPLITS
+from plopkit.writing import write_text
 
 
 def augmented(base: Path) -> bool:
@@ -52,24 +52,16 @@ def augment(base: Path, sbd: Path, threads: int | None = None) -> None:
         os.replace(part, folder / f"{stem}.png")
 
     todo = [stem for stem in (*listed, *sorted(val)) if not (folder / f"{stem}.png").is_file()]
-    with ThreadPoolExecutor(threads or min(16, os.cpu_count() or 1)) as pool:
-        try:
-            done = pool.map(write, todo)
-            for _ in tqdm(done, total=len(todo), desc="augmented masks", leave=False, disable=len(todo) < 500):
-                pass
-        except BaseException:
-            pool.shutdown(cancel_futures=True)  # a broken file must not wait for all the others
-            raise
+    for _ in in_threads(write, todo, "augmented masks", threads):
+        pass
     write_list(lists / SPLITS["train"][0], listed)
     if folder != final:
         os.replace(folder, final)
 
 
 def write_list(path: Path, stems: list[str]) -> None:
-    """A split file, written beside its place and then moved there."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_text("".join(f"{stem}\n" for stem in stems), encoding="utf-8")
-    os.replace(part, path)
+    """A split file."""
+    write_text(path, "".join(f"{stem}\n" for stem in stems))
 
 
 def read_mat(path: Path) -> np.ndarray:

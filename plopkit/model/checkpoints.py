@@ -8,17 +8,27 @@ import torch
 from torch import Tensor
 
 from plopkit.model.encoders import Encoder
-from plopkit.model.keys import encoder_state, owner, published_state, read_state, segmenter_state, shown
-from plopkit.model.resnet import BLOCKS
+from plopkit.model.keys import (
+    ENCODER,
+    WRAPPINGS,
+    encoder_state,
+    misfits,
+    owner,
+    published_state,
+    read_state,
+    segmenter_state,
+    shown,
+)
+from plopkit.model.resnet import BLOCKS, BOTTLENECKS
 from plopkit.model.segmenter import Segmenter
-from plopkit.writing import replacing
+from plopkit.writing import write_torch
 
 KNOWN = (
     "a step checkpoint of CVPR2021_PLOP or MiB (body.mod1.conv1.weight … head.map_convs.0.weight … cls.0.weight), one "
     "of cssegmentation (encoder.conv1.weight … decoder.parallel_convs.0.weight … convs_cls.0.weight), and ImageNet "
     "weights of inplace-abn's ResNets (mod1.conv1.weight …)"
 )
-WRAPPING = {"official": "model_state", "cssegmentation": "segmentor"}
+LAYOUTS = ("official", "cssegmentation")
 
 
 def load_published(
@@ -33,17 +43,18 @@ def load_published(
     path = Path(path)
     state = read_state(path)
     whose = owner(set(state))
-    if whose not in (*WRAPPING, "iabn"):
+    if whose not in WRAPPINGS:
         raise ValueError(
             f"{path}: whose weights these are is not known; its keys begin with {shown(state)}; known: {KNOWN}"
         )
-    body = encoder_state(state, whose) if whose == "iabn" else _encoder_part(segmenter_state(state, whose))
+    ours = {} if whose == "iabn" else segmenter_state(state, whose)
+    inner = {key.removeprefix(ENCODER): tensor for key, tensor in ours.items() if key.startswith(ENCODER)}
+    body = inner or encoder_state(state, whose)
     encoder = Encoder(_depth(body, path), output_stride, "none", norm=norm)
-    if whose == "iabn":
+    if not ours:
         net = Segmenter(encoder, (21,), pool=pool, norm=norm)
         _load(net.encoder.net, body, path)
         return net.eval()
-    ours = segmenter_state(state, whose)
     found = {key: re.fullmatch(r"classifiers\.(\d+)\.weight", key) for key in ours}
     steps = sorted((int(match[1]), ours[key].shape[:1].numel()) for key, match in found.items() if match)
     if [index for index, _ in steps] != list(range(len(steps))):
@@ -59,25 +70,17 @@ def save_published(net: Segmenter, path: Path | str, layout: str = "official") -
 
     ValueError for another layout or another encoder.
     """
-    if layout not in WRAPPING:
-        raise ValueError(f"there is no layout {layout!r}; known: {', '.join(WRAPPING)}")
+    if layout not in LAYOUTS:
+        raise ValueError(f"there is no layout {layout!r}; known: {', '.join(LAYOUTS)}")
     state = net.state_dict()
-    if not any(key.startswith("encoder.net.layer1.0.conv1") for key in state):
+    if net.encoder.name not in BLOCKS:
         raise ValueError(f"the {layout} code knows the encoders {', '.join(BLOCKS)} only, and this net has another one")
     if sum(key.startswith("head.branches.") for key in state) != 4:
         raise ValueError(
             f"the {layout} code has four branches in its head (model.dilations of three); this net has not"
         )
     theirs = {f"module.{key}": tensor.detach().cpu() for key, tensor in published_state(state, layout).items()}
-    with replacing(Path(path)) as part:
-        try:
-            torch.save({WRAPPING[layout]: theirs, "epoch": 0, "best_score": 0.0}, part)
-        except RuntimeError as error:  # torch's writer turns a full disk into this
-            raise OSError(f"{error}") from error
-
-
-def _encoder_part(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {key.removeprefix("encoder.net."): t for key, t in state.items() if key.startswith("encoder.net.")}
+    write_torch(Path(path), {WRAPPINGS[layout]: theirs, "epoch": 0, "best_score": 0.0})
 
 
 def _depth(body: dict[str, Tensor], path: Path) -> str:
@@ -85,23 +88,21 @@ def _depth(body: dict[str, Tensor], path: Path) -> str:
     counts = [len({m[1] for key in body if (m := re.match(rf"layer{i}\.(\d+)\.", key))}) for i in range(1, 5)]
     bottleneck = "layer1.0.conv3.weight" in body
     for name, blocks in BLOCKS.items():
-        if tuple(counts) == blocks and bottleneck == (name in ("resnet50", "resnet101")):
+        if tuple(counts) == blocks and bottleneck == (name in BOTTLENECKS):
             return name
     raise ValueError(f"{path}: a ResNet of {counts} blocks is not known; known: {', '.join(BLOCKS)}")
 
 
 def _load(net: torch.nn.Module, state: dict[str, Tensor], path: Path) -> None:
-    """All of the state; only the counts of batches, which nothing uses, may be missing."""
-    wanted = {key: tensor.shape for key, tensor in net.state_dict().items() if "num_batches" not in key}
-    given = {key: tensor.shape for key, tensor in state.items() if "num_batches" not in key}
-    if wrong := sorted(key for key in wanted.keys() | given.keys() if wanted.get(key) != given.get(key)):
+    """All of the state, checked."""
+    if wrong := misfits(wanted := net.state_dict(), state):
         first = wrong[0]
         raise ValueError(
-            f"{path}: {len(wrong)} of its tensors do not fit, such as {first}: {_told(given.get(first))} there, "
+            f"{path}: {len(wrong)} of its tensors do not fit, such as {first}: {_told(state.get(first))} there, "
             f"{_told(wanted.get(first))} in the net"
         )
     net.load_state_dict(state, strict=False)
 
 
-def _told(shape: torch.Size | None) -> str:
-    return "nothing" if shape is None else "x".join(map(str, shape)) or "a number"
+def _told(tensor: Tensor | None) -> str:
+    return "nothing" if tensor is None else "x".join(map(str, tensor.shape)) or "a number"

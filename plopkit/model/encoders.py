@@ -13,7 +13,7 @@ from timm.layers import convert_sync_batchnorm  # isort: skip
 from timm.models.efficientnet import EfficientNetFeatures  # isort: skip
 
 from plopkit.model.abn import norm_of
-from plopkit.model.keys import encoder_state, owner, read_state, shown
+from plopkit.model.keys import State, encoder_state, misfits, owner, read_state, shown
 from plopkit.model.resnet import BLOCKS, ResNet
 
 LITE0 = "efficientnet_lite0"
@@ -46,17 +46,15 @@ class Encoder(nn.Module):
                 raise ValueError(f"model.stages cuts timm's networks, not {name!r}, which has all four; leave it out")
             self.net: Any = ResNet(name, norm_of(norm, slope), output_stride, slope)
             if weights != "none":
-                self.net.load_state_dict(_resnet_weights(name, weights), strict=False)
+                self.net.load_state_dict(_resnet_weights(name, weights, self.net.state_dict()), strict=False)
             self.channels: tuple[int, ...] = self.net.channels
             self.output_stride: int = output_stride
-            self._activate = True
             return
         if weights not in ("imagenet", "none"):
             raise ValueError(f"weights of {name!r} are 'imagenet' or 'none', not {weights!r}; a file is for a ResNet")
         self.net = _timm_net(name.removeprefix("timm/"), output_stride, weights, stages)
         self.channels = tuple(self.net.feature_info.channels()[-4:])
         self.output_stride = self.net.feature_info.reduction()[-1]
-        self._activate = False
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         return tuple(self.net(image)[-4:])
@@ -68,7 +66,7 @@ class Encoder(nn.Module):
 
     def activate(self, last: Tensor) -> Tensor:
         """What the head gets of the last map: the leaky ReLU of the released ResNets; a timm map is as it should be."""
-        return self.net.activate(last) if self._activate else last
+        return self.net.activate(last) if self.name in BLOCKS else last
 
 
 def _timm_net(name: str, output_stride: int, weights: str, stages: int | None) -> Any:
@@ -108,7 +106,7 @@ def _no_hub(name: str, error: Exception) -> ValueError:
     )
 
 
-def _resnet_weights(name: str, weights: str) -> dict[str, Tensor]:
+def _resnet_weights(name: str, weights: str, wanted: State) -> dict[str, Tensor]:
     """ImageNet weights for a ``ResNet``: torchvision's from the hub, or a file's; every tensor is checked."""
     if weights == "imagenet":
         try:
@@ -124,14 +122,9 @@ def _resnet_weights(name: str, weights: str) -> dict[str, Tensor]:
                 "those of inplace-abn (mod1.conv1.weight …) and of torchvision and timm (conv1.weight, layer1.0 …)"
             )
     found = encoder_state(state, whose)
-    with torch.device("meta"):
-        wanted = {k: v.shape for k, v in ResNet(name, norm_of("abn")).state_dict().items() if "num_batches" not in k}
-    given = {key: tensor.shape for key, tensor in found.items() if "num_batches" not in key}
-    if wanted != given:
-        wrong = next(iter(sorted({k for k in wanted.keys() | given.keys() if wanted.get(k) != given.get(k)})))
-        raise ValueError(
-            f"{weights}: not the weights of a {name}: {wrong} is {given.get(wrong)}, not {wanted.get(wrong)}"
-        )
+    if wrong := misfits(wanted, found):
+        given, asked = (tuple(state[wrong[0]].shape) if wrong[0] in state else "missing" for state in (found, wanted))
+        raise ValueError(f"{weights}: not the weights of a {name}: {wrong[0]} is {given}, not {asked}")
     return found
 
 

@@ -18,8 +18,8 @@ from torch import Tensor
 
 State = Mapping[str, Tensor]
 
-WRAPPINGS = ("model_state", "segmentor", "state_dict")
-"""Where the official code, cssegmentation and ImageNet checkpoints keep the tensors."""
+WRAPPINGS = {"official": "model_state", "cssegmentation": "segmentor", "iabn": "state_dict"}
+"""Where each code base keeps the tensors in its files."""
 
 # The released code keeps its best score as a numpy number. These build one and nothing else.
 _PLAIN: list[Any] = [
@@ -32,8 +32,8 @@ _PLAIN: list[Any] = [
 
 ENCODER = "encoder.net."
 _BODY = (
-    (r"mod1\.", r""),
-    (r"mod(\d)\.block(\d+)\.(?:convs\.)?", lambda m: f"layer{int(m[1]) - 1}.{int(m[2]) - 1}."),
+    (r"^mod1\.", r""),
+    (r"^mod(\d)\.block(\d+)\.(?:convs\.)?", lambda m: f"layer{int(m[1]) - 1}.{int(m[2]) - 1}."),
     (r"proj_conv\.", "downsample.0."),
     (r"proj_bn\.", "downsample.1."),
 )
@@ -90,16 +90,22 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise ValueError(
             f"{path}: not a checkpoint that can be read without running code from it ({type(error).__name__}: {first})"
         ) from error
-    for wrapping in WRAPPINGS:
+    for wrapping in WRAPPINGS.values():
         if isinstance(found, Mapping) and isinstance(found.get(wrapping), Mapping):
             found = found[wrapping]
     if not isinstance(found, Mapping) or not found or not all(isinstance(v, Tensor) for v in found.values()):
         what = f"a dictionary of {', '.join(map(str, list(found)[:6]))}" if isinstance(found, Mapping) else type(found)
         raise ValueError(
             f"{path}: holds {what}, not a network's tensors; known are plain state dicts and those under "
-            f"{', '.join(WRAPPINGS)}"
+            f"{', '.join(WRAPPINGS.values())}"
         )
     return {str(key).removeprefix("module."): tensor for key, tensor in found.items()}
+
+
+def misfits(wanted: State, given: State) -> list[str]:
+    """The names that one of the two lacks or has in another shape; counts of batches, which nothing uses, apart."""
+    shapes = [{k: tensor.shape for k, tensor in state.items() if "num_batches" not in k} for state in (wanted, given)]
+    return sorted(key for key in shapes[0].keys() | shapes[1].keys() if shapes[0].get(key) != shapes[1].get(key))
 
 
 def shown(state: State) -> str:
@@ -177,7 +183,7 @@ def _convolution_of(key: str) -> str | None:
 
 def _body(key: str) -> str:
     for pattern, name in _BODY:
-        key = re.sub(f"^{pattern}" if pattern.startswith("mod") else pattern, name, key)
+        key = re.sub(pattern, name, key)
     return key
 
 

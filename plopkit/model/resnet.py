@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from plopkit.model.abn import Norm
 
 BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3), "resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3)}
+BOTTLENECKS = ("resnet50", "resnet101")
 WIDTHS = (64, 128, 256, 512)
 DILATIONS = {32: (1, 1, 1, 1), 16: (1, 1, 1, 2), 8: (1, 1, 2, 4)}
 """Of each stage's 3x3 convolutions, by output stride. A dilated stage has stride 1."""
@@ -57,7 +58,7 @@ class ResNet(nn.Module):
 
     def __init__(self, name: str, norm: Norm, output_stride: int = 16, slope: float = 0.01):
         super().__init__()
-        bottleneck = name in ("resnet50", "resnet101")
+        bottleneck = name in BOTTLENECKS
         self.slope = slope
         self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
         self.bn1 = norm(64, "leaky_relu")
