@@ -11,8 +11,11 @@ from plopkit.settings import Settings
 KNOWN = ("scenario", "method", "preset", "overrides", "data_root", "out")
 
 
-def from_parameters(namespace: Mapping[str, Any]) -> Settings:
+def from_parameters(namespace: Mapping[str, Any], method: str | None = None, lesson: bool = False) -> Settings:
     """The settings that ``scenario, method, preset, overrides, data_root, out`` in a notebook's ``globals()`` mean.
+
+    method: another than the cell's, so that a notebook can compare several; a cell that has none may leave it out.
+    lesson: with the fewer scenes of the lessons, so that all of them share the same runs.
 
     overrides: dotted settings, e.g. ``{"optim.lr": 0.01}``, or papermill's text ``"optim.lr=0.01 seed=1"``. ValueError
     for a parameter that papermill brought and nobody knows, for one that is missing, and for a wrong setting.
@@ -22,13 +25,13 @@ def from_parameters(namespace: Mapping[str, Any]) -> Settings:
             near = get_close_matches(name, KNOWN, n=1)
             guess = f" (did you mean {near[0]}?)" if near else ""
             raise ValueError(f"there is no parameter {name!r}{guess}; known: {', '.join(KNOWN)}")
-    missing = [name for name in KNOWN if name not in namespace]
+    missing = [name for name in KNOWN if name not in namespace and not (method and name == "method")]
     if missing:
         raise ValueError(f"the parameters cell must set {', '.join(missing)}; known: {', '.join(KNOWN)}")
     given = {"out": namespace["out"]} | _dotted(namespace["overrides"])
     if namespace["data_root"]:
         given["data.root"] = namespace["data_root"]
-    return configure(namespace["scenario"], namespace["method"], namespace["preset"], given)
+    return configure(namespace["scenario"], method or namespace["method"], namespace["preset"], given, lesson)
 
 
 def _dotted(overrides: Any) -> dict[str, Any]:

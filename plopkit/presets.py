@@ -91,11 +91,20 @@ BY_DATASET: dict[tuple[str, str], dict[str, Any]] = {
     },
 }
 
+# What the lessons change of a preset: half the scenes show the gap between methods in two minutes.
+LESSONS: dict[tuple[str, str], dict[str, Any]] = {("laptop", "emoji"): {"data.scenes": 1000, "data.val_scenes": 150}}
+
 
 def configure(
-    scenario: str = "emoji 15-5 overlap", method: str = "plop", preset: str = "laptop", overrides: Values | None = None
+    scenario: str = "emoji 15-5 overlap",
+    method: str = "plop",
+    preset: str = "laptop",
+    overrides: Values | None = None,
+    lesson: bool = False,
 ) -> Settings:
     """The settings of a run. ``overrides`` are dotted or nested: ``{"optim.lr": 0.01, "hyper": {"pod": 0.02}}``.
+
+    lesson: with the fewer scenes of the lessons.
 
     ValueError for an unknown preset, method or setting, or a value out of bounds: it names what is known.
     """
@@ -104,6 +113,7 @@ def configure(
     settings = build(Settings, {"scenario": scenario, "method": method})
     dataset, task = settings.scenario.split()[:2]
     values = PRESETS[preset] | BY_DATASET.get((preset, dataset), {}) | BY_DATASET.get((preset, f"{dataset} {task}"), {})
+    values |= LESSONS.get((preset, dataset), {}) if lesson else {}
     own = f"{method}: "
     chosen = {key: value for key, value in values.items() if ": " not in key}
     chosen |= {f"hyper.{key.removeprefix(own)}": value for key, value in values.items() if key.startswith(own)}

@@ -2,19 +2,38 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import pandas as pd
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from plopkit.compute import seed_of
 from plopkit.datasets import Source, n_labels, open_split
 from plopkit.datasets.presence import presence
 from plopkit.datasets.steps import StepDataset, eval_loader, train_loader
-from plopkit.datasets.transforms import eval_transform, train_transform
+from plopkit.datasets.transforms import eval_transform, picture, train_transform
 from plopkit.scenario import Scenario, Step
 from plopkit.settings import Settings
+
+
+class Batch(NamedTuple):
+    """Images as a step sees them, to look at: no augmentation."""
+
+    images: Float[Tensor, "B 3 H W"]
+    """normalised, for a net"""
+    target: Int[Tensor, "B H W"]
+    """channels, as the step's training masks show them"""
+    masks: Int[Tensor, "B H W"]
+    """the true labels"""
+
+    @property
+    def pictures(self) -> UInt8[Tensor, "B 3 H W"]:
+        """For people."""
+        return torch.stack([picture(image) for image in self.images])
 
 
 @dataclass(frozen=True)
@@ -89,6 +108,21 @@ class StepData:
         found = both if len(both) else np.flatnonzero(old | new)
         chosen = found[np.linspace(0, len(found) - 1, min(count, len(found))).astype(int)]
         return StepDataset(self.val, chosen, last.lookup("seen"), eval_transform(self.settings.data.size))
+
+    def look(self, step: Step, count: int = 8, split: str = "train") -> Batch:
+        """A few images that ``step`` trains on ("train") or is evaluated on ("val"), evenly over those that show old
+        and new classes together, where there are such; ``target`` is that of training in either case."""
+        if split not in ("train", "val"):
+            raise ValueError(f"split is 'train' or 'val', not {split!r}")
+        source, table = (self.train, self.presence[0]) if split == "train" else (self.val, self.presence[1])
+        used = step.uses_table(table) if split == "train" else step.sees_table(table)
+        old, new = (table[:, [label for label in labels if label]].any(1) for labels in (step.old, step.new))
+        both = np.flatnonzero(used & old & new)
+        found = both if len(both) else np.flatnonzero(used)
+        chosen = found[np.linspace(0, len(found) - 1, min(count, len(found))).astype(int)]
+        plain = StepDataset(source, chosen, np.arange(256), eval_transform(self.settings.data.size))
+        images, masks = (torch.stack(parts) for parts in zip(*(plain[i] for i in range(len(plain))), strict=True))
+        return Batch(images, torch.from_numpy(step.lookup(step.labelled).astype(np.int64))[masks], masks)
 
     def _val_set(self, step: Step, shard: tuple[int, int] = (0, 1)) -> StepDataset:
         found = np.flatnonzero(step.sees_table(self.presence[1]))[shard[0] :: shard[1]]

@@ -1,0 +1,83 @@
+"""An explorer: controls, and a picture that follows them."""
+
+import base64
+import html
+import io
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import ipywidgets
+from matplotlib.figure import Figure
+
+
+class Explorer:
+    """``draw(**values)`` gives the picture; ``controls`` are the widgets that hold the values, by name.
+
+    Without a browser, ``explorer.set(step=1)`` moves the controls, and ``explorer.figure()`` is the picture. Where no
+    kernel runs, the last picture stands in the widgets' place.
+    """
+
+    def __init__(self, draw: Callable[..., Figure], controls: Mapping[str, Any]):
+        self._draw = draw
+        self.controls = dict(controls)
+        self.picture = ipywidgets.Image(format="png", layout={"max_width": "100%", "object_fit": "contain"})
+        self.told = ipywidgets.HTML()
+        """What is wrong with the values chosen, where they cannot be drawn."""
+        style = {"flex_flow": "row wrap"}
+        self.box = ipywidgets.VBox(
+            [ipywidgets.HBox(list(self.controls.values()), layout=style), self.told, self.picture]
+        )
+        self._quiet = False
+        for control in self.controls.values():
+            control.observe(self._changed, names="value")
+        self.redraw()
+
+    @property
+    def values(self) -> dict[str, Any]:
+        return {name: control.value for name, control in self.controls.items()}
+
+    def set(self, **values: Any) -> None:
+        """Move several controls and draw once; ValueError for a name that no control has."""
+        for name in values:
+            if name not in self.controls:
+                raise ValueError(f"there is no control {name!r}; known: {', '.join(self.controls)}")
+        with self._held():
+            for name, value in values.items():
+                self.controls[name].value = value
+        self.redraw()
+
+    def figure(self) -> Figure:
+        """The picture for the values chosen."""
+        return self._draw(**self.values)
+
+    def redraw(self) -> None:
+        try:
+            self.picture.value = png(self.figure())
+            self.told.value = ""
+        except ValueError as error:
+            self.told.value = f"<b>{html.escape(str(error))}</b>"
+
+    def _changed(self, change: Any) -> None:
+        if not self._quiet:
+            self.redraw()
+
+    @contextmanager
+    def _held(self):
+        self._quiet = True
+        try:
+            yield
+        finally:
+            self._quiet = False
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        bundle = self.box._repr_mimebundle_(include=include, exclude=exclude)
+        data = bundle[0] if isinstance(bundle, tuple) else bundle
+        return data | {"image/png": base64.b64encode(self.picture.value).decode()}
+
+
+def png(figure: Figure) -> bytes:
+    """Packed loosely: a picture that follows a slider has to be quick, not small."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100, pil_kwargs={"compress_level": 1})
+    return buffer.getvalue()
