@@ -89,3 +89,14 @@ def test_cells_are_short_and_define_nothing():
         if cell["cell_type"] == "code":
             assert source.count("\n") < 12
             assert "def " not in source and "class " not in source
+
+
+def test_a_lesson_takes_fewer_scenes_and_any_method(tmp_path):
+    cell = {"scenario": "emoji 15-5 overlap", "preset": "laptop", "overrides": {}, "data_root": None, "out": tmp_path}
+    brief, whole = (from_parameters(cell, "ft", lesson) for lesson in (True, False))
+    assert brief.method == whole.method == "ft"
+    assert brief.data.scenes < whole.data.scenes and brief.optim == whole.optim and brief.model == whole.model
+    given = from_parameters(cell | {"method": "mib", "overrides": {"data.scenes": 1234}}, "plop", lesson=True)
+    assert (given.method, given.data.scenes) == ("plop", 1234)
+    with pytest.raises(ValueError, match="must set method"):
+        from_parameters(cell)

@@ -267,3 +267,24 @@ def test_a_step_with_too_few_images_is_named_before_anything_is_trained(folder_r
     message = r"folder 2-1 disjoint, step 0: this step has 3 training images, fewer than one batch of 4"
     with pytest.raises(ValueError, match=message):
         opened(folder_root(train=9), "folder 2-1 disjoint", batch=4)
+
+
+@pytest.mark.parametrize(("index", "split"), [(0, "train"), (1, "train"), (2, "val")])
+def test_a_look_at_a_step(folder_root, index, split):
+    data = opened(folder_root(train=12, val=8, classes=5))
+    step = data.scenario.steps[index]
+    batch = data.look(step, 3, split)
+    table = step.lookup("new")
+    assert 1 <= len(batch.images) == len(batch.pictures) == len(batch.masks) <= 3
+    for image, target, mask, shown in zip(batch.images, batch.target, batch.masks, batch.pictures, strict=True):
+        present = set(mask.unique().tolist())
+        assert present & set(step.new) - {0} and (index == 0 or present & set(step.old) - {0})
+        assert shown.dtype == torch.uint8 and torch.equal(shown, picture(image))
+        expected = [[int(table[label]) for label in row] for row in mask.tolist()]
+        assert target.tolist() == expected
+
+
+def test_a_look_refuses_other_splits(folder_root):
+    data = opened(folder_root())
+    with pytest.raises(ValueError, match="'train' or 'val', not 'test'"):
+        data.look(data.scenario.steps[0], 2, "test")

@@ -1,0 +1,49 @@
+"""The judge of the lessons' exercises."""
+
+import numpy as np
+import pytest
+import torch
+
+from plopkit.exercises import EXERCISES, Exercise, check, same
+
+
+@pytest.fixture
+def doubled(monkeypatch):
+    monkeypatch.setitem(EXERCISES, "99.1", Exercise(lambda x: 2 * x, "twice <x>"))
+
+
+def test_right_wrong_and_not_answered(doubled):
+    assert check("99.1", 6, x=3).right is True
+    wrong, none = check("99.1", 5, x=3), check("99.1", None, x=3)
+    assert wrong.right is False and "not right" in str(wrong) and "twice <x>" in str(wrong)
+    assert none.right is None and "no answer yet" in str(none)
+    assert "twice &lt;x&gt;" in wrong._repr_html_()
+
+
+def test_an_unknown_exercise(doubled):
+    with pytest.raises(ValueError, match=r"no exercise '99\.2' \(did you mean 99\.1\?\)"):
+        check("99.2", 1)
+
+
+@pytest.mark.parametrize(
+    ("answer", "truth"),
+    [
+        (3, 3.0),
+        (torch.tensor([1.0, 2.0]), np.array([1, 2])),
+        ([1, 2], (1, 2)),
+        ([2, 1, 2], {1, 2}),
+        (" Old ", "old"),
+        ({"a": 1.00001}, {"a": 1}),
+        (float("nan"), float("nan")),
+    ],
+)
+def test_same(answer, truth):
+    assert same(answer, truth, 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("answer", "truth"),
+    [(3, 3.1), ([1, 2], [1, 2, 3]), ("12", {1, 2}), (3, "old"), ("x", 3), ({"a": 1}, {"b": 1}), ({"a": 2}, {"a": 1})],
+)
+def test_not_the_same(answer, truth):
+    assert not same(answer, truth, 1e-4)

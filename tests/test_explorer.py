@@ -1,0 +1,69 @@
+"""Explorers: controls moved from code, the picture, what is told when it cannot be drawn."""
+
+import base64
+import io
+
+import ipywidgets
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from plopkit.widgets import Explorer
+
+
+def bar(height: int, colour: str) -> Figure:
+    if height == 0:
+        raise ValueError("a bar of <no> height")
+    figure = Figure(figsize=(1, 1))
+    figure.subplots().bar([0], [height], color=colour)
+    return figure
+
+
+@pytest.fixture
+def explorer() -> Explorer:
+    controls = {"height": ipywidgets.IntSlider(1, 0, 5), "colour": ipywidgets.Dropdown(options=["red", "blue"])}
+    return Explorer(bar, controls)
+
+
+def pixels(explorer: Explorer) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(explorer.picture.value)))
+
+
+def test_a_control_moved_gives_another_picture(explorer):
+    before = pixels(explorer)
+    explorer.controls["colour"].value = "blue"
+    after = pixels(explorer)
+    assert (before != after).any()
+    red, blue = [255, 0, 0], [0, 0, 255]
+    assert (before[..., :3] == red).all(2).any() and not (after[..., :3] == red).all(2).any()
+    assert (after[..., :3] == blue).all(2).any()
+
+
+def test_several_values_are_drawn_once(explorer, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(explorer, "_draw", lambda **values: drawn.append(values) or bar(**values))
+    explorer.set(height=3, colour="blue")
+    assert drawn == [{"height": 3, "colour": "blue"}] == [explorer.values]
+    explorer.controls["height"].value = 4
+    assert drawn[-1] == {"height": 4, "colour": "blue"}
+
+
+def test_what_cannot_be_drawn_is_told_and_goes_away(explorer):
+    shown = explorer.picture.value
+    explorer.set(height=0)
+    assert "a bar of &lt;no&gt; height" in explorer.told.value
+    assert explorer.picture.value == shown
+    explorer.set(height=2)
+    assert not explorer.told.value
+
+
+def test_an_unknown_control(explorer):
+    with pytest.raises(ValueError, match=r"no control 'hight'; known: height, colour"):
+        explorer.set(hight=3)
+
+
+def test_the_picture_stands_where_no_kernel_runs(explorer):
+    bundle = explorer._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    assert base64.b64decode(bundle["image/png"]) == explorer.picture.value
