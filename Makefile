@@ -5,22 +5,24 @@
 
 PYTHON ?= python3
 TESTFLAGS ?=
+PRESET ?= laptop
 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+SITE := $(VENV)/.site
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lab lint seeds venv iabn clean
+.PHONY: help demo test lab lint seeds pictures site venv iabn clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
 demo: $(STAMP)  ## train fine-tuning, MiB and PLOP on the embedded emoji data, print the table
 	$(BIN)/python -m plopkit demo
 
-test: $(STAMP)  ## the tests; TESTFLAGS="-k pod -x" goes to pytest
-	$(BIN)/python -m pytest $(TESTFLAGS)
+test: $(STAMP)  ## the tests, on up to four cores at once; TESTFLAGS="-k pod -x" goes to pytest
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadgroup $(TESTFLAGS)
 
 lab: $(STAMP)  ## open the notebooks in JupyterLab
 	$(BIN)/python -m jupyterlab notebooks
@@ -32,7 +34,13 @@ lint: $(STAMP)  ## ruff, mypy, and the order of the layers
 	$(BIN)/lint-imports
 
 seeds: $(STAMP)  ## the demo's table over three seeds
-	$(BIN)/python benchmarks/three_seeds.py --csv benchmarks/emoji_15-5_three_seeds.csv
+	$(BIN)/python benchmarks/three_seeds.py --csv data/measured/emoji_15-5_three_seeds.csv
+
+pictures: $(STAMP)  ## draw README's pictures in docs/ from the demo's runs
+	$(BIN)/python docs/pictures.py
+
+site: $(SITE)  ## run every lesson and lay the pages out in build/site (PRESET=smoke: in a few minutes, untrained)
+	$(BIN)/python docs/make_site.py --preset $(PRESET)
 
 venv: $(STAMP)  ## build .venv with everything above (PYTHON=python3.12 picks another Python)
 
@@ -58,4 +66,8 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -c constraints.txt "$$(grep '^torch==' constraints.txt)"
 	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(SITE): $(STAMP)
+	$(BIN)/python -m pip install -c constraints.txt -e '.[site]'
 	@touch $@

@@ -1,6 +1,6 @@
 """The README's table: fine-tuning, MiB and PLOP on the embedded data, seeds 0 to 2, preset laptop.
 
-    .venv/bin/python benchmarks/three_seeds.py --csv benchmarks/emoji_15-5_three_seeds.csv  # minutes on two cores
+    .venv/bin/python benchmarks/three_seeds.py --csv data/measured/emoji_15-5_three_seeds.csv  # minutes on two cores
     .venv/bin/python benchmarks/three_seeds.py --scenario "emoji 15-1 overlap" --csv benchmarks/emoji_15-1.csv
 
 Writes one row per scenario, method, seed and step to the CSV, and prints the means. Finished runs are read back.

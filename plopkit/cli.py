@@ -1,4 +1,4 @@
-"""The command line: ``plopkit run | compare | data | demo``. tyro makes every flag from the settings models."""
+"""The command line: ``plopkit run | compare | report | …``. tyro makes every flag from the settings models."""
 
 import argparse
 import sys
@@ -86,10 +86,22 @@ def compare(arguments: Sequence[str]) -> None:
     given = parser.parse_args(arguments)
     print(report(load_results(*given.paths)))
     if given.pictures:
-        from plopkit.demo import draw_comparison
+        from plopkit.comparison import draw
 
-        for path in draw_comparison(given.paths, given.pictures):
+        for path in draw(given.paths, given.pictures):
             print(path)
+
+
+def report(arguments: Sequence[str]) -> None:
+    """Tables, curves, strips and settings of finished runs on one page: plopkit report runs/* -o report.html"""
+    parser = argparse.ArgumentParser("plopkit report", description=report.__doc__)
+    parser.add_argument("paths", nargs="+", type=Path, metavar="RUN", help="run folders, or folders that hold them")
+    parser.add_argument("-o", type=Path, dest="page", default=Path("report.html"), metavar="HTML", help="report.html")
+    given = parser.parse_args(arguments)
+    from plopkit.comparison import write_page
+
+    write_page(given.paths, given.page)
+    print(given.page)
 
 
 def demo(arguments: Sequence[str]) -> None:
@@ -193,14 +205,40 @@ def data(arguments: Sequence[str]) -> None:
         write_table(given.table, classes)
 
 
+def lessons(arguments: Sequence[str]) -> None:
+    """Copy the lessons into a folder of your own and open JupyterLab there: plopkit lessons my-lessons"""
+    ours, theirs = _split(arguments, "--")
+    parser = argparse.ArgumentParser("plopkit lessons", description=lessons.__doc__)
+    told = "the folder (plopkit-lessons); what is there already and differs stays as it is"
+    parser.add_argument("folder", nargs="?", type=Path, default=Path("plopkit-lessons"), metavar="DIR", help=told)
+    parser.add_argument("--no-open", action="store_true", help="only copy")
+    parser.epilog = (
+        "what stands after -- goes to JupyterLab, e.g. plopkit lessons my-lessons -- --no-browser --port 8899"
+    )
+    given = parser.parse_args(ours)
+    from plopkit.lessons import copy_lessons, open_lab, told_of
+
+    print(told_of(copy_lessons(given.folder), given.folder), flush=True)
+    if not given.no_open:
+        open_lab(given.folder, theirs)
+
+
+def _split(arguments: Sequence[str], mark: str) -> tuple[Sequence[str], Sequence[str]]:
+    """What stands before and after a word."""
+    place = list(arguments).index(mark) if mark in arguments else len(arguments)
+    return arguments[:place], arguments[place + 1 :]
+
+
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "run": run,
     "compare": compare,
+    "report": report,
     "rows": rows,
     "evaluate": evaluate,
     "export": export,
     "data": data,
     "demo": demo,
+    "lessons": lessons,
 }
 
 

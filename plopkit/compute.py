@@ -15,8 +15,10 @@ from plopkit.settings import Settings
 def make_accelerator(settings: Settings) -> Accelerator:
     """Accelerate's device and precision, which may change between runs; its global state forbids it."""
     compute, batch = settings.compute, settings.optim.batch
-    AcceleratorState._reset_state(reset_partial_state=True)
     precision = "no" if compute.precision == "fp32" else compute.precision
+    state = AcceleratorState._shared_state
+    if (state.get("_mixed_precision"), state.get("_cpu")) != (precision, compute.cpu):  # a run in another thread has it
+        AcceleratorState._reset_state(reset_partial_state=True)
     accelerator = Accelerator(mixed_precision=precision, cpu=compute.cpu)
     if precision == "fp16" and accelerator.device.type == "cpu":
         raise ValueError("compute.precision fp16 needs a GPU, and this run is on the CPU; use bf16 or fp32")

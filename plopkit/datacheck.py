@@ -1,26 +1,30 @@
 """What a scenario's images hold: images and pixels per step and class, and VOC's beside the known counts."""
 
+import functools
+
 import numpy as np
 import pandas as pd
 
+from plopkit import facts
 from plopkit.datasets import n_labels, open_split
 from plopkit.datasets.pixels import pixels
 from plopkit.scenario import Scenario, check
 from plopkit.settings import Data
 
-# VOC 2012 with SBD's masks, natural order: training images per step, counted on all 10,582 masks.
-KNOWN_TRAIN = {
-    ("15-1", "overlap"): (9568, 487, 299, 491, 500, 548),
-    ("15-1", "disjoint"): (8437, 378, 299, 420, 500, 548),
-    ("15-5", "overlap"): (9568, 2145),
-    ("15-5", "disjoint"): (8437, 2145),
-    ("19-1", "overlap"): (10410, 548),
-    ("19-1", "disjoint"): (10034, 548),
-    ("10-1", "overlap"): (6139, 528, 1177, 444, 482, 3898, 487, 299, 491, 500, 548),
-    ("10-1", "disjoint"): (3706, 188, 868, 227, 201, 3247, 378, 299, 420, 500, 548),
-}
-# Validation images with one of the first n classes.
-KNOWN_VAL = dict(zip(range(10, 21), (869, 893, 1005, 1081, 1140, 1240, 1277, 1329, 1353, 1421, 1449), strict=True))
+
+@functools.cache
+def voc_presence() -> tuple[np.ndarray, np.ndarray]:
+    """Which classes the masks of VOC 2012 with SBD's have: (10582, 256) and (1449, 256) bool, training and validation.
+
+    Read from the facts, so that every VOC scenario's images can be counted without VOC. The rows are in no order of
+    the images', the background is not told, and the arrays are read-only.
+    """
+    sets = pd.read_csv(facts.path("voc_images.csv"))
+    has = np.array([np.isin(np.arange(256), list(map(int, labels.split()))) for labels in sets["labels"].astype(str)])
+    tables = has.repeat(sets["train"], axis=0), has.repeat(sets["val"], axis=0)
+    for table in tables:
+        table.flags.writeable = False
+    return tables
 
 
 def count(text: str, data: Data, seed: int = 0) -> tuple[Scenario, pd.DataFrame, pd.DataFrame]:
@@ -37,7 +41,7 @@ def count(text: str, data: Data, seed: int = 0) -> tuple[Scenario, pd.DataFrame,
 def steps_table(scenario: Scenario, train: np.ndarray, val: np.ndarray) -> pd.DataFrame:
     """One row per step: the images that it is trained and evaluated on.
 
-    train, val: (N, 256), the pixels of each label in each mask.
+    train, val: (N, 256), the pixels of each label in each mask, or whether it has any.
     """
     rows = [
         {
@@ -78,22 +82,36 @@ def classes_table(scenario: Scenario, names: tuple[str, ...], train: np.ndarray,
     return pd.DataFrame(rows)
 
 
+def hidden_table(scenario: Scenario, train: np.ndarray) -> pd.DataFrame:
+    """What the background of each step's targets is made of, in percent of the pixels with target 0.
+
+    Columns: ``background``, pixels of label 0; ``old`` and ``future``, of labels learnt before and later that the
+    target hides there. One row per step. train: (N, 256), the pixels of each label in each training mask.
+    """
+    rows = []
+    for step in scenario.steps:
+        counts = train[step.uses_table(train > 0)].sum(0, dtype=np.int64)
+        counts[step.lookup(step.labelled) != 0] = 0
+        groups = {"background": [0], "old": [label for label in step.old if label], "future": list(step.future)}
+        shares = {name: 100 * counts[labels].sum() / max(1, counts.sum()) for name, labels in groups.items()}
+        rows.append({"step": step.index} | shares)
+    return pd.DataFrame(rows).set_index("step")
+
+
 def compare(scenario: Scenario, steps: pd.DataFrame) -> list[str]:
     """Where the images per step of a VOC scenario differ from the known counts: a line each.
 
-    One line "as known" where none does; empty where nothing is known: other data sets, tasks and class orders.
+    One line "as known" where none does; empty for other data sets, of which nothing is known.
     """
-    # Sequential trains on the images of disjoint; only its masks show more.
-    protocol = "overlap" if scenario.protocol == "overlap" else "disjoint"
-    known = KNOWN_TRAIN.get((scenario.task, protocol))
-    if known is None or scenario.dataset != "voc" or scenario.order != tuple(range(21)):
+    if scenario.dataset != "voc":
         return []
+    known = steps_table(scenario, *voc_presence())
     lines = []
-    for step, trained in zip(scenario.steps, known, strict=True):
-        for kind, expected in (("training", trained), ("validation", KNOWN_VAL[step.n_seen - 1])):
-            found = int(steps.loc[step.index, f"{kind} images"])
+    for step in scenario.steps:
+        for kind in ("training images", "validation images"):
+            found, expected = int(steps.loc[step.index, kind]), int(known.loc[step.index, kind])
             if found != expected:
-                lines.append(f"step {step.index}: {found:,} {kind} images, known are {expected:,}")
+                lines.append(f"step {step.index}: {found:,} {kind}, known are {expected:,}")
     return lines or ["images per step: as known"]
 
 

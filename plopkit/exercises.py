@@ -8,6 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from plopkit.attribution import whole_net
+from plopkit.growing import overtaken
+from plopkit.limits import scale
+from plopkit.medians import released_walk
+from plopkit.pod import local_pod, pod_distance
+
 
 @dataclass(frozen=True)
 class Exercise:
@@ -19,7 +25,102 @@ class Exercise:
     """relative, for numbers"""
 
 
-EXERCISES: dict[str, Exercise] = {}
+def column(summary: Any, method: str, name: str) -> list[float]:
+    """A method's column of a summary, step by step."""
+    return summary.loc[summary["method"] == method, name].tolist()
+
+
+EXERCISES: dict[str, Exercise] = {
+    "00.1": Exercise(
+        lambda summary: column(summary, "ft", "old_nobg")[0] - column(summary, "ft", "old_nobg")[-1],
+        "the table has the mIoU of the old classes before and after: subtract",
+        tolerance=1e-2,
+    ),
+    "00.2": Exercise(
+        lambda summary: column(summary, "ft", "new")[-1] - column(summary, "plop", "new")[-1],
+        "compare the two methods in the last column of the new classes",
+        tolerance=1e-2,
+    ),
+    "01.1": Exercise(
+        lambda scenario, train: (np.sum([step.uses_table(train) for step in scenario.steps], axis=0) > 1).sum(),
+        "step.uses_table(train) says which images a step trains on; add these up over the steps, image by image",
+    ),
+    "01.2": Exercise(
+        lambda step, channels: {step.seen[channel] for channel in channels},
+        "step.seen lists the labels by channel",
+    ),
+    "02.1": Exercise(
+        lambda background, n_new: background / (n_new + 1),
+        "the background and the n_new new classes share what the background had, evenly",
+    ),
+    "02.2": Exercise(
+        lambda old_logits, n_new: overtaken(old_logits, n_new).float().mean().item(),
+        "the background's logit falls by ln(n_new + 1), the old classes' stay; where does another become the largest?",
+        tolerance=1e-2,
+    ),
+    "03.1": Exercise(
+        lambda head, scales: local_pod(head, scales).shape[1],
+        "at scale s there are s * s regions of side W // s, and each has two strips of that length per channel",
+    ),
+    "03.2": Exercise(
+        lambda net, teacher, scales: pod_distance(net, teacher, scales).item(),
+        "pod_regions gives a scale's parts: square them, add them up over all regions and all scales, take the root",
+    ),
+    "04.1": Exercise(
+        lambda pseudo: pseudo.factor[0].item(),
+        "of the pixels with target[0] == 0, which share has pseudo.sure[0]? `a & b` is true where both are",
+    ),
+    "04.2": Exercise(
+        lambda curve, wanted: curve.thresholds[curve.share >= wanted][0].item(),
+        "curve.share rises with curve.thresholds: take the first threshold where it is at least as much as wanted",
+    ),
+    "05.1": Exercise(
+        lambda table: set(table.index[table["new classifier"] == 0]),
+        'table["new classifier"] == 0 is a row of yes and no; table.index gives (method, term)',
+    ),
+    "05.2": Exercise(
+        lambda table: whole_net(table)["ewc", "ce"] / whole_net(table)["ewc", "penalty"],
+        'whole_net(table) has the norms over the whole net; the gradient of "ewc", "penalty" grows with the factor',
+    ),
+    "06.1": Exercise(
+        lambda settings, images: settings.optim.epochs * (images // settings.optim.batch),
+        "epochs times whole batches: an epoch's last batch is left out where it is not full",
+    ),
+    "06.2": Exercise(
+        lambda ticks: np.divide(*ticks.groupby("step")["seconds"].median().iloc[[-1, 0]]),
+        "folder.ticks has the seconds of every iteration; take the median of those of each step",
+        tolerance=1e-2,
+    ),
+    "07.1": Exercise(
+        lambda lost, method: lost.query("method == @method and learned_at == 0 and label > 0")["forgetting"].mean(),
+        "a row of lost is a method and a class: keep those of the method, with learned_at 0 and label above 0",
+    ),
+    "07.2": Exercise(
+        lambda kinds: (kinds == 1).sum() / ((kinds > 0) & (kinds < 255)).sum(),
+        "wrong is neither 0 nor 255; among the wrong pixels, how many have kind 1?",
+    ),
+    "08.1": Exercise(
+        lambda results, method: results.query("method == @method and label == 0").sort_values("step")["iou"].iloc[-1],
+        "old * n_old is the sum over all old classes, old_nobg * (n_old - 1) that without the background",
+        tolerance=1e-3,
+    ),
+    "08.2": Exercise(
+        lambda seeds: min(
+            seeds.query("method == 'mib' and seed == @s")["new"].item()
+            - seeds.query("method == 'plop' and seed == @s")["new"].item()
+            for s in seeds["seed"].unique()
+        ),
+        'seeds.pivot(index="seed", columns="method", values="new") has a row per seed; subtract, then take the least',
+    ),
+    "09.1": Exercise(
+        lambda: next(c for c in range(2, 200) if 1 / scale(c, c + 1) < 0.005),
+        "u ends at 1 / (C ln C'); put C' = C + 1 and try numbers of channels with limits.scale",
+    ),
+    "09.2": Exercise(
+        lambda counts: released_walk(counts).values.clamp(min=0.001).tolist(),
+        "no bin holds half, so the walk ends in the empty bin 99 with a total of 4950: is half of the pixels below it?",
+    ),
+}
 """By lesson and number, such as "01.2"."""
 
 

@@ -93,6 +93,12 @@ class Experiment:
         """The net as it is after step ``index``, from the run's checkpoint."""
         return self.folder.net(index).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
+    def again(self, index: int) -> tuple[Segmenter, Iterator[Tick]]:
+        """Step ``index`` once more, to watch it: the net as the step begins with it, and its training, of which nothing
+        is kept. Each tick drawn trains that net by one iteration, as the run did."""
+        training, ticks = self._begin(self.scenario.steps[index], make_accelerator(self.settings), unwatched)
+        return training.net, ticks
+
     def _rehearse(self, net: Segmenter) -> None:
         """One blank batch through the method: what does not fit shows itself now, and not after hours of step 0."""
         s, method, step = self.settings, self.method, self.scenario.steps[:2][-1]
@@ -115,6 +121,25 @@ class Experiment:
 
     def _train_step(self, step: Step, kept: StepStore, accelerator: Accelerator, wrap: Wrap) -> Iterator[Tick]:
         """Train one step to its checkpoint, going on from its last finished epoch."""
+        training, ticks = self._begin(step, accelerator, wrap)
+        done: list[dict[str, Any]] = []
+        if (found := kept.load_epoch()) is not None:
+            training.restore(found[0])
+            if accelerator.scaler is not None:
+                accelerator.scaler.load_state_dict(found[0]["scaler"])
+            done = found[1]
+        for tick in ticks:
+            done.append(asdict(tick))
+            if tick.epoch_done and self.main:
+                scaler = accelerator.scaler.state_dict() if accelerator.scaler else {}
+                kept.save_epoch(training.state() | {"scaler": scaler}, done)
+            yield tick
+        if self.main:
+            memory = None if training.watcher is None else training.watcher.memory(training.net)
+            kept.finish(training.net.state_dict(), done, {"classes": json.dumps(training.net.classes)}, memory)
+
+    def _begin(self, step: Step, accelerator: Accelerator, wrap: Wrap) -> tuple[Training, Iterator[Tick]]:
+        """A step about to be trained, from the checkpoint of the step before; each tick drawn trains it on."""
         s, method = self.settings, self.method if step.index or self.method.own_first_step else FineTuning()
         teacher = None
         if step.index == 0:
@@ -130,12 +155,6 @@ class Experiment:
             net.encoder.synchronise()
         memory = self._store(self.scenario.steps[step.index - 1]).memory() if step.index else None
         training = Training(net, s.optim, step, method.rehearses, method.watcher(net, memory))
-        done: list[dict[str, Any]] = []
-        if (found := kept.load_epoch()) is not None:
-            training.restore(found[0])
-            if accelerator.scaler is not None:
-                accelerator.scaler.load_state_dict(found[0]["scaler"])
-            done = found[1]
         shard = (accelerator.process_index, accelerator.num_processes)
         loader = self.data.train_loader(step, method.rehearses and step.index > 0, shard)
         prepared = None
@@ -143,15 +162,7 @@ class Experiment:
             seen = wrap(batches(loader, 0, accelerator), f"step {step.index}: the teacher's look", len(loader))
             with accelerator.autocast():  # the teacher answers as it will in training
                 prepared = method.prepare(teacher, seen, step, reduce=lambda counts: summed(counts, accelerator))
-        for tick in fit(training, loader, method, step, accelerator, teacher, prepared, s.compute.micro_batch):
-            done.append(asdict(tick))
-            if tick.epoch_done and self.main:
-                scaler = accelerator.scaler.state_dict() if accelerator.scaler else {}
-                kept.save_epoch(training.state() | {"scaler": scaler}, done)
-            yield tick
-        if self.main:
-            memory = None if training.watcher is None else training.watcher.memory(net)
-            kept.finish(training.net.state_dict(), done, {"classes": json.dumps(training.net.classes)}, memory)
+        return training, fit(training, loader, method, step, accelerator, teacher, prepared, s.compute.micro_batch)
 
     def _evaluate_step(self, step: Step, accelerator: Accelerator, wrap: Wrap) -> None:
         """Write a step's rows. ``results.csv`` comes last: a step that stands in it is done."""

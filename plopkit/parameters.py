@@ -1,8 +1,10 @@
 """A notebook's parameters cell -> Settings. Papermill only warns of a misspelt parameter; here it is refused."""
 
 import ast
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from plopkit.presets import configure
@@ -11,20 +13,23 @@ from plopkit.settings import Settings
 KNOWN = ("scenario", "method", "preset", "overrides", "data_root", "out")
 
 
-def from_parameters(namespace: Mapping[str, Any], method: str | None = None, lesson: bool = False) -> Settings:
+def from_parameters(
+    namespace: Mapping[str, Any], method: str | None = None, lesson: bool = False, also: Sequence[str] = ()
+) -> Settings:
     """The settings that ``scenario, method, preset, overrides, data_root, out`` in a notebook's ``globals()`` mean.
 
     method: another than the cell's, so that a notebook can compare several; a cell that has none may leave it out.
     lesson: with the fewer scenes of the lessons, so that all of them share the same runs.
+    also: parameters that this notebook has beside these, and that are no settings.
 
     overrides: dotted settings, e.g. ``{"optim.lr": 0.01}``, or papermill's text ``"optim.lr=0.01 seed=1"``. ValueError
     for a parameter that papermill brought and nobody knows, for one that is missing, and for a wrong setting.
     """
     for name in _injected(namespace):
-        if name not in KNOWN:
-            near = get_close_matches(name, KNOWN, n=1)
+        if name not in (known := (*KNOWN, *also)):
+            near = get_close_matches(name, known, n=1)
             guess = f" (did you mean {near[0]}?)" if near else ""
-            raise ValueError(f"there is no parameter {name!r}{guess}; known: {', '.join(KNOWN)}")
+            raise ValueError(f"there is no parameter {name!r}{guess}; known: {', '.join(known)}")
     missing = [name for name in KNOWN if name not in namespace and not (method and name == "method")]
     if missing:
         raise ValueError(f"the parameters cell must set {', '.join(missing)}; known: {', '.join(KNOWN)}")
@@ -32,6 +37,18 @@ def from_parameters(namespace: Mapping[str, Any], method: str | None = None, les
     if namespace["data_root"]:
         given["data.root"] = namespace["data_root"]
     return configure(namespace["scenario"], method or namespace["method"], namespace["preset"], given, lesson)
+
+
+def paths_of(files: str | Iterable[str | Path]) -> list[Path]:
+    """The files that ``checkpoints`` in a parameters cell means: a list, or papermill's text ``"step0.pth step1.pth"``.
+
+    FileNotFoundError for one that is not there.
+    """
+    found = [Path(file).expanduser() for file in (shlex.split(files) if isinstance(files, str) else files)]
+    for path in found:
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: there is no such file; checkpoints are one file for each step, in order")
+    return found
 
 
 def _dotted(overrides: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ code returns NaN).
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -57,6 +58,23 @@ def pod_regions(
         return torch.cat([torch.linalg.vector_norm(band, dim=3) for band in bands], dim=1)
 
 
+class Region(NamedTuple):
+    """Where a region lies on its map."""
+
+    rows: slice
+    columns: slice
+
+
+def regions_of(height: int, width: int, scale: int) -> list[Region]:
+    """The scale x scale regions that a map is cut in, row by row: the order of `local_pod` and `pod_regions`.
+
+    A scale that does not fit the map raises a ValueError.
+    """
+    side = _side(height, width, scale)
+    cuts = [slice(place * side, (place + 1) * side) for place in range(scale)]
+    return [Region(slice(rows.start, min(rows.stop, height)), columns) for rows in cuts for columns in cuts]
+
+
 def fold_new_into_background(logits: Float[Tensor, "B C h w"], n_old: int) -> Float[Tensor, "B {n_old} h w"]:
     """The teacher's channels from the net's: the new ones are added to the background, raw.
 
@@ -84,6 +102,14 @@ def _bands(x: Tensor, scale: int) -> list[Tensor]:
     There is one band, or two where the last row of regions is cut short.
     """
     height, width = x.shape[2:]
+    side = _side(height, width, scale)
+    whole = min(scale, height // side)
+    bands = [_means(x[:, :, : whole * side], whole, scale, side)] if whole else []
+    return bands if whole == scale else [*bands, _means(x[:, :, whole * side :], 1, scale, side)]
+
+
+def _side(height: int, width: int, scale: int) -> int:
+    """A region's side in pixels of the map; ValueError where the scale does not fit."""
     if not 1 <= scale <= width:
         raise ValueError(f"scale {scale} does not fit a map of side {width}: it must lie between 1 and the side")
     side = width // scale
@@ -92,9 +118,7 @@ def _bands(x: Tensor, scale: int) -> list[Tensor]:
             f"at scale {scale} a map of side {width} is cut in regions of side {side}, and the last lie "
             f"outside its height {height}: local POD needs maps that are nearly square, or higher than wide"
         )
-    whole = min(scale, height // side)
-    bands = [_means(x[:, :, : whole * side], whole, scale, side)] if whole else []
-    return bands if whole == scale else [*bands, _means(x[:, :, whole * side :], 1, scale, side)]
+    return side
 
 
 def _means(x: Tensor, rows: int, scale: int, side: int) -> Tensor:

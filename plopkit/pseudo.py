@@ -14,10 +14,10 @@ import torch
 from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor
 
+from plopkit.medians import RELEASED_BINS, binned_median, released_walk
 from plopkit.precision import full
 from plopkit.scenario import IGNORE
 
-RELEASED_BINS = 100
 MEDIAN_BINS = 2**17  # a bin is 8e-6 wide; 1 MB of counts a class
 
 
@@ -73,18 +73,30 @@ def released_thresholds(
     floor: float = 0.001,
     reduce: Callable[[Tensor], Tensor] | None = None,
 ) -> Thresholds:
-    """The thresholds of the released code: max(its median, floor), with its arithmetic and its slip.
+    """The thresholds of the released code: max(its median, floor), with its arithmetic and its slip (`released_walk`).
 
     `batches` gives pairs of teacher's logits (B, n_old, H, W) and targets (B, H, W) and is read once.
     `reduce` gets the histogram (n_old, 100) and may sum it over processes. A class never predicted, and each
     new one, has `floor`. No batch, logits that are not finite or have not `n_old` channels, and n_seen <
     n_old raise a ValueError.
     """
+    counts = released_histogram(batches, n_old, n_seen, reduce)
+    values = _padded(released_walk(counts).values, n_seen).clamp(min=floor)
+    return Thresholds(values.to(counts.device), "released")
+
+
+def released_histogram(
+    batches: Iterable[tuple[Tensor, Tensor]],
+    n_old: int,
+    n_seen: int,
+    reduce: Callable[[Tensor], Tensor] | None = None,
+) -> Integer[Tensor, "{n_old} 100"]:
+    """What `released_thresholds` walks over: background pixels (target 0) by predicted class and by 100 bins of the
+    released uncertainty / ln n_seen over [0, 1]. Arguments and errors are those of `released_thresholds`."""
     _check_counts(n_old, n_seen)
-    counts = _histogram(
+    return _histogram(
         batches, n_old, RELEASED_BINS, lambda logits: released_uncertainty(logits) / math.log(n_seen), reduce
     )
-    return Thresholds(_padded(_released_walk(counts), n_seen).clamp(min=floor).to(counts.device), "released")
 
 
 def median_thresholds(
@@ -104,8 +116,15 @@ def median_thresholds(
     _check_counts(n_old, n_seen)
     if floor > ceiling:
         raise ValueError(f"the floor {floor} of the thresholds exceeds their ceiling {ceiling}")
-    counts = _histogram(batches, n_old, MEDIAN_BINS, uncertainty, reduce)
-    return Thresholds(_padded(_medians(counts), n_seen).clamp(floor, ceiling).to(counts.device), "median")
+    counts = median_histogram(batches, n_old, reduce)
+    return Thresholds(_padded(binned_median(counts), n_seen).clamp(floor, ceiling).to(counts.device), "median")
+
+
+def median_histogram(
+    batches: Iterable[tuple[Tensor, Tensor]], n_old: int, reduce: Callable[[Tensor], Tensor] | None = None
+) -> Integer[Tensor, "{n_old} bins"]:
+    """What `median_thresholds` looks into: background pixels by predicted class and by 2**17 bins of `uncertainty`."""
+    return _histogram(batches, n_old, MEDIAN_BINS, uncertainty, reduce)
 
 
 @torch.no_grad()
@@ -174,39 +193,3 @@ def _histogram(
 
 def _padded(values: Tensor, n_seen: int) -> Tensor:
     return torch.cat([values, values.new_zeros(n_seen - len(values))])
-
-
-def _medians(counts: Tensor) -> Tensor:
-    """The lower median of each row of counts over [0, 1], linear inside its bin; 0 for an empty row."""
-    counts = counts.cpu()  # float64, which not every device has
-    upto = counts.cumsum(dim=1)
-    total = upto[:, -1:]
-    i = torch.searchsorted(upto, (total + 1) // 2).clamp(max=counts.shape[1] - 1)
-    inside = counts.gather(1, i)
-    before = upto.gather(1, i) - inside
-    median = (i + (total.double() / 2 - before) / inside) / counts.shape[1]
-    return torch.where(total > 0, median, 0.0).squeeze(1).float()
-
-
-def _released_walk(counts: Tensor) -> Tensor:
-    """The released code's "median" of each row of counts; 0 for an empty row.
-
-    It stops at the first bin i with running <= half <= running + count, but `running` grows by the bin's
-    index i, not by its count. Where it never stops it ends in bin 99, and where that is empty the value is
-    infinite: then every pixel is sure (+inf), or the floor is taken (−inf). Where `half` meets `running` at
-    an empty bin the value is NaN: then no pixel is sure.
-    """
-    counts = counts.cpu()
-    half = counts.sum(dim=1) / 2
-    value = torch.zeros_like(half)
-    walking = half > 0
-    running = 0
-    for i in range(RELEASED_BINS):
-        border = i / RELEASED_BINS
-        count = counts[:, int(border * RELEASED_BINS)]  # as released: int(0.29 * 100) is 28, not 29
-        stops = walking & (running <= half) & (half <= running + count)
-        value = torch.where(stops, border + (half - running) / count * (1 / RELEASED_BINS), value)
-        walking &= ~stops
-        running += i
-    last = border + (half - running) / count * (1 / RELEASED_BINS)
-    return torch.where(walking, last, value)

@@ -2,7 +2,7 @@
 
 import glob
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,18 @@ def forgetting_table(results: pd.DataFrame) -> pd.DataFrame:
             told = {"label": label, "name": names["name"][label], "learned_at": names["learned_at"][label]}
             rows.append(dict(zip(KEYS, keys, strict=True)) | told | {"forgetting": lost})
     return pd.DataFrame(rows)
+
+
+def telling_example(runs: Mapping[str, Mapping[str, np.ndarray]], labels: Iterable[int]) -> int:
+    """The place of the example image on which the runs differ most about ``labels`` after their last step.
+
+    runs: each method's ``RunFolder.examples``, all of the same images. Counted in pixels that are of these labels and
+    that one run finds and another does not; the first image where several are even.
+    """
+    examples = list(runs.values())
+    asked = np.isin(examples[0]["masks"], list(labels))
+    found = [(asked & (one["predictions"][-1] == one["masks"])).sum((1, 2)) for one in examples]
+    return int(np.argmax(np.max(found, axis=0) - np.min(found, axis=0)))
 
 
 def run_folders(paths: Iterable[str | Path]) -> list[Path]:

@@ -18,6 +18,12 @@ from torch import Tensor
 os.environ |= {"MPLBACKEND": "Agg", "HF_HUB_OFFLINE": "1"}
 os.environ["HF_HOME"] = str(Path(tempfile.gettempdir()) / "plopkit-tests-have-no-hub")
 
+# pytest-xdist's workers share the cores, and so do the processes that they start; more threads than cores are slow.
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    threads = max(1, (os.cpu_count() or 1) // int(workers))
+    torch.set_num_threads(threads)
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+
 # Before plopkit is imported, so that nothing here imports it at the top.
 install_import_hook("plopkit", "shape_checks.check")
 
@@ -32,6 +38,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         folder = tmp_path_factory.mktemp("cache")
         patch.setenv("PLOPKIT_CACHE", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="session")
+def lesson_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of runs that all notebooks share: what one has trained, the next reads back."""
+    return tmp_path_factory.mktemp("lessons")
 
 
 @pytest.fixture(scope="session")

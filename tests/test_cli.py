@@ -1,11 +1,15 @@
 """The command line: its help, its exit codes, what it prints."""
 
+import base64
+import io
+import re
 import runpy
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from small_runs import contents, small_flags
 
 from plopkit import cli
@@ -13,6 +17,8 @@ from plopkit.cli import COMMANDS, main
 from plopkit.methods import METHODS
 from plopkit.presets import PRESETS, configure
 from plopkit.settings import Settings, known_names
+
+pytestmark = pytest.mark.xdist_group("cli")  # they share a fixture that trains
 
 Told = pytest.CaptureFixture[str]
 
@@ -192,6 +198,21 @@ def test_compare_draws_where_it_is_asked_to(runs: Path, tmp_path: Path, capsys: 
     assert drawn
     assert {Path(path).name for path in drawn} == set(contents(tmp_path / "pictures"))
     assert all(Path(path).read_bytes().startswith(b"\x89PNG") for path in drawn)
+
+
+def test_report_is_one_page_with_everything(runs: Path, tmp_path: Path, capsys: Told) -> None:
+    page = tmp_path / "new folder" / "report.html"
+    assert main(["report", str(runs), "-o", str(page)]) == 0
+    assert capsys.readouterr().out == f"{page}\n"
+    text = page.read_text(encoding="utf-8")
+    folders = [path.parent for path in runs.rglob("results.csv")]
+    assert len(folders) > 1 and all(f"<summary>{folder}</summary>" in text for folder in folders)
+    pictures = re.findall(r'<img alt="([^"]+)" src="data:image/png;base64,([^"]+)">', text)
+    assert pictures[0][0].endswith("_curves") and len(pictures) > 1
+    for _, encoded in pictures:
+        with Image.open(io.BytesIO(base64.b64decode(encoded))) as picture:
+            assert picture.width > 300
+    assert 'src="http' not in text and "mIoU in percent" in text
 
 
 def test_compare_of_nothing_is_told(tmp_path: Path, capsys: Told) -> None:

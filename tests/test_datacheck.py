@@ -10,14 +10,28 @@ from PIL import Image
 
 from plopkit import datacheck
 from plopkit.cli import main
-from plopkit.datacheck import KNOWN_TRAIN, classes_table, compare, count, report, steps_table
+from plopkit.datacheck import classes_table, compare, count, hidden_table, report, steps_table, voc_presence
 from plopkit.datasets import pixels as counting
 from plopkit.datasets.folder import folder
 from plopkit.datasets.pixels import pixels
+from plopkit.datasets.voc import voc
 from plopkit.scenario import Scenario
 from plopkit.settings import Data
 
 Root = Callable[..., Path]
+
+# Training images per step, as the released code counts them on all masks; validation images after 10, 11 … 20 classes.
+PUBLISHED = {
+    "15-1 overlap": (9568, 487, 299, 491, 500, 548),
+    "15-1 disjoint": (8437, 378, 299, 420, 500, 548),
+    "15-5 overlap": (9568, 2145),
+    "15-5 disjoint": (8437, 2145),
+    "19-1 overlap": (10410, 548),
+    "19-1 disjoint": (10034, 548),
+    "10-1 overlap": (6139, 528, 1177, 444, 482, 3898, 487, 299, 491, 500, 548),
+    "10-1 disjoint": (3706, 188, 868, 227, 201, 3247, 378, 299, 420, 500, 548),
+}
+VAL = (869, 893, 1005, 1081, 1140, 1240, 1277, 1329, 1353, 1421, 1449)
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +125,29 @@ def test_the_tables_are_those_of_plain_loops(text: str, folder_root: Root) -> No
     assert next(rows, None) is None
 
 
+@pytest.mark.parametrize("protocol", ["overlap", "disjoint", "sequential"])
+@pytest.mark.parametrize("task", ["2-2", "3-1 order=b"])
+def test_what_the_background_hides_is_that_of_plain_loops(task: str, protocol: str) -> None:
+    task, _, order = task.partition(" ")
+    scenario = Scenario.parse(f"folder {task} {protocol} {order.replace('b', '3,1,4,2')}".strip(), 5)
+    rng = np.random.default_rng(3)
+    masks = rng.choice([0, 1, 2, 3, 4, 255], (40, 9)) * rng.integers(0, 2, (40, 1))
+    masks[:30] = np.where(np.isin(masks[:30], [1, 3]), 0, masks[:30])
+    table = np.array([[(mask == label).sum() for label in range(256)] for mask in masks])
+    found = hidden_table(scenario, table)
+    for step in scenario.steps:
+        hidden = {"background": 0, "old": 0, "future": 0}
+        for mask in (mask for mask in masks.tolist() if step.uses(set(mask))):
+            for label in mask:
+                if step.lookup(step.labelled)[label] == 0:
+                    kind = "background" if label == 0 else "old" if label in step.old else "future"
+                    hidden[kind] += 1
+        wanted = {kind: 100 * count / sum(hidden.values()) for kind, count in hidden.items()}
+        assert found.loc[step.index].to_dict() == pytest.approx(wanted)
+        assert (wanted["future"] > 0) == (protocol == "overlap" and bool(step.future))
+        assert (wanted["old"] > 0) == (protocol != "sequential" and step.index > 0)
+
+
 def test_the_report_has_every_step_and_class(voc_root: Root) -> None:
     scenario, steps, classes = count("voc 15-5 overlap", Data(root=voc_root()))
     first, middle, last, known = report(scenario, steps, classes).split("\n\n")
@@ -147,14 +184,24 @@ def test_the_known_counts_are_those_of_all_masks(
     ]
 
 
-@pytest.mark.parametrize("text", ["voc 15-1 overlap order=b", "voc 5-5 overlap", "voc joint", "emoji 15-5 overlap"])
+@pytest.mark.parametrize("text", ["emoji 15-5 overlap", "ade 100-50 overlap"])
 def test_elsewhere_nothing_is_known(text: str) -> None:
     assert compare(Scenario.parse(text), pd.DataFrame()) == []
 
 
-def test_every_known_task_has_as_many_counts_as_steps() -> None:
-    for (task, protocol), counts in KNOWN_TRAIN.items():
-        assert len(Scenario.parse(f"voc {task} {protocol}").steps) == len(counts)
+def test_the_facts_hold_the_sets_of_labels_of_all_masks(voc_pixels: tuple[np.ndarray, np.ndarray]) -> None:
+    for known, counted in zip(voc_presence(), voc_pixels, strict=True):
+        assert (known.shape, known.dtype) == (counted.shape, bool)
+        sets = [np.unique(table[:, 1:] > 0, axis=0, return_counts=True) for table in (known, counted)]
+        assert all(np.array_equal(*pair) for pair in zip(*sets, strict=True))
+
+
+@pytest.mark.parametrize(("text", "images"), PUBLISHED.items())
+def test_the_facts_give_the_images_per_step_of_the_released_code(text: str, images: tuple[int, ...]) -> None:
+    scenario = Scenario.parse(f"voc {text}")
+    table = steps_table(scenario, *voc_presence())
+    assert tuple(table["training images"]) == images
+    assert tuple(table["validation images"]) == tuple(VAL[step.n_seen - 11] for step in scenario.steps)
 
 
 def test_all_of_vocs_classes_are_counted(voc_pixels: tuple[np.ndarray, np.ndarray]) -> None:
@@ -173,9 +220,10 @@ def test_all_of_vocs_classes_are_counted(voc_pixels: tuple[np.ndarray, np.ndarra
 def test_the_command_prints_and_writes_the_tables(
     voc_root: Root, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(datacheck.KNOWN_TRAIN, ("15-5", "overlap"), (3, 0))
-    monkeypatch.setattr(datacheck, "KNOWN_VAL", {15: 2, 20: 2})
-    words = ["data", "check", "VOC 15-5 overlapped", "--data.root", str(voc_root()), "-o", str(tmp_path / "all.csv")]
+    root = voc_root()
+    tables = [pixels(voc(root, split)) > 0 for split in ("train", "val")]
+    monkeypatch.setattr(datacheck, "voc_presence", lambda: tables)
+    words = ["data", "check", "VOC 15-5 overlapped", "--data.root", str(root), "-o", str(tmp_path / "all.csv")]
     assert main(words) == 0
     told = capsys.readouterr()
     assert told.out.startswith("voc 15-5 overlap\n")

@@ -9,7 +9,9 @@ import pytest
 from plopkit import facts
 
 
-@pytest.mark.parametrize("name", ["published.csv", "orders.json", "classes/voc.txt"])
+@pytest.mark.parametrize(
+    "name", ["published.csv", "orders.json", "voc_images.csv", "classes/voc.txt", "measured/emoji_15-5_three_seeds.csv"]
+)
 def test_the_facts_are_there(name: str) -> None:
     assert facts.path(name).read_text(encoding="utf-8").strip()
 
@@ -56,3 +58,17 @@ def test_the_published_table_holds_percentages_with_their_source() -> None:
         assert row["background_counted"] in ("yes", "no")
         for column in ("old", "new", "all", "avg"):
             assert row[column] == "" or 0 <= float(row[column]) <= 100
+
+
+@pytest.mark.parametrize("name", ["three_seeds", "all_methods"])
+def test_what_was_measured_adds_up(name: str) -> None:
+    """From both conventions the background's own IoU follows, and it is the same for the old and for all classes."""
+    with facts.path(f"measured/emoji_15-5_{name}.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len({(row["method"], row["seed"], row["step"]) for row in rows}) == len(rows) >= 18
+    for row in rows:
+        n_old, n_all = 16, 16 if row["step"] == "0" else 21
+        old, old_nobg, everything, all_nobg = (float(row[c]) for c in ("old", "old_nobg", "all", "all_nobg"))
+        background = n_old * old - (n_old - 1) * old_nobg
+        assert background == pytest.approx(n_all * everything - (n_all - 1) * all_nobg, abs=1e-4)
+        assert 0 <= background <= 100

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from required import inplace_abn
 
 from plopkit.model.abn import ABN
 
@@ -9,10 +10,7 @@ from plopkit.model.abn import ABN
 @pytest.mark.filterwarnings("default")  # the package's own imports
 @pytest.mark.parametrize("activation", ["leaky_relu", "identity"])
 def test_abn_equals_inplace_abn(activation):
-    inplace_abn = pytest.importorskip(
-        "inplace_abn", reason="inplace-abn is not installed: make iabn", exc_type=ImportError
-    )
-    ours, theirs = ABN(6, activation), inplace_abn.InPlaceABN(6, activation=activation, activation_param=0.01)
+    ours, theirs = ABN(6, activation), inplace_abn().InPlaceABN(6, activation=activation, activation_param=0.01)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         ours.weight.copy_(torch.randn(6, generator=generator))  # of both signs: the absolute value shows

@@ -1,8 +1,5 @@
 """A notebook's parameters cell, and notebook 06 through papermill."""
 
-import json
-
-import nbformat
 import papermill
 import pytest
 
@@ -51,44 +48,12 @@ def test_a_missing_parameter_is_named():
         from_parameters({name: value for name, value in CELL.items() if name != "method"})
 
 
-def execute(tmp_path, **parameters):
-    executed = tmp_path / "out.ipynb"
-    given = {"preset": "smoke", "out": str(tmp_path / "runs")} | parameters
-    papermill.execute_notebook(NOTEBOOK, executed, given, cwd=tmp_path, progress_bar=False)
-    return nbformat.read(executed, as_version=4)
-
-
 @pytest.mark.filterwarnings("default")  # of the kernel's start-up, which is not ours
-def test_notebook_runs_headless_and_shows_its_pictures(tmp_path):
-    notebook = execute(tmp_path, method="ft", overrides={"data.scenes": 60, "data.val_scenes": 24})
-    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
-    assert not [output for output in outputs if output.output_type == "error"]
-    assert sum("image/png" in output.get("data", {}) for output in outputs) == 3
-    (run,) = (path for path in (tmp_path / "runs").iterdir() if not path.name.startswith("."))
-    assert {"results.csv", "summary.csv", "ticks.csv", "settings.yaml", "pictures"} <= {p.name for p in run.iterdir()}
-
-
-@pytest.mark.filterwarnings("default")
-@pytest.mark.parametrize(
-    ("wrong", "told"),
-    [
-        ({"metod": "ft"}, "did you mean method"),
-        ({"overrides": {"optim.rl": 1}}, "did you mean optim.lr"),
-        ({"method": "plob"}, "did you mean plop"),
-    ],
-)
-def test_notebook_refuses_what_it_does_not_know(tmp_path, wrong, told):
-    with pytest.raises(papermill.PapermillExecutionError, match=told):
-        execute(tmp_path, **wrong)
+def test_notebook_refuses_what_it_does_not_know(tmp_path):
+    given = {"preset": "smoke", "out": str(tmp_path / "runs"), "metod": "ft"}
+    with pytest.raises(papermill.PapermillExecutionError, match="did you mean method"):
+        papermill.execute_notebook(NOTEBOOK, tmp_path / "out.ipynb", given, cwd=tmp_path, progress_bar=False)
     assert not (tmp_path / "runs").exists()
-
-
-def test_cells_are_short_and_define_nothing():
-    for cell in json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]:
-        source = "".join(cell["source"])
-        if cell["cell_type"] == "code":
-            assert source.count("\n") < 12
-            assert "def " not in source and "class " not in source
 
 
 def test_a_lesson_takes_fewer_scenes_and_any_method(tmp_path):

@@ -10,7 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from required import inplace_abn
 from small_runs import contents, small, small_flags
+
+pytestmark = pytest.mark.xdist_group("processes")  # two processes each: one at a time
 
 SYNC = """
 import sys, torch
@@ -50,7 +53,7 @@ def launch(arguments: list[str], folder: Path) -> str:
 
 
 def test_inplace_abn_does_not_go_unsynchronised(tmp_path: Path) -> None:
-    pytest.importorskip("inplace_abn", reason="inplace-abn is not installed: make iabn", exc_type=ImportError)
+    inplace_abn()
     torch.save([torch.randn(1, 3, 4, 5)] * 2, tmp_path / "parts")
     (tmp_path / "sync.py").write_text(SYNC)
     with pytest.raises(AssertionError, match="inplace-abn synchronises its statistics on GPUs only"):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from plopkit import pseudo
+from plopkit.medians import binned_median, released_walk
 from plopkit.pseudo import Pseudo, Thresholds, median_thresholds, pseudo_label, released_thresholds
 
 CASES = ("confident", "hesitant", "mixed")
@@ -165,7 +166,7 @@ def spread(counts: dict[int, int]) -> list[int]:
 @example(spread({99: 4851 * 2 + 7}))
 @example(spread({0: 2**26 + 3}))
 def test_the_released_walk(counts: list[int]) -> None:
-    found = pseudo._released_walk(torch.tensor([counts, spread({0: 4})]))
+    found = released_walk(torch.tensor([counts, spread({0: 4})])).values
     torch.testing.assert_close(found, torch.tensor([plain_walk(counts), 0.005]), rtol=1e-5, atol=1e-7, equal_nan=True)
 
 
@@ -300,7 +301,7 @@ def test_a_median_is_found_inside_a_bin_of_many_equal_values() -> None:
 def test_a_median_over_billions_of_pixels_keeps_its_digits() -> None:
     counts = torch.zeros(1, 2**17, dtype=torch.int64)
     counts[0, [100, 200, 300]] = torch.tensor([2**31, 3, 2**31 + 2])  # the median is the third of the three
-    close(pseudo._medians(counts), torch.tensor([(200 + 2.5 / 3) / 2**17]), 1e-7)
+    close(binned_median(counts), torch.tensor([(200 + 2.5 / 3) / 2**17]), 1e-7)
 
 
 def test_new_and_ignored_targets_stay() -> None:

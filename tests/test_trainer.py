@@ -22,7 +22,7 @@ from plopkit.metrics import confusion
 from plopkit.model.segmenter import Output, Segmenter
 from plopkit.presets import configure
 from plopkit.scenario import Scenario, Step
-from plopkit.settings import Optim
+from plopkit.settings import Compute, Optim, Settings
 from plopkit.trainer import Tick, Training, batches, evaluate, finite, fit, make_optimizer, poly
 
 Nets = Callable[..., Segmenter]
@@ -327,3 +327,14 @@ def test_parts_of_one_image_are_refused(micro_batch: int) -> None:
     settings = configure(overrides={"optim.batch": 3, "compute.micro_batch": micro_batch, "compute.cpu": True})
     with pytest.raises(ValueError, match=rf"micro_batch {micro_batch} cuts the batch of 3 into parts of one image"):
         make_accelerator(settings)
+
+
+def test_a_second_run_leaves_the_state_of_the_first(accelerator):
+    """One may train in another thread of the kernel: Accelerate's state, which all share, must stay under it."""
+    first = make_accelerator(Settings(compute=Compute(cpu=True), optim=OPTIM))
+    state = dict(first.state.__dict__)
+    second = make_accelerator(Settings(compute=Compute(cpu=True), optim=OPTIM))
+    assert first.state.__dict__ == state and second.device == first.device
+    other = make_accelerator(Settings(compute=Compute(cpu=True, precision="bf16"), optim=OPTIM))
+    assert other.mixed_precision == "bf16"
+    assert make_accelerator(Settings(compute=Compute(cpu=True), optim=OPTIM)).mixed_precision == "no"

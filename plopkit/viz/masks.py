@@ -62,9 +62,7 @@ def strip(examples: Mapping[str, np.ndarray], title: str) -> Figure:
         for i, (image, mask) in enumerate(zip(images, masks, strict=True))
     ]
     columns = ["image", "truth", *(f"after step {k}" for k in range(len(predictions)))]
-    return _grid(
-        rows, list(stems), columns, _present(masks, predictions), names, title, str(examples.get("credit", ""))
-    )
+    return grid(rows, list(stems), columns, _present(masks, predictions), names, title, str(examples.get("credit", "")))
 
 
 def strips(runs: Mapping[str, Mapping[str, np.ndarray]], index: int, title: str) -> Figure:
@@ -81,14 +79,14 @@ def strips(runs: Mapping[str, Mapping[str, np.ndarray]], index: int, title: str)
         present |= _present(mask, predictions)
     steps = max(len(row) for row in rows) - 2
     columns = ["image", "truth", *(f"after step {k}" for k in range(steps))]
-    return _grid(rows, list(runs), columns, present, names, title, credit)
+    return grid(rows, list(runs), columns, present, names, title, credit)
 
 
 def _present(*masks: np.ndarray) -> set[int]:
     return {int(label) for mask in masks for label in np.unique(mask)}
 
 
-def _grid(
+def grid(
     rows: list[list[np.ndarray]],
     row_names: list[str],
     columns: list[str],
@@ -97,7 +95,7 @@ def _grid(
     title: str,
     credit: str,
 ) -> Figure:
-    """Pictures in rows with a legend of the labels that occur."""
+    """Pictures (H, W, 3) in rows, of which a short one ends early, with a legend of the labels ``present``."""
     shown = sorted(present - {255})
     width = 1.6 * len(columns) + 0.5
     longest = max(len(str(names[label])) for label in [*shown, 0])

@@ -1,0 +1,40 @@
+"""Where in an image, and on which map, a net has drifted from its teacher: PLOP's distance taken apart for pictures."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from plopkit.model.segmenter import Output
+from plopkit.pod import SCALES, fold_new_into_background, pod_regions
+
+
+def pod_layers(output: Output, n_old: int) -> dict[str, Tensor]:
+    """The maps that PLOP compares, by name, finest first: the encoder's stages, the head, the logits.
+
+    Of the logits the new channels are folded into the background, so that a net's fit its teacher's.
+    """
+    *stages, head = output.features
+    named = {f"stage {number}": stage for number, stage in enumerate(stages, 1)}
+    return named | {"head": head, "logits": fold_new_into_background(output.small, n_old)}
+
+
+class PodMaps(NamedTuple):
+    """One net against its teacher on B images. ``regions[layer, scale]`` and ``distances[layer]``."""
+
+    regions: dict[tuple[str, int], Float[Tensor, "B s s"]]
+    """each region's part of the distance"""
+    distances: dict[str, Float[Tensor, " B"]]
+    """`pod_distance` of each image: the root of the sum of the squares of the regions' parts, over all scales"""
+
+
+def pod_maps(net: Output, teacher: Output, n_old: int, scales: Sequence[int] = SCALES) -> PodMaps:
+    """All layers at all scales. Both outputs are of the same B images; ``n_old`` counts the teacher's channels."""
+    new, old = pod_layers(net, n_old), pod_layers(teacher, n_old)
+    regions = {(name, scale): pod_regions(new[name], old[name], scale) for name in new for scale in scales}
+    distances = {
+        name: torch.stack([regions[name, scale].square().sum((1, 2)) for scale in scales]).sum(0).sqrt() for name in new
+    }
+    return PodMaps(regions, distances)

@@ -1,0 +1,70 @@
+"""A run while it trains: its losses so far, and the mIoU of the steps that are finished."""
+
+from itertools import cycle
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from plopkit.viz.curves import TERM_COLOURS
+from plopkit.viz.text import wrapped
+
+# Okabe and Ito's colours, none of which the loss terms beside begin with; markers tell them apart in grey.
+GROUPS: dict[str, tuple[str, dict[str, Any]]] = {
+    "old": ("classes of step 0", {"marker": "o", "color": "#D55E00"}),
+    "new": ("learnt since", {"marker": "s", "color": "#56B4E9"}),
+    "all": ("all", {"marker": ".", "color": "#000000", "linestyle": "--"}),  # at step 0 it lies on the old
+}
+
+
+def live_curves(ticks: pd.DataFrame, summary: pd.DataFrame, steps: int, title: str) -> Figure:
+    """The loss terms over the iterations of all steps, end to end, and mIoU after each finished step.
+
+    ticks: rows of ``ticks.csv`` so far (step, iteration, loss_*). summary: rows of ``summary.csv`` so far. Either may
+    be empty. steps: how many the scenario has.
+    """
+    figure = Figure(figsize=(9.6, 3.3))
+    figure.suptitle(wrapped(title, 9.6), fontsize=11)
+    losses, scores = figure.subplots(1, 2, width_ratios=(3, 2))
+    figure.subplots_adjust(left=0.1, right=0.985, bottom=0.15, top=0.82, wspace=0.2)
+    _draw_losses(losses, ticks)
+    _draw_scores(scores, summary, steps)
+    return figure
+
+
+def _draw_losses(axis: Axes, ticks: pd.DataFrame) -> None:
+    axis.set_title("losses, as added up", fontsize=9)
+    axis.set(xlabel="iteration", ylabel="loss", yscale="log")
+    terms = [name for name in ticks.columns if name.startswith("loss_")]
+    begin = 0
+    for step, rows in ticks.groupby("step") if terms else ():
+        axis.axvline(begin, color="0.6", linewidth=0.8, linestyle=":")
+        axis.annotate(f" step {step}", (begin, 1), xycoords=axis.get_xaxis_transform(), va="top", fontsize=8)
+        window = max(1, len(rows) // 40)
+        for term, colour in zip(terms, cycle(TERM_COLOURS)):
+            smooth = rows[term].rolling(window, min_periods=1).mean()
+            shown = smooth.where((smooth > 0) & rows[term].notna())
+            thin = slice(None, None, 1 + len(rows) // 1000)
+            new = term.removeprefix("loss_") if step == ticks["step"][ticks[term].notna()].min() else None
+            axis.plot(begin + rows["iteration"].to_numpy()[thin], shown.to_numpy()[thin], color=colour, label=new)
+        begin += int(rows["iteration"].max()) + 1
+    axis.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    axis.grid(alpha=0.3)
+    if terms:
+        axis.legend(title="term", fontsize=8, title_fontsize=8, loc="lower left")
+
+
+def _draw_scores(axis: Axes, summary: pd.DataFrame, steps: int) -> None:
+    axis.set_title("mIoU on the validation set", fontsize=9)
+    axis.set(xlabel="after step", ylabel="mIoU (%)", ylim=(-2, 102), xlim=(-0.15, max(1, steps - 1) + 0.15))
+    axis.set_xticks(range(0, max(2, steps), 1 + steps // 12))
+    axis.grid(alpha=0.3)
+    for group, (name, style) in GROUPS.items() if len(summary) else ():
+        if summary[group].notna().any():
+            axis.plot(summary["step"], summary[group], linewidth=2, label=name, **style)
+    if len(summary):
+        axis.legend(fontsize=8, loc="upper right", ncols=3, columnspacing=1, handletextpad=0.4)
+    else:
+        axis.text(0.5, 0.5, "no step finished yet", ha="center", color="0.4", transform=axis.transAxes)

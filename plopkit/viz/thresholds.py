@@ -1,0 +1,196 @@
+"""Thresholds of PLOP's pseudo-labels: how the released code walks to them, what they reach, what they let through."""
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Integer, UInt8
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from plopkit.limits import FINE_BINS, Histograms, limit_of_share
+from plopkit.medians import RELEASED_BINS, Walk, released_walk
+from plopkit.viz.maps import bare, class_patches
+from plopkit.viz.masks import IGNORED, overlay
+from plopkit.viz.text import wrapped
+
+RELEASED, MEDIAN, PLAIN = "#CC79A7", "#0072B2", "#777777"  # Okabe and Ito's; none is a method's
+STYLES = {"released": (RELEASED, "o"), "median": (MEDIAN, "D"), "no limit": (PLAIN, "|")}
+MARKERS = (("o", RELEASED), ("s", MEDIAN), ("D", "#E69F00"), ("^", "#009E73"))
+FLOOR = 0.001  # the released code's smallest threshold
+SHARE = "uncertainty H / ln C of the teacher, 0 to 1"
+
+
+def threshold_walk(found: Histograms, channel: int, name: str) -> Figure:
+    """One class: where the released code looks for half of its pixels, and where half is; its limit beside the median.
+
+    channel: the teacher's; name: of its class.
+    """
+    counts = found.released[channel : channel + 1]
+    one = released_walk(counts)
+    figure = Figure(figsize=(10.5, 3.9))
+    figure.subplots_adjust(left=0.075, right=0.985, bottom=0.14, top=0.82, wspace=0.2)
+    number = int(counts.sum())
+    figure.suptitle(f"{name}: {number:,} background pixels that the teacher gives this class", fontsize=11)
+    left, right = figure.subplots(1, 2)
+    _brackets(left, one, counts[0].numpy(), math.floor(RELEASED_BINS / found.scale) + 2)
+    _limits(right, found, channel, float(one.values[0]))
+    return figure
+
+
+def _brackets(axis: Axes, one: Walk, counts: np.ndarray, bins: int) -> None:
+    """Each bin as a bar from a total to the total and its count: the code's total and the true one."""
+    index, half = np.arange(bins), float(one.half[0])
+    before = counts.cumsum() - counts
+    code: dict[str, Any] = {
+        "bottom": one.running[:bins].numpy(),
+        "color": RELEASED,
+        "label": "from the code's total, by its count",
+    }
+    true: dict[str, Any] = {"bottom": before[:bins], "color": MEDIAN, "label": "from the true total, by its count"}
+    axis.bar(index - 0.2, one.looked[0, :bins].numpy(), 0.38, **code)
+    axis.bar(index + 0.2, counts[:bins], 0.38, **true)
+    axis.axhline(half, color="black", linewidth=1.2, label="half of the pixels")
+    if end := _place(one, bins):
+        axis.plot(*end, marker="*", markersize=14, color=RELEASED, markeredgecolor="black", linestyle="none")
+    told = f"the code stops in bin {int(one.ends[0])}" if one.stopped[0] else "the code finds no bin and ends in bin 99"
+    axis.set_title(told if half else "no pixel: the code gives 0", fontsize=10)
+    axis.set(xticks=index, xlabel="bin of 100", ylabel="pixels", ylim=(0, max(1.0, 3 * half)))
+    axis.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axis.tick_params(labelsize=8)
+    axis.legend(fontsize=8, loc="upper right")
+
+
+def _place(one: Walk, bins: int) -> tuple[float, float] | None:
+    """Where the star goes: the code's bar at half, if it is on the picture."""
+    end = int(one.ends[0])
+    return (end - 0.2, float(one.half[0])) if one.stopped[0] and end < bins and one.half[0] else None
+
+
+def _limits(axis: Axes, found: Histograms, channel: int, value: float) -> None:
+    """The same pixels by H / ln C, the code's bins as stripes, and both limits."""
+    fine = found.fine[channel].numpy()
+    axis.stairs(fine, np.linspace(0, 1, FINE_BINS + 1), fill=True, color="0.55")
+    top = max(1.0, 1.1 * float(fine.max()))
+    borders = np.arange(0, 1, found.scale / RELEASED_BINS)
+    for place, border in enumerate(borders):
+        end = min(1, border + found.scale / RELEASED_BINS)
+        axis.axvspan(border, end, color=("0.93", "0.98")[place % 2], zorder=-1)
+        if end - border > 0.05:
+            axis.text((border + end) / 2, top, f"bin {place}", ha="center", va="bottom", fontsize=8)
+    limit, median = max(value, FLOOR) * found.scale, float(found.medians[channel])
+    shown = f"{limit:.2f}" if limit <= 1 else "above all pixels"
+    if math.isnan(value):
+        limit, shown = 0.0, "not a number, no pixel is sure"
+    axis.axvline(min(limit, 1.0), color=RELEASED, linewidth=2.5, label=f"the code's limit: {shown}")
+    axis.axvline(median, color=MEDIAN, linewidth=2.5, linestyle="--", label=f"true median: {median:.2f}")
+    axis.set(xlim=(0, 1), ylim=(0, top), xlabel=SHARE, ylabel="pixels")
+    axis.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axis.tick_params(labelsize=8)
+    axis.legend(fontsize=8, loc="upper right")
+
+
+def limit_by_share(found: Mapping[str, Histograms], title: str) -> Figure:
+    """The released limit over the share of a class's pixels in bin 0, and the classes measured; one marker per name."""
+    figure = Figure(figsize=(8.5, 4), layout="constrained")
+    figure.suptitle(wrapped(title, 8.5), fontsize=11)
+    axis = figure.subplots()
+    times = next(iter(found.values())).scale
+    for part in (np.linspace(0, 0.4999, 200), np.linspace(0.5, 1, 200)):
+        limit = limit_of_share(torch.from_numpy(part)) * times
+        axis.plot(part, limit, color="black", linewidth=1, label=None if part[0] else "the formula, two bins")
+    for (name, one), (marker, colour) in zip(found.items(), cycle(MARKERS)):
+        pixels = one.released.sum(1)
+        there = pixels > 0
+        limits = released_walk(one.released).values[there] * one.scale
+        shares = (one.released[:, 0] / pixels)[there]
+        axis.plot(shares, limits, marker, color=colour, markersize=7, alpha=0.8, label=name, markeredgecolor="white")
+    axis.axhline(1, color=PLAIN, linewidth=1, linestyle=":")
+    axis.text(0.01, 1.02, "above this line every pixel is sure", fontsize=8, color="0.35")
+    top = max(1.0, 0.02 * times)  # the end of bin 1
+    axis.set(xlabel="share of the class's pixels in bin 0", xlim=(-0.02, 1.02), ylim=(0, 1.15 * top))
+    axis.set_ylabel("the code's limit, as H / ln C")
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=8, loc="upper right")
+    return figure
+
+
+def threshold_reach(table: pd.DataFrame, title: str) -> Figure:
+    """Rows of ``plopkit.limits.reach``: which part of all possible uncertainty lies under each border."""
+    parts = {"floor": ("#0072B2", "under the floor, 0.001"), "sure": (RELEASED, "under 0.005")}
+    parts |= {"bin 0": ("#E69F00", "in bin 0, under 0.01")}
+    figure = Figure(figsize=(9, 0.34 * len(table) + 1.5), layout="constrained")
+    figure.suptitle(wrapped(title, 9), fontsize=11)
+    axis = figure.subplots()
+    rows = np.arange(len(table))
+    axis.barh(rows, np.ones(len(table)), 0.75, color="0.9", label="above")
+    for name, (colour, told) in reversed(parts.items()):
+        axis.barh(rows, table[name], 0.75, color=colour, label=told)
+    axis.set_yticks(rows, [f"{scenario}, step {step}" for scenario, step in table.index], fontsize=8)
+    axis.invert_yaxis()
+    axis.set(xlim=(0, 1), xlabel=SHARE)
+    handles, names = axis.get_legend_handles_labels()
+    figure.legend(handles[::-1], names[::-1], loc="outside lower center", ncols=4, fontsize=8, frameon=False)
+    return figure
+
+
+def let_through(tables: Mapping[str, pd.DataFrame], title: str) -> Figure:
+    """Tables of ``plopkit.limits.let_through`` side by side, by the name of their arithmetic, a row per class."""
+    columns = {
+        "limit": "limit, as H / ln C",
+        "sure": "% of its pixels sure",
+        "right": "% of the sure ones right",
+        "found": "% of the true pixels found",
+    }
+    names = list(next(iter(tables.values())).index)
+    figure = Figure(figsize=(11, 0.26 * len(names) + 1.7), layout="constrained")
+    figure.suptitle(wrapped(title, 11), fontsize=11)
+    axes = figure.subplots(1, len(columns), sharey=True)
+    for axis, (column, told) in zip(axes, columns.items(), strict=True):
+        for name, table in tables.items():
+            colour, marker = STYLES[name]
+            values = table[column].where(np.isfinite(table[column]))
+            face = "none" if name == "median" else colour  # so that another shows behind it
+            style: dict[str, Any] = {"color": colour, "markerfacecolor": face, "markersize": 7, "markeredgewidth": 2}
+            axis.plot(values, np.arange(len(names)), marker, label=name, **style)
+        axis.set_xlim((0, 1) if column == "limit" else (-4, 104))
+        axis.set_title(told, fontsize=9)
+        axis.tick_params(labelsize=8)
+        axis.grid(alpha=0.3)
+    axes[0].set_yticks(np.arange(len(names)), names)
+    axes[0].invert_yaxis()
+    handles = axes[1].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=len(tables), fontsize=8, frameon=False)
+    return figure
+
+
+def labelled(
+    pictures: UInt8[Any, "B 3 H W"],
+    masks: Mapping[str, Integer[Any, "B H W"]],
+    names: Sequence[str],
+    title: str,
+    credit: str = "",
+) -> Figure:
+    """Rows are images; columns the image, then each of these masks of labels, by its name, over the image in grey."""
+    count, width = len(pictures), 2.1 * (1 + len(masks))
+    figure = Figure(figsize=(width, 2.0 * count + 1.2), layout="constrained")
+    figure.suptitle(wrapped(title, width), fontsize=11)
+    axes = figure.subplots(count, 1 + len(masks), squeeze=False)
+    for line, picture in enumerate(np.asarray(pictures)):
+        axes[line][0].imshow(picture.transpose(1, 2, 0))
+        for axis, mask in zip(axes[line][1:], masks.values(), strict=True):
+            axis.imshow(overlay(picture, np.asarray(mask[line])), interpolation="nearest")
+    for axis, name in zip(axes[0], ["image", *masks], strict=True):
+        axis.set_title(name, fontsize=9)
+    for axis in axes.flat:
+        bare(axis)
+    handles = class_patches(np.stack([np.asarray(mask) for mask in masks.values()]), names)
+    handles.append(Patch(facecolor=IGNORED, edgecolor="0.5", label="no label"))
+    options: dict[str, Any] = {"title": credit or None, "title_fontsize": 6, "fontsize": 8, "frameon": False}
+    figure.legend(handles=handles, loc="outside lower center", ncols=6, **options)
+    return figure

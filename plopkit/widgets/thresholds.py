@@ -1,0 +1,39 @@
+"""An explorer of the released walk: which class, and how sure its teacher is."""
+
+from collections.abc import Mapping, Sequence
+
+import ipywidgets
+
+from plopkit.limits import Histograms
+from plopkit.viz.thresholds import threshold_walk
+from plopkit.widgets.explorer import Explorer
+
+STYLE = {"description_width": "initial"}
+
+
+def walk_explorer(found: Mapping[float, Histograms], names: Sequence[str]) -> Explorer:
+    """``found`` gives the histograms of each temperature; names are those of the teacher's channels.
+
+    Controls ``channel`` and ``temperature``. ValueError where there is no temperature.
+    """
+    if not found:
+        raise ValueError("there are no histograms to show; give at least one, by its temperature")
+    temperatures = sorted(found)
+    return Explorer(
+        lambda channel, temperature: threshold_walk(found[temperature], channel, names[channel]),
+        {
+            "channel": ipywidgets.Dropdown(
+                options=[(name, place) for place, name in enumerate(names)],
+                description="class",
+                tooltip="the class that the teacher gives the pixels",
+                style=STYLE,
+            ),
+            "temperature": ipywidgets.SelectionSlider(
+                options=[(f"{t:g}", t) for t in temperatures],
+                value=1.0 if 1.0 in found else temperatures[0],
+                description="temperature",
+                tooltip="the teacher's logits are divided by it: above 1 it is less sure, of the same opinions",
+                style=STYLE,
+            ),
+        },
+    )

@@ -1,0 +1,175 @@
+"""JupyterLab on this machine for the length of some tests, and a page of it that opens notebooks and runs them."""
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import Request, urlopen
+
+import nbformat
+from playwright.sync_api import Browser, Error, Locator, Page, expect, sync_playwright
+from required import missing
+
+SETTINGS = {
+    "notebook-extension/tracker": {"windowingMode": "none"},  # every cell is in the page, seen or not
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+}
+
+# How far the cells with code are: [how many ran, how many there are, how many have an error]. One whose code is hidden
+# shows no number, but its output.
+PROGRESS = """() => {
+    const cells = [...document.querySelectorAll('.jp-NotebookPanel:not(.lm-mod-hidden) .jp-CodeCell')];
+    const hidden = cell => cell.querySelector('.jp-InputPlaceholder');
+    const ran = cell => hidden(cell) ? cell.querySelector('.jp-OutputArea-child')
+                                     : /\\[\\d+\\]/.test(cell.querySelector('.jp-InputPrompt').textContent);
+    const failed = cell => cell.querySelector('[data-mime-type="application/vnd.jupyter.error"]');
+    return [cells.filter(ran).length, cells.length, cells.filter(failed).length];
+}"""
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A running JupyterLab."""
+
+    address: str
+    token: str
+    folder: Path
+    """where its notebooks lie"""
+
+    def url(self, path: str) -> str:
+        return f"{self.address}/{path}?token={self.token}"
+
+    def end_kernels(self) -> None:
+        """All of them; the notebooks stay."""
+        with urlopen(self.url("api/sessions"), timeout=30) as answer:
+            sessions = json.load(answer)
+        for session in sessions:
+            urlopen(Request(self.url(f"api/sessions/{session['id']}"), method="DELETE"), timeout=60).close()
+
+
+@contextmanager
+def jupyterlab(folder: Path) -> Iterator[Lab]:
+    """JupyterLab over ``folder/notebooks``, which the caller fills; its settings and log lie beside."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    lab = Lab(f"http://127.0.0.1:{port}", secrets.token_hex(16), folder / "notebooks")
+    lab.folder.mkdir()
+    for name, values in SETTINGS.items():
+        file = folder / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(values), encoding="utf-8")
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}"]
+    command += ["--ServerApp.port_retries=0", f"--IdentityProvider.token={lab.token}"]
+    command += [f"--ServerApp.root_dir={lab.folder}"] + (["--allow-root"] if os.name == "posix" else [])
+    environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
+    environment |= {"JUPYTERLAB_SETTINGS_DIR": str(folder / "settings")}
+    own = ("JUPYTERLAB_WORKSPACES_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
+    environment |= {name: str(folder / name.lower()) for name in own}
+    with (folder / "lab.log").open("wb") as log:
+        server = subprocess.Popen(command, cwd=lab.folder, env=environment, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        _await(lab, server, folder / "lab.log")
+        yield lab
+    finally:
+        server.terminate()  # it ends its kernels
+        try:
+            server.wait(30)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def _await(lab: Lab, server: subprocess.Popen, log: Path) -> None:
+    deadline = time.monotonic() + 120
+    while server.poll() is None and time.monotonic() < deadline:
+        try:
+            urlopen(lab.url("api/status"), timeout=5).close()
+            return
+        except (URLError, OSError):
+            time.sleep(0.2)
+    raise RuntimeError(f"JupyterLab did not start:\n{log.read_text(encoding='utf-8')[-4000:]}")
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """The system's Chromium, else playwright's own; the test is skipped where there is neither."""
+    with sync_playwright() as playwright:
+        found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+        try:
+            browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        except Error as error:
+            reason = error.message.strip().splitlines()[0]
+            missing("browser", f"Chromium does not start ({reason}): playwright install --with-deps chromium")
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+class Open:
+    """A notebook open in JupyterLab, alone in its page."""
+
+    def __init__(self, lab: Lab, page: Page, name: str):
+        self.page = page
+        page.goto(lab.url(f"lab/tree/{name}") + "&reset")
+        self.panel = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
+        whole = nbformat.read(lab.folder / name, as_version=4).cells
+        expect(self.panel.locator(".jp-Cell")).to_have_count(len(whole), timeout=60_000)
+        expect(page.locator("#jp-main-statusbar")).to_contain_text("| Idle", timeout=90_000)  # the kernel
+
+    def run_all(self, seconds: float = 240) -> None:
+        """Run > Run All Cells, as a person does, until all are done; AssertionError for an error in a cell."""
+        self.page.get_by_role("menuitem", name="Run", exact=True).click()
+        self.page.get_by_text("Run All Cells", exact=True).click()
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            done, cells, failed = self.page.evaluate(PROGRESS)
+            assert not failed, self.panel.locator("[data-mime-type='application/vnd.jupyter.error']").first.inner_text()
+            if done == cells:
+                self.page.wait_for_timeout(300)  # a widget's picture may still be on its way
+                return
+            self.page.wait_for_timeout(100)
+        raise AssertionError(f"{done} of {cells} cells done after {seconds} s")
+
+    def output(self, source: str) -> Locator:
+        """What the one code cell shows whose source holds this text."""
+        code = self.page.locator(".cm-content", has_text=source)
+        return self.panel.locator(".jp-CodeCell").filter(has=code).locator(".jp-Cell-outputArea")
+
+    def shots(self, name: str) -> None:
+        """The outputs that are pictures or widgets, for people: build/screenshots/<name>_<k>.png."""
+        self.page.set_viewport_size({"width": 1280, "height": 2400})  # beyond it pictures are cut off
+        outputs = self.panel.locator(".jp-Cell-outputArea").filter(has=self.page.locator("img, .jupyter-widgets"))
+        for place, output in enumerate(outputs.all()):
+            shot(output, f"{name}_{place}")
+
+
+def shot(part: Locator | Page, name: str) -> None:
+    """A picture for people: build/screenshots/<name>.png."""
+    part.screenshot(path=Path(__file__).parents[1] / "build" / "screenshots" / f"{name}.png")
+
+
+def slider(output: Locator, label: str) -> Locator:
+    """The slider with this label; its role "slider" takes the arrow keys."""
+    return output.locator(".widget-slider").filter(has=output.page.get_by_text(label, exact=True))
+
+
+@contextmanager
+def changes(picture: Locator, seconds: float = 20) -> Iterator[None]:
+    """What is done inside changes the picture, soon afterwards."""
+    before = picture.screenshot()
+    yield
+    deadline = time.monotonic() + seconds
+    while picture.screenshot() == before:
+        assert time.monotonic() < deadline, f"the same picture after {seconds} s"
+        picture.page.wait_for_timeout(100)

@@ -1,0 +1,145 @@
+"""The lessons: their form, and all of them headless, one after another, as papermill runs them."""
+
+import ast
+import re
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+from IPython.core.inputtransformer2 import TransformerManager
+from nbformat import NotebookNode
+
+from plopkit.exercises import EXERCISES
+from plopkit.parameters import KNOWN
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Without what papermill writes, which git ignores.
+NOTEBOOKS = sorted(p for p in (ROOT / "notebooks").glob("*.ipynb") if not p.name.endswith(".out.ipynb"))
+LONGEST = 14  # lines of code in a cell: what fits beside the text that explains it
+
+pytestmark = pytest.mark.xdist_group("notebooks")  # with test_notebooks_browser.py: they share what is trained
+each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def read(path: Path) -> NotebookNode:
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    return notebook
+
+
+def cells(notebook: NotebookNode, kind: str, tag: str = "") -> list[NotebookNode]:
+    """The cells of this kind, with this tag."""
+    found = [cell for cell in notebook.cells if cell.cell_type == kind]
+    return [cell for cell in found if not tag or tag in cell.metadata.get("tags", ())]
+
+
+def python(cell: NotebookNode) -> ast.Module:
+    """The cell's code, its magics as calls."""
+    return ast.parse(TransformerManager().transform_cell(cell.source))
+
+
+def checked(cell: NotebookNode) -> list[str]:
+    """The exercises that the cell checks."""
+    return re.findall(r'\bcheck\(\s*"([^"]+)"', cell.source)
+
+
+# --- their form
+
+
+@each
+def test_committed_without_outputs(path):
+    notebook = read(path)
+    run = [cell.id for cell in cells(notebook, "code") if cell.outputs or cell.execution_count is not None]
+    assert run == [], f"nbstripout {path}"
+    assert "widgets" not in notebook.metadata, f"nbstripout {path}"
+
+
+@each
+def test_begins_with_what_it_teaches_takes_and_needs(path):
+    first = read(path).cells[0]
+    assert first.cell_type == "markdown"
+    number = path.name[:2]
+    assert re.match(rf"# {number} · \S.*\n", first.source), "the title: # NN · Title"
+    told = [first.source.find(words) for words in ("**You will learn**", "**It takes**", "**It needs**")]
+    assert -1 not in told and told == sorted(told)
+
+
+@each
+def test_has_the_parameters_cell(path):
+    (cell,) = cells(read(path), "code", "parameters")
+    assigned = [node.targets[0].id for node in python(cell).body]
+    shared = [name for name in KNOWN if name in assigned]
+    assert set(KNOWN) - {"method"} <= set(shared)
+    own = assigned[len(shared) :]
+    assert assigned == [*shared, *own], "those of plopkit.parameters, in their order, then the lesson's own"
+    assert all(f'also=["{name}"]' in path.read_text(encoding="utf-8").replace("\\", "") for name in own)
+    assert 'preset = "laptop"' in cell.source
+
+
+@each
+def test_cells_are_short(path):
+    lengths = {cell.id: len(cell.source.strip().splitlines()) for cell in cells(read(path), "code")}
+    assert {name: length for name, length in lengths.items() if length > LONGEST} == {}
+
+
+@each
+def test_defines_nothing(path):
+    """What is worth a name of its own is the library's."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    found = [node for cell in cells(read(path), "code") for node in ast.walk(python(cell)) if isinstance(node, kinds)]
+    assert [node.name for node in found] == []
+
+
+@each
+def test_ends_with_two_exercises_whose_solutions_are_closed(path):
+    notebook = read(path)
+    names = [f"{path.name[:2]}.{number}" for number in (1, 2)]
+    checks = [(cell, checked(cell)) for cell in cells(notebook, "code") if checked(cell)]
+    assert [names_of for _, names_of in checks] == [[name] for name in names for _ in ("question", "solution")]
+    assert set(names) <= set(EXERCISES)
+    for question, solution in zip(checks[::2], checks[1::2], strict=True):
+        assert "answer = None" in question[0].source
+        assert solution[0].metadata.get("jupyter", {}).get("source_hidden") is True
+        assert {"solution", "hide-input"} <= set(solution[0].metadata.tags)
+    assert [cell.id for cell in cells(notebook, "code", "solution")] == [cell.id for cell, _ in checks[1::2]]
+
+
+@each
+def test_links_lead_somewhere_and_on_to_the_next(path):
+    texts = "\n".join(cell.source for cell in cells(read(path), "markdown"))
+    links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)", texts)]
+    files = [link for link in links if link and "://" not in link and not link.startswith("attachment:")]
+    assert [link for link in files if not (path.parent / link).is_file()] == []
+    following = NOTEBOOKS[NOTEBOOKS.index(path) + 1 :][:1]
+    assert {other.name for other in following} <= set(files)
+
+
+def test_every_exercise_is_in_a_notebook():
+    assert set(EXERCISES) == {
+        name for path in NOTEBOOKS for cell in cells(read(path), "code") for name in checked(cell)
+    }
+
+
+# --- headless
+
+
+@each
+@pytest.mark.filterwarnings("default")  # of the kernel's start-up, which is not ours
+def test_runs_headless(path, lesson_runs, tmp_path, monkeypatch):
+    monkeypatch.delenv("MPLBACKEND")  # conftest.py's: a kernel has its own
+    executed = tmp_path / path.name
+    given = {"preset": "smoke", "out": str(lesson_runs)}
+    papermill.execute_notebook(path, executed, given, cwd=tmp_path, progress_bar=False)
+    notebook = read(executed)
+
+    outputs = [output for cell in cells(notebook, "code") for output in cell.outputs]
+    assert [output for output in outputs if output.output_type == "error"] == []
+    told = "".join(output.text for output in outputs if output.get("name") == "stderr")
+    lines = [line for line in told.split("\n") if line.rpartition("\r")[2].strip()]  # a progress bar is overwritten
+    assert len(lines) <= 3, told[-2000:]
+    assert any("image/png" in output.get("data", {}) for output in outputs)
+    for cell in cells(notebook, "code", "solution"):
+        (name,) = checked(cell)
+        assert f"Exercise {name}: right." in str(cell.outputs)
