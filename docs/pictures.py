@@ -7,10 +7,10 @@ import pandas as pd
 
 import plopkit
 from plopkit import viz
-from plopkit.moments import look
-from plopkit.podmaps import pod_maps
 from plopkit.pseudo import median_thresholds
 from plopkit.results import telling_example
+from plopkit.study.moments import look
+from plopkit.study.podmaps import pod_maps
 
 HERE = Path(__file__).resolve().parent
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from plopkit.attribution import whole_net
-from plopkit.growing import overtaken
-from plopkit.limits import scale
 from plopkit.medians import released_walk
 from plopkit.pod import local_pod, pod_distance
+from plopkit.study.attribution import whole_net
+from plopkit.study.growing import overtaken
+from plopkit.study.limits import scale
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,11 @@ from matplotlib.colors import to_rgb
 from small_runs import small
 
 from plopkit import viz
-from plopkit.attribution import (
+from plopkit.exercises import check
+from plopkit.methods import METHODS, PLOP, Method, MiB
+from plopkit.model.segmenter import Segmenter
+from plopkit.scenario import Step
+from plopkit.study.attribution import (
     Situation,
     attribution,
     gradient_norms,
@@ -25,10 +29,6 @@ from plopkit.attribution import (
     some_iterations,
     whole_net,
 )
-from plopkit.exercises import check
-from plopkit.methods import METHODS, PLOP, Method, MiB
-from plopkit.model.segmenter import Segmenter
-from plopkit.scenario import Step
 from plopkit.viz.curves import method_styles
 from plopkit.widgets import gradient_explorer
 

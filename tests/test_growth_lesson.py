@@ -11,8 +11,8 @@ from matplotlib.colors import to_rgb
 
 from plopkit import facts, viz
 from plopkit.exercises import check
-from plopkit.growing import classifier_rows, mean_probabilities, overtaken, shared_out
 from plopkit.model.segmenter import Segmenter
+from plopkit.study.growing import classifier_rows, mean_probabilities, overtaken, shared_out
 
 N_OLD, N_NEW = 6, 4
 NAMES = facts.class_names("voc")

@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from plopkit import limits, viz
+from plopkit import viz
 from plopkit.exercises import check
-from plopkit.limits import histograms, let_through, limit_of_share, reach, scale
 from plopkit.medians import binned_median, released_walk
 from plopkit.pseudo import (
     Thresholds,
@@ -23,6 +22,8 @@ from plopkit.pseudo import (
     released_uncertainty,
     uncertainty,
 )
+from plopkit.study import limits
+from plopkit.study.limits import histograms, let_through, limit_of_share, reach, scale
 from plopkit.widgets import walk_explorer
 
 NAMES = [f"class {channel}" for channel in range(6)]

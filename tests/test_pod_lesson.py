@@ -13,11 +13,11 @@ from small_runs import small
 from plopkit import viz
 from plopkit.experiment import Experiment
 from plopkit.model.segmenter import Output
-from plopkit.moments import Moment, look, moments
 from plopkit.pod import fold_new_into_background, local_pod, pod_distance, pod_regions, regions_of
-from plopkit.podmaps import pod_layers, pod_maps
 from plopkit.scenario import Scenario
 from plopkit.stepdata import Batch
+from plopkit.study.moments import Moment, look, moments
+from plopkit.study.podmaps import pod_layers, pod_maps
 from plopkit.trainer import Tick
 from plopkit.viz.maps import Swatches, heated, outlined
 from plopkit.viz.masks import colour_of

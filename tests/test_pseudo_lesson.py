@@ -11,10 +11,10 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from plopkit import viz
-from plopkit.hindsight import Judged, judge, labels_of, precision_at, precision_curve
 from plopkit.pseudo import Thresholds, median_thresholds, pseudo_label, released_thresholds, uncertainty
 from plopkit.scenario import Scenario
 from plopkit.stepdata import Batch
+from plopkit.study.hindsight import Judged, judge, labels_of, precision_at, precision_curve
 from plopkit.viz.masks import overlay
 from plopkit.viz.pseudo import JUDGED
 from plopkit.widgets import pseudo_explorer

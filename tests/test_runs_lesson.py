@@ -14,15 +14,15 @@ from PIL import Image
 from small_runs import small
 
 from plopkit import facts
-from plopkit.examined import Examined, examine
 from plopkit.exercises import check
 from plopkit.experiment import run
-from plopkit.mistakes import KINDS, mistakes, truth_at
 from plopkit.parameters import from_parameters, paths_of
 from plopkit.pseudo import uncertainty
 from plopkit.results import forgetting_table, published, summarise
 from plopkit.runfolder import RunFolder
-from plopkit.tables import beside, conventions, last_steps, measured
+from plopkit.study.examined import Examined, examine
+from plopkit.study.mistakes import KINDS, mistakes, truth_at
+from plopkit.study.tables import beside, conventions, last_steps, measured
 from plopkit.viz import class_matrix, convention_gaps, drops, mistakes_view, overlay, published_bars, seed_spread
 from plopkit.viz import trade_off as trade_off_picture
 from plopkit.viz.mistakes import KIND_COLOURS, PANELS, kinds_picture

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from plopkit.viz.text import wrapped
+from plopkit.viz.text import plain_log_numbers, wrapped
 
 # Okabe and Ito's colours, safe for the colour-blind, in the order of the tables; markers tell methods apart in grey.
 METHOD_COLOURS = {"ft": "#D55E00", "mib": "#56B4E9", "plop": "#009E73", "joint": "#000000"}
@@ -86,6 +86,7 @@ def loss_curves(ticks: pd.DataFrame, title: str) -> Figure:
         axis.set(title=f"step {step}", xlabel="iteration", yscale="log")
         axis.title.set_fontsize(9)
         axis.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
+        plain_log_numbers(axis)
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("loss (as added up)")
     names = [term.removeprefix("loss_") for term in lines]

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from plopkit.viz.curves import TERM_COLOURS
-from plopkit.viz.text import wrapped
+from plopkit.viz.text import plain_log_numbers, wrapped
 
 # Okabe and Ito's colours, none of which the loss terms beside begin with; markers tell them apart in grey.
 GROUPS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -52,6 +52,7 @@ def _draw_losses(axis: Axes, ticks: pd.DataFrame) -> None:
         begin += int(rows["iteration"].max()) + 1
     axis.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     axis.grid(alpha=0.3)
+    plain_log_numbers(axis)
     if terms:
         axis.legend(title="term", fontsize=8, title_fontsize=8, loc="lower left")
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from plopkit.mistakes import KINDS
+from plopkit.study.mistakes import KINDS
 from plopkit.viz.masks import BACKGROUND, IGNORED, colour_of, overlay
 
 # Okabe and Ito's for what forgetting does, greys for the rest.

@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from torch import Tensor
 
-from plopkit.hindsight import Judged, judge, labels_of
 from plopkit.pseudo import Thresholds, pseudo_label
 from plopkit.scenario import Step
+from plopkit.study.hindsight import Judged, judge, labels_of
 from plopkit.viz.maps import Swatches, bare, class_patches
 from plopkit.viz.masks import overlay
 from plopkit.viz.text import wrapped

@@ -16,7 +16,7 @@ GROUPS = {"old_nobg": "old, without background", "new": "new", "all": "all, with
 
 
 def published_bars(table: pd.DataFrame, title: str) -> Figure:
-    """Rows in the layout of the papers' tables (``plopkit.tables.beside``), a panel per scenario, sorted by ``all``.
+    """Rows in the layout of the papers' tables (``study.tables.beside``), a panel per scenario, sorted by ``all``.
 
     The bar is ``all``, hatched where the background is not counted; a dot is ``old``, a diamond ``new``. One's own
     rows have a thick edge.
@@ -70,7 +70,7 @@ def short(source: str) -> str:
 def convention_gaps(table: pd.DataFrame, title: str) -> Figure:
     """``old`` and ``all`` of the same runs in both conventions: full with the background, hollow without.
 
-    table: rows of ``plopkit.tables.conventions`` of one scenario.
+    table: rows of ``plopkit.study.tables.conventions`` of one scenario.
     """
     figure = Figure(figsize=(9, 1.6 + 0.4 * table["method"].nunique()), layout="constrained")
     figure.suptitle(wrapped(title, 9), fontsize=11)
@@ -113,7 +113,7 @@ def convention_gaps(table: pd.DataFrame, title: str) -> Figure:
 def seed_spread(last: pd.DataFrame, title: str) -> Figure:
     """Every seed as a point, the mean as a bar across and the range as a line, after the last step.
 
-    last: rows of ``plopkit.tables.last_steps`` of one scenario, several seeds.
+    last: rows of ``plopkit.study.tables.last_steps`` of one scenario, several seeds.
     """
     methods = list(dict.fromkeys(last["method"].astype(str)))
     styles = method_styles(methods)

@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from plopkit.limits import FINE_BINS, Histograms, limit_of_share
 from plopkit.medians import RELEASED_BINS, Walk, released_walk
+from plopkit.study.limits import FINE_BINS, Histograms, limit_of_share
 from plopkit.viz.maps import bare, class_patches
 from plopkit.viz.masks import IGNORED, overlay
 from plopkit.viz.text import wrapped
@@ -121,7 +121,7 @@ def limit_by_share(found: Mapping[str, Histograms], title: str) -> Figure:
 
 
 def threshold_reach(table: pd.DataFrame, title: str) -> Figure:
-    """Rows of ``plopkit.limits.reach``: which part of all possible uncertainty lies under each border."""
+    """Rows of ``plopkit.study.limits.reach``: which part of all possible uncertainty lies under each border."""
     parts = {"floor": ("#0072B2", "under the floor, 0.001"), "sure": (RELEASED, "under 0.005")}
     parts |= {"bin 0": ("#E69F00", "in bin 0, under 0.01")}
     figure = Figure(figsize=(9, 0.34 * len(table) + 1.5), layout="constrained")
@@ -140,7 +140,7 @@ def threshold_reach(table: pd.DataFrame, title: str) -> Figure:
 
 
 def let_through(tables: Mapping[str, pd.DataFrame], title: str) -> Figure:
-    """Tables of ``plopkit.limits.let_through`` side by side, by the name of their arithmetic, a row per class."""
+    """Tables of ``plopkit.study.limits.let_through`` side by side, by the name of their arithmetic, a row per class."""
     columns = {
         "limit": "limit, as H / ln C",
         "sure": "% of its pixels sure",

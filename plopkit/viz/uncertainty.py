@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from plopkit.hindsight import Precision
+from plopkit.study.hindsight import Precision
 from plopkit.viz.masks import BACKGROUND, colour_of
 from plopkit.viz.text import wrapped
 

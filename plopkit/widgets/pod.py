@@ -7,11 +7,11 @@ from matplotlib.figure import Figure
 
 from plopkit.methods import METHODS
 from plopkit.model.segmenter import Output
-from plopkit.moments import Moment
 from plopkit.pod import SCALES
-from plopkit.podmaps import pod_layers, pod_maps
 from plopkit.scenario import Step
 from plopkit.stepdata import Batch
+from plopkit.study.moments import Moment
+from plopkit.study.podmaps import pod_layers, pod_maps
 from plopkit.viz.drift import DriftView
 from plopkit.widgets.explorer import Explorer
 

@@ -9,10 +9,10 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from plopkit.hindsight import Judged
 from plopkit.pseudo import Thresholds
 from plopkit.scenario import Step
 from plopkit.stepdata import Batch
+from plopkit.study.hindsight import Judged
 from plopkit.viz.pseudo import PseudoView, Shown, shown
 from plopkit.widgets.explorer import Explorer
 

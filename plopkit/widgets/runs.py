@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import ipywidgets
 from matplotlib.figure import Figure
 
-from plopkit.examined import Examined
+from plopkit.study.examined import Examined
 from plopkit.viz.mistakes import mistakes_view
 from plopkit.widgets.explorer import Explorer
 
@@ -13,7 +13,7 @@ STYLE = {"description_width": "initial"}
 
 
 def mistakes_explorer(runs: Mapping[str, Examined]) -> Explorer:
-    """``runs`` are those of one scenario and data, by name (``plopkit.examined.examine``); controls ``image``,
+    """``runs`` are those of one scenario and data, by name (``plopkit.study.examined.examine``); controls ``image``,
     ``step`` and ``method``.
 
     All that is shown has been computed before. ValueError where the runs do not show the same images.

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import ipywidgets
 
-from plopkit.limits import Histograms
+from plopkit.study.limits import Histograms
 from plopkit.viz.thresholds import threshold_walk
 from plopkit.widgets.explorer import Explorer
 

@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float, UInt8
 
 from plopkit.datasets.transforms import normalised
-from plopkit.mistakes import mistakes, truth_at
 from plopkit.pseudo import uncertainty
 from plopkit.runfolder import RunFolder
+from plopkit.study.mistakes import mistakes, truth_at
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ class Examined:
         return truth_at(self.masks, self.learned_at, step)
 
     def mistakes(self, step: int) -> UInt8[np.ndarray, "N H W"]:
-        """The kind of each pixel after ``step``, a place in ``plopkit.mistakes.KINDS``, or 255."""
+        """The kind of each pixel after ``step``, a place in ``plopkit.study.mistakes.KINDS``, or 255."""
         return mistakes(self.predictions[step], self.masks, self.learned_at, step)
 
     def called(self, label: int) -> pd.DataFrame:
