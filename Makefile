@@ -22,7 +22,7 @@ demo: $(STAMP)  ## train fine-tuning, MiB and PLOP on the embedded emoji data, p
 	$(BIN)/python -m plopkit demo
 
 test: $(STAMP)  ## the tests, on up to four cores at once; TESTFLAGS="-k pod -x" goes to pytest
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadgroup $(TESTFLAGS)
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(TESTFLAGS)
 
 lab: $(STAMP)  ## open the notebooks in JupyterLab
 	$(BIN)/python -m jupyterlab notebooks

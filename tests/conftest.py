@@ -28,7 +28,14 @@ if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
 install_import_hook("plopkit", "shape_checks.check")
 
 HERE = Path(__file__).parent
+SLOWEST = ("test_notebooks_run.py", "test_processes.py", "test_science.py", "test_resnet.py", "test_evaluation.py")
 COLOURS = np.random.default_rng(7).integers(0, 256, (256, 3), np.uint8)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The slowest files first: a worker takes whole files, and none should be left with a long one at the end."""
+    places = {name: place for place, name in enumerate(SLOWEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -38,12 +45,6 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         folder = tmp_path_factory.mktemp("cache")
         patch.setenv("PLOPKIT_CACHE", str(folder))
         yield folder
-
-
-@pytest.fixture(scope="session")
-def lesson_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of runs that all notebooks share: what one has trained, the next reads back."""
-    return tmp_path_factory.mktemp("lessons")
 
 
 @pytest.fixture(scope="session")

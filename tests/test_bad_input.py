@@ -23,8 +23,6 @@ from plopkit.cli import main
 from plopkit.experiment import Experiment
 from plopkit.scenario import check
 
-pytestmark = pytest.mark.xdist_group("bad_input")  # they share a fixture that trains
-
 SCENARIO = "folder 2-1 overlap"
 
 

@@ -18,8 +18,6 @@ from plopkit.methods import METHODS
 from plopkit.presets import PRESETS, configure
 from plopkit.settings import Settings, known_names
 
-pytestmark = pytest.mark.xdist_group("cli")  # they share a fixture that trains
-
 Told = pytest.CaptureFixture[str]
 
 

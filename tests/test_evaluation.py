@@ -20,8 +20,6 @@ from plopkit.settings import to_yaml
 from plopkit.stepstore import StepStore
 from plopkit.writing import write_table, write_text
 
-pytestmark = pytest.mark.xdist_group("evaluation")  # they share a fixture that trains
-
 SCENARIO = "emoji 15-5 overlap"
 
 

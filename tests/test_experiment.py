@@ -22,8 +22,6 @@ from plopkit.settings import from_yaml
 from plopkit.stepstore import StepStore
 from plopkit.trainer import Tick, evaluate
 
-pytestmark = pytest.mark.xdist_group("experiment")  # they share a fixture that trains
-
 TWO_EPOCHS = {"optim__epochs": 2, "optim__epochs_later": 2, "optim__batch": 4}
 
 

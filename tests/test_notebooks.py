@@ -1,11 +1,10 @@
-"""The lessons: their form, and all of them headless, one after another, as papermill runs them."""
+"""The lessons' form; test_notebooks_run.py runs them."""
 
 import ast
 import re
 from pathlib import Path
 
 import nbformat
-import papermill
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
@@ -19,7 +18,6 @@ ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted(p for p in (ROOT / "notebooks").glob("*.ipynb") if not p.name.endswith(".out.ipynb"))
 LONGEST = 14  # lines of code in a cell: what fits beside the text that explains it
 
-pytestmark = pytest.mark.xdist_group("notebooks")  # with test_notebooks_browser.py: they share what is trained
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -43,9 +41,6 @@ def python(cell: NotebookNode) -> ast.Module:
 def checked(cell: NotebookNode) -> list[str]:
     """The exercises that the cell checks."""
     return re.findall(r'\bcheck\(\s*"([^"]+)"', cell.source)
-
-
-# --- their form
 
 
 @each
@@ -120,26 +115,3 @@ def test_every_exercise_is_in_a_notebook():
     assert set(EXERCISES) == {
         name for path in NOTEBOOKS for cell in cells(read(path), "code") for name in checked(cell)
     }
-
-
-# --- headless
-
-
-@each
-@pytest.mark.filterwarnings("default")  # of the kernel's start-up, which is not ours
-def test_runs_headless(path, lesson_runs, tmp_path, monkeypatch):
-    monkeypatch.delenv("MPLBACKEND")  # conftest.py's: a kernel has its own
-    executed = tmp_path / path.name
-    given = {"preset": "smoke", "out": str(lesson_runs)}
-    papermill.execute_notebook(path, executed, given, cwd=tmp_path, progress_bar=False)
-    notebook = read(executed)
-
-    outputs = [output for cell in cells(notebook, "code") for output in cell.outputs]
-    assert [output for output in outputs if output.output_type == "error"] == []
-    told = "".join(output.text for output in outputs if output.get("name") == "stderr")
-    lines = [line for line in told.split("\n") if line.rpartition("\r")[2].strip()]  # a progress bar is overwritten
-    assert len(lines) <= 3, told[-2000:]
-    assert any("image/png" in output.get("data", {}) for output in outputs)
-    for cell in cells(notebook, "code", "solution"):
-        (name,) = checked(cell)
-        assert f"Exercise {name}: right." in str(cell.outputs)

@@ -13,8 +13,6 @@ import torch
 from required import inplace_abn
 from small_runs import contents, small, small_flags
 
-pytestmark = pytest.mark.xdist_group("processes")  # two processes each: one at a time
-
 SYNC = """
 import sys, torch
 from torch import distributed

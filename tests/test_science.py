@@ -6,8 +6,6 @@ from PIL import Image, ImageDraw
 
 from plopkit import configure, run
 
-pytestmark = pytest.mark.xdist_group("science")  # they share a fixture that trains
-
 NAMES = ("background", "red oval", "green box", "blue oval", "yellow box")
 COLOURS = ((90, 90, 90), (210, 40, 40), (40, 180, 60), (50, 80, 220), (230, 210, 50))
 SIZE = 64
