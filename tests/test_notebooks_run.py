@@ -1,5 +1,6 @@
-"""The lessons run: all headless, one after another, as papermill runs them; then in JupyterLab, in a browser, with mouse
-and keyboard, as people use them. Pictures of that lie in build/screenshots/ afterwards."""
+"""The lessons run: all headless, one after another, as papermill runs them; then in JupyterLab by mouse and keyboard.
+
+Pictures of that lie in build/screenshots/ afterwards."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -126,7 +127,7 @@ def test_04_another_threshold_is_other_sure_pixels(opened):
 
 
 def test_06_a_run_is_started_stopped_resumed_and_its_results_appear(opened, tmp_path):
-    notebook = opened("06", out=str(tmp_path / "runs"), overrides={"data.scenes": 240, "optim.epochs": 2})
+    notebook = opened("06", out=str(tmp_path / "runs"), overrides={"data.scenes": 120, "optim.epochs": 2})
     notebook.run_all()
     live, table = notebook.output("live = LiveRun(form)"), notebook.output("folder.summary.round(1)")
     expect(table).to_contain_text("Nothing here yet")
