@@ -1,6 +1,7 @@
-"""The lessons run: all headless, one after another, as papermill runs them; then in JupyterLab by mouse and keyboard.
+"""The lessons run: all headless, one after another, as papermill runs them; then in JupyterLab, by mouse and keyboard.
 
-Pictures of that lie in build/screenshots/ afterwards."""
+Pictures of the latter lie in build/screenshots/ afterwards.
+"""
 
 import re
 from collections.abc import Callable, Iterator
