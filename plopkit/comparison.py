@@ -20,9 +20,12 @@ STYLE = (
 )
 
 
-def pictures(paths: Sequence[str | Path]) -> Iterator[tuple[str, Figure]]:
-    """Names and figures: the curves of each scenario, and a strip per example image with the methods side by side."""
-    for scenario, rows in load_results(*paths).groupby("scenario", sort=False):
+def pictures(results: pd.DataFrame) -> Iterator[tuple[str, Figure]]:
+    """Names and figures: the curves of each scenario, and a strip per example image with the methods side by side.
+
+    results: rows of ``load_results``.
+    """
+    for scenario, rows in results.groupby("scenario", sort=False):
         name = str(scenario).replace(" ", "_")
         yield f"{name}_curves", viz.forgetting_curves(summarise(rows), f"Forgetting on {scenario}")
         examples = _examples(rows)
@@ -36,7 +39,7 @@ def draw(paths: Sequence[str | Path], folder: Path) -> list[Path]:
     """The pictures as PNG in a folder; their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     drawn = []
-    for name, figure in pictures(paths):
+    for name, figure in pictures(load_results(*paths)):
         drawn.append(folder / f"{name}.png")
         with replacing(drawn[-1]) as part:
             figure.savefig(part, dpi=130, format="png")
@@ -47,7 +50,7 @@ def write_page(paths: Sequence[str | Path], page: Path) -> None:
     """One HTML file with the tables, the pictures and the settings: nothing beside it is needed to read it."""
     results = load_results(*paths)
     parts = [f"<h2>Tables</h2>\n<pre>{html.escape(report(results))}</pre>", "<h2>Pictures</h2>"]
-    for name, figure in pictures(paths):
+    for name, figure in pictures(results):
         parts.append(f'<p><img alt="{html.escape(name)}" src="data:image/png;base64,{_encoded(figure)}"></p>')
     parts.append("<h2>Runs and their settings</h2>")
     for run in dict.fromkeys(results["run"]):

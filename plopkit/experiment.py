@@ -184,8 +184,7 @@ class Experiment:
     def _write_examples(self, step: Step, net: Segmenter) -> None:
         """Predictions, as labels, on a few validation images, beside those of the steps before."""
         samples = self.data.examples(EXAMPLES)
-        label_of = np.full(256, 255, np.uint8)
-        label_of[: self.scenario.n_labels] = self.scenario.order
+        label_of = self.scenario.steps[-1].label_of
         image, target = next(iter(eval_loader(samples, len(samples))))
         with torch.no_grad():
             channels = net.eval()(image.to(next(net.parameters()).device)).logits.argmax(1).cpu().numpy()

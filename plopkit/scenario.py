@@ -94,6 +94,13 @@ class Step:
         table.flags.writeable = False
         return table
 
+    @property
+    def label_of(self) -> npt.NDArray[np.uint8]:
+        """The table (256,) uint8 that makes labels of channels: `mask = label_of[target]`; all else is 255."""
+        table = np.full(256, IGNORE, dtype=np.uint8)
+        table[: self.n_seen] = self.seen
+        return table
+
 
 @dataclass(frozen=True)
 class Scenario:

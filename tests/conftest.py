@@ -171,3 +171,12 @@ def voc_root(tmp_path: Path) -> Callable[..., Path]:
         return tmp_path
 
     return make
+
+
+@pytest.fixture
+def no_pyplot() -> Iterator[None]:
+    """Pictures are Figures of their own: nothing is left in pyplot's list, which a notebook would draw again."""
+    yield
+    from matplotlib import _pylab_helpers
+
+    assert _pylab_helpers.Gcf.get_all_fig_managers() == []

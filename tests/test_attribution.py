@@ -2,13 +2,12 @@
 
 import copy
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from matplotlib import _pylab_helpers
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from small_runs import small
@@ -40,10 +39,7 @@ WATCHING = ("ewc", "rw", "pi")
 every_method = pytest.mark.parametrize("name", METHODS)
 
 
-@pytest.fixture(autouse=True)
-def _no_pyplot() -> Iterator[None]:
-    yield
-    assert _pylab_helpers.Gcf.get_all_fig_managers() == []
+pytestmark = pytest.mark.usefixtures("no_pyplot")
 
 
 def draw(seed: int, *shape: int) -> torch.Tensor:

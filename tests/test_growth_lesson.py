@@ -1,12 +1,11 @@
 """Lesson 02: what growing does to probabilities, against plain loops, and its pictures."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
-from matplotlib import _pylab_helpers
 from matplotlib.colors import to_rgb
 
 from plopkit import facts, viz
@@ -18,10 +17,7 @@ N_OLD, N_NEW = 6, 4
 NAMES = facts.class_names("voc")
 
 
-@pytest.fixture(autouse=True)
-def _no_pyplot() -> Iterator[None]:
-    yield
-    assert _pylab_helpers.Gcf.get_all_fig_managers() == []
+pytestmark = pytest.mark.usefixtures("no_pyplot")
 
 
 def draw(seed: int, *shape: int) -> torch.Tensor:

@@ -347,3 +347,11 @@ def test_training_images_per_step_of_voc(task: str, voc: tuple[np.ndarray, np.nd
 def test_validation_images_per_step_of_voc(task: str, voc: tuple[np.ndarray, np.ndarray]) -> None:
     counts = [int(step.sees_table(voc[1]).sum()) for step in Scenario.parse(f"voc {task}").steps]
     assert counts == VAL[task]
+
+
+@pytest.mark.parametrize("text", ["voc 15-1 overlap", "voc 10-1 disjoint order=b", "ade 100-50 overlap"])
+def test_label_of_undoes_the_lookup(text):
+    for step in Scenario.parse(text).steps:
+        table, back = step.lookup("seen"), step.label_of
+        assert [int(back[table[label]]) for label in step.seen] == list(step.seen)
+        assert (back[step.n_seen :] == 255).all() and back[table[255]] == 255

@@ -1,11 +1,10 @@
 """Pictures: what stands on them, colours, overlays, and no state left in pyplot."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib import _pylab_helpers
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -17,11 +16,7 @@ from plopkit.viz.curves import method_styles
 from plopkit.viz.masks import PALETTE
 from plopkit.viz.text import wrapped
 
-
-@pytest.fixture(autouse=True)
-def _no_pyplot() -> Iterator[None]:
-    yield
-    assert _pylab_helpers.Gcf.get_all_fig_managers() == []
+pytestmark = pytest.mark.usefixtures("no_pyplot")
 
 
 @pytest.fixture

@@ -114,6 +114,4 @@ def _kinds(asked: Tensor, predicted: Tensor) -> dict[str, Tensor]:
 
 def labels_of(channels: Int[Tensor, "*shape"], step: Step) -> Int[Tensor, "*shape"]:
     """A target's or a prediction's channels as labels; 255 stays."""
-    table = torch.full((256,), IGNORE)
-    table[: step.n_seen] = torch.tensor(step.seen)
-    return table[channels.cpu()]
+    return torch.from_numpy(step.label_of).long()[channels.cpu()]

@@ -12,7 +12,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from plopkit.scenario import IGNORE, Scenario, Step
+from plopkit.scenario import Scenario, Step
 from plopkit.viz.masks import BACKGROUND, colour_of, grid, overlay
 from plopkit.viz.text import wrapped
 
@@ -112,9 +112,7 @@ def targets(
     for line, scenario in enumerate(scenarios.values()):
         row = [image.transpose(1, 2, 0), overlay(image, mask)]
         for step in scenario.steps:
-            label_of = np.full(256, IGNORE, np.uint8)
-            label_of[: step.n_seen] = step.seen
-            row.append(overlay(image, label_of[step.lookup(step.labelled)[mask]]))
+            row.append(overlay(image, step.label_of[step.lookup(step.labelled)[mask]]))
             if not step.uses(present):
                 left_out.append((line, len(row) - 1))
                 row[-1] = np.full_like(row[-1], 235)

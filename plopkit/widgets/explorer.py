@@ -10,6 +10,9 @@ from typing import Any
 import ipywidgets
 from matplotlib.figure import Figure
 
+STYLE = {"description_width": "initial"}
+"""Of every control: its description has the room that it needs."""
+
 
 class Explorer:
     """``draw(**values)`` gives the picture; ``controls`` are the widgets that hold the values, by name.
@@ -71,9 +74,18 @@ class Explorer:
             self._quiet = False
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        bundle = self.box._repr_mimebundle_(include=include, exclude=exclude)
-        data = bundle[0] if isinstance(bundle, tuple) else bundle
-        return data | {"image/png": base64.b64encode(self.picture.value).decode()}
+        return standing_in(self.box, {"image/png": encoded(self.picture.value)})
+
+
+def standing_in(widget: Any, still: Mapping[str, Any]) -> dict[str, Any]:
+    """A widget's MIME bundle, and beside it what stands there where no kernel runs."""
+    bundle = widget._repr_mimebundle_()
+    return (bundle[0] if isinstance(bundle, tuple) else bundle) | still
+
+
+def encoded(picture: bytes | memoryview) -> str:
+    """Bytes as a MIME bundle holds them; ipywidgets keeps a picture's as a view of memory."""
+    return base64.b64encode(picture).decode()
 
 
 def png(figure: Figure) -> bytes:

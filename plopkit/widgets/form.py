@@ -14,6 +14,7 @@ from plopkit.methods import METHODS
 from plopkit.presets import configure
 from plopkit.settings import Settings, flat
 from plopkit.spelling import command_line, overrides_of, parameters, parameters_yaml
+from plopkit.widgets.explorer import standing_in
 from plopkit.widgets.knobs import TASKS, Knob, knobs_of, top_controls
 
 PARTS = Words._fields
@@ -211,6 +212,4 @@ class SettingsForm:
         self.box = ipywidgets.VBox([top, self._about, self.told, self._accordion, self.spelled])
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        bundle = self.box._repr_mimebundle_(include=include, exclude=exclude)
-        data = bundle[0] if isinstance(bundle, tuple) else bundle
-        return data | {"text/plain": f"{self.command_line}\n\n{self.yaml}"}
+        return standing_in(self.box, {"text/plain": f"{self.command_line}\n\n{self.yaml}"})

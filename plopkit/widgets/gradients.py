@@ -4,7 +4,7 @@ import ipywidgets
 import pandas as pd
 
 from plopkit import viz
-from plopkit.widgets.explorer import Explorer
+from plopkit.widgets.explorer import STYLE, Explorer
 
 
 def gradient_explorer(table: pd.DataFrame, method: str) -> Explorer:
@@ -16,6 +16,6 @@ def gradient_explorer(table: pd.DataFrame, method: str) -> Explorer:
         value=method,
         description="method",
         tooltip="whose loss terms are drawn",
-        style={"description_width": "initial"},
+        style=STYLE,
     )
     return Explorer(lambda method: viz.method_bars(table, method), {"method": chosen})

@@ -13,8 +13,8 @@ from pydantic.fields import FieldInfo
 from plopkit.grammar import DATASETS, PROTOCOLS
 from plopkit.methods import METHODS
 from plopkit.presets import PRESETS
+from plopkit.widgets.explorer import STYLE
 
-STYLE = {"description_width": "initial"}
 TASKS = {
     "emoji": ("15-5", "15-1", "19-1", "10-1", "joint"),
     "voc": ("15-5", "15-1", "19-1", "10-1", "joint"),

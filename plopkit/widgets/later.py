@@ -1,6 +1,5 @@
 """Results in a notebook, before they are there: shown as soon as a run has them, and anew after every step."""
 
-import base64
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +9,7 @@ from IPython.core.getipython import get_ipython
 from matplotlib.figure import Figure
 
 from plopkit.runfolder import RunFolder
-from plopkit.widgets.explorer import png
+from plopkit.widgets.explorer import encoded, png, standing_in
 
 WAITING = "Nothing here yet. Press Run above: this place fills itself after every finished step."
 
@@ -46,11 +45,10 @@ class Later:
         self.place.outputs = ({"output_type": "display_data", "data": data, "metadata": {}},)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        bundle = self.place._repr_mimebundle_(include=include, exclude=exclude)
-        return (bundle[0] if isinstance(bundle, tuple) else bundle) | self.data
+        return standing_in(self.place, self.data)
 
 
 def _bundle(value: Any) -> dict[str, Any]:
     if isinstance(value, Figure):
-        return {"image/png": base64.b64encode(png(value)).decode(), "text/plain": "a figure"}
+        return {"image/png": encoded(png(value)), "text/plain": "a figure"}
     return DisplayFormatter().format(value)[0]

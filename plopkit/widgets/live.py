@@ -1,6 +1,5 @@
 """A run to watch: started, stopped and resumed by buttons, with its curves growing."""
 
-import base64
 import html
 import threading
 import time
@@ -13,7 +12,7 @@ import pandas as pd
 from plopkit import viz
 from plopkit.runfolder import RunFolder
 from plopkit.settings import Settings
-from plopkit.widgets.explorer import png
+from plopkit.widgets.explorer import encoded, png, standing_in
 from plopkit.widgets.form import SettingsForm
 from plopkit.widgets.later import Later, attended
 from plopkit.widgets.worker import Worker, begin, explained
@@ -231,10 +230,8 @@ class LiveRun:
         return click
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        bundle = self.box._repr_mimebundle_(include=include, exclude=exclude)
-        data = bundle[0] if isinstance(bundle, tuple) else bundle
-        picture = base64.b64encode(self.picture.value).decode()
-        return data | {"image/png": picture, "text/plain": self._line(self.state)}
+        still = {"image/png": encoded(self.picture.value), "text/plain": self._line(self.state)}
+        return standing_in(self.box, still)
 
 
 def _button(name: str, icon: str, told: str, click: Callable[[Any], None]) -> Any:

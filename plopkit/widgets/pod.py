@@ -13,9 +13,7 @@ from plopkit.stepdata import Batch
 from plopkit.study.moments import Moment
 from plopkit.study.podmaps import pod_layers, pod_maps
 from plopkit.viz.drift import DriftView
-from plopkit.widgets.explorer import Explorer
-
-STYLE = {"description_width": "initial"}
+from plopkit.widgets.explorer import STYLE, Explorer
 
 
 def pod_explorer(

@@ -14,9 +14,8 @@ from plopkit.scenario import Step
 from plopkit.stepdata import Batch
 from plopkit.study.hindsight import Judged
 from plopkit.viz.pseudo import PseudoView, Shown, shown
-from plopkit.widgets.explorer import Explorer
+from plopkit.widgets.explorer import STYLE, Explorer
 
-STYLE = {"description_width": "initial"}
 ONE, MEDIAN, RELEASED = "one for all", "medians", "released"
 
 

@@ -7,9 +7,7 @@ from matplotlib.figure import Figure
 
 from plopkit.study.examined import Examined
 from plopkit.viz.mistakes import mistakes_view
-from plopkit.widgets.explorer import Explorer
-
-STYLE = {"description_width": "initial"}
+from plopkit.widgets.explorer import STYLE, Explorer
 
 
 def mistakes_explorer(runs: Mapping[str, Examined]) -> Explorer:

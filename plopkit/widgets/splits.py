@@ -11,8 +11,8 @@ from plopkit.grammar import PROTOCOLS, joined, named_orders
 from plopkit.scenario import Scenario
 from plopkit.stepdata import StepData
 from plopkit.viz.splits import schedule
-from plopkit.widgets.explorer import Explorer
-from plopkit.widgets.knobs import HELP, STYLE, TASKS
+from plopkit.widgets.explorer import STYLE, Explorer
+from plopkit.widgets.knobs import HELP, TASKS
 
 NATURAL = "natural"
 WIDTH = {"width": "13em"}

@@ -6,9 +6,7 @@ import ipywidgets
 
 from plopkit.study.limits import Histograms
 from plopkit.viz.thresholds import threshold_walk
-from plopkit.widgets.explorer import Explorer
-
-STYLE = {"description_width": "initial"}
+from plopkit.widgets.explorer import STYLE, Explorer
 
 
 def walk_explorer(found: Mapping[float, Histograms], names: Sequence[str]) -> Explorer:
