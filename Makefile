@@ -6,6 +6,8 @@
 PYTHON ?= python3
 TESTFLAGS ?=
 PRESET ?= laptop
+# One more than there are cores: tests that wait for a browser leave theirs to others.
+WORKERS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )))
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -21,8 +23,8 @@ help:  ## this list
 demo: $(STAMP)  ## train fine-tuning, MiB and PLOP on the embedded emoji data, print the table
 	$(BIN)/python -m plopkit demo
 
-test: $(STAMP)  ## the tests, on up to four cores at once; TESTFLAGS="-k pod -x" goes to pytest
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(TESTFLAGS)
+test: $(STAMP)  ## the tests, several files at once; TESTFLAGS="-k pod -x" goes to pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(TESTFLAGS)
 
 lab: $(STAMP)  ## open the notebooks in JupyterLab
 	$(BIN)/python -m jupyterlab notebooks

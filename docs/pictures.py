@@ -9,7 +9,7 @@ import plopkit
 from plopkit import viz
 from plopkit.pseudo import median_thresholds
 from plopkit.results import telling_example
-from plopkit.study.moments import look
+from plopkit.study.moments import outputs_of
 from plopkit.study.podmaps import pod_maps
 
 HERE = Path(__file__).resolve().parent
@@ -36,15 +36,15 @@ def main() -> None:
     index = telling_example(examples, step.old[1:])
     summary = pd.concat([run.summary for run in runs.values()], ignore_index=True)
     batch = data.look(step, 6, "val")
-    teacher = look(experiments["plop"].net(0), batch.images)
+    teacher = outputs_of(experiments["plop"].net(0), batch.images)
     scales = (1, 2, 4)
     drift = {}
     for method in ("ft", "plop"):
-        maps = pod_maps(look(experiments[method].net(1), batch.images), teacher, step.n_old, scales)
+        maps = pod_maps(outputs_of(experiments[method].net(1), batch.images), teacher, step.n_old, scales)
         drift[plopkit.METHODS[method].title] = maps.regions["stage 3", 4][:2]
     shape = teacher.features[2].shape[2:]
     trained = data.look(step, 64)
-    logits = look(experiments["plop"].net(0), trained.images).logits
+    logits = outputs_of(experiments["plop"].net(0), trained.images).logits
     medians = median_thresholds([(logits, trained.target)], step.n_old, step.n_seen)
     shown = viz.shown(logits, trained.pictures, trained.target, trained.masks, step, medians)
     panels = ["image", "training mask", "teacher", "uncertainty", "sure (white)", "target"]

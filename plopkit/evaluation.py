@@ -8,9 +8,9 @@ from pathlib import Path
 from accelerate import PartialState
 
 from plopkit.datasets import n_labels
-from plopkit.experiment import Experiment
+from plopkit.experiment import Experiment, run
 from plopkit.model.checkpoints import load_published, save_published
-from plopkit.presets import settle
+from plopkit.presets import configure, settle
 from plopkit.runfolder import RunFolder
 from plopkit.scenario import Scenario
 from plopkit.settings import Settings, digest
@@ -51,6 +51,17 @@ def evaluate_checkpoints(settings: Settings, paths: Sequence[Path], progress: bo
             store.finish(net.state_dict(), [], {"classes": json.dumps(net.classes)})
     PartialState().wait_for_everyone()
     return experiment.run(progress)
+
+
+def stand_in(folder: Path | str) -> tuple[RunFolder, list[Path]]:
+    """A net in place of a released one, for who has none: ResNet-18 from random weights, trained for seconds.
+
+    Its run in ``folder``, and a file for each of its steps in the official layout.
+    """
+    tiny = {"model.encoder": "resnet18", "model.weights": "none", "model.dilations": ()}
+    few = {"data.scenes": 40, "data.val_scenes": 20, "out": folder}
+    trained = run(configure("emoji 15-5 overlap", "ft", "smoke", tiny | few))
+    return trained, export(trained.path, "official", trained.path / "exported")
 
 
 def export(run: Path, layout: str, out: Path) -> list[Path]:

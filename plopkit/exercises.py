@@ -22,7 +22,7 @@ class Exercise:
     truth: Callable[..., Any]
     hint: str
     tolerance: float = 1e-4
-    """relative, for numbers"""
+    """relative, for numbers; wider where the notebook prints rounded ones, which are as right"""
 
 
 def column(summary: Any, method: str, name: str) -> list[float]:
@@ -52,6 +52,7 @@ EXERCISES: dict[str, Exercise] = {
     "02.1": Exercise(
         lambda background, n_new: background / (n_new + 1),
         "the background and the n_new new classes share what the background had, evenly",
+        tolerance=5e-3,
     ),
     "02.2": Exercise(
         lambda old_logits, n_new: overtaken(old_logits, n_new).float().mean().item(),
@@ -69,6 +70,7 @@ EXERCISES: dict[str, Exercise] = {
     "04.1": Exercise(
         lambda pseudo: pseudo.factor[0].item(),
         "of the pixels with target[0] == 0, which share has pseudo.sure[0]? `a & b` is true where both are",
+        tolerance=5e-3,
     ),
     "04.2": Exercise(
         lambda curve, wanted: curve.thresholds[curve.share >= wanted][0].item(),
@@ -81,6 +83,7 @@ EXERCISES: dict[str, Exercise] = {
     "05.2": Exercise(
         lambda table: whole_net(table)["ewc", "ce"] / whole_net(table)["ewc", "penalty"],
         'whole_net(table) has the norms over the whole net; the gradient of "ewc", "penalty" grows with the factor',
+        tolerance=5e-3,
     ),
     "06.1": Exercise(
         lambda settings, images: settings.optim.epochs * (images // settings.optim.batch),
@@ -94,15 +97,17 @@ EXERCISES: dict[str, Exercise] = {
     "07.1": Exercise(
         lambda lost, method: lost.query("method == @method and learned_at == 0 and label > 0")["forgetting"].mean(),
         "a row of lost is a method and a class: keep those of the method, with learned_at 0 and label above 0",
+        tolerance=5e-3,
     ),
     "07.2": Exercise(
         lambda kinds: (kinds == 1).sum() / ((kinds > 0) & (kinds < 255)).sum(),
         "wrong is neither 0 nor 255; among the wrong pixels, how many have kind 1?",
+        tolerance=5e-3,
     ),
     "08.1": Exercise(
         lambda results, method: results.query("method == @method and label == 0").sort_values("step")["iou"].iloc[-1],
         "old * n_old is the sum over all old classes, old_nobg * (n_old - 1) that without the background",
-        tolerance=1e-3,
+        tolerance=5e-3,
     ),
     "08.2": Exercise(
         lambda seeds: min(
@@ -111,6 +116,7 @@ EXERCISES: dict[str, Exercise] = {
             for s in seeds["seed"].unique()
         ),
         'seeds.pivot(index="seed", columns="method", values="new") has a row per seed; subtract, then take the least',
+        tolerance=5e-3,
     ),
     "09.1": Exercise(
         lambda: next(c for c in range(2, 200) if 1 / scale(c, c + 1) < 0.005),
@@ -150,7 +156,7 @@ def check(name: str, answer: Any, **given: Any) -> Verdict:
         raise ValueError(f"there is no exercise {name!r}{guess}; known: {', '.join(EXERCISES)}")
     exercise = EXERCISES[name]
     if answer is None:
-        return Verdict(None, f"Exercise {name}: no answer yet. Hint: {exercise.hint}")
+        return Verdict(None, f"Exercise {name}: no answer yet. (A wrong one gets a hint.)")
     if same(answer, exercise.truth(**given), exercise.tolerance):
         return Verdict(True, f"Exercise {name}: right.")
     return Verdict(False, f"Exercise {name}: not right yet. Hint: {exercise.hint}")

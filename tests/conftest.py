@@ -2,7 +2,9 @@
 
 import copy
 import functools
+import importlib
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -24,11 +26,18 @@ if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
     torch.set_num_threads(threads)
     os.environ["OMP_NUM_THREADS"] = str(threads)
 
-# Before plopkit is imported, so that nothing here imports it at the top.
+# Whatever a hooked module imports, the hook compiles anew, PyTorch with all that hangs on it: 13 seconds. So libraries
+# come first, with an unchecked plopkit, and then plopkit once more with its checks.
+importlib.import_module("plopkit.cli")
+importlib.import_module("plopkit.widgets")
+for name in [name for name in sys.modules if name.partition(".")[0] == "plopkit"]:
+    del sys.modules[name]
 install_import_hook("plopkit", "shape_checks.check")
 
+pytest.register_assert_rewrite("lab", "lesson_runs")
+
 HERE = Path(__file__).parent
-SLOWEST = ("test_notebooks_run.py", "test_processes.py", "test_science.py", "test_resnet.py", "test_evaluation.py")
+SLOWEST = ("test_notebooks_00_05.py", "test_notebooks_06_09.py", "test_processes.py", "test_science.py")
 COLOURS = np.random.default_rng(7).integers(0, 256, (256, 3), np.uint8)
 
 
@@ -45,6 +54,13 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         folder = tmp_path_factory.mktemp("cache")
         patch.setenv("PLOPKIT_CACHE", str(folder))
         yield folder
+
+
+@pytest.fixture
+def no_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run's pictures take longer than the rest of a small run; a test marked ``pictures`` has them drawn."""
+    if not request.node.get_closest_marker("pictures"):
+        monkeypatch.setattr("plopkit.experiment.Experiment._draw", lambda self: None)
 
 
 @pytest.fixture(scope="session")

@@ -20,15 +20,12 @@ from small_runs import contents, small_flags
 
 from plopkit import writing
 from plopkit.cli import main
-from plopkit.experiment import Experiment
 from plopkit.scenario import check
 
 SCENARIO = "folder 2-1 overlap"
 
 
-@pytest.fixture(autouse=True)
-def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Experiment, "_draw", lambda self: None)
+pytestmark = pytest.mark.usefixtures("no_pictures")
 
 
 @pytest.fixture

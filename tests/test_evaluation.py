@@ -22,6 +22,8 @@ from plopkit.writing import write_table, write_text
 
 SCENARIO = "emoji 15-5 overlap"
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 
 @pytest.fixture(scope="module")
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
@@ -42,6 +44,7 @@ def evaluate(checkpoints: list[Path], out: Path, *more: str) -> int:
     return main([*words, "--data.size", "64", "--data.val-scenes", "20"])
 
 
+@pytest.mark.pictures
 def test_released_checkpoints_leave_the_files_of_a_run(checkpoints: list[Path], tmp_path: Path) -> None:
     assert evaluate(checkpoints, tmp_path, "--method", "mib") == 0
     (found,) = [path for path in tmp_path.iterdir() if not path.name.startswith(".")]

@@ -1,10 +1,14 @@
 """The judge of the lessons' exercises."""
 
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from plopkit.exercises import EXERCISES, Exercise, check, same
+from plopkit.scenario import Scenario
 
 
 @pytest.fixture
@@ -47,3 +51,16 @@ def test_same(answer, truth):
 )
 def test_not_the_same(answer, truth):
     assert not same(answer, truth, 1e-4)
+
+
+def test_channels_are_no_answer_to_which_labels():
+    reverse = replace(Scenario.parse("emoji 15-5 overlap"), order=(0, *range(20, 0, -1)))
+    last = reverse.steps[-1]
+    assert check("01.2", {20, 18}, step=last, channels=(1, 3)).right is True
+    assert check("01.2", {1, 3}, step=last, channels=(1, 3)).right is False
+
+
+def test_what_a_notebook_prints_is_right():
+    lost = pd.DataFrame({"method": "ft", "learned_at": 0, "label": [1, 2], "forgetting": [56.2732, 56.2732]})
+    assert check("07.1", 56.3, lost=lost, method="ft").right is True
+    assert check("07.1", 57, lost=lost, method="ft").right is False

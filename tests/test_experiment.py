@@ -33,12 +33,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
     return opened
 
 
-@pytest.fixture
-def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pictures take longer than the rest of a small run."""
-    monkeypatch.setattr(Experiment, "_draw", lambda self: None)
-
-
 def results_of(opened: Experiment) -> bytes:
     return (opened.folder.path / "results.csv").read_bytes()
 

@@ -18,6 +18,8 @@ from plopkit import viz
 from plopkit.runfolder import RunFolder
 from plopkit.widgets import LiveRun, SettingsForm, attended, later, worker
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 
 @pytest.fixture(autouse=True)
 def nothing_left():

@@ -1,4 +1,4 @@
-"""The lessons' form; test_notebooks_run.py runs them."""
+"""The lessons' form; test_notebooks_00_05.py and test_notebooks_06_09.py run them."""
 
 import ast
 import re
@@ -109,6 +109,9 @@ def test_links_lead_somewhere_and_on_to_the_next(path):
     assert [link for link in files if not (path.parent / link).is_file()] == []
     following = NOTEBOOKS[NOTEBOOKS.index(path) + 1 :][:1]
     assert {other.name for other in following} <= set(files)
+    titled = re.findall(r"\[(\d\d · [^\]]+)\]\(([^)\s#]+)", texts)  # a title in full, or its beginning
+    titles = {other.name: cells(read(other), "markdown")[0].source.removeprefix("# ") for other in NOTEBOOKS}
+    assert [text for text, link in titled if not titles[link].startswith(text)] == []
 
 
 def test_every_exercise_is_in_a_notebook():

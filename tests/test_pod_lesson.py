@@ -16,7 +16,7 @@ from plopkit.model.segmenter import Output
 from plopkit.pod import fold_new_into_background, local_pod, pod_distance, pod_regions, regions_of
 from plopkit.scenario import Scenario
 from plopkit.stepdata import Batch
-from plopkit.study.moments import Moment, look, moments
+from plopkit.study.moments import Moment, moments, outputs_of
 from plopkit.study.podmaps import pod_layers, pod_maps
 from plopkit.trainer import Tick
 from plopkit.viz.maps import Swatches, heated, outlined
@@ -103,7 +103,7 @@ def test_a_step_trained_again_ends_as_the_run_did_and_writes_nothing(experiment:
     assert [moment.done for moment in seen] == [0, seen[0].of // 2, seen[0].of]
     for name, weights in experiment.net(1).state_dict().items():  # though it was looked at on the way
         assert torch.equal(net.state_dict()[name], weights), name
-    assert torch.equal(seen[-1].output.logits, look(experiment.net(1), images).logits)
+    assert torch.equal(seen[-1].output.logits, outputs_of(experiment.net(1), images).logits)
 
 
 def test_before_the_first_iteration_only_the_logits_differ(experiment: Experiment) -> None:
@@ -111,7 +111,7 @@ def test_before_the_first_iteration_only_the_logits_differ(experiment: Experimen
     images = experiment.data.look(step, 2, "val").images
     net, ticks = experiment.again(1)
     start, later = moments(net, ticks, images, (0.001,))
-    teacher = look(experiment.net(0), images)
+    teacher = outputs_of(experiment.net(0), images)
     assert (start.done, later.done) == (0, 1)  # a share of less than an iteration is one
     distances = [pod_maps(moment.output, teacher, step.n_old).distances for moment in (start, later)]
     for name in distances[0]:
@@ -233,7 +233,7 @@ def test_the_explorer_tells_the_distances(explorer) -> None:
         told = words(explorer.figure())
         assert f"stage 3 (5 x 6 x 6), scale 4, after {done} iterations" in told
         for name, title in (("ft", "fine-tuning"), ("plop", "PLOP")):
-            assert f"{title}: {explorer.maps[name][moment].distances['stage 3'][1]:.4g}" in told
+            assert f"{title}: distance {explorer.maps[name][moment].distances['stage 3'][1]:.4g}" in told
     assert {"class 18", "edge of a new object", "by somebody"} <= set(told)
     assert "class 3" not in told  # it is on the other image
 

@@ -94,20 +94,27 @@ def test_statistics_are_those_of_all_processes(tmp_path: Path) -> None:
     assert not torch.allclose(alone(parts[0]), found[0]["y"], atol=1e-2)  # not what a layer of its own would give
 
 
+@pytest.fixture(scope="module")
+def shared_out(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder of two methods' runs, trained by two processes one after the other, and what was printed."""
+    folder = tmp_path_factory.mktemp("shared")
+    flags = ["--model.encoder", "resnet18", "--optim.name", "sgd", "--optim.lr", "0.01", "--model.width", "32"]
+    words = ["run", "emoji 15-5 overlap", *small_flags(folder / "two"), *flags, "--method"]
+    lines = ["from plopkit.cli import main", *(f"assert main({[*words, method]}) == 0" for method in ("plop", "ewc"))]
+    (folder / "both.py").write_text("\n".join(lines))
+    return folder / "two", launch(["both.py"], folder)
+
+
 @pytest.mark.parametrize("method", ["plop", "ewc"])
-def test_two_processes_train_as_one_does(tmp_path: Path, method: str) -> None:
+def test_two_processes_train_as_one_does(shared_out: tuple[Path, str], tmp_path: Path, method: str) -> None:
     """Same images, same thresholds, same losses; one writes. The last digits differ by the order of sums."""
     from plopkit.experiment import run
 
     more = {"model__encoder": "resnet18", "optim__name": "sgd", "optim__lr": 0.01, "model__width": 32}
     alone = run(small(tmp_path / "one", method=method, **more), progress=False)
-    flags = ["--model.encoder", "resnet18", "--optim.name", "sgd", "--optim.lr", "0.01", "--model.width", "32"]
-    told = launch(
-        ["-m", "plopkit", "run", "emoji 15-5 overlap", "--method", method, *small_flags(tmp_path / "two"), *flags],
-        tmp_path,
-    )
-    assert told.count("results, pictures and checkpoints:") == 1
-    (folder,) = [path for path in (tmp_path / "two").iterdir() if not path.name.startswith(".")]
+    out, told = shared_out
+    assert told.count("results, pictures and checkpoints:") == 2
+    (folder,) = [path for path in out.iterdir() if f"_{method}_" in path.name]
     assert folder.name == alone.path.name
     assert contents(folder).keys() == contents(alone.path).keys()
     one, two = (pd.read_csv(path / "ticks.csv") for path in (alone.path, folder))

@@ -244,14 +244,19 @@ def test_the_drops_are_those_of_the_table() -> None:
     lost = forgetting_table(results())
     figure = drops(lost, "drops")
     (axis,) = figure.axes
-    assert [t.get_text() for t in axis.get_xticklabels()] == ["aeroplane", "bicycle", "bottle"]  # chair came last
+    assert [t.get_text() for t in axis.get_xticklabels()] == [
+        "background",
+        "aeroplane",
+        "bicycle",
+        "bottle",
+    ]  # chair came last
     for bars, method in zip(axis.containers, ("ft", "plop"), strict=True):
-        for bar, label in zip(bars, (1, 2, 5), strict=True):
+        for bar, label in zip(bars, (0, 1, 2, 5), strict=True):
             chosen = lost[(lost["method"] == method) & (lost["label"] == label)]
             assert bar.get_height() == pytest.approx(sum(chosen["forgetting"]) / 2)
     assert inside(figure)
     one = forgetting_table(results(steps=1))
-    assert len(drops(one, "one step").axes[0].containers[0]) == 2
+    assert len(drops(one, "one step").axes[0].containers[0]) == 3
 
 
 def test_the_trade_off_goes_through_the_steps() -> None:

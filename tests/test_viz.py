@@ -10,9 +10,9 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 
-from plopkit import facts
+from plopkit import METHODS, facts
 from plopkit.viz import COLOURS, colour_of, forgetting_curves, loss_curves, overlay, strip, strips
-from plopkit.viz.curves import method_styles
+from plopkit.viz.curves import METHOD_STYLES, SPARE, method_styles
 from plopkit.viz.masks import PALETTE
 from plopkit.viz.text import wrapped
 
@@ -122,8 +122,11 @@ def test_styles_of_methods_are_their_own_and_distinct() -> None:
     styles = method_styles(names)
     assert len({to_rgb(style["color"]) for style in styles.values()}) == len(names)
     assert len({style["marker"] for style in styles.values()}) == len(names)
-    for name in names[:4]:  # the same beside others, or alone
-        assert method_styles([name])[name]["color"] == styles[name]["color"]
+    for name in names[:5]:  # the same beside others, or alone
+        assert method_styles([name])[name] == styles[name]
+    assert set(METHOD_STYLES) == set(METHODS)
+    both = [*METHOD_STYLES.values(), *SPARE]
+    assert len({colour for colour, _ in both}) == len({marker for _, marker in both}) == len(both)
     assert len(method_styles([f"method {i}" for i in range(30)])) == 30
 
 

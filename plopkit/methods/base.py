@@ -66,6 +66,11 @@ class Method(BaseModel, ABC):
     own_first_step: ClassVar[bool] = False
     """Is step 0 trained with it, too? Otherwise step 0 is plain cross-entropy and shared by all methods."""
 
+    @classmethod
+    def about(cls) -> str:
+        """What it does, in a line: the first of its documentation."""
+        return (cls.__doc__ or "").strip().splitlines()[0]
+
     def prepare(
         self,
         teacher: Segmenter,

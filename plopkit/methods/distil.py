@@ -89,7 +89,7 @@ class ILT(Method):
 
 
 class MiB(Method):
-    """Modeling the Background (Cermelli et al., CVPR 2020)."""
+    """Modeling the background: the losses take it for all that is not labelled, and new channels begin as its share."""
 
     name = "mib"
     title = "MiB"

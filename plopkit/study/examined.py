@@ -10,7 +10,8 @@ from jaxtyping import Float, UInt8
 from plopkit.datasets.transforms import normalised
 from plopkit.pseudo import uncertainty
 from plopkit.runfolder import RunFolder
-from plopkit.study.mistakes import mistakes, truth_at
+from plopkit.scenario import IGNORE
+from plopkit.study.mistakes import KINDS, mistakes, truth_at
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +43,12 @@ class Examined:
     def mistakes(self, step: int) -> UInt8[np.ndarray, "N H W"]:
         """The kind of each pixel after ``step``, a place in ``plopkit.study.mistakes.KINDS``, or 255."""
         return mistakes(self.predictions[step], self.masks, self.learned_at, step)
+
+    def shares(self, step: int) -> pd.Series:
+        """How many percent of the pixels that count are right, or which kind of mistake, after ``step``."""
+        kinds = self.mistakes(step)
+        counted = kinds[kinds != IGNORE]
+        return pd.Series({name: 100 * float((counted == kind).mean()) for kind, name in enumerate(KINDS)})
 
     def called(self, label: int) -> pd.DataFrame:
         """What the pixels of this true label are called: percent of them by predicted class (rows) and step (columns).

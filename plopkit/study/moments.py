@@ -34,13 +34,13 @@ def moments(
     """
     if not shares or not all(0 < share <= 1 for share in shares):
         raise ValueError(f"shares of a step's iterations are numbers above 0 and at most 1, not {tuple(shares)}")
-    found = {0: look(net, images)}
+    found = {0: outputs_of(net, images)}
     of = 0
     for tick in ticks:
         of, done = tick.of, tick.iteration + 1
         wanted = {max(1, round(share * of)) for share in shares}
         if done in wanted:
-            found[done] = look(net, images)
+            found[done] = outputs_of(net, images)
         if done >= max(wanted):
             break
     if not of:
@@ -49,7 +49,7 @@ def moments(
 
 
 @torch.no_grad()
-def look(net: Segmenter, images: Float[Tensor, "B 3 H W"]) -> Output:
+def outputs_of(net: Segmenter, images: Float[Tensor, "B 3 H W"]) -> Output:
     """The net's output in evaluation mode, on the CPU; the net stays in the mode it was in."""
     training = net.training
     out = net.eval()(images.to(next(net.parameters()).device))

@@ -8,7 +8,7 @@ from plopkit.viz.maps import drift_maps
 from plopkit.viz.masks import COLOURS, colour_of, overlay, strip, strips
 from plopkit.viz.mistakes import mistakes_view
 from plopkit.viz.podcut import pod_cut, pod_vector
-from plopkit.viz.pseudo import pseudo_rows, shown
+from plopkit.viz.pseudo import JUDGED, pseudo_rows, shown
 from plopkit.viz.runs import class_matrix, drops, trade_off
 from plopkit.viz.splits import class_bars, hidden_bars, schedule, targets
 from plopkit.viz.tables import convention_gaps, published_bars, seed_spread
@@ -17,6 +17,7 @@ from plopkit.viz.uncertainty import precision_curves, uncertainty_histograms
 
 __all__ = [
     "COLOURS",
+    "JUDGED",
     "before_and_after",
     "class_bars",
     "class_matrix",

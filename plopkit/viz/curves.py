@@ -10,11 +10,21 @@ from matplotlib.ticker import MaxNLocator
 
 from plopkit.viz.text import plain_log_numbers, wrapped
 
-# Okabe and Ito's colours, safe for the colour-blind, in the order of the tables; markers tell methods apart in grey.
-METHOD_COLOURS = {"ft": "#D55E00", "mib": "#56B4E9", "plop": "#009E73", "joint": "#000000"}
-SPARE = ("#E69F00", "#CC79A7", "#0072B2", "#F0E442", "#999999")
-TERM_COLOURS = ("#0072B2", "#CC79A7", "#E69F00", "#009E73", "#000000")
-MARKERS = "osD^vPX*"
+# Okabe and Ito's colours and, where they end, Paul Tol's, safe for the colour-blind; markers tell them apart in grey.
+METHOD_STYLES = {
+    "ft": ("#D55E00", "o"),
+    "lwf": ("#E69F00", "v"),
+    "lwf-mc": ("#882255", "^"),
+    "ilt": ("#CC79A7", "<"),
+    "ewc": ("#999933", "p"),
+    "rw": ("#999999", "h"),
+    "pi": ("#0072B2", "D"),
+    "mib": ("#56B4E9", "s"),
+    "plop": ("#009E73", "X"),
+    "joint": ("#000000", "*"),
+}
+SPARE = (("#332288", "P"), ("#F0E442", "d"), ("#AA4499", ">"), ("#44AA99", "8"), ("#661100", "H"))
+TERM_COLOURS = ("#332288", "#44AA99", "#AA4499", "#661100", "#DDCC77")  # Tol's, none a method's
 GROUP_TITLES = {
     "old_nobg": "classes of step 0, without background",
     "new": "classes learnt since",
@@ -23,15 +33,14 @@ GROUP_TITLES = {
 
 
 def method_styles(methods: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Line styles: a method's own colour, a spare one for the rest and for further runs of a method, such as
-    ``plop (optim.lr 0.1)``; a marker by the place in the table."""
+    """Line styles: a method's own colour and marker, the same in every picture; spare ones for other names and for
+    further runs of a method, such as ``plop (optim.lr 0.1)``."""
     styles: dict[str, dict[str, str]] = {}
     spare = cycle(SPARE)
-    taken: set[str] = set()
-    for method, marker in zip(methods, cycle(MARKERS)):
-        own = METHOD_COLOURS.get(method.split()[0])
-        colour = own if own and own not in taken else next(spare)
-        taken.add(colour)
+    for method in methods:
+        own = METHOD_STYLES.get(method.split()[0])
+        taken = [(style["color"], style["marker"]) for style in styles.values()]
+        colour, marker = own if own and own not in taken else next(spare)
         styles[method] = {"color": colour, "marker": marker}
     return styles
 

@@ -37,7 +37,7 @@ class DriftView:
             axis.set_axis_off()
         self._norm = Normalize(0, 1)
         bar_axis = self.figure.add_axes(((0.15 + 2.15 * count) / width, 0.24, 0.12 / width, 0.56))
-        self.figure.colorbar(ScalarMappable(self._norm, HEAT), cax=bar_axis, ticks=LinearLocator(3), format="%.4g")
+        self.figure.colorbar(ScalarMappable(self._norm, HEAT), cax=bar_axis, ticks=LinearLocator(3), format="%.2g")
         bar_axis.tick_params(labelsize=7)
         bar_axis.set_ylabel("the region's part", fontsize=8)
         self._curves = self.figure.add_axes(((1.45 + 2.15 * count) / width, 0.25, 2.45 / width, 0.53))
@@ -75,7 +75,7 @@ class DriftView:
         self._images[0].set_data(overlay(np.asarray(picture), np.asarray(mask)))
         for place, (method, name) in enumerate(self.methods.items()):
             self._images[place + 1].set_data(heated(picture, mask, heats[method], shape, top, self.old))
-            self._heads[place + 1].set_text(f"{name}: {float(distances[method][moment]):.4g}")
+            self._heads[place + 1].set_text(f"{name}: distance {float(distances[method][moment]):.4g}")
             self._lines[place].set_data(done, distances[method])
         self._norm.vmax = max(top, 1e-12)
         self._now.set_xdata([done[moment]] * 2)

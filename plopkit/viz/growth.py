@@ -77,7 +77,8 @@ def classifier_view(rows: np.ndarray, labels: Sequence[int], n_old: int, names: 
         picture = axis.imshow(values, cmap="PuOr", norm=CenteredNorm(0, limit), aspect="auto", interpolation="nearest")
         axis.axhline(n_old - 0.5, color="k", linewidth=1.2)
         axis.set_xlabel(name)
-        figure.colorbar(picture, ax=axis, location="right", aspect=25, fraction=0.05 if len(values[0]) > 1 else 0.6)
+        bar = figure.colorbar(picture, ax=axis, location="right", aspect=25, fraction=0.05 if name != "bias" else 0.6)
+        bar.set_label(f"{name.split(',')[0]} (no unit)", fontsize=9)
     axes[1].set_xticks([])
     _channel_names(axes[0], labels, names, "y")
     return figure

@@ -11,10 +11,10 @@ from matplotlib.ticker import MaxNLocator
 from plopkit.viz.curves import TERM_COLOURS
 from plopkit.viz.text import plain_log_numbers, wrapped
 
-# Okabe and Ito's colours, none of which the loss terms beside begin with; markers tell them apart in grey.
+# Tol's colours, none a method's or that of a loss term beside; markers tell them apart in grey.
 GROUPS: dict[str, tuple[str, dict[str, Any]]] = {
-    "old": ("classes of step 0", {"marker": "o", "color": "#D55E00"}),
-    "new": ("learnt since", {"marker": "s", "color": "#56B4E9"}),
+    "old": ("classes of step 0", {"marker": "o", "color": "#AA3377"}),
+    "new": ("learnt since", {"marker": "s", "color": "#BBCC33"}),
     "all": ("all", {"marker": ".", "color": "#000000", "linestyle": "--"}),  # at step 0 it lies on the old
 }
 

@@ -12,8 +12,8 @@ from matplotlib.patches import Rectangle
 from plopkit.study.mistakes import KINDS
 from plopkit.viz.masks import BACKGROUND, IGNORED, colour_of, overlay
 
-# Okabe and Ito's for what forgetting does, greys for the rest.
-KIND_COLOURS = ("#e6e6e6", "#D55E00", "#56B4E9", "#4d4d4d")
+# Okabe and Ito's; right is pale.
+KIND_COLOURS = ("#e6e6e6", "#D55E00", "#56B4E9", "#CC79A7")
 PANELS = ("image", "truth, classes learnt so far", "prediction", "mistakes", "uncertainty")
 SIDE, STRIDE, TOP = 206, 218, 56  # pixels: of a panel, from one to the next, above them
 
@@ -26,8 +26,8 @@ def kinds_picture(kinds: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W 3"]
 
 
 def unsure_picture(unsure: Float[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W 3"]:
-    """Values in [0, 1] in the colours of viridis."""
-    return colormaps["viridis"](unsure, bytes=True)[..., :3]
+    """Values in [0, 1] in the colours of cividis, as uncertainty has everywhere."""
+    return colormaps["cividis"](unsure, bytes=True)[..., :3]
 
 
 def mistakes_view(

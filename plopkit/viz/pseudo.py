@@ -120,7 +120,11 @@ def pseudo_rows(
         )
         bar.set_label("uncertainty", fontsize=8)
         bar.ax.tick_params(labelsize=7)
-    handles = legend_of(images, names, "right and wrong" in panels)
+    judged = "right and wrong" in panels
+    handles = legend_of(images, names, judged)
+    if not judged:
+        handles += [Patch(facecolor="white", edgecolor="0.5", label="no label, or ignored")]
+        handles += [Patch(facecolor=JUDGED[Judged.GIVEN][0], edgecolor="0.5", label=JUDGED[Judged.GIVEN][1])]
     columns = max(2, int(width / 2.4))
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=8, title=credit or None)
     figure.legends[0].get_title().set_fontsize(6)

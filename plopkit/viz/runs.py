@@ -57,9 +57,9 @@ def drops(lost: pd.DataFrame, title: str) -> Figure:
     """Points of IoU that each class lost, its best step minus the last; a bar per method, the mean over seeds.
 
     lost: rows of ``plopkit.forgetting_table`` of one scenario. The last step's classes have had no time to be lost,
-    and are left out, as is the background.
+    and are left out.
     """
-    kept = lost[(lost["label"] > 0) & ((lost["learned_at"] < lost["learned_at"].max()) | (lost["learned_at"] == 0))]
+    kept = lost[(lost["learned_at"] < lost["learned_at"].max()) | (lost["learned_at"] == 0)]
     keys = ["learned_at", "label", "name"]
     table = kept.pivot_table(index=keys, columns="method", values="forgetting", sort=False).sort_index()
     methods = [str(method) for method in kept["method"].unique()]

@@ -41,7 +41,8 @@ def published_bars(table: pd.DataFrame, title: str) -> Figure:
             )
         axis.plot(rows["old"], np.arange(len(rows)), "o", color="black", markerfacecolor="white", markersize=5)
         axis.plot(rows["new"], np.arange(len(rows)), "D", color="black", markersize=4)
-        axis.set_yticks(range(len(rows)), [f"{r.method} · {short(r.source)}" for r in rows.itertuples()], fontsize=8)
+        names = [f"{row.method} · {told(row.source, row.background_counted)}" for row in rows.itertuples()]
+        axis.set_yticks(range(len(rows)), names, fontsize=8)
         axis.set_title(scenario, fontsize=9)
         axis.set_xlabel("mIoU after the last step (%)")
         axis.set_xlim(0, 100)
@@ -58,6 +59,11 @@ def published_bars(table: pd.DataFrame, title: str) -> Figure:
         handles.append(Patch(facecolor="0.8", edgecolor="black", linewidth=1.8, label="own runs"))
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=8, frameon=False)
     return figure
+
+
+def told(source: str, background_counted: str) -> str:
+    """What stands beside a bar: own runs are there in both conventions, a paper's in one."""
+    return f"own, {'with' if background_counted == 'yes' else 'no'} bg" if source == "own runs" else short(source)
 
 
 def short(source: str) -> str:

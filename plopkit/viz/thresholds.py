@@ -19,7 +19,7 @@ from plopkit.viz.maps import bare, class_patches
 from plopkit.viz.masks import IGNORED, overlay
 from plopkit.viz.text import wrapped
 
-RELEASED, MEDIAN, PLAIN = "#CC79A7", "#0072B2", "#777777"  # Okabe and Ito's; none is a method's
+RELEASED, MEDIAN, PLAIN = "#CC79A7", "#0072B2", "#777777"  # Okabe and Ito's; none is that of a method shown beside
 STYLES = {"released": (RELEASED, "o"), "median": (MEDIAN, "D"), "no limit": (PLAIN, "|")}
 MARKERS = (("o", RELEASED), ("s", MEDIAN), ("D", "#E69F00"), ("^", "#009E73"))
 FLOOR = 0.001  # the released code's smallest threshold
@@ -76,7 +76,7 @@ def _limits(axis: Axes, found: Histograms, channel: int, value: float) -> None:
     """The same pixels by H / ln C, the code's bins as stripes, and both limits."""
     fine = found.fine[channel].numpy()
     axis.stairs(fine, np.linspace(0, 1, FINE_BINS + 1), fill=True, color="0.55")
-    top = max(1.0, 1.1 * float(fine.max()))
+    top = max(1.0, 1.35 * float(fine.max()))  # the legend lies above the bars
     borders = np.arange(0, 1, found.scale / RELEASED_BINS)
     for place, border in enumerate(borders):
         end = min(1, border + found.scale / RELEASED_BINS)
@@ -142,7 +142,7 @@ def threshold_reach(table: pd.DataFrame, title: str) -> Figure:
 def let_through(tables: Mapping[str, pd.DataFrame], title: str) -> Figure:
     """Tables of ``plopkit.study.limits.let_through`` side by side, by the name of their arithmetic, a row per class."""
     columns = {
-        "limit": "limit, as H / ln C",
+        "limit": "limit, as H / ln C (1 or above: at 1)",
         "sure": "% of its pixels sure",
         "right": "% of the sure ones right",
         "found": "% of the true pixels found",
@@ -155,10 +155,11 @@ def let_through(tables: Mapping[str, pd.DataFrame], title: str) -> Figure:
         for name, table in tables.items():
             colour, marker = STYLES[name]
             values = table[column].where(np.isfinite(table[column]))
+            values = values.clip(upper=1.0) if column == "limit" else values
             face = "none" if name == "median" else colour  # so that another shows behind it
             style: dict[str, Any] = {"color": colour, "markerfacecolor": face, "markersize": 7, "markeredgewidth": 2}
             axis.plot(values, np.arange(len(names)), marker, label=name, **style)
-        axis.set_xlim((0, 1) if column == "limit" else (-4, 104))
+        axis.set_xlim((-0.04, 1.04) if column == "limit" else (-4, 104))
         axis.set_title(told, fontsize=9)
         axis.tick_params(labelsize=8)
         axis.grid(alpha=0.3)

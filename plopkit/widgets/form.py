@@ -156,8 +156,7 @@ class SettingsForm:
         kind = METHODS[self.settings.method]
         self._hyper_box.children = [knob.row() for knob in self._hyper[kind.name]] or [ipywidgets.HTML("none")]
         self._accordion.set_title(len(self._groups), f"hyper: the hyper-parameters of {kind.title}")
-        lines = (kind.__doc__ or "").strip().splitlines()
-        self._about.value = html.escape(f"{kind.title} ({kind.source}): {lines[0]}")
+        self._about.value = html.escape(f"{kind.title} ({kind.source}): {kind.about()}")
 
     def _tell(self) -> None:
         told = html.escape(self.error).replace("\n", "<br>")

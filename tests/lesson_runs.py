@@ -1,0 +1,76 @@
+"""What the tests that run the lessons share: a folder of runs, a headless run, and a browser with JupyterLab.
+
+Headless, a lesson runs as papermill runs it; in JupyterLab, by mouse and keyboard. Pictures of the latter lie in
+build/screenshots/ afterwards.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+from lab import Lab, Open, chromium, jupyterlab
+from playwright.sync_api import Browser
+from required import missing
+from test_notebooks import NOTEBOOKS, cells, checked, read
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of runs that all lessons share: what one has trained, the next reads back."""
+    return tmp_path_factory.mktemp("lessons")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def lab(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    if find_spec("jupyterlab") is None:
+        missing("browser", "JupyterLab is not installed: pip install -e '.[dev]'")
+    with jupyterlab(tmp_path_factory.mktemp("lab")) as running:
+        yield running
+
+
+@pytest.fixture
+def opened(lab: Lab, browser: Browser, runs: Path) -> Iterator[Callable[..., Open]]:
+    """``opened("06")``: the notebook of that number, preset smoke, other parameters, in a page of its own."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+
+    def make(number: str, **parameters: object) -> Open:
+        (path,) = (path for path in NOTEBOOKS if path.name.startswith(number))
+        notebook = nbformat.read(path, as_version=4)
+        (cell,) = cells(notebook, "code", "parameters")
+        for name, value in ({"preset": "smoke", "out": str(runs)} | parameters).items():
+            cell.source, found = re.subn(rf"(?m)^{name} = .*$", f"{name} = {value!r}".replace("\\", r"\\"), cell.source)
+            assert found == 1
+        nbformat.write(notebook, lab.folder / path.name)
+        return Open(lab, page, path.name)
+
+    yield make
+    page.close()
+    lab.end_kernels()
+
+
+def run_headless(path: Path, runs: Path, folder: Path) -> None:
+    """All cells with preset smoke: no error, a picture, no wall of log lines, every solution right."""
+    executed = folder / path.name
+    given = {"preset": "smoke", "out": str(runs)}
+    papermill.execute_notebook(path, executed, given, cwd=folder, progress_bar=False)
+    notebook = read(executed)
+
+    outputs = [output for cell in cells(notebook, "code") for output in cell.outputs]
+    assert [output for output in outputs if output.output_type == "error"] == []
+    told = "".join(output.text for output in outputs if output.get("name") == "stderr")
+    lines = [line for line in told.split("\n") if line.rpartition("\r")[2].strip()]  # a progress bar is overwritten
+    assert len(lines) <= 3, told[-2000:]
+    assert any("image/png" in output.get("data", {}) for output in outputs)
+    for cell in cells(notebook, "code", "solution"):
+        (name,) = checked(cell)
+        assert f"Exercise {name}: right." in str(cell.outputs)

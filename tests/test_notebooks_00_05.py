@@ -1,0 +1,59 @@
+"""Lessons 00 to 05 run, headless and in JupyterLab."""
+
+import pytest
+from lab import changes, slider
+from lesson_runs import run_headless
+from playwright.sync_api import expect
+from test_notebooks import NOTEBOOKS
+
+pytest_plugins = ["lesson_runs"]
+
+# Of the kernel's start-up and of playwright, which are not ours.
+pytestmark = pytest.mark.filterwarnings("default")
+
+LESSONS = [path for path in NOTEBOOKS if "00" <= path.name[:2] <= "05"]
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_runs_headless(path, runs, tmp_path, monkeypatch):
+    monkeypatch.delenv("MPLBACKEND")  # conftest.py's: a kernel has its own
+    run_headless(path, runs, tmp_path)
+
+
+@pytest.mark.parametrize("number", ["00", "02", "03", "05"])
+def test_runs_in_the_browser(opened, number):
+    notebook = opened(number)
+    notebook.run_all()
+    notebook.shots(number)
+
+
+def test_01_another_task_is_another_schedule_and_solutions_open(opened):
+    notebook = opened("01")
+    notebook.run_all()
+    explorer = notebook.output("widgets.splits_explorer(data)")
+    picture = explorer.get_by_role("img")
+    with changes(picture):
+        explorer.get_by_label("task", exact=True).select_option("15-1")
+    with changes(picture):
+        explorer.get_by_label("protocol", exact=True).select_option("disjoint")
+    notebook.shots("01")
+
+    dots = notebook.panel.locator(".jp-InputPlaceholder")
+    expect(dots).to_have_count(2)
+    dots.first.locator(".jp-MoreHorizIcon").click()
+    expect(dots).to_have_count(1)
+    expect(notebook.output("# Solution").first).to_contain_text("Exercise 01.1: right.")
+
+
+def test_04_another_threshold_is_other_sure_pixels(opened):
+    notebook = opened("04")
+    notebook.run_all()
+    explorer = notebook.output("widgets.pseudo_explorer")
+    threshold = slider(explorer, "threshold")
+    with changes(explorer.get_by_role("img")):
+        threshold.get_by_role("slider").press("End")
+        threshold.get_by_role("slider").press("ArrowLeft")
+    expect(threshold.locator(".widget-readout")).to_have_text("0.99")
+    with changes(explorer.get_by_role("img")):
+        explorer.get_by_label("thresholds", exact=True).select_option("medians")
+    notebook.shots("04")

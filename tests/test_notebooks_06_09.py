@@ -1,0 +1,67 @@
+"""Lessons 06 to 09 run, headless and in JupyterLab."""
+
+import pytest
+from lab import changes, shot, slider
+from lesson_runs import run_headless
+from playwright.sync_api import expect
+from test_notebooks import NOTEBOOKS
+
+pytest_plugins = ["lesson_runs"]
+
+# Of the kernel's start-up and of playwright, which are not ours.
+pytestmark = pytest.mark.filterwarnings("default")
+
+LESSONS = [path for path in NOTEBOOKS if "06" <= path.name[:2] <= "09"]
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_runs_headless(path, runs, tmp_path, monkeypatch):
+    monkeypatch.delenv("MPLBACKEND")  # conftest.py's: a kernel has its own
+    run_headless(path, runs, tmp_path)
+
+
+@pytest.mark.parametrize("number", ["08", "09"])
+def test_runs_in_the_browser(opened, number):
+    notebook = opened(number)
+    notebook.run_all()
+    notebook.shots(number)
+
+
+def test_06_a_run_is_started_stopped_resumed_and_its_results_appear(opened, tmp_path):
+    notebook = opened("06", out=str(tmp_path / "runs"), overrides={"data.scenes": 120, "optim.epochs": 2})
+    notebook.run_all()
+    live, table = notebook.output("live = LiveRun(form)"), notebook.output("folder.summary.round(1)")
+    expect(table).to_contain_text("Nothing here yet")
+    notebook.output("form = SettingsForm").get_by_label("method", exact=True).select_option("ft")
+    live.get_by_role("button", name="Run").click()
+    expect(live).to_contain_text("running: step 0/1", timeout=60_000)
+    with changes(live.get_by_role("img")):
+        pass
+    live.get_by_role("button", name="Stop").click()
+    expect(live).to_contain_text("stopped: step 0/1")
+    told = live.inner_text()
+    shot(live, "06_stopped")
+    notebook.page.wait_for_timeout(1500)
+    assert live.inner_text() == told
+
+    with changes(live.get_by_role("img")):
+        live.get_by_role("button", name="Resume").click()
+    expect(live).to_contain_text("finished", timeout=180_000)
+    expect(notebook.output("lambda folder: str(folder.path)")).to_contain_text("emoji_15-5_overlap_ft_seed0")
+    expect(table.get_by_role("row")).to_have_count(3)  # its header, two steps
+    expect(notebook.output("viz.forgetting_curves").get_by_role("img")).to_be_visible()
+    notebook.shots("06")
+
+
+def test_07_through_images_steps_and_methods(opened):
+    notebook = opened("07")
+    notebook.run_all()
+    explorer = notebook.output("mistakes_explorer(examined)")
+    picture = explorer.get_by_role("img")
+    with changes(picture):
+        slider(explorer, "image").get_by_role("slider").press("ArrowRight")
+    with changes(picture):
+        slider(explorer, "after step").get_by_role("slider").press("ArrowLeft")
+    with changes(picture):
+        explorer.get_by_label("method", exact=True).select_option("plop")
+    notebook.shots("07")
