@@ -69,6 +69,9 @@ def jupyterlab(folder: Path) -> Iterator[Lab]:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(values), encoding="utf-8")
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}"]
+    command += [
+        "--expose-app-in-browser"
+    ]  # so that a page can open the next notebook without loading all of itself again
     command += ["--ServerApp.port_retries=0", f"--IdentityProvider.token={lab.token}"]
     command += [f"--ServerApp.root_dir={lab.folder}"] + (["--allow-root"] if os.name == "posix" else [])
     environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
@@ -117,15 +120,32 @@ def chromium() -> Iterator[Browser]:
 
 
 class Open:
-    """A notebook open in JupyterLab, alone in its page."""
+    """A notebook open in JupyterLab, alone in its page.
+
+    The page is loaded once: it costs more than most notebooks do.
+    """
 
     def __init__(self, lab: Lab, page: Page, name: str):
         self.page = page
-        page.goto(lab.url(f"lab/tree/{name}") + "&reset")
+        page.set_viewport_size({"width": 1280, "height": 900})
+        if not page.url.startswith(lab.address):
+            page.goto(lab.url("lab") + "&reset")
+            expect(page.locator("#jp-main-statusbar")).to_be_visible(timeout=60_000)
+        self._do("docmanager:open", {"path": name})
         self.panel = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
         whole = nbformat.read(lab.folder / name, as_version=4).cells
         expect(self.panel.locator(".jp-Cell")).to_have_count(len(whole), timeout=60_000)
         expect(page.locator("#jp-main-statusbar")).to_contain_text("| Idle", timeout=90_000)  # the kernel
+
+    def _do(self, command: str, arguments: dict[str, str] | None = None) -> None:
+        self.page.evaluate(
+            "([name, given]) => window.jupyterapp.commands.execute(name, given)", [command, arguments or {}]
+        )
+
+    def close(self) -> None:
+        self._do("docmanager:save")
+        self._do("application:close-all")
+        expect(self.panel).to_have_count(0)
 
     def run_all(self, seconds: float = 240) -> None:
         """Run > Run All Cells, as a person does, until all are done; AssertionError for an error in a cell."""

@@ -13,7 +13,7 @@ import nbformat
 import papermill
 import pytest
 from lab import Lab, Open, chromium, jupyterlab
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 from required import missing
 from test_notebooks import NOTEBOOKS, cells, checked, read
 
@@ -38,10 +38,17 @@ def lab(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield running
 
 
+@pytest.fixture(scope="module")
+def page(browser: Browser) -> Iterator[Page]:
+    made = browser.new_page()
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def opened(lab: Lab, browser: Browser, runs: Path) -> Iterator[Callable[..., Open]]:
-    """``opened("06")``: the notebook of that number, preset smoke, other parameters, in a page of its own."""
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
+def opened(lab: Lab, page: Page, runs: Path) -> Iterator[Callable[..., Open]]:
+    """``opened("06")``: the notebook of that number, preset smoke, other parameters, alone in the page."""
+    shown: list[Open] = []
 
     def make(number: str, **parameters: object) -> Open:
         (path,) = (path for path in NOTEBOOKS if path.name.startswith(number))
@@ -51,10 +58,12 @@ def opened(lab: Lab, browser: Browser, runs: Path) -> Iterator[Callable[..., Ope
             cell.source, found = re.subn(rf"(?m)^{name} = .*$", f"{name} = {value!r}".replace("\\", r"\\"), cell.source)
             assert found == 1
         nbformat.write(notebook, lab.folder / path.name)
-        return Open(lab, page, path.name)
+        shown.append(Open(lab, page, path.name))
+        return shown[-1]
 
     yield make
-    page.close()
+    for notebook in shown:
+        notebook.close()
     lab.end_kernels()
 
 

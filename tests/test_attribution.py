@@ -1,7 +1,6 @@
 """Terms and gradients side by side: against plain loops and the methods themselves, by identities; the pictures."""
 
 import copy
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -316,8 +315,6 @@ def test_explorer_follows_its_list(table: pd.DataFrame) -> None:
     assert list(explorer.controls["method"].options) == ["ft", "ilt", "mib"]
     assert explorer.controls["method"].description and explorer.controls["method"].tooltip
     before = explorer.picture.value
-    began = time.perf_counter()
     explorer.set(method="mib")
-    assert time.perf_counter() - began < 2  # 200 ms on an idle machine
     assert explorer.picture.value != before
     assert explorer.figure().axes[0].get_title().startswith("mib")

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Integer, UInt8
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
@@ -26,73 +25,91 @@ FLOOR = 0.001  # the released code's smallest threshold
 SHARE = "uncertainty H / ln C of the teacher, 0 to 1"
 
 
+class WalkView:
+    """The released walk of one class: a picture that is drawn once and then changed, quick enough to follow a slider.
+
+    scale: that of the histograms to come (``Histograms.scale``).
+    """
+
+    def __init__(self, scale: float):
+        self.figure = Figure(figsize=(10.5, 3.9))
+        self.figure.subplots_adjust(left=0.075, right=0.985, bottom=0.14, top=0.82, wspace=0.2)
+        self._title = self.figure.suptitle("", fontsize=11)
+        self._left, self._right = self.figure.subplots(1, 2)
+        for axis in (self._left, self._right):
+            axis.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+            axis.tick_params(labelsize=8)
+        self._brackets(math.floor(RELEASED_BINS / scale) + 2)
+        self._limits(scale)
+
+    def _brackets(self, bins: int) -> None:
+        """Left: a pair of bars for each bin, from a total to the total and its count."""
+        axis, index, nothing = self._left, np.arange(bins), np.zeros(bins)
+        self._code = axis.bar(index - 0.2, nothing, 0.38, color=RELEASED, label="from the code's total, by its count")
+        self._true = axis.bar(index + 0.2, nothing, 0.38, color=MEDIAN, label="from the true total, by its count")
+        self._half = axis.axhline(0, color="black", linewidth=1.2, label="half of the pixels")
+        star: dict[str, Any] = {"marker": "*", "markersize": 14, "markeredgecolor": "black", "linestyle": "none"}
+        (self._star,) = axis.plot([], [], color=RELEASED, **star)
+        axis.set(xticks=index, xlim=(-0.6, bins - 0.4), xlabel="bin of 100", ylabel="pixels")
+        axis.legend(fontsize=8, loc="upper right")
+
+    def _limits(self, scale: float) -> None:
+        """Right: the same pixels by H / ln C, the code's bins as stripes, and both limits."""
+        axis, wide = self._right, scale / RELEASED_BINS
+        self._pixels = axis.stairs(np.zeros(FINE_BINS), np.linspace(0, 1, FINE_BINS + 1), fill=True, color="0.55")
+        for place, border in enumerate(np.arange(0, 1, wide)):
+            end = min(1, border + wide)
+            axis.axvspan(border, end, color=("0.93", "0.98")[place % 2], zorder=-1)
+            if end - border > 0.05:
+                above: dict[str, Any] = {"transform": axis.get_xaxis_transform(), "ha": "center", "va": "bottom"}
+                axis.text((border + end) / 2, 1, f"bin {place}", fontsize=8, **above)
+        self._limit = axis.axvline(0, color=RELEASED, linewidth=2.5, label="the code's limit")
+        self._median = axis.axvline(0, color=MEDIAN, linewidth=2.5, linestyle="--", label="true median")
+        axis.set(xlim=(0, 1), xlabel=SHARE, ylabel="pixels")
+        self._told = axis.legend(fontsize=8, loc="upper right").get_texts()
+
+    def show(self, found: Histograms, channel: int, name: str) -> Figure:
+        """channel: the teacher's; name: of its class."""
+        counts = found.released[channel]
+        one = released_walk(counts[None])
+        self._title.set_text(f"{name}: {int(counts.sum()):,} background pixels that the teacher gives this class")
+        self._show_walk(one, counts.numpy())
+        self._show_limits(found, channel, float(one.values[0]))
+        return self.figure
+
+    def _show_walk(self, one: Walk, counts: np.ndarray) -> None:
+        half, end = float(one.half[0]), int(one.ends[0])
+        before = counts.cumsum() - counts
+        for bars, lower, height in ((self._code, one.running, one.looked[0]), (self._true, before, counts)):
+            for bar, y, tall in zip(bars, lower.tolist(), height.tolist(), strict=False):  # beyond them no pixel lies
+                bar.set(y=y, height=tall)
+        self._half.set_ydata([half, half])
+        reached = bool(one.stopped[0]) and end < len(self._code) and half > 0
+        self._star.set_data(([end - 0.2], [half]) if reached else ([], []))
+        told = f"the code stops in bin {end}" if one.stopped[0] else "the code finds no bin and ends in bin 99"
+        self._left.set_title(told if half else "no pixel: the code gives 0", fontsize=10)
+        self._left.set_ylim(0, max(1.0, 3 * half))
+
+    def _show_limits(self, found: Histograms, channel: int, value: float) -> None:
+        fine = found.fine[channel].numpy()
+        self._pixels.set_data(fine)
+        limit, median = max(value, FLOOR) * found.scale, float(found.medians[channel])
+        shown = f"{limit:.2f}" if limit <= 1 else "above all pixels"
+        if math.isnan(value):
+            limit, shown = 0.0, "not a number, no pixel is sure"
+        self._limit.set_xdata([min(limit, 1.0)] * 2)
+        self._median.set_xdata([median] * 2)
+        for text, told in zip(self._told, (f"the code's limit: {shown}", f"true median: {median:.2f}"), strict=True):
+            text.set_text(told)
+        self._right.set_ylim(0, max(1.0, 1.35 * float(fine.max())))  # the legend lies above the bars
+
+
 def threshold_walk(found: Histograms, channel: int, name: str) -> Figure:
     """One class: where the released code looks for half of its pixels, and where half is; its limit beside the median.
 
     channel: the teacher's; name: of its class.
     """
-    counts = found.released[channel : channel + 1]
-    one = released_walk(counts)
-    figure = Figure(figsize=(10.5, 3.9))
-    figure.subplots_adjust(left=0.075, right=0.985, bottom=0.14, top=0.82, wspace=0.2)
-    number = int(counts.sum())
-    figure.suptitle(f"{name}: {number:,} background pixels that the teacher gives this class", fontsize=11)
-    left, right = figure.subplots(1, 2)
-    _brackets(left, one, counts[0].numpy(), math.floor(RELEASED_BINS / found.scale) + 2)
-    _limits(right, found, channel, float(one.values[0]))
-    return figure
-
-
-def _brackets(axis: Axes, one: Walk, counts: np.ndarray, bins: int) -> None:
-    """Each bin as a bar from a total to the total and its count: the code's total and the true one."""
-    index, half = np.arange(bins), float(one.half[0])
-    before = counts.cumsum() - counts
-    code: dict[str, Any] = {
-        "bottom": one.running[:bins].numpy(),
-        "color": RELEASED,
-        "label": "from the code's total, by its count",
-    }
-    true: dict[str, Any] = {"bottom": before[:bins], "color": MEDIAN, "label": "from the true total, by its count"}
-    axis.bar(index - 0.2, one.looked[0, :bins].numpy(), 0.38, **code)
-    axis.bar(index + 0.2, counts[:bins], 0.38, **true)
-    axis.axhline(half, color="black", linewidth=1.2, label="half of the pixels")
-    if end := _place(one, bins):
-        axis.plot(*end, marker="*", markersize=14, color=RELEASED, markeredgecolor="black", linestyle="none")
-    told = f"the code stops in bin {int(one.ends[0])}" if one.stopped[0] else "the code finds no bin and ends in bin 99"
-    axis.set_title(told if half else "no pixel: the code gives 0", fontsize=10)
-    axis.set(xticks=index, xlabel="bin of 100", ylabel="pixels", ylim=(0, max(1.0, 3 * half)))
-    axis.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    axis.tick_params(labelsize=8)
-    axis.legend(fontsize=8, loc="upper right")
-
-
-def _place(one: Walk, bins: int) -> tuple[float, float] | None:
-    """Where the star goes: the code's bar at half, if it is on the picture."""
-    end = int(one.ends[0])
-    return (end - 0.2, float(one.half[0])) if one.stopped[0] and end < bins and one.half[0] else None
-
-
-def _limits(axis: Axes, found: Histograms, channel: int, value: float) -> None:
-    """The same pixels by H / ln C, the code's bins as stripes, and both limits."""
-    fine = found.fine[channel].numpy()
-    axis.stairs(fine, np.linspace(0, 1, FINE_BINS + 1), fill=True, color="0.55")
-    top = max(1.0, 1.35 * float(fine.max()))  # the legend lies above the bars
-    borders = np.arange(0, 1, found.scale / RELEASED_BINS)
-    for place, border in enumerate(borders):
-        end = min(1, border + found.scale / RELEASED_BINS)
-        axis.axvspan(border, end, color=("0.93", "0.98")[place % 2], zorder=-1)
-        if end - border > 0.05:
-            axis.text((border + end) / 2, top, f"bin {place}", ha="center", va="bottom", fontsize=8)
-    limit, median = max(value, FLOOR) * found.scale, float(found.medians[channel])
-    shown = f"{limit:.2f}" if limit <= 1 else "above all pixels"
-    if math.isnan(value):
-        limit, shown = 0.0, "not a number, no pixel is sure"
-    axis.axvline(min(limit, 1.0), color=RELEASED, linewidth=2.5, label=f"the code's limit: {shown}")
-    axis.axvline(median, color=MEDIAN, linewidth=2.5, linestyle="--", label=f"true median: {median:.2f}")
-    axis.set(xlim=(0, 1), ylim=(0, top), xlabel=SHARE, ylabel="pixels")
-    axis.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    axis.tick_params(labelsize=8)
-    axis.legend(fontsize=8, loc="upper right")
+    return WalkView(found.scale).show(found, channel, name)
 
 
 def limit_by_share(found: Mapping[str, Histograms], title: str) -> Figure:

@@ -15,7 +15,8 @@ STYLE = {"description_width": "initial"}
 
 
 class Explorer:
-    """``draw(**values)`` gives the picture; ``controls`` are the widgets that hold the values, by name.
+    """``draw(**values)`` gives the picture; ``controls`` are the widgets that hold the values, by name. What was drawn
+    once is kept: who goes back and forth is not kept waiting.
 
     Without a browser, ``explorer.set(step=1)`` moves the controls, and ``explorer.figure()`` is the picture. Where no
     kernel runs, the last picture stands in the widgets' place.
@@ -32,6 +33,7 @@ class Explorer:
             [ipywidgets.HBox(list(self.controls.values()), layout=style), self.told, self.picture]
         )
         self._quiet = False
+        self._drawn: dict[tuple[Any, ...], bytes] = {}
         for control in self.controls.values():
             control.observe(self._changed, names="value")
         self.redraw()
@@ -55,8 +57,11 @@ class Explorer:
         return self._draw(**self.values)
 
     def redraw(self) -> None:
+        values = tuple(self.values.values())
         try:
-            self.picture.value = png(self.figure())
+            if values not in self._drawn:
+                self._drawn[values] = png(self.figure())
+            self.picture.value = self._drawn[values]
             self.told.value = ""
         except ValueError as error:
             self.told.value = f"<b>{html.escape(str(error))}</b>"

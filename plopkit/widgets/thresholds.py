@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import ipywidgets
 
 from plopkit.study.limits import Histograms
-from plopkit.viz.thresholds import threshold_walk
+from plopkit.viz.thresholds import WalkView
 from plopkit.widgets.explorer import STYLE, Explorer
 
 
@@ -17,8 +17,9 @@ def walk_explorer(found: Mapping[float, Histograms], names: Sequence[str]) -> Ex
     if not found:
         raise ValueError("there are no histograms to show; give at least one, by its temperature")
     temperatures = sorted(found)
+    view = WalkView(found[temperatures[0]].scale)
     return Explorer(
-        lambda channel, temperature: threshold_walk(found[temperature], channel, names[channel]),
+        lambda channel, temperature: view.show(found[temperature], channel, names[channel]),
         {
             "channel": ipywidgets.Dropdown(
                 options=[(name, place) for place, name in enumerate(names)],
