@@ -61,9 +61,7 @@ def main() -> None:
             "Local POD: where the nets have drifted from their teacher",
             credit,
         ),
-        "pseudo_labels": viz.pseudo_rows(
-            shown[:2], panels, names, "Pseudo-labels: where the teacher is sure of an old class", credit
-        ),
+        "pseudo_labels": viz.pseudo_rows(shown[:2], panels, names, "Pseudo-labels: where the teacher is sure", credit),
     }
     for name, figure in figures.items():
         figure.savefig(given.pictures / f"{name}.png", dpi=110)

@@ -10,7 +10,7 @@ from jaxtyping import Integer, UInt8
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
 
 from plopkit.scenario import Scenario, Step
 from plopkit.viz.masks import BACKGROUND, colour_of, grid, overlay
@@ -87,8 +87,8 @@ def _legend(scenario: Scenario) -> dict[str, Any]:
 
 def _bars(axis: Axes, start: float, width: float, kind: str, counts: np.ndarray, total: int) -> None:
     """A bar per row from ``start`` on; all images would be ``width`` wide."""
-    axis.barh(np.arange(len(counts)) + 0.5, width * counts / total, left=start, height=0.7, color=BAR)
     for row, count in enumerate(counts):
+        axis.add_artist(Rectangle((start, row + 0.15), width * count / total, 0.7, facecolor=BAR))  # quicker than barh
         place = start + width * (count / total + 0.04)
         axis.text(place, row + 0.5, f"{count:,}", va="center", fontsize=8)
     axis.text(start, -0.15, f"{kind} images\n(of {total:,})", va="bottom", fontsize=9)

@@ -8,7 +8,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import ipywidgets
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 STYLE = {"description_width": "initial"}
 """Of every control: its description has the room that it needs."""
@@ -94,7 +97,13 @@ def encoded(picture: bytes | memoryview) -> str:
 
 
 def png(figure: Figure) -> bytes:
-    """Packed loosely: a picture that follows a slider has to be quick, not small."""
+    """Packed loosely: a picture that follows a slider has to be quick, not small.
+
+    Drawn once; ``Figure.savefig`` goes through all of it twice, to lay it out and to draw it.
+    """
+    figure.set_dpi(100)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100, pil_kwargs={"compress_level": 1})
+    Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).save(buffer, format="png", compress_level=1)
     return buffer.getvalue()
