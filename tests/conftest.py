@@ -26,6 +26,9 @@ if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
     torch.set_num_threads(threads)
     os.environ["OMP_NUM_THREADS"] = str(threads)
 
+# jsonschema, below nbformat, compiles the grammars of all IRIs when this is there: four seconds in every worker.
+sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
+
 # Whatever a hooked module imports, the hook compiles anew, PyTorch with all that hangs on it: 13 seconds. So libraries
 # come first, with an unchecked plopkit, and then plopkit once more with its checks.
 importlib.import_module("plopkit.cli")
