@@ -1,8 +1,6 @@
 """Finished runs side by side: their pictures, and all of it on one page that can be sent."""
 
-import base64
 import html
-import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,6 +10,7 @@ from matplotlib.figure import Figure
 from plopkit import viz
 from plopkit.results import load_results, report, summarise
 from plopkit.runfolder import RunFolder
+from plopkit.viz.png import encoded, png
 from plopkit.writing import replacing, write_text
 
 STYLE = (
@@ -51,7 +50,8 @@ def write_page(paths: Sequence[str | Path], page: Path) -> None:
     results = load_results(*paths)
     parts = [f"<h2>Tables</h2>\n<pre>{html.escape(report(results))}</pre>", "<h2>Pictures</h2>"]
     for name, figure in pictures(results):
-        parts.append(f'<p><img alt="{html.escape(name)}" src="data:image/png;base64,{_encoded(figure)}"></p>')
+        picture = encoded(png(figure, dpi=110))
+        parts.append(f'<p><img alt="{html.escape(name)}" src="data:image/png;base64,{picture}"></p>')
     parts.append("<h2>Runs and their settings</h2>")
     for run in dict.fromkeys(results["run"]):
         settings = (Path(run) / "settings.yaml").read_text(encoding="utf-8")
@@ -67,9 +67,3 @@ def _examples(rows: pd.DataFrame) -> dict[str, dict]:
     first_seed = rows[rows["seed"] == rows["seed"].min()]
     named = first_seed.drop_duplicates("run")  # load_results has made the methods' names differ where runs do
     return {m: RunFolder(Path(run)).examples for m, run in zip(named["method"], named["run"], strict=True)}
-
-
-def _encoded(figure: Figure) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=110, format="png")
-    return base64.b64encode(buffer.getvalue()).decode()

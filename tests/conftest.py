@@ -14,6 +14,7 @@ import pytest
 import torch
 from jaxtyping import install_import_hook
 from PIL import Image
+from small_runs import leave_out_pictures
 from torch import Tensor
 
 # Before the libraries that read them are imported: no window, no model hub, no weights that lie about.
@@ -63,7 +64,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def no_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run's pictures take longer than the rest of a small run; a test marked ``pictures`` has them drawn."""
     if not request.node.get_closest_marker("pictures"):
-        monkeypatch.setattr("plopkit.experiment.Experiment._draw", lambda self: None)
+        leave_out_pictures(monkeypatch)
 
 
 @pytest.fixture(scope="session")

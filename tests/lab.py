@@ -69,9 +69,8 @@ def jupyterlab(folder: Path) -> Iterator[Lab]:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(values), encoding="utf-8")
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}"]
-    command += [
-        "--expose-app-in-browser"
-    ]  # so that a page can open the next notebook without loading all of itself again
+    # So that a page can open the next notebook without loading all of itself again.
+    command += ["--expose-app-in-browser"]
     command += ["--ServerApp.port_retries=0", f"--IdentityProvider.token={lab.token}"]
     command += [f"--ServerApp.root_dir={lab.folder}"] + (["--allow-root"] if os.name == "posix" else [])
     environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}

@@ -17,6 +17,9 @@ from playwright.sync_api import Browser, Page
 from required import missing
 from test_notebooks import NOTEBOOKS, cells, checked, read
 
+# Of the kernel's start-up and of playwright, which are not ours.
+THEIR_WARNINGS = pytest.mark.filterwarnings("default")
+
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -65,6 +68,30 @@ def opened(lab: Lab, page: Page, runs: Path) -> Iterator[Callable[..., Open]]:
     for notebook in shown:
         notebook.close()
     lab.end_kernels()
+
+
+def headless(first: str, last: str) -> Callable[..., None]:
+    """The test that runs the lessons of these numbers as papermill does."""
+    lessons = [path for path in NOTEBOOKS if first <= path.name[:2] <= last]
+
+    @pytest.mark.parametrize("path", lessons, ids=lambda path: path.stem)
+    def test(path: Path, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("MPLBACKEND")  # conftest.py's: a kernel has its own
+        run_headless(path, runs, tmp_path)
+
+    return test
+
+
+def in_the_browser(*numbers: str) -> Callable[..., None]:
+    """The test that runs all cells of these lessons in JupyterLab and takes pictures."""
+
+    @pytest.mark.parametrize("number", numbers)
+    def test(opened: Callable[..., Open], number: str) -> None:
+        notebook = opened(number)
+        notebook.run_all()
+        notebook.shots(number)
+
+    return test
 
 
 def run_headless(path: Path, runs: Path, folder: Path) -> None:

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 SMALL: dict[str, Any] = {
     "data.size": 64,  # the least for PLOP's four regions a side at a stride of 16
     "data.scenes": 40,
@@ -34,6 +36,11 @@ def small_flags(out: Path) -> list[str]:
         else:
             flags += [dashed, *map(str, value if isinstance(value, tuple) else (value,))]
     return flags
+
+
+def leave_out_pictures(patch: pytest.MonkeyPatch) -> None:
+    """Runs draw none: that takes longer than the rest of a small run."""
+    patch.setattr("plopkit.experiment.Experiment._draw", lambda self: None)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -36,8 +36,6 @@ PARTS = ["stage 1", "stage 2", "stage 3", "stage 4", "head", "old classifier", "
 WATCHING = ("ewc", "rw", "pi")
 
 every_method = pytest.mark.parametrize("name", METHODS)
-
-
 pytestmark = pytest.mark.usefixtures("no_pyplot")
 
 

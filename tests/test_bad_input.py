@@ -24,7 +24,6 @@ from plopkit.scenario import check
 
 SCENARIO = "folder 2-1 overlap"
 
-
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
 

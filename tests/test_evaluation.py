@@ -185,7 +185,7 @@ def test_the_twelve_rows_of_cssegmentation_come_first() -> None:
 def test_every_rows_command_is_understood() -> None:
     import shlex
 
-    from plopkit.cli import parse_run
+    from plopkit.flags import parse_run
 
     for line in rows()["command"]:
         settings = parse_run(shlex.split(line)[2:])

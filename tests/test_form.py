@@ -9,7 +9,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 import plopkit
-from plopkit.cli import parse_run
+from plopkit.flags import parse_run
 from plopkit.methods import METHODS
 from plopkit.presets import PRESETS, configure
 from plopkit.settings import Settings, known_names

@@ -16,7 +16,6 @@ from plopkit.study.growing import classifier_rows, mean_probabilities, overtaken
 N_OLD, N_NEW = 6, 4
 NAMES = facts.class_names("voc")
 
-
 pytestmark = pytest.mark.usefixtures("no_pyplot")
 
 

@@ -1,30 +1,14 @@
 """Lessons 00 to 05 run, headless and in JupyterLab."""
 
-import pytest
 from lab import changes, slider
-from lesson_runs import run_headless
+from lesson_runs import THEIR_WARNINGS, headless, in_the_browser
 from playwright.sync_api import expect
-from test_notebooks import NOTEBOOKS
 
 pytest_plugins = ["lesson_runs"]
+pytestmark = THEIR_WARNINGS
 
-# Of the kernel's start-up and of playwright, which are not ours.
-pytestmark = pytest.mark.filterwarnings("default")
-
-LESSONS = [path for path in NOTEBOOKS if "00" <= path.name[:2] <= "05"]
-
-
-@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
-def test_runs_headless(path, runs, tmp_path, monkeypatch):
-    monkeypatch.delenv("MPLBACKEND")  # conftest.py's: a kernel has its own
-    run_headless(path, runs, tmp_path)
-
-
-@pytest.mark.parametrize("number", ["00", "02", "03", "05"])
-def test_runs_in_the_browser(opened, number):
-    notebook = opened(number)
-    notebook.run_all()
-    notebook.shots(number)
+test_runs_headless = headless("00", "05")
+test_runs_in_the_browser = in_the_browser("00", "02", "03", "05")
 
 
 def test_01_another_task_is_another_schedule_and_solutions_open(opened):

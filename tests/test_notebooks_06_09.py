@@ -1,30 +1,14 @@
 """Lessons 06 to 09 run, headless and in JupyterLab."""
 
-import pytest
 from lab import changes, shot, slider
-from lesson_runs import run_headless
+from lesson_runs import THEIR_WARNINGS, headless, in_the_browser
 from playwright.sync_api import expect
-from test_notebooks import NOTEBOOKS
 
 pytest_plugins = ["lesson_runs"]
+pytestmark = THEIR_WARNINGS
 
-# Of the kernel's start-up and of playwright, which are not ours.
-pytestmark = pytest.mark.filterwarnings("default")
-
-LESSONS = [path for path in NOTEBOOKS if "06" <= path.name[:2] <= "09"]
-
-
-@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
-def test_runs_headless(path, runs, tmp_path, monkeypatch):
-    monkeypatch.delenv("MPLBACKEND")  # conftest.py's: a kernel has its own
-    run_headless(path, runs, tmp_path)
-
-
-@pytest.mark.parametrize("number", ["08", "09"])
-def test_runs_in_the_browser(opened, number):
-    notebook = opened(number)
-    notebook.run_all()
-    notebook.shots(number)
+test_runs_headless = headless("06", "09")
+test_runs_in_the_browser = in_the_browser("08", "09")
 
 
 def test_06_a_run_is_started_stopped_resumed_and_its_results_appear(opened, tmp_path):

@@ -244,12 +244,8 @@ def test_the_drops_are_those_of_the_table() -> None:
     lost = forgetting_table(results())
     figure = drops(lost, "drops")
     (axis,) = figure.axes
-    assert [t.get_text() for t in axis.get_xticklabels()] == [
-        "background",
-        "aeroplane",
-        "bicycle",
-        "bottle",
-    ]  # chair came last
+    named = [text.get_text() for text in axis.get_xticklabels()]
+    assert named == ["background", "aeroplane", "bicycle", "bottle"]  # chair came last
     for bars, method in zip(axis.containers, ("ft", "plop"), strict=True):
         for bar, label in zip(bars, (0, 1, 2, 5), strict=True):
             chosen = lost[(lost["method"] == method) & (lost["label"] == label)]

@@ -10,7 +10,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from plopkit.cli import parse_run
+from plopkit.flags import parse_run
 from plopkit.methods import METHODS
 from plopkit.parameters import from_parameters
 from plopkit.presets import PRESETS, configure, method_of, settle

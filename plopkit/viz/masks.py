@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
@@ -21,7 +22,7 @@ def palette() -> np.ndarray:
     """(256, 3) uint8: a label's colour. Background black, ignore white; beyond twenty classes the colours go round,
     each time paler."""
     table = np.zeros((256, 3), np.uint8)
-    base = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in COLOURS])
+    base = (255 * to_rgba_array(COLOURS)[:, :3]).round()
     for label in range(1, 255):
         turn, place = divmod(label - 1, len(base))
         share = turn / 14  # 254 labels make 13 turns

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -21,7 +22,7 @@ SIDE, STRIDE, TOP = 206, 218, 56  # pixels: of a panel, from one to the next, ab
 def kinds_picture(kinds: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W 3"]:
     """Kinds of mistakes in their colours; pixels that are not asked are white."""
     table = np.full((256, 3), 255, np.uint8)
-    table[: len(KIND_COLOURS)] = [[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in KIND_COLOURS]
+    table[: len(KIND_COLOURS)] = (255 * to_rgba_array(KIND_COLOURS)[:, :3]).round()
     return table[kinds]
 
 

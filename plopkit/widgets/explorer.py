@@ -1,17 +1,14 @@
 """An explorer: controls, and a picture that follows them."""
 
-import base64
 import html
-import io
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import ipywidgets
-import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from PIL import Image
+
+from plopkit.viz.png import encoded, png
 
 STYLE = {"description_width": "initial"}
 """Of every control: its description has the room that it needs."""
@@ -89,21 +86,3 @@ def standing_in(widget: Any, still: Mapping[str, Any]) -> dict[str, Any]:
     """A widget's MIME bundle, and beside it what stands there where no kernel runs."""
     bundle = widget._repr_mimebundle_()
     return (bundle[0] if isinstance(bundle, tuple) else bundle) | still
-
-
-def encoded(picture: bytes | memoryview) -> str:
-    """Bytes as a MIME bundle holds them; ipywidgets keeps a picture's as a view of memory."""
-    return base64.b64encode(picture).decode()
-
-
-def png(figure: Figure) -> bytes:
-    """Packed loosely: a picture that follows a slider has to be quick, not small.
-
-    Drawn once; ``Figure.savefig`` goes through all of it twice, to lay it out and to draw it.
-    """
-    figure.set_dpi(100)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    buffer = io.BytesIO()
-    Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).save(buffer, format="png", compress_level=1)
-    return buffer.getvalue()

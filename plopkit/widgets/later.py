@@ -9,7 +9,8 @@ from IPython.core.getipython import get_ipython
 from matplotlib.figure import Figure
 
 from plopkit.runfolder import RunFolder
-from plopkit.widgets.explorer import encoded, png, standing_in
+from plopkit.viz.png import encoded, png
+from plopkit.widgets.explorer import standing_in
 
 WAITING = "Nothing here yet. Press Run above: this place fills itself after every finished step."
 

@@ -12,7 +12,8 @@ import pandas as pd
 from plopkit import viz
 from plopkit.runfolder import RunFolder
 from plopkit.settings import Settings
-from plopkit.widgets.explorer import encoded, png, standing_in
+from plopkit.viz.png import encoded, png
+from plopkit.widgets.explorer import standing_in
 from plopkit.widgets.form import SettingsForm
 from plopkit.widgets.later import Later, attended
 from plopkit.widgets.worker import Worker, begin, explained

@@ -86,22 +86,12 @@ def _controls(images: int) -> dict[str, Any]:
             tooltip="one limit for all classes, or a limit for each: the paper's medians, or the released code's",
             style=STYLE,
         ),
-        "threshold": ipywidgets.FloatSlider(
-            0.2,
-            min=0.0,
-            max=1.0,
-            step=0.01,
-            description="threshold",
-            tooltip="for all classes: the teacher is sure below this uncertainty",
-            style=STYLE,
+        "threshold": _slider(
+            0.2, 1.0, 0.01, "threshold", "for all classes: the teacher is sure below this uncertainty"
         ),
-        "factor": ipywidgets.FloatSlider(
-            1.0,
-            min=0.0,
-            max=5.0,
-            step=0.1,
-            description="times",
-            tooltip="multiplies the class-wise thresholds; 1 is as in training",
-            style=STYLE,
-        ),
+        "factor": _slider(1.0, 5.0, 0.1, "times", "multiplies the class-wise thresholds; 1 is as in training"),
     }
+
+
+def _slider(value: float, highest: float, step: float, name: str, told: str) -> ipywidgets.FloatSlider:
+    return ipywidgets.FloatSlider(value, min=0.0, max=highest, step=step, description=name, tooltip=told, style=STYLE)
