@@ -1,14 +1,14 @@
 """The lessons' exercises: what the right answer is, worked out from what the notebook gives, and a hint."""
 
 import html
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 
-from plopkit.medians import released_walk
+from plopkit.medians import RELEASED_FLOOR, released_walk
+from plopkit.naming import unknown
 from plopkit.pod import local_pod, pod_distance
 from plopkit.study.attribution import whole_net
 from plopkit.study.growing import overtaken
@@ -107,7 +107,7 @@ EXERCISES: dict[str, Exercise] = {
     "08.1": Exercise(
         lambda results, method: results.query("method == @method and label == 0").sort_values("step")["iou"].iloc[-1],
         "old * n_old is the sum over all old classes, old_nobg * (n_old - 1) that without the background",
-        tolerance=5e-3,
+        tolerance=2e-2,
     ),
     "08.2": Exercise(
         lambda seeds: min(
@@ -123,7 +123,7 @@ EXERCISES: dict[str, Exercise] = {
         "u ends at 1 / (C ln C'); put C' = C + 1 and try numbers of channels with limits.scale",
     ),
     "09.2": Exercise(
-        lambda counts: released_walk(counts).values.clamp(min=0.001).tolist(),
+        lambda counts: released_walk(counts).values.clamp(min=RELEASED_FLOOR).tolist(),
         "no bin holds half, so the walk ends in the empty bin 99 with a total of 4950: is half of the pixels below it?",
     ),
 }
@@ -151,9 +151,7 @@ def check(name: str, answer: Any, **given: Any) -> Verdict:
     None is no answer yet. ValueError for an exercise that does not exist.
     """
     if name not in EXERCISES:
-        near = get_close_matches(name, EXERCISES, n=1)
-        guess = f" (did you mean {near[0]}?)" if near else ""
-        raise ValueError(f"there is no exercise {name!r}{guess}; known: {', '.join(EXERCISES)}")
+        raise unknown("exercise", name, EXERCISES)
     exercise = EXERCISES[name]
     if answer is None:
         return Verdict(None, f"Exercise {name}: no answer yet. (A wrong one gets a hint.)")
@@ -163,17 +161,9 @@ def check(name: str, answer: Any, **given: Any) -> Verdict:
 
 
 def same(answer: Any, truth: Any, tolerance: float) -> bool:
-    """Numbers and arrays up to a relative tolerance; sets in any order; words in any case; all else as it is."""
-    if isinstance(truth, str):
-        return isinstance(answer, str) and answer.strip().lower() == truth.lower()
+    """Numbers and arrays up to a relative tolerance; sets in any order, as any collection."""
     if isinstance(truth, (set, frozenset)):
         return isinstance(answer, Collection) and not isinstance(answer, str) and set(answer) == truth
-    if isinstance(truth, Mapping):
-        return (
-            isinstance(answer, Mapping)
-            and answer.keys() == truth.keys()
-            and all(same(answer[key], truth[key], tolerance) for key in truth)
-        )
     try:
         found, wanted = np.asarray(answer, dtype=float), np.asarray(truth, dtype=float)
     except (TypeError, ValueError):

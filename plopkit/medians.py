@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 RELEASED_BINS = 100
+RELEASED_FLOOR = 0.001
 
 
 def binned_median(counts: Int[Tensor, "n bins"]) -> Float[Tensor, " n"]:

@@ -3,10 +3,10 @@
 import ast
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from plopkit.naming import unknown
 from plopkit.presets import configure
 from plopkit.settings import Settings
 
@@ -27,9 +27,7 @@ def from_parameters(
     """
     for name in _injected(namespace):
         if name not in (known := (*KNOWN, *also)):
-            near = get_close_matches(name, known, n=1)
-            guess = f" (did you mean {near[0]}?)" if near else ""
-            raise ValueError(f"there is no parameter {name!r}{guess}; known: {', '.join(known)}")
+            raise unknown("parameter", name, known)
     missing = [name for name in KNOWN if name not in namespace and not (method and name == "method")]
     if missing:
         raise ValueError(f"the parameters cell must set {', '.join(missing)}; known: {', '.join(KNOWN)}")

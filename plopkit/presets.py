@@ -1,11 +1,11 @@
 """Presets, literal, and ``configure``: a preset, then the data set's values, then the user's -> checked Settings."""
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from plopkit.methods import METHODS, Method
+from plopkit.naming import unknown
 from plopkit.settings import Settings, build, flat, nested
 
 Values = Mapping[str, Any]
@@ -140,6 +140,4 @@ def method_of(settings: Settings) -> Method:
 def _among(what: str, name: str, known: Mapping[str, Any]) -> str:
     if name in known:
         return name
-    near = get_close_matches(str(name).lower(), known, n=1)
-    guess = f" (did you mean {near[0]}?)" if near else ""
-    raise ValueError(f"there is no {what} {name!r}{guess}; known: {', '.join(known)}")
+    raise unknown(what, name, known)

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor
 
-from plopkit.medians import RELEASED_BINS, binned_median, released_walk
+from plopkit.medians import RELEASED_BINS, RELEASED_FLOOR, binned_median, released_walk
 from plopkit.precision import full
 from plopkit.scenario import IGNORE
 
@@ -70,7 +70,7 @@ def released_thresholds(
     batches: Iterable[tuple[Tensor, Tensor]],
     n_old: int,
     n_seen: int,
-    floor: float = 0.001,
+    floor: float = RELEASED_FLOOR,
     reduce: Callable[[Tensor], Tensor] | None = None,
 ) -> Thresholds:
     """The thresholds of the released code: max(its median, floor), with its arithmetic and its slip (`released_walk`).

@@ -122,9 +122,19 @@ class StepData:
         chosen = found[np.linspace(0, len(found) - 1, min(count, len(found))).astype(int)]
         plain = StepDataset(source, chosen, np.arange(256), eval_transform(self.settings.data.size))
         images, masks = (torch.stack(parts) for parts in zip(*(plain[i] for i in range(len(plain))), strict=True))
-        return Batch(images, torch.from_numpy(step.lookup(step.labelled).astype(np.int64))[masks], masks)
+        return Batch(images, channels_of(masks, step, step.labelled), masks)
 
     def _val_set(self, step: Step, shard: tuple[int, int] = (0, 1)) -> StepDataset:
         found = np.flatnonzero(step.sees_table(self.presence[1]))[shard[0] :: shard[1]]
         size = None if self.settings.evaluate == "full" else self.settings.data.size
         return StepDataset(self.val, found, step.lookup("seen"), eval_transform(size))
+
+
+def channels_of(masks: Int[Tensor, "*shape"], step: Step, labelled: str) -> Int[Tensor, "*shape"]:
+    """Labels as a step's channels, 255 staying; ``labelled`` as in `Step.lookup`: "seen", or ``step.labelled``."""
+    return torch.from_numpy(step.lookup(labelled).astype(np.int64)).to(masks.device)[masks]
+
+
+def labels_of(channels: Int[Tensor, "*shape"], step: Step) -> Int[Tensor, "*shape"]:
+    """A target's or a prediction's channels as labels; 255 stays."""
+    return torch.from_numpy(step.label_of.astype(np.int64)).to(channels.device)[channels]

@@ -49,6 +49,26 @@ def test_several_values_are_drawn_once(explorer, monkeypatch):
     assert drawn[-1] == {"height": 4, "colour": "blue"}
 
 
+def test_a_picture_drawn_before_is_shown_again_without_drawing(explorer, monkeypatch):
+    explorer.set(height=3)
+    third = explorer.picture.value
+    explorer.set(height=4)
+    monkeypatch.setattr(explorer, "_draw", None)
+    explorer.set(height=3)
+    assert explorer.picture.value == third
+
+
+def test_only_the_last_pictures_are_kept(explorer, monkeypatch):
+    monkeypatch.setattr("plopkit.widgets.explorer.KEPT", 2)
+    for height in (1, 2, 3, 4):
+        explorer.set(height=height)
+    drawn = []
+    monkeypatch.setattr(explorer, "_draw", lambda **values: drawn.append(values["height"]) or bar(**values))
+    for height in (4, 3, 1):
+        explorer.set(height=height)
+    assert drawn == [1]
+
+
 def test_what_cannot_be_drawn_is_told_and_goes_away(explorer):
     shown = explorer.picture.value
     explorer.set(height=0)
@@ -59,7 +79,7 @@ def test_what_cannot_be_drawn_is_told_and_goes_away(explorer):
 
 
 def test_an_unknown_control(explorer):
-    with pytest.raises(ValueError, match=r"no control 'hight'; known: height, colour"):
+    with pytest.raises(ValueError, match=r"no control 'hight' \(did you mean height\?\); known: height, colour"):
         explorer.set(hight=3)
 
 

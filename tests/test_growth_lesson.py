@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgb
 from plopkit import facts, viz
 from plopkit.exercises import check
 from plopkit.model.segmenter import Segmenter
-from plopkit.study.growing import classifier_rows, mean_probabilities, overtaken, shared_out
+from plopkit.study.growing import classifier_rows, mean_probabilities, overtaken
 
 N_OLD, N_NEW = 6, 4
 NAMES = facts.class_names("voc")
@@ -43,6 +43,12 @@ def test_mean_probabilities_by_a_plain_loop() -> None:
 def test_mean_probabilities_need_a_pixel() -> None:
     with pytest.raises(ValueError, match="no pixel is chosen"):
         mean_probabilities(draw(0, 1, 3, 2, 2), torch.zeros(1, 2, 2, dtype=torch.bool))
+
+
+def shared_out(probabilities: torch.Tensor, n_new: int) -> torch.Tensor:
+    """MiB's initialisation, eq. 10: the background and each new channel get p / (n_new + 1), others keep theirs."""
+    share = probabilities[..., :1] / (n_new + 1)
+    return torch.cat([share, probabilities[..., 1:], share.expand(*share.shape[:-1], n_new)], -1)
 
 
 @pytest.mark.parametrize("n_new", [1, N_NEW, 20])

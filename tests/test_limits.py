@@ -23,6 +23,7 @@ from plopkit.pseudo import (
 )
 from plopkit.study import limits
 from plopkit.study.limits import histograms, let_through, limit_of_share, reach, scale
+from plopkit.viz.png import png
 from plopkit.widgets import walk_explorer
 
 NAMES = [f"class {channel}" for channel in range(6)]
@@ -184,7 +185,7 @@ def test_let_through_against_loops(kind: str) -> None:
 
 
 def words_of(figure) -> str:
-    parts = [figure._suptitle.get_text() if figure._suptitle else ""]
+    parts = [figure.get_suptitle()]
     for axis in figure.axes:
         legend = axis.get_legend()
         parts += [axis.get_title(), *(text.get_text() for text in (legend.get_texts() if legend else ()))]
@@ -201,6 +202,15 @@ def synthetic(counts: list[int]) -> limits.Histograms:
     released = torch.zeros(1, 100, dtype=torch.int64)
     released[0, : len(counts)] = torch.tensor(counts)
     return limits.Histograms(released, torch.ones(1, limits.FINE_BINS, dtype=torch.int64), torch.tensor([0.3]), 40.0)
+
+
+def test_a_walk_drawn_over_another_is_as_if_drawn_alone() -> None:
+    view = viz.thresholds.WalkView(40.0)
+    for counts in ([9000, 7000, 4000], [0], [30, 10]):
+        again, alone = view.show(synthetic(counts), 0, "cat"), viz.threshold_walk(synthetic(counts), 0, "cat")
+        assert png(again) == png(alone)
+    with pytest.raises(ValueError, match=r"scale 40, the histograms' 41"):
+        view.show(synthetic([1])._replace(scale=41.0), 0, "cat")
 
 
 @pytest.mark.parametrize(
@@ -231,7 +241,7 @@ def test_pictures_show_every_row_and_save(found: dict[float, limits.Histograms])
         "through": viz.let_through(tables, "through"),
     }
     for figure in figures.values():
-        figure.canvas.draw()
+        assert png(figure)
     assert [text.get_text() for text in figures["share"].axes[0].get_legend().get_texts()][1:] == [
         "temperature 1", "temperature 2", "temperature 5",
     ]  # fmt: skip

@@ -19,7 +19,9 @@ from plopkit.stepdata import Batch
 from plopkit.study.moments import Moment, moments, outputs_of
 from plopkit.study.podmaps import pod_layers, pod_maps
 from plopkit.trainer import Tick
-from plopkit.viz.maps import Swatches, heated, outlined
+from plopkit.viz import JUDGED
+from plopkit.viz.legends import Swatches, places
+from plopkit.viz.maps import heated, outlined
 from plopkit.viz.masks import colour_of
 from plopkit.widgets import pod_explorer
 
@@ -251,6 +253,18 @@ def test_methods_have_to_be_watched_at_the_same_moments() -> None:
     batch = Batch(draw(5, 2, 3, 32, 32), *(torch.zeros(2, 32, 32, dtype=torch.long),) * 2)
     with pytest.raises(ValueError, match="different iterations"):
         pod_explorer({"ft": one, "plop": [*one, *one]}, output(0, 16), batch, STEP, NAMES)
+
+
+def test_a_legend_has_room_for_a_full_image_and_all_mistakes() -> None:
+    words = [*NAMES, *(told for _, told in JUDGED.values())]
+    width, height = 2.7, 4.2
+    found = places(words, width, height)
+    assert max(y for _, y in found) < height - 0.15
+    assert len(set(found)) == len(found)
+    for (x, y), (after, below), word in zip(found, found[1:], words, strict=False):
+        end = after if y == below else width
+        assert x + 0.26 + 0.06 * len(word) <= end + 0.1
+    np.testing.assert_allclose(places(["a"] * 12, 4.0, 4.2)[:4], [(0, 0), (4 / 3, 0), (8 / 3, 0), (0, 0.19)])
 
 
 def test_a_legend_kept_as_a_picture_shows_its_colours_and_words() -> None:

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from plopkit import viz
 from plopkit.pseudo import Thresholds, median_thresholds, pseudo_label, released_thresholds, uncertainty
 from plopkit.scenario import Scenario
-from plopkit.stepdata import Batch
-from plopkit.study.hindsight import Judged, judge, labels_of, precision_at, precision_curve
+from plopkit.stepdata import Batch, labels_of
+from plopkit.study.hindsight import Judged, judge, precision_at, precision_curve
 from plopkit.viz.masks import overlay
 from plopkit.viz.pseudo import JUDGED
 from plopkit.widgets import pseudo_explorer
@@ -210,6 +210,23 @@ def test_a_hundred_classes_are_too_many_to_draw() -> None:
     names = [f"class {label}" for label in range(100)]
     axis = viz.uncertainty_histograms(predicted, measures, range(100), names, "many").axes[0]
     assert [tick.get_text() for tick in axis.get_yticklabels()] == names[80:]
+
+
+def test_a_threshold_beyond_all_pixels_stands_at_the_border() -> None:
+    predicted = torch.tensor([0, 0, 1, 1])
+    measures = {"u": (torch.tensor([0.1, 0.2, 0.3, 0.4]), torch.tensor([torch.inf, 0.35]))}
+    (axis,) = viz.uncertainty_histograms(predicted, measures, (0, 1), NAMES, "released").axes
+    limits = [line.get_xdata()[0] for line in axis.get_lines()[::2]]
+    assert limits == pytest.approx([axis.get_xlim()[1], 0.35])
+    assert axis.get_xlim()[1] == pytest.approx(0.4, rel=0.01)
+
+
+def test_more_rules_than_markers_are_all_shown(batch: Batch, logits: torch.Tensor, medians: Thresholds) -> None:
+    known = (logits, batch.target, batch.masks, STEP)
+    curve, point = precision_curve(*known), precision_at(*known, medians)
+    rules = [f"rule {index}" for index in range(7)]
+    figure = viz.precision_curves(curve, dict.fromkeys(rules, point), "many")
+    assert set(rules) <= set(words(figure))
 
 
 def test_precision_curves_show_points(batch: Batch, logits: torch.Tensor, medians: Thresholds) -> None:

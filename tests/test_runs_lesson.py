@@ -1,6 +1,7 @@
 """Lessons 07 and 08: mistakes against a plain loop, pictures against their tables, the explorer, the exercises."""
 
 import io
+import shutil
 from pathlib import Path
 
 import matplotlib.colors as mcolors
@@ -21,7 +22,7 @@ from plopkit.pseudo import uncertainty
 from plopkit.results import forgetting_table, published, summarise
 from plopkit.runfolder import RunFolder
 from plopkit.study.examined import Examined, examine
-from plopkit.study.mistakes import KINDS, mistakes, truth_at
+from plopkit.study.mistakes import KINDS, mistakes, shares, truth_at
 from plopkit.study.tables import beside, conventions, last_steps, measured
 from plopkit.viz import class_matrix, convention_gaps, drops, mistakes_view, overlay, published_bars, seed_spread
 from plopkit.viz import trade_off as trade_off_picture
@@ -140,6 +141,23 @@ def test_examine_asks_the_net_of_every_step(folder: RunFolder) -> None:
             logits = folder.net(step).eval()(images).logits
         np.testing.assert_allclose(seen.uncertainty[step], uncertainty(logits).numpy(), atol=1e-4)
         assert (logits.argmax(1).numpy() == seen.predictions[step]).mean() > 0.999  # labels are channels in this order
+
+
+def test_examples_of_a_step_without_results_are_left_out(folder: RunFolder, tmp_path: Path) -> None:
+    shutil.copytree(folder.path, broken := tmp_path / "broken")
+    results = pd.read_csv(broken / "results.csv")
+    results[results["step"] == 0].to_csv(broken / "results.csv", index=False)
+    seen = examine(RunFolder(broken))
+    assert seen.steps == len(seen.uncertainty) == 1
+    np.testing.assert_array_equal(seen.predictions, folder.examples["predictions"][:1])
+    assert set(seen.learned_at) == set(range(16))
+
+
+def test_shares_of_mistakes_by_a_plain_loop() -> None:
+    kinds = np.random.default_rng(0).choice([0, 1, 2, 3, 255], (2, 8, 8)).astype(np.uint8)
+    counts = [sum(int(kind) == k for kind in kinds.flat) for k in range(4)]
+    np.testing.assert_allclose(shares(kinds), [count / sum(counts) for count in counts])
+    assert shares(np.full((2, 2), 255, np.uint8)).tolist() == [0, 0, 0, 0]
 
 
 def test_examine_names_a_folder_without_results(tmp_path: Path) -> None:

@@ -127,6 +127,9 @@ def test_styles_of_methods_are_their_own_and_distinct() -> None:
     assert set(METHOD_STYLES) == set(METHODS)
     both = [*METHOD_STYLES.values(), *SPARE]
     assert len({colour for colour, _ in both}) == len({marker for _, marker in both}) == len(both)
+    both = method_styles(["plop (optim.lr 0.1)", "plop"])
+    assert list(both) == ["plop (optim.lr 0.1)", "plop"]
+    assert both["plop"] == method_styles(["plop"])["plop"] != both["plop (optim.lr 0.1)"]
     assert len(method_styles([f"method {i}" for i in range(30)])) == 30
 
 
@@ -155,7 +158,7 @@ def test_losses_are_smoothed_over_a_fortieth_and_zero_is_no_error(ticks: pd.Data
     line = loss_curves(ticks, "t").axes[0].get_lines()[0]
     raw = ticks.loc[ticks["step"] == 0, "loss_ce"].to_numpy()
     np.testing.assert_allclose(line.get_ydata(), [raw[0], *((raw[1:] + raw[:-1]) / 2)])
-    is_inside(loss_curves(ticks.assign(loss_ce=0.0), "zero"))
+    assert is_inside(loss_curves(ticks.assign(loss_ce=0.0), "zero"))
 
 
 # Colours

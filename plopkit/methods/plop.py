@@ -10,6 +10,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from plopkit.losses import cross_entropy
+from plopkit.medians import RELEASED_FLOOR
 from plopkit.methods.base import Batches, Method
 from plopkit.model.segmenter import Output, Segmenter
 from plopkit.pod import fold_new_into_background, pod_distance
@@ -30,7 +31,9 @@ class PLOP(Method):
     thresholds: Literal["released", "median"] = Field(
         "released", description="arithmetic of the uncertainty limits: the released code's, or the paper's true medians"
     )
-    floor: float = Field(0.001, ge=0, le=1, description="smallest threshold of a class that the teacher predicts")
+    floor: float = Field(
+        RELEASED_FLOOR, ge=0, le=1, description="smallest threshold of a class that the teacher predicts"
+    )
     adaptive: bool = Field(True, description="weigh an image's cross-entropy by its share of sure background")
 
     def prepare(

@@ -15,6 +15,7 @@ from plopkit.methods.base import Memory, Watcher
 from plopkit.model.segmenter import Output, Segmenter
 from plopkit.scenario import Step
 from plopkit.settings import Settings
+from plopkit.stepdata import channels_of
 from plopkit.trainer import Training, fit
 
 Batches = Sequence[tuple[Tensor, Tensor]]
@@ -41,7 +42,7 @@ class Situation:
         """The target that a method is given."""
         if not method.rehearses:
             return self.target
-        return torch.from_numpy(self.step.lookup("seen").astype("int64"))[self.masks]
+        return channels_of(self.masks, self.step, "seen")
 
 
 def whole_net(table: pd.DataFrame) -> pd.Series:
@@ -62,8 +63,8 @@ def attribution(
 ) -> pd.DataFrame:
     """One row per (method, term): its ``value``, then the L2 norm of its gradient on each part of the net.
 
-    seen: as above. memories: what the watchers of EWC, PI and RW kept of the step before, by the method's name; without
-    one, such a method has no penalty yet. ValueError where the net is frozen.
+    seen: the training batches that ``prepare`` looks at. memories: what the watchers of EWC, PI and RW kept of the step
+    before, by the method's name; without one, such a method has no penalty yet. ValueError where the net is frozen.
     """
     part_of = parts(at.net, at.images)
     rows = {}

@@ -10,8 +10,7 @@ from jaxtyping import Float, UInt8
 from plopkit.datasets.transforms import normalised
 from plopkit.pseudo import uncertainty
 from plopkit.runfolder import RunFolder
-from plopkit.scenario import IGNORE
-from plopkit.study.mistakes import KINDS, mistakes, truth_at
+from plopkit.study.mistakes import KINDS, mistakes, shares, truth_at
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,9 +45,7 @@ class Examined:
 
     def shares(self, step: int) -> pd.Series:
         """How many percent of the pixels that count are right, or which kind of mistake, after ``step``."""
-        kinds = self.mistakes(step)
-        counted = kinds[kinds != IGNORE]
-        return pd.Series({name: 100 * float((counted == kind).mean()) for kind, name in enumerate(KINDS)})
+        return pd.Series(100 * shares(self.mistakes(step)), index=list(KINDS))
 
     def called(self, label: int) -> pd.DataFrame:
         """What the pixels of this true label are called: percent of them by predicted class (rows) and step (columns).
@@ -69,22 +66,22 @@ def examine(folder: RunFolder) -> Examined:
 
     FileNotFoundError where the run has no finished step, or a checkpoint of it is gone.
     """
-    if not folder.evaluated():
+    steps = folder.evaluated()  # the examples of one more may lie there, where a run was broken off
+    if not steps:
         raise FileNotFoundError(f"{folder.path}: no finished step in it; name a run folder")
     shown, results = folder.examples, folder.results
     labels = results.drop_duplicates("label")
     images = torch.from_numpy(shown["images"])
     unsure = []
-    for step in range(len(shown["predictions"])):
+    for step in range(steps):
         net = folder.net(step).eval()
-        logits = (
-            net(normalised(image.float() / 255)[None]).logits for image in images
-        )  # one by one: they may be large
+        # One by one: logits may be large.
+        logits = (net(normalised(image.float() / 255)[None]).logits for image in images)
         unsure.append(torch.cat([uncertainty(one) for one in logits]).numpy())
     return Examined(
         images=shown["images"],
         masks=shown["masks"],
-        predictions=shown["predictions"],
+        predictions=shown["predictions"][:steps],
         uncertainty=np.stack(unsure),
         learned_at=dict(zip(labels["label"].tolist(), labels["learned_at"].tolist(), strict=True)),
         stems=tuple(map(str, shown["stems"])),

@@ -15,15 +15,6 @@ def mean_probabilities(logits: Float[Tensor, "B C H W"], where: Bool[Tensor, "B 
     return logits.softmax(1).movedim(1, -1)[where].mean(0)
 
 
-def shared_out(probabilities: Float[Tensor, "*shape C"], n_new: int) -> Float[Tensor, "*shape C_grown"]:
-    """What MiB's initialisation (Cermelli et al., CVPR 2020, eq. 10) makes of the teacher's probabilities.
-
-    The background, channel 0, and the n_new new channels behind get p / (n_new + 1) each; all others keep theirs.
-    """
-    share = probabilities[..., :1] / (n_new + 1)
-    return torch.cat([share, probabilities[..., 1:], share.expand(*share.shape[:-1], n_new)], -1)
-
-
 def overtaken(old_logits: Float[Tensor, "B C H W"], n_new: int) -> Bool[Tensor, "B H W"]:
     """Pixels of the teacher's background at which an old class is more likely than the background's share of it."""
     others = old_logits[:, 1:].amax(1)

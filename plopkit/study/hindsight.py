@@ -9,6 +9,7 @@ from torch import Tensor
 
 from plopkit.pseudo import Thresholds, pseudo_label, uncertainty
 from plopkit.scenario import IGNORE, Step
+from plopkit.stepdata import channels_of
 
 
 class Judged(IntEnum):
@@ -30,9 +31,6 @@ class Judged(IntEnum):
     """an object that no step has shown yet called an old class; called background, it is RIGHT"""
 
 
-WRONG = (Judged.MISSED, Judged.CONFUSED, Judged.INVENTED, Judged.FUTURE)
-
-
 def judge(
     pseudo: Int[Tensor, "B H W"], target: Int[Tensor, "B H W"], masks: Int[Tensor, "B H W"], step: Step
 ) -> Int[Tensor, "B H W"]:
@@ -40,7 +38,7 @@ def judge(
 
     pseudo: the target of `pseudo_label`; target: channels as the training masks show them; masks: the true labels.
     """
-    truth = torch.from_numpy(step.lookup("seen").astype("int64")).to(masks.device)[masks]
+    truth = channels_of(masks, step, "seen")
     asked = (target < step.n_old) & (truth != IGNORE)
     future = torch.isin(masks, torch.tensor(step.future, dtype=masks.dtype, device=masks.device))
     found = torch.full_like(target, Judged.GIVEN)
@@ -110,8 +108,3 @@ def precision_at(
 
 def _kinds(asked: Tensor, predicted: Tensor) -> dict[str, Tensor]:
     return {"all": asked, "objects": asked & (predicted != 0)}
-
-
-def labels_of(channels: Int[Tensor, "*shape"], step: Step) -> Int[Tensor, "*shape"]:
-    """A target's or a prediction's channels as labels; 255 stays."""
-    return torch.from_numpy(step.label_of).long()[channels.cpu()]

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int, Integer
 from torch import Tensor
 
-from plopkit.medians import RELEASED_BINS, binned_median
+from plopkit.medians import RELEASED_BINS, RELEASED_FLOOR, binned_median
 from plopkit.pseudo import MEDIAN_BINS, Thresholds, median_histogram, pseudo_label, released_histogram
 from plopkit.scenario import Scenario
 
@@ -24,18 +24,18 @@ def scale(n_old: int, n_seen: int) -> float:
     return n_old * math.log(n_seen)
 
 
-def reach(scenarios: Iterable[str], floor: float = 0.001) -> pd.DataFrame:
+def reach(scenarios: Iterable[str]) -> pd.DataFrame:
     """One row per scenario and step after the first: how much of [0, 1] the released measure can reach.
 
     ``largest`` is its largest value, ``bins`` how many of the 100 it can fall into. The rest is H / ln n_old, the
-    uncertainty between 0 and 1, cut at 1: under the ``floor``; under ``sure``, the limit of a class whose pixels all
-    fall into bin 0 (0.005); and in ``bin 0`` (0.01). The 1e-8 inside the released logarithm is left out.
+    uncertainty between 0 and 1, cut at 1: under the ``floor`` (0.001); under ``sure``, the limit of a class whose
+    pixels all fall into bin 0 (0.005); and in ``bin 0`` (0.01). The 1e-8 inside the released logarithm is left out.
     """
     rows = []
     for scenario in map(Scenario.parse, scenarios):
         for step in scenario.steps[1:]:
             times = scale(step.n_old, step.n_seen)
-            ends = {"floor": floor, "sure": 0.5 / RELEASED_BINS, "bin 0": 1 / RELEASED_BINS}
+            ends = {"floor": RELEASED_FLOOR, "sure": 0.5 / RELEASED_BINS, "bin 0": 1 / RELEASED_BINS}
             rows.append(
                 {
                     "scenario": str(scenario),

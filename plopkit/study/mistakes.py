@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import numpy as np
-from jaxtyping import Integer, UInt8
+from jaxtyping import Float, Integer, UInt8
 
 from plopkit.scenario import IGNORE
 
@@ -45,3 +45,9 @@ def mistakes(
     kinds = np.select([truth == prediction, old & (prediction == 0), old & newer], [0, 1, 2], 3).astype(np.uint8)
     kinds[truth == IGNORE] = IGNORE
     return kinds
+
+
+def shares(kinds: Integer[np.ndarray, "*shape"]) -> Float[np.ndarray, "4"]:
+    """Which part of the pixels that are asked has each kind; 0 where none is asked."""
+    counts = np.bincount(kinds[kinds != IGNORE].astype(np.int64), minlength=len(KINDS))
+    return counts / max(1, counts.sum())

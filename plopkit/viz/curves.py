@@ -8,7 +8,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from plopkit.viz.text import plain_log_numbers, wrapped
+from plopkit.viz.figures import titled
+from plopkit.viz.text import plain_log_numbers
 
 # Okabe and Ito's colours and, where they end, Paul Tol's, safe for the colour-blind; markers tell them apart in grey.
 METHOD_STYLES = {
@@ -24,7 +25,7 @@ METHOD_STYLES = {
     "joint": ("#000000", "*"),
 }
 SPARE = (("#332288", "P"), ("#F0E442", "d"), ("#AA4499", ">"), ("#44AA99", "8"), ("#661100", "H"))
-TERM_COLOURS = ("#332288", "#44AA99", "#AA4499", "#661100", "#DDCC77")  # Tol's, none a method's
+TERM_COLOURS = ("#332288", "#44AA99", "#AA4499", "#661100", "#DDCC77")  # Tol's too; never beside the spare ones
 GROUP_TITLES = {
     "old_nobg": "classes of step 0, without background",
     "new": "classes learnt since",
@@ -35,14 +36,12 @@ GROUP_TITLES = {
 def method_styles(methods: Sequence[str]) -> dict[str, dict[str, str]]:
     """Line styles: a method's own colour and marker, the same in every picture; spare ones for other names and for
     further runs of a method, such as ``plop (optim.lr 0.1)``."""
-    styles: dict[str, dict[str, str]] = {}
+    chosen: dict[str, tuple[str, str]] = {}
     spare = cycle(SPARE)
-    for method in methods:
+    for method in sorted(methods, key=lambda name: name not in METHOD_STYLES):  # a plain name goes first
         own = METHOD_STYLES.get(method.split()[0])
-        taken = [(style["color"], style["marker"]) for style in styles.values()]
-        colour, marker = own if own and own not in taken else next(spare)
-        styles[method] = {"color": colour, "marker": marker}
-    return styles
+        chosen[method] = own if own and own not in chosen.values() else next(spare)
+    return {method: dict(zip(("color", "marker"), chosen[method], strict=True)) for method in methods}
 
 
 def forgetting_curves(summary: pd.DataFrame, title: str) -> Figure:
@@ -50,8 +49,7 @@ def forgetting_curves(summary: pd.DataFrame, title: str) -> Figure:
 
     summary: rows of ``summary.csv`` of one scenario, any methods and seeds.
     """
-    figure = Figure(figsize=(11, 3.4), layout="constrained")
-    figure.suptitle(wrapped(title, 11), fontsize=11)
+    figure = titled(title, 11, 3.4)
     axes = figure.subplots(1, len(GROUP_TITLES), sharey=True)
     last = int(summary["step"].max())
     runs = summary.groupby("method", sort=False)
@@ -77,21 +75,25 @@ def forgetting_curves(summary: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
+def smoothed(losses: pd.Series) -> pd.Series:
+    """The mean over the last fortieth of a step's iterations; NaN where it is 0, which a logarithm cannot show, or
+    where there is no loss."""
+    smooth = losses.rolling(max(1, len(losses) // 40), min_periods=1).mean()
+    return smooth.where((smooth > 0) & losses.notna())
+
+
 def loss_curves(ticks: pd.DataFrame, title: str) -> Figure:
     """Every loss term over a run's iterations, smoothed, one panel per step."""
     steps = list(ticks.groupby("step"))
     width = 1.2 + max(3.6, 2.6 * len(steps))
-    figure = Figure(figsize=(width, 3.0), layout="constrained")
-    figure.suptitle(wrapped(title, width), fontsize=11)
+    figure = titled(title, width, 3.0)
     terms = [name for name in ticks.columns if name.startswith("loss_")]
     colours = dict(zip(terms, cycle(TERM_COLOURS)))
     lines = {}
     axes = figure.subplots(1, len(steps), squeeze=False)[0]
     for axis, (step, rows) in zip(axes, steps, strict=True):
-        window = max(1, len(rows) // 40)
         for term in (name for name in terms if rows[name].notna().any()):
-            smooth = rows[term].rolling(window, min_periods=1).mean()
-            lines[term] = axis.plot(rows["iteration"], smooth.where(smooth > 0), color=colours[term])[0]
+            lines[term] = axis.plot(rows["iteration"], smoothed(rows[term]), color=colours[term])[0]
         axis.set(title=f"step {step}", xlabel="iteration", yscale="log")
         axis.title.set_fontsize(9)
         axis.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LinearLocator, MaxNLocator
 
 from plopkit.viz.curves import method_styles
-from plopkit.viz.maps import HEAT, Swatches, class_patches, heated, line_handles
+from plopkit.viz.legends import Swatches, class_patches
+from plopkit.viz.maps import HEAT, heated, line_handles
 from plopkit.viz.masks import overlay
 
 

@@ -12,8 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
+from plopkit.naming import unknown
 from plopkit.viz.curves import TERM_COLOURS, method_styles
-from plopkit.viz.text import wrapped
+from plopkit.viz.figures import titled
 
 DECADES = 6  # below the largest: smaller gradients have one colour
 SILENT = "#e6e6e6"
@@ -21,8 +22,7 @@ SILENT = "#e6e6e6"
 
 def term_bars(table: pd.DataFrame, title: str) -> Figure:
     """Each term's value on a logarithmic axis, as the loop adds it up; a method's colour is that of the curves."""
-    figure = Figure(figsize=(9, 0.27 * len(table) + 1.3), layout="constrained")
-    figure.suptitle(wrapped(title, 9), fontsize=11)
+    figure = titled(title, 9, 0.27 * len(table) + 1.3)
     axis = figure.subplots()
     styles = method_styles(list(dict.fromkeys(_first(table))))
     places, values = np.arange(len(table)), table["value"].to_numpy(float)
@@ -40,14 +40,13 @@ def term_bars(table: pd.DataFrame, title: str) -> Figure:
 def gradient_map(table: pd.DataFrame, title: str) -> Figure:
     """Terms by parts of the net: the L2 norm of the gradient, coloured in powers of ten and written in the cell.
 
-    Grey cells: no gradient at all.
+    Grey cells: no gradient at all. ValueError where no term sends any.
     """
     norms = table.drop(columns="value").to_numpy(float)
     largest = norms.max(initial=0.0)
     if largest <= 0:
         raise ValueError("no term of the table sends any gradient; there is nothing to colour")
-    figure = Figure(figsize=(9, 0.3 * len(table) + 1.5), layout="constrained")
-    figure.suptitle(wrapped(title, 9), fontsize=11)
+    figure = titled(title, 9, 0.3 * len(table) + 1.5)
     axis = figure.subplots()
     axis.set_facecolor(SILENT)
     norm = LogNorm(largest / 10**DECADES, largest, clip=True)
@@ -64,13 +63,14 @@ def gradient_map(table: pd.DataFrame, title: str) -> Figure:
 
 
 def method_bars(table: pd.DataFrame, method: str) -> Figure:
-    """The gradients of one method's terms on each part. The axis is the same for all methods, so they compare."""
+    """The gradients of one method's terms on each part. The axis is the same for all methods, so they compare.
+
+    ValueError for a method that the table has not.
+    """
     norms = table.drop(columns="value")
     positive = norms.to_numpy(float)[norms.to_numpy(float) > 0]
     if method not in set(_first(table)):
-        raise ValueError(
-            f"there is no method {method!r} in the table; known: {', '.join(dict.fromkeys(_first(table)))}"
-        )
+        raise unknown("method", method, dict.fromkeys(_first(table)))
     rows = norms.loc[method]
     figure = Figure(figsize=(9, 3.2))
     figure.subplots_adjust(0.1, 0.22, 0.87, 0.9)

@@ -8,8 +8,9 @@ from matplotlib.colors import CenteredNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from plopkit.viz.masks import BACKGROUND, colour_of, overlay
-from plopkit.viz.text import wrapped
+from plopkit.viz.figures import legend_below, titled
+from plopkit.viz.legends import class_patches
+from plopkit.viz.masks import legend_colour, overlay
 
 MANY = 40  # channels, beyond which their names no longer fit
 
@@ -18,8 +19,7 @@ def resolutions(
     image: np.ndarray, small: np.ndarray, large: np.ndarray, names: Sequence[str], title: str, credit: str = ""
 ) -> Figure:
     """An image (3, H, W) uint8, and its prediction as labels: (h, w) as the classifier gives it, (H, W) upsampled."""
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    figure.suptitle(wrapped(title, 9), fontsize=11)
+    figure = titled(title, 9, 3.6)
     height, width = large.shape
     rows, columns = (np.arange(n) * m // n for n, m in ((height, small.shape[0]), (width, small.shape[1])))
     shown = [
@@ -32,10 +32,7 @@ def resolutions(
         axis.set_title(name, fontsize=10)
         axis.set(xticks=[], yticks=[])
     found = sorted({*np.unique(small).tolist(), *np.unique(large).tolist()})
-    patches = [Patch(facecolor=_colour(label), edgecolor="0.5", label=names[label]) for label in found]
-    figure.legend(
-        handles=patches, loc="outside lower center", ncols=8, fontsize=9, frameon=False, title=credit, title_fontsize=6
-    )
+    legend_below(figure, class_patches(np.array(found), names), 8, credit, fontsize=9)
     return figure
 
 
@@ -43,9 +40,8 @@ def before_and_after(image: np.ndarray, features: np.ndarray, channel: int, slop
     """One channel of a map (C, h, w) before and after a leaky ReLU, in the same colours, beside the image (3, H, W);
     and the values of all its channels."""
     after = np.where(features > 0, features, slope * features)
-    figure = Figure(figsize=(9, 2.4), layout="constrained")
+    figure = titled(title, 9, 2.4)
     figure.get_layout_engine().set(w_pad=0.1)  # type: ignore[union-attr, call-arg]
-    figure.suptitle(wrapped(title, 9), fontsize=11)
     left, *maps, right = figure.subplots(1, 4, width_ratios=(1, 1, 1, 1.1))
     left.imshow(image.transpose(1, 2, 0))
     left.set_title("image", fontsize=10)
@@ -68,8 +64,7 @@ def before_and_after(image: np.ndarray, features: np.ndarray, channel: int, slop
 def classifier_view(rows: np.ndarray, labels: Sequence[int], n_old: int, names: Sequence[str], title: str) -> Figure:
     """A classifier's weights: a row (width + 1,) per channel, the bias set apart at the right. A line lies between the
     ``n_old`` old channels and the new."""
-    figure = Figure(figsize=(9, 0.17 * min(len(rows), MANY) + 1.4), layout="constrained")
-    figure.suptitle(wrapped(title, 9), fontsize=11)
+    figure = titled(title, 9, 0.17 * min(len(rows), MANY) + 1.4)
     axes = figure.subplots(1, 2, sharey=True, width_ratios=(20, 1))
     parts = (("weights, by channel of the head", rows[:, :-1]), ("bias", rows[:, -1:]))
     for axis, (name, values) in zip(axes, parts, strict=True):
@@ -89,13 +84,14 @@ def probability_bars(
 ) -> Figure:
     """Each channel's probability, before growing (n_old,) in white and after (n_seen,) in the class's colour, on a
     logarithmic axis; a panel for each way to grow. labels: of all channels."""
-    figure = Figure(figsize=(9, 2.1 * len(after) + 1.4), layout="constrained")
-    figure.suptitle(wrapped(title, 9), fontsize=11)
+    figure = titled(title, 9, 2.1 * len(after) + 1.4)
     axes = figure.subplots(len(after), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     places = np.arange(len(labels))
     for axis, (name, values) in zip(axes, after.items(), strict=True):
         axis.bar(places[: len(before)] - 0.2, before, 0.38, color="w", edgecolor="k", linewidth=0.8)
-        axis.bar(places + 0.2, values, 0.38, color=[_colour(label) for label in labels], edgecolor="0.4", linewidth=0.5)
+        axis.bar(
+            places + 0.2, values, 0.38, color=[legend_colour(label) for label in labels], edgecolor="0.4", linewidth=0.5
+        )
         axis.axvline(len(before) - 0.5, color="k", linewidth=1, linestyle=":")
         axis.set_title(name, fontsize=10)
         axis.set(yscale="log", ylabel="probability", ylim=(min(before.min(), values.min()) / 2, 1.3))
@@ -105,7 +101,7 @@ def probability_bars(
         Patch(facecolor="w", edgecolor="k", label="before growing"),
         Patch(facecolor="0.6", edgecolor="0.4", label="after, in the class's colour (right of the dots: new)"),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=9, frameon=False)
+    legend_below(figure, handles, 2, fontsize=9)
     return figure
 
 
@@ -116,7 +112,3 @@ def _channel_names(axis: Axes, labels: Sequence[int], names: Sequence[str], side
         axis.set_xticks(range(len(labels)), [names[label] for label in labels], rotation=60, ha="right", fontsize=8)
     else:
         axis.set_yticks(range(len(labels)), [names[label] for label in labels], fontsize=7)
-
-
-def _colour(label: int) -> tuple[float, float, float] | str:
-    return colour_of(label) if label else BACKGROUND

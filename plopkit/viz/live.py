@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from plopkit.viz.curves import TERM_COLOURS
+from plopkit.viz.curves import TERM_COLOURS, smoothed
 from plopkit.viz.text import plain_log_numbers, wrapped
 
-# Tol's colours, none a method's or that of a loss term beside; markers tell them apart in grey.
+# None has the colour of a loss term beside it; markers tell them apart in grey.
 GROUPS: dict[str, tuple[str, dict[str, Any]]] = {
     "old": ("classes of step 0", {"marker": "o", "color": "#AA3377"}),
     "new": ("learnt since", {"marker": "s", "color": "#BBCC33"}),
@@ -42,10 +42,8 @@ def _draw_losses(axis: Axes, ticks: pd.DataFrame) -> None:
     for step, rows in ticks.groupby("step") if terms else ():
         axis.axvline(begin, color="0.6", linewidth=0.8, linestyle=":")
         axis.annotate(f" step {step}", (begin, 1), xycoords=axis.get_xaxis_transform(), va="top", fontsize=8)
-        window = max(1, len(rows) // 40)
         for term, colour in zip(terms, cycle(TERM_COLOURS)):
-            smooth = rows[term].rolling(window, min_periods=1).mean()
-            shown = smooth.where((smooth > 0) & rows[term].notna())
+            shown = smoothed(rows[term])
             thin = slice(None, None, 1 + len(rows) // 1000)
             new = term.removeprefix("loss_") if step == ticks["step"][ticks[term].notna()].min() else None
             axis.plot(begin + rows["iteration"].to_numpy()[thin], shown.to_numpy()[thin], color=colour, label=new)

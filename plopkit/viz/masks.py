@@ -1,13 +1,16 @@
 """Masks as colours: one colour per label everywhere, overlays, and strips of predictions through the steps."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Float32, UInt8
+from matplotlib import colormaps
 from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from plopkit.viz.text import wrapped
+from plopkit.viz.figures import bare, legend_below, titled
 
 # Twenty colours far from each other, from black and white in OKLab, for normal sight, protanopia and deuteranopia.
 COLOURS = (
@@ -16,6 +19,7 @@ COLOURS = (
 ).split()
 BACKGROUND = "#4d4d4d"  # in legends: an overlay leaves the grey picture there
 IGNORED = "#ffffff"
+UNSURE_HEAT = "cividis"
 
 
 def palette() -> np.ndarray:
@@ -40,15 +44,29 @@ def colour_of(label: int) -> tuple[float, float, float]:
     return float(red), float(green), float(blue)
 
 
+def legend_colour(label: int) -> tuple[float, float, float] | str:
+    """The same in a legend, where the background is grey and ignored pixels are white."""
+    return {0: BACKGROUND, 255: IGNORED}.get(label) or colour_of(label)
+
+
+def grey(image: UInt8[Any, "3 H W"]) -> Float32[np.ndarray, "H W 3"]:
+    """A picture without its colours, 0 to 255."""
+    return np.asarray(image, np.float32).mean(0)[..., None].repeat(3, 2)
+
+
 def overlay(image: np.ndarray, mask: np.ndarray, strength: float = 0.7) -> np.ndarray:
     """Image (3, H, W) uint8 in grey under the colours of a mask (H, W) of labels -> (H, W, 3) uint8.
 
     Background stays the dimmed picture; ignored pixels are white.
     """
-    grey = np.asarray(image, np.float32).mean(0)[..., None].repeat(3, 2)
-    colours = PALETTE[mask].astype(np.float32)
-    mixed = np.where((mask == 0)[..., None], 0.6 * grey, (1 - strength) * grey + strength * colours)
+    plain, colours = grey(image), PALETTE[mask].astype(np.float32)
+    mixed = np.where((mask == 0)[..., None], 0.6 * plain, (1 - strength) * plain + strength * colours)
     return np.where((mask == 255)[..., None], 255, mixed).astype(np.uint8)
+
+
+def unsure_picture(unsure: Float[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W 3"]:
+    """Uncertainties in [0, 1] in the colours that they have everywhere."""
+    return colormaps[UNSURE_HEAT](unsure, bytes=True)[..., :3]
 
 
 def strip(examples: Mapping[str, np.ndarray], title: str) -> Figure:
@@ -103,28 +121,17 @@ def grid(
     per_row = max(1, int(width / (0.55 + 0.07 * max(longest, len("ignored")))))
     legend_rows = -(-(len(shown) + 1) // per_row)
     height = 1.55 * len(rows) + 0.2 * legend_rows + 0.8
-    figure = Figure(figsize=(width, height), layout="constrained")
-    figure.suptitle(wrapped(title, width), fontsize=11)
+    figure = titled(title, width, height)
     axes = figure.subplots(len(rows), len(columns), squeeze=False)
     for line, (row, row_name) in enumerate(zip(rows, row_names, strict=True)):
         for place, axis in enumerate(axes[line]):
-            axis.set(xticks=[], yticks=[])
-            axis.spines[:].set_visible(False)
+            bare(axis)
             if place < len(row):
                 axis.imshow(row[place], interpolation="nearest")
             if line == 0:
                 axis.set_title(columns[place], fontsize=9)
         axes[line][0].set_ylabel(row_name, fontsize=9)
-    colours = {0: BACKGROUND} | {label: colour_of(label) for label in shown if label}
-    patches = [Patch(facecolor=colours[label], edgecolor="0.5", label=names[label]) for label in shown]
-    patches.append(Patch(facecolor=IGNORED, edgecolor="0.5", label="ignored"))
-    figure.legend(
-        handles=patches,
-        loc="outside lower center",
-        ncols=per_row,
-        fontsize=8,
-        frameon=False,
-        title=credit,
-        title_fontsize=6,
-    )
+    told = [(label, str(names[label])) for label in shown] + [(255, "ignored")]
+    patches = [Patch(facecolor=legend_colour(label), edgecolor="0.5", label=name) for label, name in told]
+    legend_below(figure, patches, per_row, credit)
     return figure

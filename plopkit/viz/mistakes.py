@@ -4,14 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from plopkit.study.mistakes import KINDS
-from plopkit.viz.masks import BACKGROUND, IGNORED, colour_of, overlay
+from plopkit.study.mistakes import KINDS, shares
+from plopkit.viz.masks import legend_colour, overlay, unsure_picture
 
 # Okabe and Ito's; right is pale.
 KIND_COLOURS = ("#e6e6e6", "#D55E00", "#56B4E9", "#CC79A7")
@@ -24,11 +23,6 @@ def kinds_picture(kinds: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W 3"]
     table = np.full((256, 3), 255, np.uint8)
     table[: len(KIND_COLOURS)] = (255 * to_rgba_array(KIND_COLOURS)[:, :3]).round()
     return table[kinds]
-
-
-def unsure_picture(unsure: Float[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W 3"]:
-    """Values in [0, 1] in the colours of cividis, as uncertainty has everywhere."""
-    return colormaps["cividis"](unsure, bytes=True)[..., :3]
 
 
 def mistakes_view(
@@ -47,10 +41,8 @@ def mistakes_view(
     matplotlib's own legends and axes take longer than all the rest.
     """
     shown = sorted({int(label) for label in np.unique(np.stack([truth, prediction]))})
-    colours = {0: BACKGROUND, 255: IGNORED} | {label: colour_of(label) for label in shown if 0 < label < 255}
-    classes = [(colours[label], "ignored" if label == 255 else str(names[label])) for label in shown]
-    asked = max(1, int((kinds != 255).sum()))
-    shares = [f"{name}: {(kinds == kind).sum() / asked:.0%}" for kind, name in enumerate(KINDS)]
+    classes = [(legend_colour(label), "ignored" if label == 255 else str(names[label])) for label in shown]
+    parts = [f"{name}: {share:.0%}" for name, share in zip(KINDS, shares(kinds), strict=True)]
     scale = [(tuple(unsure_picture(np.full((1, 1), v))[0, 0] / 255), f"{v:g}") for v in (0.0, 0.5, 1.0)]
     width = 15 + STRIDE * len(PANELS)
     below = TOP + SIDE + 24
@@ -67,7 +59,7 @@ def mistakes_view(
     axis.set(xlim=(0, width), ylim=(bottom + 52, 0))  # imshow moves them
     _legend(axis, (12, below), "classes", classes, 3 * STRIDE)
     _legend(axis, (12 + 4 * STRIDE, below), "sure (0) to unsure (1)", scale, STRIDE)
-    kinds_told = list(zip(KIND_COLOURS, shares, strict=True))
+    kinds_told = list(zip(KIND_COLOURS, parts, strict=True))
     _legend(axis, (12, bottom), "mistakes, in percent of the pixels that count", kinds_told, width)
     axis.text(width - 12, bottom + 45, credit, fontsize=6, ha="right")
     return figure

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from plopkit.pod import local_pod, regions_of
-from plopkit.viz.maps import HEAT, bare
-from plopkit.viz.text import wrapped
+from plopkit.viz.figures import bare, legend_below, titled
+from plopkit.viz.maps import HEAT
 
 OVER_COLUMNS, OVER_ROWS = "#0072B2", "#E69F00"
 
@@ -23,8 +23,7 @@ def pod_cut(picture: UInt8[Any, "3 H W"], values: Float[Any, "h w"], scales: Seq
     """How local POD cuts one channel of a map: the image, then for each scale the regions, moved apart, each with its
     means over columns (the strip at its right) and over rows (the strip below)."""
     values = np.asarray(values)
-    figure = Figure(figsize=(9, 3.0), layout="constrained")
-    figure.suptitle(wrapped(title, 9), fontsize=11)
+    figure = titled(title, 9, 3.0)
     first, *others = figure.subplots(1, 1 + len(scales))
     first.imshow(np.asarray(picture).transpose(1, 2, 0))
     first.set_title("image", fontsize=9)
@@ -38,9 +37,11 @@ def pod_cut(picture: UInt8[Any, "3 H W"], values: Float[Any, "h w"], scales: Seq
     bar = figure.colorbar(ScalarMappable(norm, HEAT), ax=others, shrink=0.7)
     bar.set_label("value of the map", fontsize=8)
     bar.ax.tick_params(labelsize=7)
-    frames = [Patch(facecolor="white", edgecolor=c) for c in (OVER_COLUMNS, OVER_ROWS)]
-    names = ["right of a region: mean over its columns, a value per row", "below: mean over its rows, one per column"]
-    figure.legend(frames, names, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
+    told = {
+        OVER_COLUMNS: "right of a region: mean over its columns, a value per row",
+        OVER_ROWS: "below: mean over its rows, one per column",
+    }
+    legend_below(figure, [Patch(facecolor="white", edgecolor=colour, label=words) for colour, words in told.items()], 2)
     return figure
 
 
@@ -72,8 +73,7 @@ def pod_vector(values: Float[Any, "h w"], scales: Sequence[int], title: str) -> 
     """One channel's part of the embedding, in the order of `local_pod`; colours tell which mean a value is."""
     embedded = local_pod(torch.as_tensor(values)[None, None], scales)[0].numpy()
     height, width = np.asarray(values).shape
-    figure = Figure(figsize=(9, 2.4), layout="constrained")
-    figure.suptitle(wrapped(title, 9), fontsize=11)
+    figure = titled(title, 9, 2.4)
     axis = figure.subplots()
     start = 0
     for scale in scales:

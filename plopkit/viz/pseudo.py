@@ -6,21 +6,21 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, Integer, UInt8
-from matplotlib import colormaps
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from torch import Tensor
 
+from plopkit.naming import unknown
 from plopkit.pseudo import Thresholds, pseudo_label
 from plopkit.scenario import Step
-from plopkit.study.hindsight import Judged, judge, labels_of
-from plopkit.viz.maps import Swatches, bare, class_patches
-from plopkit.viz.masks import overlay
-from plopkit.viz.text import wrapped
+from plopkit.stepdata import labels_of
+from plopkit.study.hindsight import Judged, judge
+from plopkit.viz.figures import bare, legend_below, titled
+from plopkit.viz.legends import Swatches, class_patches
+from plopkit.viz.masks import UNSURE_HEAT, overlay, unsure_picture
 
-UNSURE_HEAT = "cividis"
 JUDGED = {
     Judged.RIGHT: ("#b9d9ee", "right"),
     Judged.UNSURE: ("#ffffff", "not sure: no label"),
@@ -54,14 +54,13 @@ class Shown(NamedTuple):
 
     def panels(self) -> dict[str, UInt8[np.ndarray, "H W 3"]]:
         """All as colours, by name."""
-        heat = colormaps[UNSURE_HEAT](self.uncertainty / self.most)[..., :3]
         sure = np.where((self.judged == Judged.GIVEN)[..., None], 0.5, self.sure[..., None] * np.ones(3))
         table = np.array([to_rgb(JUDGED[kind][0]) for kind in Judged])
         return {
             "image": self.picture.transpose(1, 2, 0),
             "training mask": overlay(self.picture, self.given),
             "teacher": overlay(self.picture, self.predicted),
-            "uncertainty": (255 * heat).astype(np.uint8),
+            "uncertainty": unsure_picture(self.uncertainty / self.most),
             "sure (white)": (255 * sure).astype(np.uint8),
             "target": overlay(self.picture, self.labelled),
             "truth": overlay(self.picture, self.truth),
@@ -101,13 +100,13 @@ def pseudo_rows(
     names by label. ValueError for a panel that there is not.
     """
     width, heat = 1.75 * len(panels) + 0.4, "uncertainty" in panels
-    figure = Figure(figsize=(width, 1.7 * len(images) + 1.2), layout="constrained")
-    figure.suptitle(wrapped(title, width), fontsize=11)
+    figure = titled(title, width, 1.7 * len(images) + 1.2)
     axes = figure.subplots(len(images), len(panels), squeeze=False)
     for line, one in zip(axes, images, strict=True):
         pictures = one.panels()
-        if unknown := set(panels) - set(pictures):
-            raise ValueError(f"there is no panel {sorted(unknown)[0]!r}; known: {', '.join(pictures)}")
+        for name in panels:
+            if name not in pictures:
+                raise unknown("panel", name, pictures)
         for axis, name in zip(line, panels, strict=True):
             axis.imshow(pictures[name], interpolation="nearest")
             bare(axis)
@@ -122,12 +121,12 @@ def pseudo_rows(
         bar.ax.tick_params(labelsize=7)
     judged = "right and wrong" in panels
     handles = legend_of(images, names, judged)
-    if not judged:
-        handles += [Patch(facecolor="white", edgecolor="0.5", label="no label, or ignored")]
-        handles += [Patch(facecolor=JUDGED[Judged.GIVEN][0], edgecolor="0.5", label=JUDGED[Judged.GIVEN][1])]
+    if not judged and {"training mask", "target", "truth"} & set(panels):
+        handles.append(Patch(facecolor="white", edgecolor="0.5", label="no label, or ignored"))
+    if not judged and "sure (white)" in panels:
+        handles.append(Patch(facecolor=JUDGED[Judged.GIVEN][0], edgecolor="0.5", label=JUDGED[Judged.GIVEN][1]))
     columns = max(2, int(width / 2.4))
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=8, title=credit or None)
-    figure.legends[0].get_title().set_fontsize(6)
+    legend_below(figure, handles, columns, credit)
     return figure
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from plopkit.viz.curves import method_styles
-from plopkit.viz.text import wrapped
+from plopkit.viz.figures import titled
 
 ROW = 0.23  # inches for a line of small print
 
@@ -30,8 +30,7 @@ def class_matrix(results: pd.DataFrame, title: str) -> Figure:
     first = next(iter(tables.values()))
     rows, steps = first.shape
     width = 2.2 + len(tables) * max(1.6, 0.42 * steps)
-    figure = Figure(figsize=(width, 1.4 + ROW * rows), layout="constrained")
-    figure.suptitle(wrapped(title, width), fontsize=11)
+    figure = titled(title, width, 1.4 + ROW * rows)
     axes = figure.subplots(1, len(tables), sharey=True, squeeze=False)[0]
     for axis, (method, table) in zip(axes, tables.items(), strict=True):
         values = table.to_numpy()
@@ -67,8 +66,7 @@ def drops(lost: pd.DataFrame, title: str) -> Figure:
     brought = table.index.get_level_values("learned_at").to_numpy()
     places = np.arange(len(table)) + brought * 0.6  # a gap between the steps
     width = max(6.5, 2.5 + 0.42 * len(table))
-    figure = Figure(figsize=(width, 3.9), layout="constrained")
-    figure.suptitle(wrapped(title, width), fontsize=11)
+    figure = titled(title, width, 3.9)
     axis = figure.subplots()
     thick = 0.84 / len(methods)
     for turn, method in enumerate(methods):
@@ -96,8 +94,7 @@ def trade_off(summary: pd.DataFrame, title: str) -> Figure:
     """
     methods = [str(method) for method in summary["method"].unique()]
     styles = method_styles(methods)
-    figure = Figure(figsize=(7.2, 4.4), layout="constrained")
-    figure.suptitle(wrapped(title, 7.2), fontsize=11)
+    figure = titled(title, 7.2, 4.4)
     axis = figure.subplots()
     before = summary.loc[summary["step"] == 0, "old_nobg"].mean()
     axis.axhline(before, color="0.4", linestyle="--", linewidth=1, label="old, after step 0")

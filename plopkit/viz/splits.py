@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from plopkit.scenario import Scenario, Step
-from plopkit.viz.masks import BACKGROUND, colour_of, grid, overlay
+from plopkit.viz.figures import legend_below, titled
+from plopkit.viz.masks import colour_of, grid, legend_colour, overlay
 from plopkit.viz.text import wrapped
 
 OLD, FUTURE, LEFT_OUT = "#7f7f7f", "#cccccc", "#f2f2f2"
@@ -127,8 +128,7 @@ def targets(
 
 def hidden_bars(tables: Mapping[str, pd.DataFrame], title: str) -> Figure:
     """What the background of each step's targets is made of: a panel per table of ``datacheck.hidden_table``."""
-    figure = Figure(figsize=(9.2, 3.4), layout="constrained")
-    figure.suptitle(wrapped(title, 9.2), fontsize=11)
+    figure = titled(title, 9.2, 3.4)
     axes = figure.subplots(1, len(tables), sharey=True, squeeze=False)[0]
     for axis, (name, table) in zip(axes, tables.items(), strict=True):
         bottom = np.zeros(len(table))
@@ -144,17 +144,15 @@ def hidden_bars(tables: Mapping[str, pd.DataFrame], title: str) -> Figure:
         axis.set_xlabel("step")
         axis.set_xticks(table.index)
     axes[0].set(ylim=(0, 100), ylabel="share of the target's background (%)")
-    handles, told = axes[0].get_legend_handles_labels()
-    figure.legend(handles, told, loc="outside lower center", ncols=len(SHARES), fontsize=8, frameon=False)
+    legend_below(figure, axes[0].get_legend_handles_labels()[0], len(SHARES))
     return figure
 
 
 def class_bars(scores: Mapping[str, np.ndarray], labels: Sequence[int], names: Sequence[str], title: str) -> Figure:
     """IoU in percent of every class, a panel per entry of ``scores`` (n,); ``labels`` (n,) says whose they are."""
-    figure = Figure(figsize=(9.2, 1.6 * len(scores) + 1.4), layout="constrained")
-    figure.suptitle(wrapped(title, 9.2), fontsize=11)
+    figure = titled(title, 9.2, 1.6 * len(scores) + 1.4)
     axes = figure.subplots(len(scores), 1, sharex=True, squeeze=False)[:, 0]
-    colours = [colour_of(label) if label else to_rgb(BACKGROUND) for label in labels]
+    colours = [legend_colour(label) for label in labels]
     for axis, (name, values) in zip(axes, scores.items(), strict=True):
         axis.bar(range(len(values)), np.nan_to_num(values), color=colours, edgecolor="0.5", linewidth=0.5)
         axis.set_title(f"{name}: mIoU {np.nanmean(values):.1f} %", fontsize=10)

@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from plopkit.study.tables import OWN
 from plopkit.viz.curves import method_styles
-from plopkit.viz.text import wrapped
+from plopkit.viz.figures import legend_below, titled
 
 HATCH = "////"
 GROUPS = {"old_nobg": "old, without background", "new": "new", "all": "all, with background"}
@@ -24,12 +25,11 @@ def published_bars(table: pd.DataFrame, title: str) -> Figure:
     panels = [(str(name), rows.sort_values("all")) for name, rows in table.groupby("scenario", sort=False)]
     tallest = max(len(rows) for _, rows in panels)
     width = 11.0 if len(panels) > 1 else 7.5
-    figure = Figure(figsize=(width, 1.7 + 0.27 * tallest), layout="constrained")
-    figure.suptitle(wrapped(title, width), fontsize=11)
+    figure = titled(title, width, 1.7 + 0.27 * tallest)
     styles = method_styles(list(dict.fromkeys(table["method"].astype(str))))
     for axis, (scenario, rows) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         for place, row in enumerate(rows.itertuples()):
-            own = row.source == "own runs"
+            own = row.source == OWN
             axis.barh(
                 place,
                 row.all,
@@ -41,7 +41,7 @@ def published_bars(table: pd.DataFrame, title: str) -> Figure:
             )
         axis.plot(rows["old"], np.arange(len(rows)), "o", color="black", markerfacecolor="white", markersize=5)
         axis.plot(rows["new"], np.arange(len(rows)), "D", color="black", markersize=4)
-        names = [f"{row.method} · {told(row.source, row.background_counted)}" for row in rows.itertuples()]
+        names = [f"{row.method} · {_printed_by(row.source, row.background_counted)}" for row in rows.itertuples()]
         axis.set_yticks(range(len(rows)), names, fontsize=8)
         axis.set_title(scenario, fontsize=9)
         axis.set_xlabel("mIoU after the last step (%)")
@@ -55,15 +55,15 @@ def published_bars(table: pd.DataFrame, title: str) -> Figure:
         Line2D([], [], marker="o", color="black", markerfacecolor="white", linestyle="", label="old"),
         Line2D([], [], marker="D", color="black", linestyle="", markersize=4, label="new"),
     ]
-    if (table["source"] == "own runs").any():
-        handles.append(Patch(facecolor="0.8", edgecolor="black", linewidth=1.8, label="own runs"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=8, frameon=False)
+    if (table["source"] == OWN).any():
+        handles.append(Patch(facecolor="0.8", edgecolor="black", linewidth=1.8, label=OWN))
+    legend_below(figure, handles, len(handles))
     return figure
 
 
-def told(source: str, background_counted: str) -> str:
+def _printed_by(source: str, background_counted: str) -> str:
     """What stands beside a bar: own runs are there in both conventions, a paper's in one."""
-    return f"own, {'with' if background_counted == 'yes' else 'no'} bg" if source == "own runs" else short(source)
+    return f"own, {'with' if background_counted == 'yes' else 'no'} bg" if source == OWN else short(source)
 
 
 def short(source: str) -> str:
@@ -78,12 +78,11 @@ def convention_gaps(table: pd.DataFrame, title: str) -> Figure:
 
     table: rows of ``plopkit.study.tables.conventions`` of one scenario.
     """
-    figure = Figure(figsize=(9, 1.6 + 0.4 * table["method"].nunique()), layout="constrained")
-    figure.suptitle(wrapped(title, 9), fontsize=11)
+    figure = titled(title, 9, 1.6 + 0.4 * table["method"].nunique())
     methods = list(dict.fromkeys(table["method"].astype(str)))
     styles = method_styles(methods)
     counted, not_counted = (
-        table[table["background_counted"] == told].set_index("method").reindex(methods) for told in ("yes", "no")
+        table[table["background_counted"] == counted].set_index("method").reindex(methods) for counted in ("yes", "no")
     )
     axes = figure.subplots(1, 2, sharey=True)
     for axis, column in zip(axes, ("old", "all"), strict=True):
@@ -112,7 +111,7 @@ def convention_gaps(table: pd.DataFrame, title: str) -> Figure:
         Line2D([], [], marker="o", color="0.3", markerfacecolor=face, linestyle="", markersize=8, label=label)
         for face, label in marks
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
+    legend_below(figure, handles, 2)
     return figure
 
 
@@ -124,8 +123,7 @@ def seed_spread(last: pd.DataFrame, title: str) -> Figure:
     methods = list(dict.fromkeys(last["method"].astype(str)))
     styles = method_styles(methods)
     width = max(8.0, 3.5 + 0.6 * len(methods) * len(GROUPS) / 2)
-    figure = Figure(figsize=(width, 3.6), layout="constrained")
-    figure.suptitle(wrapped(title, width), fontsize=11)
+    figure = titled(title, width, 3.6)
     axes = figure.subplots(1, len(GROUPS), sharey=True)
     for axis, (column, name) in zip(axes, GROUPS.items(), strict=True):
         for place, method in enumerate(methods):
@@ -148,5 +146,5 @@ def seed_spread(last: pd.DataFrame, title: str) -> Figure:
         Line2D([], [], marker="_", color="0.4", markersize=14, markeredgewidth=2, linestyle="", label="mean"),
         Line2D([], [], marker="|", color="0.4", markersize=14, markeredgewidth=2, linestyle="", label="range"),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+    legend_below(figure, handles, 3)
     return figure

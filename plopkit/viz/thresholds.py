@@ -12,16 +12,15 @@ from jaxtyping import Integer, UInt8
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from plopkit.medians import RELEASED_BINS, Walk, released_walk
+from plopkit.medians import RELEASED_BINS, RELEASED_FLOOR, Walk, released_walk
 from plopkit.study.limits import FINE_BINS, Histograms, limit_of_share
-from plopkit.viz.maps import bare, class_patches
+from plopkit.viz.figures import bare, legend_below, titled
+from plopkit.viz.legends import class_patches
 from plopkit.viz.masks import IGNORED, overlay
-from plopkit.viz.text import wrapped
 
-RELEASED, MEDIAN, PLAIN = "#CC79A7", "#0072B2", "#777777"  # Okabe and Ito's; none is that of a method shown beside
+RELEASED, MEDIAN, PLAIN = "#CC79A7", "#0072B2", "#777777"  # Okabe and Ito's; no methods are shown beside
 STYLES = {"released": (RELEASED, "o"), "median": (MEDIAN, "D"), "no limit": (PLAIN, "|")}
 MARKERS = (("o", RELEASED), ("s", MEDIAN), ("D", "#E69F00"), ("^", "#009E73"))
-FLOOR = 0.001  # the released code's smallest threshold
 SHARE = "uncertainty H / ln C of the teacher, 0 to 1"
 
 
@@ -32,6 +31,7 @@ class WalkView:
     """
 
     def __init__(self, scale: float):
+        self._scale = scale
         self.figure = Figure(figsize=(10.5, 3.9))
         self.figure.subplots_adjust(left=0.075, right=0.985, bottom=0.14, top=0.82, wspace=0.2)
         self._title = self.figure.suptitle("", fontsize=11)
@@ -69,7 +69,9 @@ class WalkView:
         self._told = axis.legend(fontsize=8, loc="upper right").get_texts()
 
     def show(self, found: Histograms, channel: int, name: str) -> Figure:
-        """channel: the teacher's; name: of its class."""
+        """channel: the teacher's; name: of its class. ValueError for histograms of another scale."""
+        if found.scale != self._scale:
+            raise ValueError(f"this picture's bins are those of scale {self._scale:g}, the histograms' {found.scale:g}")
         counts = found.released[channel]
         one = released_walk(counts[None])
         self._title.set_text(f"{name}: {int(counts.sum()):,} background pixels that the teacher gives this class")
@@ -93,7 +95,7 @@ class WalkView:
     def _show_limits(self, found: Histograms, channel: int, value: float) -> None:
         fine = found.fine[channel].numpy()
         self._pixels.set_data(fine)
-        limit, median = max(value, FLOOR) * found.scale, float(found.medians[channel])
+        limit, median = max(value, RELEASED_FLOOR) * found.scale, float(found.medians[channel])
         shown = f"{limit:.2f}" if limit <= 1 else "above all pixels"
         if math.isnan(value):
             limit, shown = 0.0, "not a number, no pixel is sure"
@@ -114,8 +116,7 @@ def threshold_walk(found: Histograms, channel: int, name: str) -> Figure:
 
 def limit_by_share(found: Mapping[str, Histograms], title: str) -> Figure:
     """The released limit over the share of a class's pixels in bin 0, and the classes measured; one marker per name."""
-    figure = Figure(figsize=(8.5, 4), layout="constrained")
-    figure.suptitle(wrapped(title, 8.5), fontsize=11)
+    figure = titled(title, 8.5, 4)
     axis = figure.subplots()
     times = next(iter(found.values())).scale
     for part in (np.linspace(0, 0.4999, 200), np.linspace(0.5, 1, 200)):
@@ -139,10 +140,12 @@ def limit_by_share(found: Mapping[str, Histograms], title: str) -> Figure:
 
 def threshold_reach(table: pd.DataFrame, title: str) -> Figure:
     """Rows of ``plopkit.study.limits.reach``: which part of all possible uncertainty lies under each border."""
-    parts = {"floor": ("#0072B2", "under the floor, 0.001"), "sure": (RELEASED, "under 0.005")}
-    parts |= {"bin 0": ("#E69F00", "in bin 0, under 0.01")}
-    figure = Figure(figsize=(9, 0.34 * len(table) + 1.5), layout="constrained")
-    figure.suptitle(wrapped(title, 9), fontsize=11)
+    parts = {
+        "floor": ("#0072B2", f"under the floor, {RELEASED_FLOOR:g}"),
+        "sure": (RELEASED, f"under {0.5 / RELEASED_BINS:g}"),
+    }
+    parts |= {"bin 0": ("#E69F00", f"in bin 0, under {1 / RELEASED_BINS:g}")}
+    figure = titled(title, 9, 0.34 * len(table) + 1.5)
     axis = figure.subplots()
     rows = np.arange(len(table))
     axis.barh(rows, np.ones(len(table)), 0.75, color="0.9", label="above")
@@ -151,13 +154,15 @@ def threshold_reach(table: pd.DataFrame, title: str) -> Figure:
     axis.set_yticks(rows, [f"{scenario}, step {step}" for scenario, step in table.index], fontsize=8)
     axis.invert_yaxis()
     axis.set(xlim=(0, 1), xlabel=SHARE)
-    handles, names = axis.get_legend_handles_labels()
-    figure.legend(handles[::-1], names[::-1], loc="outside lower center", ncols=4, fontsize=8, frameon=False)
+    legend_below(figure, axis.get_legend_handles_labels()[0][::-1], 4)
     return figure
 
 
 def let_through(tables: Mapping[str, pd.DataFrame], title: str) -> Figure:
-    """Tables of ``plopkit.study.limits.let_through`` side by side, by the name of their arithmetic, a row per class."""
+    """Tables of ``plopkit.study.limits.let_through`` side by side, a row per class.
+
+    By the name of their arithmetic, one of `STYLES`; KeyError for another.
+    """
     columns = {
         "limit": "limit, as H / ln C (1 or above: at 1)",
         "sure": "% of its pixels sure",
@@ -165,8 +170,7 @@ def let_through(tables: Mapping[str, pd.DataFrame], title: str) -> Figure:
         "found": "% of the true pixels found",
     }
     names = list(next(iter(tables.values())).index)
-    figure = Figure(figsize=(11, 0.26 * len(names) + 1.7), layout="constrained")
-    figure.suptitle(wrapped(title, 11), fontsize=11)
+    figure = titled(title, 11, 0.26 * len(names) + 1.7)
     axes = figure.subplots(1, len(columns), sharey=True)
     for axis, (column, told) in zip(axes, columns.items(), strict=True):
         for name, table in tables.items():
@@ -182,8 +186,7 @@ def let_through(tables: Mapping[str, pd.DataFrame], title: str) -> Figure:
         axis.grid(alpha=0.3)
     axes[0].set_yticks(np.arange(len(names)), names)
     axes[0].invert_yaxis()
-    handles = axes[1].get_legend_handles_labels()
-    figure.legend(*handles, loc="outside lower center", ncols=len(tables), fontsize=8, frameon=False)
+    legend_below(figure, axes[1].get_legend_handles_labels()[0], len(tables))
     return figure
 
 
@@ -196,8 +199,7 @@ def labelled(
 ) -> Figure:
     """Rows are images; columns the image, then each of these masks of labels, by its name, over the image in grey."""
     count, width = len(pictures), 2.1 * (1 + len(masks))
-    figure = Figure(figsize=(width, 2.0 * count + 1.2), layout="constrained")
-    figure.suptitle(wrapped(title, width), fontsize=11)
+    figure = titled(title, width, 2.0 * count + 1.2)
     axes = figure.subplots(count, 1 + len(masks), squeeze=False)
     for line, picture in enumerate(np.asarray(pictures)):
         axes[line][0].imshow(picture.transpose(1, 2, 0))
@@ -209,6 +211,5 @@ def labelled(
         bare(axis)
     handles = class_patches(np.stack([np.asarray(mask) for mask in masks.values()]), names)
     handles.append(Patch(facecolor=IGNORED, edgecolor="0.5", label="no label"))
-    options: dict[str, Any] = {"title": credit or None, "title_fontsize": 6, "fontsize": 8, "frameon": False}
-    figure.legend(handles=handles, loc="outside lower center", ncols=6, **options)
+    legend_below(figure, handles, 6, credit)
     return figure

@@ -1,6 +1,7 @@
 """How sure a teacher is, class by class, and what a threshold makes of it."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from plopkit.study.hindsight import Precision
-from plopkit.viz.masks import BACKGROUND, colour_of
-from plopkit.viz.text import wrapped
+from plopkit.viz.figures import legend_below, titled
+from plopkit.viz.masks import legend_colour
 
 BINS = 60
 MOST_CLASSES = 20
@@ -31,13 +32,13 @@ def uncertainty_histograms(
     """A histogram of N background pixels' uncertainty for each class the teacher predicts; a panel for each measure.
 
     predicted: channels; measures: for each measure its values on these pixels, and the thresholds by channel; labels by
-    channel, names by label. The twenty classes with the most pixels are shown. Every histogram has the same height.
+    channel, names by label. A threshold beyond all pixels, even an infinite one, stands at the right border. The twenty
+    classes with the most pixels are shown. Every histogram has the same height.
     """
     predicted = np.asarray(predicted)
     counts = np.bincount(predicted, minlength=len(labels))
     chosen = sorted(np.argsort(-counts, kind="stable")[: min(MOST_CLASSES, int((counts > 0).sum()))].tolist())
-    figure = Figure(figsize=(9, 0.27 * len(chosen) + 1.7), layout="constrained")
-    figure.suptitle(wrapped(title, 9), fontsize=11)
+    figure = titled(title, 9, 0.27 * len(chosen) + 1.7)
     axes = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
     for axis, (name, (values, thresholds)) in zip(axes, measures.items(), strict=True):
         _ridges(axis, predicted, np.asarray(values), np.asarray(thresholds), chosen, labels)
@@ -52,7 +53,7 @@ def uncertainty_histograms(
         Line2D([], [], color="black", linestyle=":", linewidth=1.5, label="true median of these pixels"),
         Patch(facecolor="0.6", label="share of the class's pixels"),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+    legend_below(figure, handles, 3)
     return figure
 
 
@@ -64,13 +65,15 @@ def _ridges(
     chosen: Sequence[int],
     labels: Sequence[int],
 ) -> None:
-    edges = np.linspace(0, max(float(values.max()), float(thresholds[list(chosen)].max())) * 1.001, BINS + 1)
+    limits = thresholds[list(chosen)]
+    edges = np.linspace(0, 1.001 * max(values.max(), limits[np.isfinite(limits)].max(initial=0.0)), BINS + 1)
     for row, channel in enumerate(chosen):
         mine = values[predicted == channel]
         counts = np.histogram(mine, edges)[0]
-        colour = colour_of(labels[channel]) if labels[channel] else BACKGROUND
-        axis.stairs(row - 0.85 * counts / counts.max(), edges, baseline=row, fill=True, color=colour)
-        axis.plot([thresholds[channel]] * 2, [row, row - 0.95], color="black", linewidth=2.5)
+        axis.stairs(
+            row - 0.85 * counts / counts.max(), edges, baseline=row, fill=True, color=legend_colour(labels[channel])
+        )
+        axis.plot([min(thresholds[channel], edges[-1])] * 2, [row, row - 0.95], color="black", linewidth=2.5)
         axis.plot([np.median(mine)] * 2, [row, row - 0.95], color="black", linestyle=":", linewidth=1.5)
     axis.set_xlim(edges[0], edges[-1])
 
@@ -83,8 +86,7 @@ def precision_curves(
 
     curve: by the keys of `KINDS`; points: the same for each of several thresholds, with one value in place of many.
     """
-    figure = Figure(figsize=(9, 3.8), layout="constrained")
-    figure.suptitle(wrapped(title, 9), fontsize=11)
+    figure = titled(title, 9, 3.8)
     left, right = figure.subplots(1, 2)
     lines = []
     for kind, (colour, words) in KINDS.items():
@@ -92,7 +94,7 @@ def precision_curves(
         left.plot(curve[kind].thresholds, labelled, color=colour, linestyle="--")
         left.plot(curve[kind].thresholds, correct, color=colour)
         right.plot(labelled, correct, color=colour)
-        for found, marker in zip(points.values(), MARKERS, strict=False):
+        for found, marker in zip(points.values(), cycle(MARKERS)):
             one = found[kind]
             right.plot(100 * one.share, 100 * one.right, marker, color=colour, markersize=7, mec="black")
         lines.append(Line2D([], [], color=colour, label=f"{words}: right, of those labelled"))
@@ -105,7 +107,7 @@ def precision_curves(
     right.set_title("right, of those labelled, against how many are labelled", fontsize=9)
     for axis in (left, right):
         axis.grid(alpha=0.3)
-    for name, marker in zip(points, MARKERS, strict=False):
+    for name, marker in zip(points, cycle(MARKERS)):
         lines.append(Line2D([], [], linestyle="", marker=marker, color="0.8", mec="black", label=name))
-    figure.legend(handles=lines, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
+    legend_below(figure, lines, 2)
     return figure

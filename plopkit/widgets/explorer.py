@@ -2,21 +2,24 @@
 
 import html
 from collections.abc import Callable, Mapping
-from contextlib import contextmanager
 from typing import Any
 
 import ipywidgets
 from matplotlib.figure import Figure
 
+from plopkit.naming import unknown
 from plopkit.viz.png import encoded, png
 
 STYLE = {"description_width": "initial"}
 """Of every control: its description has the room that it needs."""
 
+KEPT = 200
+"""How many pictures an explorer keeps, some twenty megabytes."""
+
 
 class Explorer:
     """``draw(**values)`` gives the picture; ``controls`` are the widgets that hold the values, by name. What was drawn
-    once is kept: who goes back and forth is not kept waiting.
+    lately is kept: who goes back and forth is not kept waiting.
 
     Without a browser, ``explorer.set(step=1)`` moves the controls, and ``explorer.figure()`` is the picture. Where no
     kernel runs, the last picture stands in the widgets' place.
@@ -46,10 +49,13 @@ class Explorer:
         """Move several controls and draw once; ValueError for a name that no control has."""
         for name in values:
             if name not in self.controls:
-                raise ValueError(f"there is no control {name!r}; known: {', '.join(self.controls)}")
-        with self._held():
+                raise unknown("control", name, self.controls)
+        self._quiet = True
+        try:
             for name, value in values.items():
                 self.controls[name].value = value
+        finally:
+            self._quiet = False
         self.redraw()
 
     def figure(self) -> Figure:
@@ -60,6 +66,8 @@ class Explorer:
         values = tuple(self.values.values())
         try:
             if values not in self._drawn:
+                if len(self._drawn) == KEPT:
+                    self._drawn.pop(next(iter(self._drawn)))
                 self._drawn[values] = png(self.figure())
             self.picture.value = self._drawn[values]
             self.told.value = ""
@@ -70,19 +78,10 @@ class Explorer:
         if not self._quiet:
             self.redraw()
 
-    @contextmanager
-    def _held(self):
-        self._quiet = True
-        try:
-            yield
-        finally:
-            self._quiet = False
-
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         return standing_in(self.box, {"image/png": encoded(self.picture.value)})
 
 
 def standing_in(widget: Any, still: Mapping[str, Any]) -> dict[str, Any]:
     """A widget's MIME bundle, and beside it what stands there where no kernel runs."""
-    bundle = widget._repr_mimebundle_()
-    return (bundle[0] if isinstance(bundle, tuple) else bundle) | still
+    return widget._repr_mimebundle_() | still

@@ -3,7 +3,6 @@
 import html
 from collections.abc import Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from typing import Any
 
 import ipywidgets
@@ -11,6 +10,7 @@ from traitlets import TraitError
 
 from plopkit.grammar import PROTOCOLS, Words, joined, named_orders, read_words
 from plopkit.methods import METHODS
+from plopkit.naming import unknown
 from plopkit.presets import configure
 from plopkit.settings import Settings, flat
 from plopkit.spelling import command_line, overrides_of, parameters, parameters_yaml
@@ -81,9 +81,7 @@ class SettingsForm:
         known = ["scenario", *self._top, *(k.name for group in self._groups.values() for k in group), *hyper]
         for name in values:
             if name not in known:
-                near = get_close_matches(name, known, n=1)
-                guess = f" (did you mean {near[0]}?)" if near else ""
-                raise ValueError(f"there is no setting {name!r}{guess}; known: {', '.join(known)}")
+                raise unknown("setting", name, known)
         for name in sorted(values, key=known.index):  # the method before its hyper-parameters
             self._take(name, values[name])
         self._apply(*values)

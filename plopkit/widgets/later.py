@@ -29,10 +29,8 @@ class Later:
 
     def __init__(self, make: Callable[[RunFolder], Any]):
         self._make = make
-        self.data: dict[str, Any] = {"text/plain": WAITING}
-        """What is shown, by MIME type."""
         self.place = ipywidgets.Output()
-        self._put(self.data)
+        self._put({"text/plain": WAITING})
 
     def refresh(self, folder: RunFolder) -> None:
         """Show the folder's results, if there are any yet; a mistake in ``make`` is told in their place."""
@@ -43,6 +41,7 @@ class Later:
 
     def _put(self, data: dict[str, Any]) -> None:
         self.data = data
+        """What is shown, by MIME type."""
         self.place.outputs = ({"output_type": "display_data", "data": data, "metadata": {}},)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:

@@ -34,6 +34,7 @@ class LiveRun:
     def __init__(self, source: SettingsForm | Settings):
         self._source = source
         self.worker: Worker | None = None
+        self._watcher: threading.Thread | None = None
         self._later: list[Later] = []
         self._lock = threading.RLock()
         self._seen: tuple[Any, ...] = ()
@@ -46,7 +47,7 @@ class LiveRun:
             "stop": ("Stop", "pause", "wait before the next batch; nothing is lost", self.stop),
             "resume": ("Resume", "step-forward", "go on where it stopped", self.resume),
         }
-        self.buttons = {name: _button(*given[:3], self._told(given[3])) for name, given in buttons.items()}
+        self.buttons = {name: _button(*given[:3], self._clicked(given[3])) for name, given in buttons.items()}
         self.bar = ipywidgets.IntProgress(layout={"width": "14em"}, tooltip="of this pass over the data")
         self.told = ipywidgets.HTML()
         self.problem = ipywidgets.HTML()
@@ -218,7 +219,7 @@ class LiveRun:
     def _wanted(self) -> Settings:
         return self._source.settings if isinstance(self._source, SettingsForm) else self._source
 
-    def _told(self, action: Callable[[], None]) -> Callable[[Any], None]:
+    def _clicked(self, action: Callable[[], None]) -> Callable[[Any], None]:
         """A button's click: what goes wrong is told beside it."""
 
         def click(button: Any) -> None:

@@ -1,0 +1,41 @@
+"""How every picture begins and ends: a figure with a title that fits, a legend below, axes without ticks."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from plopkit.viz.text import wrapped
+
+
+def titled(title: str, width: float, height: float) -> Figure:
+    """A figure of so many inches, whose parts share the room that the title leaves."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.suptitle(wrapped(title, width), fontsize=11)
+    return figure
+
+
+def legend_below(
+    figure: Figure, handles: Sequence[Any], columns: int, credit: str = "", fontsize: int = 8, background: str = ""
+) -> None:
+    """The artists by their labels; ``credit`` names in small print whose pictures are shown.
+
+    background: a colour for legends with white lines in them.
+    """
+    figure.legend(
+        handles=list(handles),
+        loc="outside lower center",
+        ncols=columns,
+        fontsize=fontsize,
+        title=credit or None,
+        title_fontsize=6,
+        frameon=bool(background),
+        facecolor=background or "inherit",
+    )
+
+
+def bare(axis: Axes) -> None:
+    """A picture's axes: no ticks, no frame."""
+    axis.set(xticks=[], yticks=[])
+    axis.spines[:].set_visible(False)
