@@ -303,7 +303,7 @@ def test_method_bars_share_an_axis(table: pd.DataFrame) -> None:
     for axis in axes.values():
         FigureCanvasAgg(axis.figure).draw()
         assert axis.yaxis.label.get_window_extent().x0 > 0  # not clipped
-    with pytest.raises(ValueError, match="no method 'plop' in the table; known: ft, ilt, mib"):
+    with pytest.raises(ValueError, match="no method 'plop'; known: ft, ilt, mib"):
         viz.method_bars(table, "plop")
 
 

@@ -34,7 +34,6 @@ class LiveRun:
     def __init__(self, source: SettingsForm | Settings):
         self._source = source
         self.worker: Worker | None = None
-        self._watcher: threading.Thread | None = None
         self._later: list[Later] = []
         self._lock = threading.RLock()
         self._seen: tuple[Any, ...] = ()
