@@ -2,6 +2,7 @@
 
 import base64
 import io
+from concurrent.futures import ThreadPoolExecutor
 
 import ipywidgets
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from plopkit.viz.png import png
 from plopkit.widgets import Explorer
 
 
@@ -87,3 +89,17 @@ def test_the_picture_stands_where_no_kernel_runs(explorer):
     bundle = explorer._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in bundle
     assert base64.b64decode(bundle["image/png"]) == explorer.picture.value
+
+
+def test_pictures_drawn_by_several_threads_at_once_are_whole():
+    wanted = {height: png(bar(height, "red")) for height in range(1, 6)}
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda height: (height, png(bar(height, "red"))), [*range(1, 6)] * 6))
+    for height, picture in found:
+        assert picture == wanted[height]
+
+
+def test_a_picture_does_not_show_what_was_drawn_before_it():
+    alone = png(bar(1, "blue"))
+    png(bar(5, "red"))
+    assert png(bar(1, "blue")) == alone

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LinearLocator, MaxNLocator
 
 from plopkit.viz.curves import method_styles
+from plopkit.viz.figures import pinned
 from plopkit.viz.legends import Swatches, class_patches
 from plopkit.viz.maps import HEAT, heated, line_handles
 from plopkit.viz.masks import overlay
@@ -38,13 +39,14 @@ class DriftView:
             axis.set_axis_off()
         self._norm = Normalize(0, 1)
         bar_axis = self.figure.add_axes(((0.15 + 2.15 * count) / width, 0.24, 0.12 / width, 0.56))
-        self.figure.colorbar(ScalarMappable(self._norm, HEAT), cax=bar_axis, ticks=LinearLocator(3), format="%.2g")
+        self.figure.colorbar(ScalarMappable(self._norm, HEAT), cax=bar_axis, ticks=LinearLocator(3), format="%.3g")
         bar_axis.tick_params(labelsize=7)
         bar_axis.set_ylabel("the region's part", fontsize=8)
         self._curves = self.figure.add_axes(((1.45 + 2.15 * count) / width, 0.25, 2.45 / width, 0.53))
         self._curves.set_title("distance of the whole image", fontsize=9, y=1.01)
         self._curves.set_xlabel("iterations of the step", fontsize=8)
         self._curves.tick_params(labelsize=7)
+        pinned(self._curves, 0.14, 0.2)
         self._curves.yaxis.set_major_locator(MaxNLocator(3))
         self._curves.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         self._curves.grid(alpha=0.3)

@@ -35,6 +35,12 @@ def legend_below(
     )
 
 
+def pinned(axis: Axes, below: float, left: float) -> None:
+    """The axes' labels stay there, in parts of the axes: to look for room behind the ticks' numbers takes long."""
+    axis.xaxis.set_label_coords(0.5, -below)
+    axis.yaxis.set_label_coords(-left, 0.5)
+
+
 def bare(axis: Axes) -> None:
     """A picture's axes: no ticks, no frame."""
     axis.set(xticks=[], yticks=[])

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from plopkit.naming import unknown
 from plopkit.viz.curves import TERM_COLOURS, method_styles
-from plopkit.viz.figures import titled
+from plopkit.viz.figures import pinned, titled
 
 DECADES = 6  # below the largest: smaller gradients have one colour
 SILENT = "#e6e6e6"
@@ -80,7 +80,9 @@ def method_bars(table: pd.DataFrame, method: str) -> Figure:
         at = np.arange(len(row)) + (place - (len(rows) - 1) / 2) * width
         bars = axis.bar(at, row.to_numpy(float), width * 0.92, color=colour, label=str(term))
         axis.bar_label(bars, [_number(value) for value in row], fontsize=7, padding=1)
-    axis.set(title=f"{method}: gradients of its terms", ylabel="L2 norm of the gradient", yscale="log")
+    axis.set_title(f"{method}: gradients of its terms", y=1.01)
+    axis.set(ylabel="L2 norm of the gradient", yscale="log")
+    pinned(axis, 0.19, 0.085)
     axis.set_xticks(range(norms.shape[1]), _broken(norms), fontsize=9)
     axis.set_xlabel("part of the net")
     if len(positive):

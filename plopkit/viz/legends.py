@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Integer
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from plopkit.viz.masks import legend_colour
+from plopkit.viz.png import pixels
 
 LINE, LETTER = 0.19, 0.06  # inches
 
@@ -45,7 +45,7 @@ class Swatches:
 
     def _drawn(self, entries: Sequence[tuple[str, Any]]) -> np.ndarray:
         wide, high = self.size
-        figure = Figure(figsize=self.size, dpi=100)
+        figure = Figure(figsize=self.size)
         credit = textwrap.fill(self.credit, int(wide / 0.048))
         room = high - 0.1 * (1 + credit.count("\n")) if credit else high
         for (label, colour), (x, y) in zip(entries, places([label for label, _ in entries], wide, room), strict=True):
@@ -54,9 +54,7 @@ class Swatches:
             figure.add_artist(box)
             figure.text((x + 0.26) / wide, lower + 0.05 / high, label, fontsize=7.5, va="center_baseline")
         figure.text(0, 0.01, credit, fontsize=6, ha="left", va="bottom")
-        canvas = FigureCanvasAgg(figure)
-        canvas.draw()
-        return np.asarray(canvas.buffer_rgba())
+        return pixels(figure)
 
 
 def places(labels: Sequence[str], width: float, height: float) -> list[tuple[float, float]]:

@@ -11,10 +11,11 @@ import torch
 from jaxtyping import Integer, UInt8
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from plopkit.medians import RELEASED_BINS, RELEASED_FLOOR, Walk, released_walk
 from plopkit.study.limits import FINE_BINS, Histograms, limit_of_share
-from plopkit.viz.figures import bare, legend_below, titled
+from plopkit.viz.figures import bare, legend_below, pinned, titled
 from plopkit.viz.legends import class_patches
 from plopkit.viz.masks import IGNORED, overlay
 
@@ -38,7 +39,10 @@ class WalkView:
         self._left, self._right = self.figure.subplots(1, 2)
         for axis in (self._left, self._right):
             axis.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+            axis.yaxis.set_major_locator(MaxNLocator(5))
             axis.tick_params(labelsize=8)
+            pinned(axis, 0.105, 0.155)
+        self._left.set_title("", fontsize=10, y=1.01)
         self._brackets(math.floor(RELEASED_BINS / scale) + 2)
         self._limits(scale)
 
@@ -89,7 +93,7 @@ class WalkView:
         reached = bool(one.stopped[0]) and end < len(self._code) and half > 0
         self._star.set_data(([end - 0.2], [half]) if reached else ([], []))
         told = f"the code stops in bin {end}" if one.stopped[0] else "the code finds no bin and ends in bin 99"
-        self._left.set_title(told if half else "no pixel: the code gives 0", fontsize=10)
+        self._left.title.set_text(told if half else "no pixel: the code gives 0")
         self._left.set_ylim(0, max(1.0, 3 * half))
 
     def _show_limits(self, found: Histograms, channel: int, value: float) -> None:
