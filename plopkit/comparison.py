@@ -41,7 +41,7 @@ def draw(paths: Sequence[str | Path], folder: Path) -> list[Path]:
     for name, figure in pictures(load_results(*paths)):
         drawn.append(folder / f"{name}.png")
         with replacing(drawn[-1]) as part:
-            figure.savefig(part, dpi=130, format="png")
+            part.write_bytes(png(figure, dpi=130, level=6))
     return drawn
 
 
@@ -50,7 +50,7 @@ def write_page(paths: Sequence[str | Path], page: Path) -> None:
     results = load_results(*paths)
     parts = [f"<h2>Tables</h2>\n<pre>{html.escape(report(results))}</pre>", "<h2>Pictures</h2>"]
     for name, figure in pictures(results):
-        picture = encoded(png(figure, dpi=110))
+        picture = encoded(png(figure, dpi=110, level=6))
         parts.append(f'<p><img alt="{html.escape(name)}" src="data:image/png;base64,{picture}"></p>')
     parts.append("<h2>Runs and their settings</h2>")
     for run in dict.fromkeys(results["run"]):

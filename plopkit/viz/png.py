@@ -15,10 +15,10 @@ from PIL import Image
 _drawing = threading.Lock()
 
 
-def png(figure: Figure, dpi: float = 100) -> bytes:
-    """Packed loosely: a picture that follows a slider has to be quick, not small."""
+def png(figure: Figure, dpi: float = 100, level: int = 1) -> bytes:
+    """level: how hard to compress, 1 to 9; a picture that follows a slider has to be quick, not small."""
     buffer = io.BytesIO()
-    Image.fromarray(pixels(figure, dpi)[..., :3]).save(buffer, format="png", compress_level=1)
+    Image.fromarray(pixels(figure, dpi)[..., :3]).save(buffer, format="png", compress_level=level)
     return buffer.getvalue()
 
 
