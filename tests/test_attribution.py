@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from drawing import draw
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from small_runs import small
@@ -37,10 +38,6 @@ WATCHING = ("ewc", "rw", "pi")
 
 every_method = pytest.mark.parametrize("name", METHODS)
 pytestmark = pytest.mark.usefixtures("no_pyplot")
-
-
-def draw(seed: int, *shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def situation(tiny_net: Callable[..., Segmenter], moved: float = 0.02) -> Situation:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from drawing import draw
 from matplotlib.colors import to_rgb
 
 from plopkit import facts, viz
@@ -17,10 +18,6 @@ N_OLD, N_NEW = 6, 4
 NAMES = facts.class_names("voc")
 
 pytestmark = pytest.mark.usefixtures("no_pyplot")
-
-
-def draw(seed: int, *shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 # --- the numbers

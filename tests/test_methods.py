@@ -7,6 +7,7 @@ from typing import NamedTuple
 import pytest
 import torch
 import torch.nn.functional as F
+from drawing import draw
 from pydantic import ValidationError
 from torch import Tensor
 
@@ -20,10 +21,6 @@ from plopkit.scenario import Step
 Golden = Callable[[str], dict[str, Tensor]]
 every_method = pytest.mark.parametrize("kind", METHODS.values(), ids=METHODS)
 N_OLD = 6
-
-
-def draw(seed: int, *shape: int) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def close(found: Tensor, expected: Tensor, atol: float = 1e-6) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
+from drawing import draw
 from torch import Tensor, nn
 
 from plopkit.model import encoders
@@ -14,10 +15,6 @@ from plopkit.model.encoders import LITE0, Encoder, lite0_weights
 from plopkit.model.segmenter import Head, Output, Segmenter
 
 Nets = Callable[..., Segmenter]
-
-
-def draw(seed: int, *shape: int) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def close(found: Tensor, expected: Tensor, atol: float = 1e-5) -> None:

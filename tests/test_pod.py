@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from drawing import draw
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -22,10 +23,6 @@ def golden(case: str, name: str) -> Tensor:
 
 def close(found: Tensor, expected: Tensor, atol: float = 1e-6) -> None:
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=atol)
-
-
-def draw(seed: int, *shape: int) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def plain_regions(x: Tensor, scale: int) -> list[Tensor]:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from drawing import draw
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -27,10 +28,6 @@ from plopkit.widgets import pod_explorer
 
 STEP = Scenario.parse("voc 15-5 overlap").steps[1]
 NAMES = [f"class {label}" for label in range(21)]
-
-
-def draw(seed: int, *shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def output(seed: int, channels: int, images: int = 2) -> Output:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from looking import inside
 from matplotlib.patches import Rectangle
 from PIL import Image
 from small_runs import small
@@ -62,22 +62,6 @@ def examined(steps: int = 3, n: int = 2, side: int = 16, seed: int = 0) -> Exami
         names=facts.class_names("voc"),
         credit="drawn by chance",
     )
-
-
-def inside(figure) -> bool:
-    """Is every word of the figure within it?"""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    renderer = canvas.get_renderer()
-    width, height = figure.get_size_inches() * figure.dpi
-    texts = [*figure.texts, *(t for legend in figure.legends for t in [*legend.get_texts(), legend.get_title()])]
-    for axis in figure.axes:
-        texts += [axis.title, axis.xaxis.label, axis.yaxis.label, *axis.texts]
-        for side in (axis.xaxis, axis.yaxis) if axis.axison else ():
-            low, high = sorted(side.get_view_interval())  # matplotlib keeps labels of ticks that it does not draw
-            texts += [tick.label1 for tick in side.get_major_ticks() if low <= tick.get_loc() <= high]
-    boxes = [text.get_window_extent(renderer) for text in texts if text.get_text() and text.get_visible()]
-    return all(box.x0 >= -1 and box.y0 >= -1 and box.x1 <= width + 1 and box.y1 <= height + 1 for box in boxes)
 
 
 # Mistakes

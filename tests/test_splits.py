@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from looking import inside
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from small_runs import small
@@ -28,19 +28,6 @@ NAMES = facts.class_names("voc")
 def texts(figure: Figure) -> list[str]:
     found = [text.get_text().strip() for axis in figure.axes for text in axis.texts]
     return found + [text.get_text() for legend in figure.legends for text in legend.get_texts()]
-
-
-def inside(figure: Figure) -> bool:
-    """Is every word within the figure?"""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    width, height = figure.get_size_inches() * figure.dpi
-    words = [*figure.texts, *(text for legend in figure.legends for text in legend.get_texts())]
-    for axis in figure.axes:
-        words += [*axis.texts, axis.title, axis.xaxis.label, axis.yaxis.label]
-        words += axis.get_xticklabels() if axis.axison else []
-    boxes = [word.get_window_extent(canvas.get_renderer()) for word in words if word.get_text() and word.get_visible()]
-    return all(box.x0 >= -1 and box.y0 >= -1 and box.x1 <= width + 1 and box.y1 <= height + 1 for box in boxes)
 
 
 def drawn(scenario: Scenario) -> Figure:

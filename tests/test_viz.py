@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pandas as pd
 import pytest
+from looking import inside
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -63,20 +64,6 @@ def words(figure: Figure) -> list[str]:
     return [text.get_text() for text in legend_of(figure).get_texts()]
 
 
-def is_inside(figure: Figure) -> bool:
-    """Is every word of the figure within it?"""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    renderer = canvas.get_renderer()
-    width, height = figure.get_size_inches() * figure.dpi
-    legend = legend_of(figure)
-    texts = [*figure.texts, *legend.get_texts(), legend.get_title()]
-    for axis in figure.axes:
-        texts += [axis.title, axis.xaxis.label, axis.yaxis.label]
-    boxes = [text.get_window_extent(renderer) for text in texts if text.get_text()]
-    return all(box.x0 >= -1 and box.y0 >= -1 and box.x1 <= width + 1 and box.y1 <= height + 1 for box in boxes)
-
-
 # Curves
 
 
@@ -93,7 +80,7 @@ def test_forgetting_curves_tell_title_axes_and_methods(summary: pd.DataFrame) ->
     assert {axis.get_xlabel() for axis in figure.axes} == {"after step"}
     assert words(figure) == ["ft", "plop (optim.lr 0.1)"]
     assert legend_of(figure).get_title().get_text() == "method"
-    assert is_inside(figure)
+    assert inside(figure)
 
 
 def test_forgetting_curves_draw_the_mean_over_seeds(summary: pd.DataFrame) -> None:
@@ -112,7 +99,7 @@ def test_curves_of_one_step_and_of_very_many(summary: pd.DataFrame) -> None:
     assert list(one.axes[0].get_xticks()) == [0]
     assert [text.get_text() for text in one.axes[1].texts] == ["none"]
     assert not one.axes[0].texts
-    assert is_inside(one)
+    assert inside(one)
     many = pd.concat([summary.assign(step=k) for k in range(40)])
     assert len(forgetting_curves(many, "many").axes[0].get_xticks()) <= 14
 
@@ -141,7 +128,7 @@ def test_loss_curves_tell_title_axes_and_terms(ticks: pd.DataFrame) -> None:
     assert figure.axes[0].get_ylabel() == "loss (as added up)"
     assert [len(axis.get_lines()) for axis in figure.axes] == [1, 3, 2]
     assert sorted(words(figure)) == ["ce", "kd", "pod"]
-    assert is_inside(figure)
+    assert inside(figure)
 
 
 def test_a_loss_term_has_one_colour_in_all_panels(ticks: pd.DataFrame) -> None:
@@ -158,7 +145,7 @@ def test_losses_are_smoothed_over_a_fortieth_and_zero_is_no_error(ticks: pd.Data
     line = loss_curves(ticks, "t").axes[0].get_lines()[0]
     raw = ticks.loc[ticks["step"] == 0, "loss_ce"].to_numpy()
     np.testing.assert_allclose(line.get_ydata(), [raw[0], *((raw[1:] + raw[:-1]) / 2)])
-    assert is_inside(loss_curves(ticks.assign(loss_ce=0.0), "zero"))
+    assert inside(loss_curves(ticks.assign(loss_ce=0.0), "zero"))
 
 
 # Colours
@@ -232,7 +219,7 @@ def test_nothing_on_a_strip_is_cut_off(n: int, steps: int, long: bool) -> None:
     if long:
         shown["names"] = np.array([f"a class with quite a long name {label}" for label in range(21)])
     order = ",".join(map(str, range(1, 21)))
-    assert is_inside(strip(shown, f"folder 15-5 overlap order={order}, PLOP, seed 0" if long else "a run"))
+    assert inside(strip(shown, f"folder 15-5 overlap order={order}, PLOP, seed 0" if long else "a run"))
 
 
 def test_strips_put_methods_side_by_side() -> None:
@@ -246,7 +233,7 @@ def test_strips_put_methods_side_by_side() -> None:
     image = runs["plop"]["images"][1]
     assert (axes[1, 4].images[0].get_array() == overlay(image, runs["plop"]["predictions"][2, 1])).all()
     assert words(figure)[0] == "background"
-    assert is_inside(figure)
+    assert inside(figure)
 
 
 def test_pictures_are_the_same_every_time(summary: pd.DataFrame) -> None:
