@@ -80,13 +80,15 @@ def evaluate(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--preset", default="paper", choices=PRESETS, help="whose crop and batch count (default: paper)"
     )
-    told = "all other flags are those of `plopkit run`: --method names the rows, --evaluate full takes whole images"
-    parser.epilog = told
+    told = "--method names the rows (plop), --evaluate full takes whole images"
+    parser.epilog = f"all other flags are those of `plopkit run`: {told}"
     first_flag = next((i for i, word in enumerate(arguments) if word.startswith("-")), len(arguments))
     if not first_flag and not {"-h", "--help"} & set(arguments):
         parser.error("name the checkpoints first, then the flags")
     given, flags = parser.parse_known_args(arguments)
     settings = parse_run([given.scenario, "--preset", given.preset, *flags])
+    if not any(flag.partition("=")[0] == "--method" for flag in flags):
+        print(f"the rows are named {settings.method!r}; --method names another", file=sys.stderr)
     from plopkit.evaluation import evaluate_checkpoints
 
     _told(evaluate_checkpoints(settings, given.checkpoints))
@@ -100,9 +102,12 @@ def export(arguments: Sequence[str]) -> None:
     parser.add_argument("-o", type=Path, dest="out", required=True, help="the folder for step-0.pth, step-1.pth, …")
     given = parser.parse_args(arguments)
     from plopkit.evaluation import export as export_run
+    from plopkit.runfolder import RunFolder
 
     for path in export_run(given.run, given.layout, given.out):
         print(path)
+    if (stride := RunFolder(given.run).settings.model.output_stride) != 16:
+        print(f"the files do not tell their output stride: read them with --model.output-stride {stride}")
 
 
 def rows(arguments: Sequence[str]) -> None:
@@ -141,6 +146,7 @@ def data(arguments: Sequence[str]) -> None:
     check = kinds.add_parser("check", help=told, description=told)
     check.add_argument("scenario")
     check.add_argument("--data.root", type=Path, dest="root", help="the data set's folder; emoji needs none")
+    check.add_argument("--all", action="store_true", help="print every class at every step")
     check.add_argument("-o", type=Path, dest="table", metavar="CSV", help="write all steps and classes there")
     given = parser.parse_args(arguments)
     if given.kind == "get":
@@ -155,9 +161,11 @@ def data(arguments: Sequence[str]) -> None:
 
     settings = configure(given.scenario, overrides={"data.root": given.root})
     scenario, steps, classes = datacheck.count(settings.scenario, settings.data, settings.seed)
-    print(datacheck.report(scenario, steps, classes))
+    print(datacheck.report(scenario, steps, classes, given.all))
     if given.table:
         write_table(given.table, classes)
+    if datacheck.compare(scenario, steps) not in ([], [datacheck.AS_KNOWN]):
+        raise SystemExit(1)
 
 
 def lessons(arguments: Sequence[str]) -> None:

@@ -27,6 +27,9 @@ def voc_presence() -> tuple[np.ndarray, np.ndarray]:
     return tables
 
 
+AS_KNOWN = "images per step: as known"
+
+
 def count(text: str, data: Data, seed: int = 0) -> tuple[Scenario, pd.DataFrame, pd.DataFrame]:
     """Read every image and mask of a scenario: the scenario, its ``steps_table`` and its ``classes_table``.
 
@@ -112,17 +115,24 @@ def compare(scenario: Scenario, steps: pd.DataFrame) -> list[str]:
             found, expected = int(steps.loc[step.index, kind]), int(known.loc[step.index, kind])
             if found != expected:
                 lines.append(f"step {step.index}: {found:,} {kind}, known are {expected:,}")
-    return lines or ["images per step: as known"]
+    return lines or [AS_KNOWN]
 
 
-def report(scenario: Scenario, steps: pd.DataFrame, classes: pd.DataFrame) -> str:
-    """The tables as text: the steps, then each class at the step that learns it and in the whole validation."""
+def report(scenario: Scenario, steps: pd.DataFrame, classes: pd.DataFrame, every: bool = False) -> str:
+    """The tables as text: the steps, then each class at the step that learns it and in the whole validation.
+
+    every: each class at each step instead.
+    """
+    if every:
+        blocks = [_aligned(rows) for _, rows in classes.groupby("step")]
+        return "\n\n".join([f"{scenario}", _aligned(steps.reset_index()), *blocks, *compare(scenario, steps)])
     trained = classes[classes["step"] == classes["learnt at"]].set_index("label")
     tested = classes[classes["step"] == classes["step"].max()].set_index("label")
     shown = trained.drop(columns=["step"]).assign(
         **{name: tested[name] for name in ("validation images", "validation pixels")}
     )
     parts = [f"{scenario}", _aligned(steps.reset_index()), _aligned(shown.reset_index())]
+    parts[2] += "\ntraining: at the step that learns the class; validation: at the last. All steps: --all, or -o CSV"
     return "\n\n".join([*parts, *filter(None, ["\n".join(compare(scenario, steps))])])
 
 

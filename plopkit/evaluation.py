@@ -39,6 +39,11 @@ def evaluate_checkpoints(settings: Settings, paths: Sequence[Path], progress: bo
             raise ValueError(
                 f"{path}: its classifiers have {net.classes} channels; step {step.index} of {scenario} has {expected}"
             )
+        if (net.encoder.name, net.head.width) != (nets[0].encoder.name, nets[0].head.width):
+            raise ValueError(
+                f"{path}: a {net.encoder.name} with a head {net.head.width} wide, but {paths[0]} is a "
+                f"{nets[0].encoder.name} with one {nets[0].head.width} wide; the steps of one run have one kind of net"
+            )
     own = {"encoder": nets[0].encoder.name, "width": nets[0].head.width, "dilations": (), "slope": 0.01, "stages": None}
     model = settings.model.model_copy(update=own | {"weights": "none"})
     settings = settle(settings.model_copy(update={"model": model}))
@@ -69,7 +74,6 @@ def export(run: Path, layout: str, out: Path) -> list[Path]:
     folder = RunFolder(run)
     if not folder.evaluated():
         raise FileNotFoundError(f"{run}: no finished step in it; name a run folder")
-    out.mkdir(parents=True, exist_ok=True)
     written = []
     for index in range(folder.evaluated()):
         written.append(out / f"step-{index}.pth")

@@ -56,7 +56,7 @@ class Experiment:
         if RunFolder(self.settings.folder()).evaluated() < steps:  # a finished run needs neither room nor weights
             net = first_net(self.settings, self.scenario)  # an unknown encoder shows itself here
             if not checkpoints:
-                self._rehearse(net.to(accelerator.device))
+                self._rehearse(net.to(accelerator.device), accelerator)
             copies = 3 if self.method.own_first_step else 1  # what a watcher keeps is as large as the net, or twice
             check_room(self.settings, 4 * sum(p.numel() for p in net.parameters()) * (steps + 4) * copies)
         self.folder = RunFolder(self.settings.folder())
@@ -100,14 +100,14 @@ class Experiment:
         training, ticks = self._begin(self.scenario.steps[index], make_accelerator(self.settings), unwatched)
         return training.net, ticks
 
-    def _rehearse(self, net: Segmenter) -> None:
+    def _rehearse(self, net: Segmenter, accelerator: Accelerator) -> None:
         """One blank batch through the method: what does not fit shows itself now, and not after hours of step 0."""
         s, method, step = self.settings, self.method, self.scenario.steps[:2][-1]
         device = next(net.parameters()).device
         images = torch.zeros(min(2, s.optim.batch), 3, s.data.size, s.data.size, device=device)
         target = torch.full((len(images), s.data.size, s.data.size), step.n_seen - 1, device=device)
         try:
-            with seeded(s.seed):
+            with seeded(s.seed), accelerator.autocast():
                 if step.index == 0 or not method.needs_teacher:
                     net(images)
                 else:

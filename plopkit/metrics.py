@@ -13,10 +13,16 @@ from plopkit.scenario import IGNORE
 def confusion(
     prediction: Integer[Tensor, "*shape"], target: Integer[Tensor, "*shape"], n: int
 ) -> Integer[Tensor, "{n} {n}"]:
-    """Counts of pixels, int64: rows are targets, columns predictions. Pixels with target 255 are left out."""
+    """Counts of pixels, int64: rows are targets, columns predictions. Pixels with target 255 are left out.
+
+    ValueError for a channel beyond n, in either.
+    """
     asked = target != IGNORE
-    cells = target[asked].long() * n + prediction[asked].long()
-    return torch.bincount(cells, minlength=n * n).view(n, n)
+    cells = target[asked].long() * (n + 1) + prediction[asked].long().clamp(max=n)  # a column for what is beyond
+    counts = torch.bincount(cells, minlength=n * (n + 1))
+    if len(counts) > n * (n + 1) or (counts := counts.view(n, n + 1))[:, n].any():
+        raise ValueError(f"channels go from 0 to {n - 1} here, and some are larger; n is the number of them all")
+    return counts[:, :n].contiguous()
 
 
 def iou(counts: np.ndarray) -> np.ndarray:

@@ -40,7 +40,7 @@ class Thresholds:
     """One limit per channel seen, and the measure that it limits."""
 
     values: Float[Tensor, " n_seen"]
-    kind: Literal["released", "median"]
+    kind: Literal["released", "median"] = "released"
 
     def uncertainty(self, old_logits: Float[Tensor, "B C_old H W"]) -> Float[Tensor, "B H W"]:
         """The map that is compared: H / ln C_old, or, if released, the released entropy / ln C_seen."""

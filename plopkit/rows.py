@@ -70,8 +70,14 @@ def _trained(method: str, scenario: str) -> str:
 
 
 def _recipe(settings: Settings) -> dict[str, Any]:
-    """What makes a run one of a row: neither the seed, nor where data lie, nor what it is computed on."""
+    """What makes a run one of a row: neither the seed, nor where data lie, nor what it is computed on.
+
+    ImageNet weights may be torchvision's or those of the papers, from a file. Evaluated checkpoints, which no training
+    here made, are no row's.
+    """
     identity = settings.identity()
+    if identity["model"]["weights"] != "none":
+        identity["model"]["weights"] = "of ImageNet"
     del identity["seed"], identity["compute"], identity["data"]["root"], identity["model"]["norm"]
     return identity
 

@@ -3,6 +3,7 @@
 import os
 import shutil
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,8 @@ class RunFolder:
         """The net as it is after step ``index``; FileNotFoundError, ValueError where its checkpoint cannot be read."""
         store = StepStore(self.checkpoints, index)
         model = self.settings.model.model_copy(update={"weights": "none"})  # the checkpoint brings them all
+        if model.norm == "iabn" and find_spec("inplace_abn") is None:
+            model = model.model_copy(update={"norm": "abn"})  # the same state, the same numbers
         net = segmenter_of(model, store.classes())
         net.load_state_dict(store.weights())
         return net

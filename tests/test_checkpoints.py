@@ -126,10 +126,28 @@ def test_only_what_the_released_code_knows_is_saved(tmp_path: Path, tiny_net) ->
         save_published(net_of(), tmp_path / "a.pth", "torch")
     with pytest.raises(ValueError, match="encoders resnet18, resnet34, resnet50, resnet101 only"):
         save_published(tiny_net(4), tmp_path / "a.pth")
-    net = Segmenter(Encoder("resnet18", 16, "none"), (4,), dilations=(1,))
-    with pytest.raises(ValueError, match="four branches"):
-        save_published(net, tmp_path / "a.pth")
+    for dilations in ((1,), (1, 2, 3)):
+        net = Segmenter(Encoder("resnet18", 16, "none"), (4,), dilations=dilations)
+        with pytest.raises(
+            ValueError, match=r"head has the dilations \(6, 12, 18\) \(model.dilations\), this net's \(1"
+        ):
+            save_published(net, tmp_path / "a.pth")
+    with pytest.raises(ValueError, match=r"slope is 0.01 \(model.slope\), this net's 0"):
+        save_published(Segmenter(Encoder("resnet18", 16, "none", slope=0.0), (4,)), tmp_path / "a.pth")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_few_odd_keys_are_named(tmp_path: Path) -> None:
+    save_published(net_of(), tmp_path / "a.pth")
+    found = torch.load(tmp_path / "a.pth", weights_only=True)
+    found["model_state"]["module.scalar"] = torch.ones(1)
+    torch.save(found, tmp_path / "odd.pth")
+    with pytest.raises(ValueError, match=r"odd.pth: of the layout 'official', but for 1 of its keys such as scalar"):
+        load_published(tmp_path / "odd.pth")
+    with pytest.raises(ValueError, match="output_stride is 8, 16 or 32, not 4"):
+        load_published(tmp_path / "a.pth", output_stride=4)
+    with pytest.raises(ValueError, match="pooling window has at least one place a side, not 0"):
+        load_published(tmp_path / "a.pth", pool=0)
 
 
 class _Evil:

@@ -155,11 +155,15 @@ def test_the_report_has_every_step_and_class(voc_root: Root) -> None:
     assert len(middle.splitlines()) == 1 + 2
     names, *rows = last.splitlines()
     assert "training pixels" in names
+    assert rows.pop().startswith("training: at the step that learns the class; validation: at the last.")
     assert len(rows) == 21
     assert rows[3].split()[:3] == ["3", "bird", "0"]
     assert rows[16].split()[:3] == ["16", "pottedplant", "1"]
     assert known.startswith("step 0: 3 training images, known are 9,568\n")
     assert len(known.splitlines()) == 4
+    blocks = report(scenario, steps, classes, every=True).split("\n\n")[2:4]
+    for step, block in enumerate(blocks):
+        assert len(block.splitlines()) == 1 + (classes["step"] == step).sum()
 
 
 # VOC's known counts

@@ -6,9 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from small_runs import small
 
 from plopkit.cli import main
 from plopkit.evaluation import export
+from plopkit.experiment import run
 from plopkit.model.checkpoints import load_published, save_published
 from plopkit.model.encoders import Encoder
 from plopkit.model.segmenter import Segmenter
@@ -94,6 +96,37 @@ def test_checkpoints_that_are_not_the_steps_are_refused(
     assert evaluate([checkpoints[i] for i in chosen], tmp_path) == 2
     assert re.search(message, capsys.readouterr().err)
     assert not list(tmp_path.iterdir())
+
+
+def test_checkpoints_of_different_nets_are_refused(
+    checkpoints: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = Segmenter(Encoder("resnet34", 16, "none"), (16, 5))
+    save_published(other, tmp_path / "other.pth")
+    assert evaluate([checkpoints[0], tmp_path / "other.pth"], tmp_path / "runs") == 2
+    told = capsys.readouterr().err
+    assert "other.pth: a resnet34 with a head 256 wide" in told and "is a resnet18" in told
+    assert "the rows are named 'plop'; --method names another" in told
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_net_that_would_be_another_is_not_exported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trained = run(small(tmp_path / "runs", method="ft", model__encoder="resnet18"), progress=False)
+    assert main(["export", str(trained.path), "-o", str(tmp_path / "out")]) == 2
+    assert "model.dilations" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_with_iabn_is_opened_where_the_package_is_not(
+    checkpoints: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert evaluate(checkpoints, tmp_path) == 0
+    (found,) = [path for path in tmp_path.iterdir() if not path.name.startswith(".")]
+    settings = (found / "settings.yaml").read_text()
+    (found / "settings.yaml").write_text(settings.replace("norm: abn", "norm: iabn"))
+    monkeypatch.setattr("plopkit.runfolder.find_spec", lambda name: None)
+    assert "iabn" in (found / "settings.yaml").read_text()
+    assert RunFolder(found).net(1).classes == (16, 5)
 
 
 def test_a_run_is_exported_and_comes_back(checkpoints: list[Path], tmp_path: Path) -> None:
@@ -219,9 +252,10 @@ def test_own_runs_fill_their_rows_when_they_are_finished_and_made_so(tmp_path: P
 
     paper = [
         finished(tmp_path, "paper", 1, **{"data.root": "/a"}),
-        finished(tmp_path, "paper", 2, **{"compute.cpu": True}),
+        finished(tmp_path, "paper", 2, **{"compute.cpu": True, "model.weights": "resnet101_iabn_sync.pth.tar"}),
     ]
     others = [finished(tmp_path, "laptop", 5), finished(tmp_path, "paper", 5, **{"hyper.pod": 0.5})]
+    others.append(finished(tmp_path, "paper", 6, **{"model.weights": "none"}))
     unfinished = finished(tmp_path, "paper", 7, steps=1)
     found = row(*others, *paper, unfinished)
     assert found["own"] == pytest.approx(15 + 10)

@@ -7,6 +7,19 @@ from required import inplace_abn
 from plopkit.model.abn import ABN
 
 
+@pytest.mark.filterwarnings("default")
+def test_half_precision_goes_through_the_package() -> None:
+    inplace_abn()
+    from plopkit.model.iabn import InPlace
+
+    module, image = InPlace(4), torch.randn(2, 4, 5, 5, generator=torch.Generator().manual_seed(0))
+    full, half = module(image.clone()), module(image.bfloat16())
+    assert half.dtype == torch.bfloat16
+    torch.testing.assert_close(half.float(), full, rtol=2e-2, atol=2e-2)
+    half.float().square().sum().backward()
+    assert module.weight.grad is not None and module.weight.grad.isfinite().all()
+
+
 @pytest.mark.filterwarnings("default")  # the package's own imports
 @pytest.mark.parametrize("activation", ["leaky_relu", "identity"])
 def test_abn_equals_inplace_abn(activation):

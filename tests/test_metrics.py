@@ -120,6 +120,7 @@ def test_forgetting_by_hand() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int64])
-def test_a_prediction_beyond_the_channels_is_no_silent_count(dtype: torch.dtype) -> None:
-    with pytest.raises(RuntimeError, match="shape"):
-        confusion(torch.tensor([0, 5], dtype=dtype), torch.tensor([0, 2], dtype=dtype), 3)
+@pytest.mark.parametrize(("prediction", "target"), [([0, 5], [0, 2]), ([0, 3], [0, 0]), ([0, 1], [0, 3])])
+def test_what_lies_beyond_the_channels_is_no_silent_count(prediction: list, target: list, dtype: torch.dtype) -> None:
+    with pytest.raises(ValueError, match="channels go from 0 to 2 here"):
+        confusion(torch.tensor(prediction, dtype=dtype), torch.tensor(target, dtype=dtype), 3)

@@ -1,6 +1,7 @@
 """Files on disk: what is read, every bad input with its file and remedy, and which labels each image has."""
 
 import os
+import shutil
 import struct
 import time
 import zlib
@@ -140,6 +141,16 @@ def test_the_augmented_list_needs_the_augmented_masks(voc_root: Root) -> None:
     (lists / "train.txt").unlink()
     with pytest.raises(FileNotFoundError, match=r"no train list; one of train_aug.txt, trainaug.txt, train.txt"):
         voc(root, "train")
+
+
+def test_the_released_repositories_lists_are_found(voc_root: Root) -> None:
+    base = voc_root() / "VOCdevkit" / "VOC2012"
+    (base / "ImageSets" / "Segmentation").rename(base / "splits")
+    shutil.rmtree(base / "ImageSets")
+    assert [len(voc(base, split)) for split in ("train", "val")] == [3, 2]
+    shutil.rmtree(base / "splits")
+    with pytest.raises(FileNotFoundError, match=r"Segmentation: no train list; .* is needed there or in splits"):
+        voc(base, "train")
 
 
 def test_lists_of_paths_are_understood(voc_root: Root) -> None:

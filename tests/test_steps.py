@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import SequentialSampler
 
@@ -116,6 +117,22 @@ def test_a_seeded_crop_leaves_the_global_generators_alone(monkeypatch: pytest.Mo
     TRAIN(Coloured(1).read(0), 3)
     assert torch.equal(states[0], torch.get_rng_state())
     assert states[1] == random.getstate()
+
+
+@pytest.mark.parametrize(("height", "width", "size"), [(40, 40, 16), (33, 47, 64), (15, 15, 40)])
+def test_masks_are_resized_as_pillow_does(height: int, width: int, size: int) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (height, width), np.uint8)
+    pair = Pair(torch.zeros(3, height, width, dtype=torch.uint8), torch.from_numpy(values))
+    short = min(height, width)
+    large = Image.fromarray(values).resize((width * size // short, height * size // short), Image.Resampling.NEAREST)
+    top, left = round((large.height - size) / 2), round((large.width - size) / 2)
+    theirs = np.asarray(large)[top : top + size, left : left + size]
+    np.testing.assert_array_equal(eval_transform(size)(pair).mask, theirs)
+
+    whole = train_transform(size, (1.0, 1.0), flip=0)
+    whole.pipeline.transforms[0].ratio = (width / height,) * 2  # so that the crop is the image
+    theirs = Image.fromarray(values).resize((size, size), Image.Resampling.NEAREST)
+    np.testing.assert_array_equal(whole(pair, 0).mask, np.asarray(theirs))
 
 
 def test_evaluation_takes_the_centre_of_the_resized_image() -> None:

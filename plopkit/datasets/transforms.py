@@ -1,13 +1,13 @@
 """Paired transforms: what is done to an image and its mask together. torchvision.transforms.v2, seeded."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import plopkit.torchvision_ops  # noqa: F401  (before torchvision)
 
 import torch  # isort: skip
 from torch import Tensor  # isort: skip
 from torchvision import tv_tensors  # isort: skip
-from torchvision.transforms import v2  # isort: skip
+from torchvision.transforms import InterpolationMode, v2  # isort: skip
 
 from plopkit.datasets.source import Pair
 
@@ -20,6 +20,31 @@ class Sample(NamedTuple):
 
     image: Tensor
     mask: Tensor
+
+
+class RandomResizedCrop(v2.RandomResizedCrop):
+    """Masks by "nearest-exact", as Pillow has it and as published: torchvision's "nearest" lies half a pixel beside the
+    image."""
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        if not isinstance(inpt, tv_tensors.Mask):
+            return super().transform(inpt, params)
+        plain = inpt.as_subclass(Tensor)[None]
+        cut = v2.functional.resized_crop_image(
+            plain, **params, size=self.size, interpolation=InterpolationMode.NEAREST_EXACT
+        )
+        return tv_tensors.wrap(cut[0], like=inpt)
+
+
+class Resize(v2.Resize):
+    """Masks as in `RandomResizedCrop`."""
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        if not isinstance(inpt, tv_tensors.Mask):
+            return super().transform(inpt, params)
+        plain = inpt.as_subclass(Tensor)[None]
+        resized = v2.functional.resize_image(plain, self.size, InterpolationMode.NEAREST_EXACT)
+        return tv_tensors.wrap(resized[0], like=inpt)
 
 
 class Transform:
@@ -44,14 +69,14 @@ def train_transform(size: int, scale: tuple[float, float] = (0.5, 2.0), flip: fl
 
     scale is the crop's share of the image's *area*, torchvision's meaning; draws above 1 mostly fail and are repeated.
     """
-    return Transform(v2.RandomResizedCrop(size, scale=scale, antialias=True), v2.RandomHorizontalFlip(flip))
+    return Transform(RandomResizedCrop(size, scale=scale, antialias=True), v2.RandomHorizontalFlip(flip))
 
 
 def eval_transform(size: int | None) -> Transform:
     """The short side resized to ``size``, then the centre ``size`` x ``size``, as published; None: the whole image."""
     if size is None:
         return Transform()
-    return Transform(v2.Resize(size, antialias=True), v2.CenterCrop(size))
+    return Transform(Resize(size, antialias=True), v2.CenterCrop(size))
 
 
 def normalised(image: Tensor) -> Tensor:

@@ -18,12 +18,13 @@ def voc(root: Path, split: str) -> FileSource:
     folders = [base / name for name in MASKS if (base / name).is_dir()]
     if not folders:
         raise FileNotFoundError(f"{base}: no masks; one of the folders {' or '.join(MASKS)} is needed")
-    lists = [base / "ImageSets" / "Segmentation" / name for name in SPLITS[split]]
+    places = (base / "ImageSets" / "Segmentation", base / "splits")  # VOC's, and that of the released repositories
+    lists = [place / name for name in SPLITS[split] for place in places]
     # The augmented list names images that only the augmented masks cover.
     usable = [path for path in lists if path.is_file() and (folders[0].name == MASKS[0] or "aug" not in path.name)]
     if not usable:
         raise FileNotFoundError(
-            f"{lists[0].parent}: no {split} list; one of {', '.join(p.name for p in lists)} is needed"
+            f"{lists[0].parent}: no {split} list; one of {', '.join(SPLITS[split])} is needed there or in splits"
         )
     stems = [Path(stem).stem for stem in read_stems(usable[0])]
     images = [base / "JPEGImages" / f"{stem}.jpg" for stem in stems]

@@ -1,0 +1,6 @@
+"""The network, its encoders, and published weights."""
+
+from plopkit.model.encoders import Encoder
+from plopkit.model.segmenter import Output, Segmenter
+
+__all__ = ["Encoder", "Output", "Segmenter"]

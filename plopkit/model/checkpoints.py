@@ -2,7 +2,6 @@
 
 import re
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -18,9 +17,10 @@ from plopkit.model.keys import (
     read_state,
     segmenter_state,
     shown,
+    strangers,
 )
 from plopkit.model.resnet import BLOCKS, BOTTLENECKS
-from plopkit.model.segmenter import Segmenter
+from plopkit.model.segmenter import RELEASED_DILATIONS, Segmenter
 from plopkit.writing import write_torch
 
 KNOWN = (
@@ -29,11 +29,10 @@ KNOWN = (
     "weights of inplace-abn's ResNets (mod1.conv1.weight …)"
 )
 LAYOUTS = ("official", "cssegmentation")
+RELEASED_SLOPE = 0.01  # of the leaky ReLU
 
 
-def load_published(
-    path: Path | str, output_stride: Literal[8, 16, 32] = 16, pool: int | None = 32, norm: str = "abn"
-) -> Segmenter:
+def load_published(path: Path | str, output_stride: int = 16, pool: int | None = 32, norm: str = "abn") -> Segmenter:
     """The net of a published checkpoint: its keys tell whose it is, how deep, and how many channels each step added.
 
     The file is read without running code from it. A checkpoint does not tell its output stride; the released scripts
@@ -41,9 +40,16 @@ def load_published(
     says what was found and what is known.
     """
     path = Path(path)
+    if output_stride not in (8, 16, 32):
+        raise ValueError(f"output_stride is 8, 16 or 32, not {output_stride}")
     state = read_state(path)
     whose = owner(set(state))
     if whose not in WRAPPINGS:
+        nearest, odd = strangers(set(state))
+        if nearest:
+            raise ValueError(
+                f"{path}: of the layout {nearest!r}, but for {len(odd)} of its keys such as {odd[0]}; take them out"
+            )
         raise ValueError(
             f"{path}: whose weights these are is not known; its keys begin with {shown(state)}; known: {KNOWN}"
         )
@@ -68,19 +74,23 @@ def load_published(
 def save_published(net: Segmenter, path: Path | str, layout: str = "official") -> None:
     """Write a net with a released ResNet as the official code or cssegmentation saves one; they load it as theirs.
 
-    ValueError for another layout or another encoder.
+    The file does not tell the output stride; the released scripts use 16. Their heads are 256 wide; `load_published`
+    reads any width. ValueError for another layout, and for a net that would be another one when it is read.
     """
     if layout not in LAYOUTS:
         raise ValueError(f"there is no layout {layout!r}; known: {', '.join(LAYOUTS)}")
     state = net.state_dict()
     if net.encoder.name not in BLOCKS:
         raise ValueError(f"the {layout} code knows the encoders {', '.join(BLOCKS)} only, and this net has another one")
-    if sum(key.startswith("head.branches.") for key in state) != 4:
+    theirs, ours = RELEASED_DILATIONS.get(net.encoder.output_stride), net.head.dilations
+    if ours != theirs:
+        raise ValueError(f"the {layout} code's head has the dilations {theirs} (model.dilations), this net's {ours}")
+    if net.encoder.net.slope != RELEASED_SLOPE:
         raise ValueError(
-            f"the {layout} code has four branches in its head (model.dilations of three); this net has not"
+            f"the {layout} code's slope is {RELEASED_SLOPE} (model.slope), this net's {net.encoder.net.slope}"
         )
-    theirs = {f"module.{key}": tensor.detach().cpu() for key, tensor in published_state(state, layout).items()}
-    write_torch(Path(path), {WRAPPINGS[layout]: theirs, "epoch": 0, "best_score": 0.0})
+    tensors = {f"module.{key}": tensor.detach().cpu() for key, tensor in published_state(state, layout).items()}
+    write_torch(Path(path), {WRAPPINGS[layout]: tensors, "epoch": 0, "best_score": 0.0})
 
 
 def _depth(body: dict[str, Tensor], path: Path) -> str:

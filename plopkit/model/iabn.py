@@ -21,8 +21,10 @@ class InPlace(InPlaceABN):
         momentum, training = self._get_momentum_and_training()
         arguments = (self.weight, self.bias, *self._get_running_stats(), training, momentum, self.eps)
         activation = (self.activation, self.activation_param)
+        # The package computes where image and weights are of one kind, and not in bf16.
+        full = input.to(self.weight.dtype)
         if training and processes() > 1:
             if input.device.type == "cpu":  # the package has no such kernels
                 raise ValueError("inplace-abn synchronises its statistics on GPUs only; use model.norm abn")
-            return inplace_abn_sync(input, *arguments, *activation, distributed.group.WORLD)
-        return inplace_abn(input, *arguments, *activation)
+            return inplace_abn_sync(full, *arguments, *activation, distributed.group.WORLD).to(input.dtype)
+        return inplace_abn(full, *arguments, *activation).to(input.dtype)

@@ -74,6 +74,15 @@ def owner(keys: "set[str]") -> str | None:
     return None
 
 
+def strangers(keys: "set[str]") -> tuple[str | None, list[str]]:
+    """The code base that all but a few of the keys are of, and these few; None where there is no such."""
+    for name, parts in _PARTS.items():
+        odd = sorted(key for key in keys if not key.startswith(parts))
+        if owner(keys - set(odd)) == name and len(odd) < 0.1 * len(keys):
+            return name, odd
+    return None, []
+
+
 def read_state(path: Path) -> dict[str, Tensor]:
     """The tensors of a checkpoint file, out of any wrapping and without ``module.`` before their names.
 
@@ -86,7 +95,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
             warnings.simplefilter("ignore")  # of an old pickle protocol
             found = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except Exception as error:  # a broken pickle makes its reader raise almost anything
-        first = str(error).strip().split("\n")[0]
+        first = re.sub(r"\x1b\[[0-9;]*m", "", str(error).strip().split("\n")[0])  # torch writes some of it bold
         raise ValueError(
             f"{path}: not a checkpoint that can be read without running code from it ({type(error).__name__}: {first})"
         ) from error

@@ -41,12 +41,13 @@ class Head(nn.Module):
         channels: int,
         width: int = 256,
         dilations: Sequence[int] = (6, 12, 18),
-        pool: int | None = None,
+        pool: int | None = 32,
         norm: Norm = ABN,
     ):
         super().__init__()
-        self.width = width
-        self.pool = pool
+        if pool is not None and pool < 1:
+            raise ValueError(f"the pooling window has at least one place a side, not {pool}; None pools the whole map")
+        self.width, self.pool, self.dilations = width, pool, tuple(dilations)
         self.branches = nn.ModuleList([nn.Conv2d(channels, width, 1, bias=False)])
         for dilation in dilations:
             self.branches.append(nn.Conv2d(channels, width, 3, padding=dilation, dilation=dilation, bias=False))
@@ -79,7 +80,10 @@ class Head(nn.Module):
 
 
 class Segmenter(nn.Module):
-    """``net(image) -> Output``. One 1x1 classifier per step; ``classes`` are their numbers of channels."""
+    """``net(image) -> Output``. One 1x1 classifier per step; ``classes`` are their numbers of channels.
+
+    dilations: of the head's branches; none given are the released ones for the encoder's stride. pool: as in `Head`.
+    """
 
     def __init__(
         self,
@@ -87,7 +91,7 @@ class Segmenter(nn.Module):
         classes: Sequence[int] = (16,),
         width: int = 256,
         dilations: Sequence[int] = (),
-        pool: int | None = None,
+        pool: int | None = 32,
         norm: str = "abn",
     ):
         super().__init__()
