@@ -324,6 +324,17 @@ def test_every_source_has_a_short_name() -> None:
     assert names == {"MiB", "PLOP", "thesis", "RCIL", "cssegmentation model zoo"}
 
 
+def test_last_steps_of_tables_put_together() -> None:
+    several = [measured("emoji_15-5_all_methods"), measured("emoji_15-1_all_methods")]
+    last = last_steps(pd.concat(several))
+    assert len(last) == 2 * 10 * 3
+    assert set(zip(last["scenario"], last["step"], strict=True)) == {
+        ("emoji 15-5 overlap", 1),
+        ("emoji 15-1 overlap", 5),
+    }
+    pd.testing.assert_frame_equal(last, pd.concat(map(last_steps, several), ignore_index=True))
+
+
 def test_the_spread_draws_every_seed_its_mean_and_range() -> None:
     seeds = last_steps(measured("emoji_15-5_three_seeds"))
     assert len(seeds) == 9 and set(seeds["step"]) == {1}

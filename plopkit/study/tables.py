@@ -14,13 +14,14 @@ COLUMNS = ["scenario", "method", "old", "new", "all", "avg", "background_counted
 
 
 def measured(name: str) -> pd.DataFrame:
-    """Figures measured with plopkit, rows like those of ``summary.csv``: ``emoji_15-5_three_seeds`` or
-    ``emoji_15-5_all_methods``. FileNotFoundError for another name."""
+    """Figures measured with plopkit, rows like those of ``summary.csv``: ``emoji_15-5_three_seeds``,
+    ``emoji_15-5_all_methods`` or ``emoji_15-1_all_methods``. FileNotFoundError for another name."""
     return pd.read_csv(facts.path(f"measured/{name}.csv"))
 
 
 def last_steps(summary: pd.DataFrame) -> pd.DataFrame:
     """Of each scenario, method and seed the row of its last step."""
+    summary = summary.reset_index(drop=True)  # tables put together may repeat their rows' numbers
     last = summary.groupby(["scenario", "method", "seed"], sort=False)["step"].idxmax()
     return summary.loc[last].reset_index(drop=True)
 
