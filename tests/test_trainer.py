@@ -130,7 +130,8 @@ def test_fit_yields_a_tick_each_iteration(tiny_net: Nets, loader: DataLoader, ac
     assert [t.lr for t in ticks] == [poly(0.01, i, 9) for i in range(9)]
     assert all(list(t.losses) == ["ce"] and t.total == t.losses["ce"] and t.seconds > 0 for t in ticks)
     assert training.net.training
-    assert ticks[-1].total < ticks[0].total
+    first, last = (sum(t.total for t in ticks if t.epoch == epoch) for epoch in (0, 2))  # one batch alone may go up
+    assert last < first
 
 
 def test_one_iteration_is_one_step_of_the_optimiser(
