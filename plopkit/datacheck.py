@@ -27,9 +27,6 @@ def voc_presence() -> tuple[np.ndarray, np.ndarray]:
     return tables
 
 
-AS_KNOWN = "images per step: as known"
-
-
 def count(text: str, data: Data, seed: int = 0) -> tuple[Scenario, pd.DataFrame, pd.DataFrame]:
     """Read every image and mask of a scenario: the scenario, its ``steps_table`` and its ``classes_table``.
 
@@ -102,9 +99,16 @@ def hidden_table(scenario: Scenario, train: np.ndarray) -> pd.DataFrame:
 
 
 def compare(scenario: Scenario, steps: pd.DataFrame) -> list[str]:
+    """The lines of ``differences``, or one that says that there are none; empty where nothing is known."""
+    if scenario.dataset != "voc":
+        return []
+    return differences(scenario, steps) or ["images per step: as known"]
+
+
+def differences(scenario: Scenario, steps: pd.DataFrame) -> list[str]:
     """Where the images per step of a VOC scenario differ from the known counts: a line each.
 
-    One line "as known" where none does; empty for other data sets, of which nothing is known.
+    Empty for other data sets, of which nothing is known.
     """
     if scenario.dataset != "voc":
         return []
@@ -115,7 +119,7 @@ def compare(scenario: Scenario, steps: pd.DataFrame) -> list[str]:
             found, expected = int(steps.loc[step.index, kind]), int(known.loc[step.index, kind])
             if found != expected:
                 lines.append(f"step {step.index}: {found:,} {kind}, known are {expected:,}")
-    return lines or [AS_KNOWN]
+    return lines
 
 
 def report(scenario: Scenario, steps: pd.DataFrame, classes: pd.DataFrame, every: bool = False) -> str:

@@ -40,8 +40,6 @@ def load_published(path: Path | str, output_stride: int = 16, pool: int | None =
     says what was found and what is known.
     """
     path = Path(path)
-    if output_stride not in (8, 16, 32):
-        raise ValueError(f"output_stride is 8, 16 or 32, not {output_stride}")
     state = read_state(path)
     whose = owner(set(state))
     if whose not in WRAPPINGS:

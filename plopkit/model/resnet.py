@@ -58,6 +58,8 @@ class ResNet(nn.Module):
 
     def __init__(self, name: str, norm: Norm, output_stride: int = 16, slope: float = 0.01):
         super().__init__()
+        if output_stride not in DILATIONS:
+            raise ValueError(f"output_stride is 8, 16 or 32, not {output_stride}")
         bottleneck = name in BOTTLENECKS
         self.slope = slope
         self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
