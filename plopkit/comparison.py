@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from plopkit import viz
 from plopkit.results import load_results, report, summarise
 from plopkit.runfolder import RunFolder
-from plopkit.viz.png import encoded, png
-from plopkit.writing import replacing, write_text
+from plopkit.viz.png import encoded, png, save
+from plopkit.writing import write_text
 
 STYLE = (
     "body{font:16px/1.5 sans-serif;max-width:70em;margin:2em auto;padding:0 1em} "
@@ -40,8 +40,7 @@ def draw(paths: Sequence[str | Path], folder: Path) -> list[Path]:
     drawn = []
     for name, figure in pictures(load_results(*paths)):
         drawn.append(folder / f"{name}.png")
-        with replacing(drawn[-1]) as part:
-            part.write_bytes(png(figure, dpi=130, level=6))
+        save(figure, drawn[-1])
     return drawn
 
 

@@ -26,8 +26,8 @@ from plopkit.settings import Settings, digest
 from plopkit.stepdata import StepData
 from plopkit.stepstore import StepStore
 from plopkit.trainer import Tick, Training, batches, evaluate, fit
-from plopkit.viz.png import png
-from plopkit.writing import replacing, write_arrays, write_table
+from plopkit.viz.png import save
+from plopkit.writing import write_arrays, write_table
 
 EXAMPLES = 6  # validation images whose predictions are kept after every step
 
@@ -221,8 +221,7 @@ class Experiment:
             del figures["losses.png"]
         for name, draw in figures.items():
             if not (self.folder.pictures / name).is_file():
-                with replacing(self.folder.pictures / name) as part:
-                    part.write_bytes(png(draw(), dpi=130, level=6))
+                save(draw(), self.folder.pictures / name)
 
     def _store(self, step: Step) -> StepStore:
         return StepStore(self.folder.checkpoints, step.index)

@@ -4,6 +4,7 @@ import base64
 import io
 import threading
 from functools import lru_cache
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -12,7 +13,15 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
+from plopkit.writing import replacing
+
 _drawing = threading.Lock()
+
+
+def save(figure: Figure, path: Path) -> None:
+    """A file to keep, written beside its place and then moved there."""
+    with replacing(path) as part:
+        part.write_bytes(png(figure, dpi=130, level=6))
 
 
 def png(figure: Figure, dpi: float = 100, level: int = 1) -> bytes:
