@@ -1,15 +1,20 @@
-"""How the golden files' weights were made: every tensor from its name in the released model, then calibrated."""
+"""How the golden files' weights were made, from names and 20 passes of noise, and the training that they record."""
 
 import copy
 import functools
 import hashlib
 
 import torch
+from accelerate import Accelerator
 from torch import Tensor
 
+from plopkit.methods import Method
 from plopkit.model.encoders import Encoder
 from plopkit.model.keys import published_state, segmenter_state
 from plopkit.model.segmenter import Segmenter
+from plopkit.scenario import Scenario
+from plopkit.settings import Optim
+from plopkit.trainer import Tick, Training, fit
 
 
 def filled(name: str, shape: torch.Size) -> Tensor:
@@ -40,3 +45,23 @@ def _made(classes: tuple[int, ...], whose: str, seed: int, norm: str) -> Segment
         for _ in range(20):
             net(torch.randn(4, 3, 96, 96, generator=generator))
     return net.eval()
+
+
+def trained(
+    method: Method, seed: int, numbers: dict[str, Tensor], nudge: float | Tensor = 0.0
+) -> tuple[list[Tick], Tensor, Tensor]:
+    """plopkit's ticks on a golden file's four batches, the thresholds, and the change of the old classifier.
+
+    The images are multiplied by 1 + nudge.
+    """
+    teacher = released_net((16,), "official", seed).frozen()
+    step = Scenario.parse("voc 15-5 overlap").steps[1]
+    images = numbers["images"] * (1 + nudge)
+    loader = list(zip(images, numbers["labels"].long(), strict=True))
+    prepared = method.prepare(teacher, loader, step)
+    net = teacher.grown(5).requires_grad_(True)
+    training = Training(net, Optim(lr_later=0.001, epochs_later=1), step)
+    before = teacher.classifiers[0].weight.clone()
+    ticks = list(fit(training, loader, method, step, Accelerator(cpu=True), teacher, prepared))
+    thresholds = prepared.values if prepared else torch.zeros(0)
+    return ticks, thresholds, (net.classifiers[0].weight - before).detach().flatten()

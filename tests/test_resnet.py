@@ -4,8 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from accelerate import Accelerator
-from released import released_net
+from released import released_net, trained
 from torch import Tensor
 
 from plopkit.methods import PLOP, Method, MiB
@@ -13,9 +12,6 @@ from plopkit.model.abn import ABN, norm_of
 from plopkit.model.encoders import Encoder, timm
 from plopkit.model.keys import absolute_scales
 from plopkit.model.resnet import BLOCKS, ResNet
-from plopkit.scenario import Scenario
-from plopkit.settings import Optim
-from plopkit.trainer import Training, fit
 
 Golden = Callable[[str], dict[str, Tensor]]
 
@@ -38,21 +34,6 @@ def test_golden_forward(golden: Golden, file: str, whose: str, seed: int) -> Non
         assert relative(feature.mean((2, 3)), numbers[f"attention_{index}_mean"]) < 1e-4
     if "logits" in numbers:
         assert relative(out.logits[:, :, ::4, ::4], numbers["logits"]) < 1e-4
-
-
-def trained(method: Method, seed: int, numbers: dict[str, Tensor], nudge: float = 0.0) -> tuple[list, Tensor, Tensor]:
-    """plopkit's ticks on a golden file's four batches, the thresholds, and the change of the old classifier."""
-    teacher = released_net((16,), "official", seed).frozen()
-    step = Scenario.parse("voc 15-5 overlap").steps[1]
-    images = numbers["images"] * (1 + nudge)
-    loader = list(zip(images, numbers["labels"].long(), strict=True))
-    prepared = method.prepare(teacher, loader, step)
-    net = teacher.grown(5).requires_grad_(True)
-    training = Training(net, Optim(lr_later=0.001, epochs_later=1), step)
-    before = teacher.classifiers[0].weight.clone()
-    ticks = list(fit(training, loader, method, step, Accelerator(cpu=True), teacher, prepared))
-    thresholds = prepared.values if prepared else torch.zeros(0)
-    return ticks, thresholds, (net.classifiers[0].weight - before).detach().flatten()
 
 
 @pytest.mark.parametrize(
