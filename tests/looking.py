@@ -1,5 +1,6 @@
-"""What tests of pictures look at: is every word within the figure?"""
+"""What tests of pictures look at: is every word within the figure, what stands in a grid's cells?"""
 
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -14,6 +15,18 @@ def inside(figure: Figure) -> bool:
         words += [*axis.texts, axis.title, axis.xaxis.label, axis.yaxis.label]
         for side in (axis.xaxis, axis.yaxis) if axis.axison else ():
             low, high = sorted(side.get_view_interval())  # matplotlib keeps labels of ticks that it does not draw
-            words += [tick.label1 for tick in side.get_major_ticks() if low <= tick.get_loc() <= high]
+            shown = [tick for tick in side.get_major_ticks() if low <= tick.get_loc() <= high]
+            words += [label for tick in shown for label in (tick.label1, tick.label2)]
     boxes = [word.get_window_extent(canvas.get_renderer()) for word in words if word.get_text() and word.get_visible()]
     return all(box.x0 >= -1 and box.y0 >= -1 and box.x1 <= width + 1 and box.y1 <= height + 1 for box in boxes)
+
+
+def cells(figure: Figure) -> tuple[list[str], list[str], dict[tuple[int, int], np.ndarray]]:
+    """Of ``viz.masks.grid``: the rows' names, the columns', and the pictures by row and column."""
+    (axis,) = figure.axes
+    rows, columns = ([label.get_text() for label in side.get_ticklabels()] for side in (axis.yaxis, axis.xaxis))
+    pictures = {}
+    for image in axis.images:
+        left, right, bottom, top = image.get_extent()
+        pictures[int((top + bottom) / 2), int((left + right) / 2)] = np.asarray(image.get_array())
+    return rows, columns, pictures

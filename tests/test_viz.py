@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pandas as pd
 import pytest
-from looking import inside
+from looking import cells, inside
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -190,17 +190,17 @@ def test_overlay_against_a_loop() -> None:
 def test_a_strip_shows_images_truth_and_every_step() -> None:
     shown = examples(n=2, steps=3)
     figure = strip(shown, "a run")
-    axes = np.array(figure.axes).reshape(2, 5)
+    rows, columns, drawn = cells(figure)
     assert figure.get_suptitle() == "a run"
-    assert [axis.get_title() for axis in axes[0]] == ["image", "truth", "after step 0", "after step 1", "after step 2"]
-    assert [axis.get_ylabel() for axis in axes[:, 0]] == ["image-0", "image-1"]
+    assert columns == ["image", "truth", "after step 0", "after step 1", "after step 2"]
+    assert rows == ["image-0", "image-1"]
+    assert len(drawn) == 10
     for row in range(2):
         image, mask = shown["images"][row], shown["masks"][row]
-        drawn = [axis.images[0].get_array() for axis in axes[row]]
-        assert (drawn[0] == image.transpose(1, 2, 0)).all()
-        assert (drawn[1] == overlay(image, mask)).all()
+        assert (drawn[row, 0] == image.transpose(1, 2, 0)).all()
+        assert (drawn[row, 1] == overlay(image, mask)).all()
         for step in range(3):
-            assert (drawn[2 + step] == overlay(image, shown["predictions"][step, row])).all()
+            assert (drawn[row, 2 + step] == overlay(image, shown["predictions"][step, row])).all()
 
 
 def test_the_legend_of_a_strip_names_what_occurs_in_its_colour() -> None:
@@ -225,13 +225,13 @@ def test_nothing_on_a_strip_is_cut_off(n: int, steps: int, long: bool) -> None:
 def test_strips_put_methods_side_by_side() -> None:
     runs: Mapping[str, Mapping[str, np.ndarray]] = {"ft": examples(steps=2), "plop": examples(steps=3)}
     figure = strips(runs, 1, "one image")
-    axes = np.array(figure.axes).reshape(2, 5)
+    rows, columns, drawn = cells(figure)
     assert figure.get_suptitle() == "one image"
-    assert [axis.get_ylabel() for axis in axes[:, 0]] == ["ft", "plop"]
-    assert [axis.get_title() for axis in axes[0]][2:] == ["after step 0", "after step 1", "after step 2"]
-    assert not axes[0, 4].images  # fine-tuning has not come so far yet
+    assert rows == ["ft", "plop"]
+    assert columns[2:] == ["after step 0", "after step 1", "after step 2"]
+    assert (0, 4) not in drawn  # fine-tuning has not come so far yet
     image = runs["plop"]["images"][1]
-    assert (axes[1, 4].images[0].get_array() == overlay(image, runs["plop"]["predictions"][2, 1])).all()
+    assert (drawn[1, 4] == overlay(image, runs["plop"]["predictions"][2, 1])).all()
     assert words(figure)[0] == "background"
     assert inside(figure)
 

@@ -10,7 +10,7 @@ from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from plopkit.viz.figures import bare, legend_below, titled
+from plopkit.viz.figures import legend_below, titled
 
 # Twenty colours far from each other, from black and white in OKLab, for normal sight, protanopia and deuteranopia.
 COLOURS = (
@@ -114,7 +114,10 @@ def grid(
     title: str,
     credit: str,
 ) -> Figure:
-    """Pictures (H, W, 3) in rows, of which a short one ends early, with a legend of the labels ``present``."""
+    """Pictures (H, W, 3) in rows, of which a short one ends early, with a legend of the labels ``present``.
+
+    One pair of axes, where the picture of row i and column j has its middle at (j + 0.5, i + 0.5).
+    """
     shown = sorted(present - {255})
     width = 1.6 * len(columns) + 0.5
     longest = max(len(str(names[label])) for label in [*shown, 0])
@@ -122,15 +125,18 @@ def grid(
     legend_rows = -(-(len(shown) + 1) // per_row)
     height = 1.55 * len(rows) + 0.2 * legend_rows + 0.8
     figure = titled(title, width, height)
-    axes = figure.subplots(len(rows), len(columns), squeeze=False)
-    for line, (row, row_name) in enumerate(zip(rows, row_names, strict=True)):
-        for place, axis in enumerate(axes[line]):
-            bare(axis)
-            if place < len(row):
-                axis.imshow(row[place], interpolation="nearest")
-            if line == 0:
-                axis.set_title(columns[place], fontsize=9)
-        axes[line][0].set_ylabel(row_name, fontsize=9)
+    axis = figure.subplots()  # one for all: a pair of axes for each picture takes three times as long to draw
+    axis.spines[:].set_visible(False)
+    for line, row in enumerate(rows):
+        for place, picture in enumerate(row):
+            across, down = 0.47 * np.array([picture.shape[1], picture.shape[0]]) / max(picture.shape[:2])
+            x, y = place + 0.5, line + 0.5
+            axis.imshow(picture, extent=(x - across, x + across, y + down, y - down), interpolation="nearest")
+    axis.set(xlim=(0, len(columns)), ylim=(len(rows), 0))
+    axis.xaxis.tick_top()
+    axis.set_xticks(np.arange(len(columns)) + 0.5, columns, fontsize=9)
+    axis.set_yticks(np.arange(len(rows)) + 0.5, row_names, fontsize=9, rotation=90, va="center")
+    axis.tick_params(length=0, pad=0)
     told = [(label, str(names[label])) for label in shown] + [(255, "ignored")]
     patches = [Patch(facecolor=legend_colour(label), edgecolor="0.5", label=name) for label, name in told]
     legend_below(figure, patches, per_row, credit)

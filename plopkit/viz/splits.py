@@ -121,8 +121,7 @@ def targets(
     columns = ["image", "mask (labels)", *(f"target of step {k}" for k in range(max(map(len, rows)) - 2))]
     figure = grid(rows, list(scenarios), columns, present, names, title, credit)
     for line, place in left_out:
-        axis = figure.axes[line * len(columns) + place]
-        axis.text(0.5, 0.5, "not used", ha="center", va="center", fontsize=9, transform=axis.transAxes)
+        figure.axes[0].text(place + 0.5, line + 0.5, "not used", ha="center", va="center", fontsize=9)
     return figure
 
 
