@@ -22,24 +22,41 @@ def make_accelerator(settings: Settings) -> Accelerator:
     accelerator = Accelerator(mixed_precision=precision, cpu=compute.cpu)
     if precision == "fp16" and accelerator.device.type == "cpu":
         raise ValueError("compute.precision fp16 needs a GPU, and this run is on the CPU; use bf16 or fp32")
-    if batch % accelerator.num_processes:
+    check_shares(batch, accelerator.num_processes, compute.micro_batch)
+    return accelerator
+
+
+def check_shares(batch: int, processes: int, micro_batch: int | None) -> None:
+    """ValueError where a batch has fewer images than there are processes, or its parts too few."""
+    if batch < processes:
         raise ValueError(
-            f"optim.batch {batch} is of all processes together and cannot be shared by {accelerator.num_processes}; "
-            "choose a multiple of that number"
+            f"optim.batch {batch} is of all processes together, and there are {processes}; "
+            f"give it {processes} images or more, or take fewer processes"
         )
-    own = batch // accelerator.num_processes
-    smallest = own // parts_of(own, compute.micro_batch)
-    if compute.micro_batch and smallest * accelerator.num_processes < 2 <= batch:
+    least, most = batch // processes, -(-batch // processes)
+    parts = parts_of(most, micro_batch)
+    if least < parts:
         raise ValueError(
-            f"compute.micro_batch {compute.micro_batch} cuts the batch of {own} into parts of one image, over which "
+            f"compute.micro_batch {micro_batch} cuts a batch of {most} into {parts} parts, and some of the {processes} "
+            f"processes that share {batch} images have {least}; choose another"
+        )
+    if micro_batch and least // parts * processes < 2 <= batch:
+        raise ValueError(
+            f"compute.micro_batch {micro_batch} cuts the batch of {most} into parts of one image, over which "
             "batch norm has no statistics; choose another"
         )
-    return accelerator
 
 
 def parts_of(batch: int, micro_batch: int | None) -> int:
     """In how many parts, as even as possible, a batch goes through the net."""
     return -(-batch // (micro_batch or batch))
+
+
+def shares(images: int, accelerator: Accelerator) -> list[int]:
+    """How many images each process has of a batch, of which this one has so many."""
+    if accelerator.num_processes == 1:
+        return [images]
+    return accelerator.gather(torch.tensor([images], device=accelerator.device)).tolist()
 
 
 def summed(counts: Tensor, accelerator: Accelerator) -> Tensor:

@@ -19,6 +19,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "data.val_scenes": 40,
         "data.scale": (0.5, 1.0),
         "model.encoder": "efficientnet_lite0",
+        "model.stages": 4,  # as in `laptop`
         "model.width": 32,
         "model.dilations": (1, 2),
         "model.pool": None,

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.optim import SGD, AdamW, Optimizer
 from torch.utils.data import DataLoader
 
-from plopkit.compute import parts_of
+from plopkit.compute import parts_of, shares
 from plopkit.methods.base import Method, Watcher
 from plopkit.metrics import confusion
 from plopkit.model.segmenter import Segmenter
@@ -150,12 +150,16 @@ def _backward(
     accelerator: Accelerator,
     where: tuple[int, int, int],
 ) -> dict[str, float]:
-    """The gradients of a batch, part by part, and its losses by name, over all processes."""
-    count = parts_of(len(image), micro_batch)
+    """The gradients of a batch, part by part, and its losses by name, over all processes.
+
+    Each process cuts its images into as many parts as that with the most, for they go through batch norm together.
+    """
+    own = shares(len(image), accelerator)
+    count = parts_of(max(own), micro_batch)
     sums: dict[str, Tensor] = {}
     values: dict[str, float] = {}
     for number, (images, targets) in enumerate(zip(image.tensor_split(count), target.tensor_split(count), strict=True)):
-        share = len(images) / len(image)
+        share = len(images) * len(own) / sum(own)  # of the batch; the mean over the processes makes it whole
         last = number == count - 1
         with contextlib.nullcontext() if last else accelerator.no_sync(net):  # processes add up once, at the end
             terms = losses(images, targets)

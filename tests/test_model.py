@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from plopkit.model import encoders
 from plopkit.model.abn import ABN
 from plopkit.model.encoders import LITE0, Encoder, lite0_weights
-from plopkit.model.segmenter import Head, Output, Segmenter
+from plopkit.model.segmenter import Head, Output, Segmenter, segmenter_of
+from plopkit.presets import configure
 
 Nets = Callable[..., Segmenter]
 
@@ -310,6 +311,13 @@ def test_stages_are_cut_from_the_end(name: str) -> None:
     cut.load_state_dict({key: value for key, value in whole.state_dict().items() if key in cut.state_dict()})
     for a, b in zip(cut(image)[1:], whole(image)[:3], strict=True):
         close(a, b)
+
+
+@pytest.mark.parametrize("preset", ["smoke", "laptop"])
+def test_a_presets_stages_do_not_forbid_the_released_resnets(preset: str) -> None:
+    settings = configure(preset=preset, overrides={"model.encoder": "resnet18", "model.weights": "none"})
+    assert settings.model.stages == 4
+    assert segmenter_of(settings.model, (16,)).encoder.channels == (64, 128, 256, 512)
 
 
 def test_any_convolutional_network_of_timm_serves() -> None:

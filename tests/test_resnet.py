@@ -124,7 +124,7 @@ def test_a_leaky_relu_is_not_a_plain_one() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"stages": 4}, "cuts timm's networks, not 'resnet18'"),
+        ({"stages": 5}, "model.stages is 5, and 'resnet18' has four stages"),
         ({"norm": "bn"}, "norm is 'abn' or 'iabn', not 'bn'"),
         ({"norm": "iabn", "slope": 0.0}, "a slope of 0 does not permit"),
     ],

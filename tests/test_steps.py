@@ -217,6 +217,21 @@ def test_sampler_is_decided_by_seed_and_epoch() -> None:
     assert all(a != b for i, a in enumerate(found) for b in found[:i])
 
 
+@pytest.mark.parametrize("processes", [1, 2, 3, 5, 7])
+def test_processes_share_every_batch(processes: int) -> None:
+    whole = list(EpochSampler(24, 3, batch=7))
+    assert len(whole) == 21  # the last, incomplete batch is left out
+    assert whole == list(EpochSampler(24, 3))[:21]
+    parts = [EpochSampler(24, 3, 7, (number, processes)) for number in range(processes)]
+    assert sum(part.own for part in parts) == 7
+    assert max(part.own for part in parts) - min(part.own for part in parts) <= 1
+    drawn = [list(part) for part in parts]
+    assert [len(one) for one in drawn] == [len(part) for part in parts]
+    for index in range(3):
+        shares = [one[index * part.own :][: part.own] for part, one in zip(parts, drawn, strict=True)]
+        assert sorted(pair for share in shares for pair in share) == sorted(whole[7 * index : 7 * index + 7])
+
+
 def batches_of(workers: int, epoch: int) -> list[tuple[Tensor, Tensor]]:
     chosen = StepDataset(Coloured(10), np.arange(9), Scenario.parse("voc joint").steps[0].lookup("seen"), TRAIN)
     loader = train_loader(chosen, batch=2, seed=7, workers=workers)

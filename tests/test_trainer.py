@@ -13,7 +13,7 @@ from accelerate.state import AcceleratorState
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from plopkit.compute import make_accelerator, parts_of
+from plopkit.compute import check_shares, make_accelerator, parts_of
 from plopkit.datasets.emoji import EmojiScenes
 from plopkit.datasets.steps import StepDataset, eval_loader, train_loader
 from plopkit.datasets.transforms import eval_transform, train_transform
@@ -328,6 +328,24 @@ def test_parts_of_one_image_are_refused(micro_batch: int) -> None:
     settings = configure(overrides={"optim.batch": 3, "compute.micro_batch": micro_batch, "compute.cpu": True})
     with pytest.raises(ValueError, match=rf"micro_batch {micro_batch} cuts the batch of 3 into parts of one image"):
         make_accelerator(settings)
+
+
+@pytest.mark.parametrize(
+    ("processes", "micro_batch", "message"),
+    [
+        (25, None, r"optim\.batch 24 is of all processes together, and there are 25; give it 25 images or more"),
+        (16, 1, r"micro_batch 1 cuts a batch of 2 into 2 parts, and some of the 16 processes .* have 1; choose"),
+    ],
+)
+def test_a_batch_that_cannot_be_shared_is_refused(processes: int, micro_batch: int | None, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        check_shares(24, processes, micro_batch)
+
+
+def test_a_batch_of_24_goes_on_any_number_of_processes_up_to_24() -> None:
+    for processes in range(1, 25):
+        check_shares(24, processes, None)
+        check_shares(24, processes, 2)
 
 
 def test_a_second_run_leaves_the_state_of_the_first(accelerator):

@@ -36,26 +36,30 @@ class StepDataset(Dataset):
 class EpochSampler(Sampler[tuple[int, int]]):
     """A new permutation each epoch with a seed for each sample, both drawn from (seed, epoch) alone.
 
-    So an epoch can be repeated or resumed without the ones before it. ``epoch`` is set by the training loop. ``shard``,
-    a number and how many, gives its part of every batch; ``used``: only so many of an epoch's samples.
+    So an epoch can be repeated or resumed without the ones before it. ``epoch`` is set by the training loop. batch:
+    samples come in batches of so many, and the last incomplete one is left out; ``shard``, a number and how many, gives
+    its part of every batch, ``own`` samples.
     """
 
-    def __init__(self, count: int, seed: int, shard: tuple[int, int] = (0, 1), used: int | None = None):
+    def __init__(self, count: int, seed: int, batch: int | None = None, shard: tuple[int, int] = (0, 1)):
         self.count = count
-        self.used = count if used is None else used
         self.seed = seed
+        self.batch = batch or count
         self.shard = shard
+        self.own = len(range(self.batch)[shard[0] :: shard[1]])
         self.epoch = 0
 
     def __len__(self) -> int:
-        return len(range(self.shard[0], self.used, self.shard[1]))
+        return self.count // self.batch * self.own
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         generator = np.random.default_rng([self.seed, self.epoch])
         order = generator.permutation(self.count)
         seeds = generator.integers(2**62, size=self.count)
-        pairs = list(zip(order.tolist(), seeds.tolist(), strict=True))[: self.used]
-        return iter(pairs[self.shard[0] :: self.shard[1]])
+        pairs = list(zip(order.tolist(), seeds.tolist(), strict=True))
+        number, of = self.shard
+        for begin in range(0, self.count // self.batch * self.batch, self.batch):
+            yield from pairs[begin : begin + self.batch][number::of]
 
 
 def train_loader(
@@ -63,18 +67,18 @@ def train_loader(
 ) -> DataLoader:
     """Shuffled batches, the last incomplete one dropped, as published. ``loader.sampler`` is the EpochSampler.
 
-    shard: this process's number and how many there are. Their parts make up batches of ``batch`` images together.
+    shard: this process's number and how many there are. Their parts make up batches of ``batch`` images together, and
+    differ by one image where it cannot be shared evenly.
     """
     if len(dataset) < batch:
         raise ValueError(
             f"this step has {len(dataset)} training images, fewer than one batch of {batch}; "
             "lower optim.batch, or give the data set more images"
         )
-    whole = len(dataset) // batch * batch  # every process has the same number of batches
-    sampler = EpochSampler(len(dataset), seed, shard, whole)
+    sampler = EpochSampler(len(dataset), seed, batch, shard)
     return DataLoader(
         dataset,
-        batch // shard[1],
+        sampler.own,
         sampler=sampler,
         drop_last=True,
         num_workers=workers,

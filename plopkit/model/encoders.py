@@ -25,8 +25,8 @@ class Encoder(nn.Module):
     name: "resnet18", "resnet34", "resnet50" or "resnet101" for the ResNets of the released code (``model.resnet``),
     whose maps are the sums before the activation; or any timm name, "timm/resnet50" for timm's own ResNets. A timm
     ResNet gives its maps after their activation, an EfficientNet its linear bottleneck's output, which has none.
-    weights: "imagenet", "none", or a file with ImageNet weights of the released ResNets. stages (timm only): how many
-    of the network's stages are kept, the last four of them are given; None keeps all. norm, slope: of the released
+    weights: "imagenet", "none", or a file with ImageNet weights of the released ResNets. stages: how many of the
+    network's stages are kept, the last four of them are given; None keeps all. norm, slope: of the released
     ResNets. channels: of each map; output_stride: of the last.
     """
 
@@ -42,8 +42,8 @@ class Encoder(nn.Module):
         super().__init__()
         self.name = name
         if name in BLOCKS:
-            if stages is not None:
-                raise ValueError(f"model.stages cuts timm's networks, not {name!r}, which has all four; leave it out")
+            if stages not in (None, 4):
+                raise ValueError(f"model.stages is {stages}, and {name!r} has four stages")
             self.net: Any = ResNet(name, norm_of(norm, slope), output_stride, slope)
             if weights != "none":
                 self.net.load_state_dict(_resnet_weights(name, weights, self.net.state_dict()), strict=False)
