@@ -1,10 +1,10 @@
 """How far rounding alone takes the golden trajectories: training repeated from images changed in their last digit.
 
-    .venv/bin/python benchmarks/golden_trajectories.py  # minutes on two cores
+    OMP_NUM_THREADS=1 .venv/bin/python benchmarks/golden_trajectories.py  # minutes
 
 Every run multiplies each value of the images by 1 + 1e-7 times normal noise. Writes, per method, loss and iteration,
-the released code's loss and the mean, standard deviation and range of plopkit's to the CSV; `apart` is how many
-standard deviations the released loss lies from the mean.
+the released code's loss and the mean, standard deviation and range of plopkit's to the CSV, and prints them with how
+many standard deviations the released loss lies from the mean (`apart`).
 """
 
 import argparse

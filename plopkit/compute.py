@@ -27,7 +27,7 @@ def make_accelerator(settings: Settings) -> Accelerator:
 
 
 def check_shares(batch: int, processes: int, micro_batch: int | None) -> None:
-    """ValueError where a batch has fewer images than there are processes, or its parts too few."""
+    """ValueError where a process or a part would have no image, or batch norm would see one alone."""
     if batch < processes:
         raise ValueError(
             f"optim.batch {batch} is of all processes together, and there are {processes}; "

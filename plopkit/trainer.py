@@ -106,6 +106,8 @@ def fit(
     of = training.epochs * len(loader)
     net.train()
     losses = partial(_losses, net, teacher, method, step, prepared, accelerator)
+    backward = partial(_backward, losses, micro_batch, net, accelerator)
+    own: list[int] = []
     for epoch in range(training.epoch, training.epochs):
         last = len(loader) - 1
         began = time.perf_counter()  # a tick's seconds count its images' loading
@@ -114,8 +116,10 @@ def fit(
             lr = poly(training.lr, iteration, of, training.power)
             for group in optimizer.param_groups:
                 group["lr"] = lr
-            values = _backward(losses, image, target, micro_batch, net, accelerator, (step.index, epoch, iteration))
-            values |= _watched(training, optimizer, accelerator, (step.index, epoch, iteration))
+            if not own or accelerator.num_processes == 1:  # several processes' batches are alike, and asking is a wait
+                own = shares(len(image), accelerator)
+            values = backward(image, target, own, where := (step.index, epoch, iteration))
+            values |= _watched(training, optimizer, accelerator, where)
             optimizer.step()
             optimizer.zero_grad()
             if index == last:
@@ -143,18 +147,18 @@ def _losses(
 
 def _backward(
     losses: Callable[[Tensor, Tensor], dict[str, Tensor]],
-    image: Tensor,
-    target: Tensor,
     micro_batch: int | None,
     net: Any,
     accelerator: Accelerator,
+    image: Tensor,
+    target: Tensor,
+    own: list[int],
     where: tuple[int, int, int],
 ) -> dict[str, float]:
-    """The gradients of a batch, part by part, and its losses by name, over all processes.
+    """The gradients of a batch, part by part, and its losses by name, over all processes; ``own`` images of each.
 
     Each process cuts its images into as many parts as that with the most, for they go through batch norm together.
     """
-    own = shares(len(image), accelerator)
     count = parts_of(max(own), micro_batch)
     sums: dict[str, Tensor] = {}
     values: dict[str, float] = {}

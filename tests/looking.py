@@ -22,11 +22,18 @@ def inside(figure: Figure) -> bool:
 
 
 def cells(figure: Figure) -> tuple[list[str], list[str], dict[tuple[int, int], np.ndarray]]:
-    """Of ``viz.masks.grid``: the rows' names, the columns', and the pictures by row and column."""
+    """Of ``viz.masks.grid``: the rows' names, the columns', and the pictures by row and column.
+
+    Row 0 is on top, every name stands at the middle of its row or column, and no picture is upside down.
+    """
     (axis,) = figure.axes
     rows, columns = ([label.get_text() for label in side.get_ticklabels()] for side in (axis.yaxis, axis.xaxis))
+    assert (axis.get_xlim(), axis.get_ylim()) == ((0, len(columns)), (len(rows), 0))
+    for side, names in ((axis.yaxis, rows), (axis.xaxis, columns)):
+        assert list(side.get_ticklocs()) == [place + 0.5 for place in range(len(names))]
     pictures = {}
     for image in axis.images:
         left, right, bottom, top = image.get_extent()
+        assert left < right and top < bottom and image.origin == "upper"
         pictures[int((top + bottom) / 2), int((left + right) / 2)] = np.asarray(image.get_array())
     return rows, columns, pictures

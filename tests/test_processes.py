@@ -1,5 +1,6 @@
 """Training in several processes: statistics over all of them, and a run that equals that of one process."""
 
+import inspect
 import os
 import socket
 import subprocess
@@ -103,16 +104,57 @@ def test_statistics_are_those_of_all_processes(synced: tuple[list[torch.Tensor],
     assert not torch.allclose(alone(parts[0]), found[0]["y"], atol=1e-2)  # not what a layer of its own would give
 
 
+def one_step(number: int, of: int, micro_batch: int | None, order: tuple[int, ...] = tuple(range(7))) -> torch.Tensor:
+    """How one iteration on this process's part of seven images changes the net."""
+    import torch
+    from accelerate import Accelerator
+
+    from plopkit.methods import MiB
+    from plopkit.model import Encoder, Segmenter
+    from plopkit.scenario import Scenario
+    from plopkit.settings import Optim
+    from plopkit.trainer import Training, fit
+
+    step = Scenario.parse("emoji 15-5 overlap").steps[1]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        teacher = Segmenter(Encoder("resnet18", 16, "none"), (16,), width=16, dilations=(1,)).frozen()
+        net = teacher.grown(5).requires_grad_(True)
+        images = torch.randn(7, 3, 32, 32) * torch.linspace(0.2, 2, 7)[:, None, None, None]
+        targets = torch.randint(16, 21, (7, 32, 32))
+    mine = list(order)[number::of]
+    training = Training(net, Optim(name="sgd", lr_later=1e-3, epochs_later=1, batch=7), step)
+    before = torch.cat([p.detach().flatten() for p in net.parameters()])
+    list(fit(training, [(images[mine], targets[mine])], MiB(), step, Accelerator(cpu=True), teacher, None, micro_batch))
+    return torch.cat([p.detach().flatten() for p in net.parameters()]) - before
+
+
 @pytest.fixture(scope="module")
 def shared_out(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The folder of two methods' runs, trained by two processes one after the other, and what was printed."""
+    """The folder of two methods' runs, trained by two processes one after the other, and what was printed.
+
+    Beside it, what ``one_step`` gave each process.
+    """
     folder = tmp_path_factory.mktemp("shared")
     flags = ["--model.encoder", "resnet18", "--optim.name", "sgd", "--optim.lr", "0.01", "--model.width", "32"]
     flags += ["--optim.batch", "7"]  # four images and three
     words = ["run", "emoji 15-5 overlap", *small_flags(folder / "two"), *flags, "--method"]
     lines = ["from plopkit.cli import main", *(f"assert main({[*words, method]}) == 0" for method in ("plop", "ewc"))]
-    (folder / "both.py").write_text("\n".join(lines))
+    lines += [inspect.getsource(one_step), "import os, torch", "rank = int(os.environ['RANK'])"]
+    lines += ["torch.save([one_step(rank, 2, micro) for micro in (None, 2)], f'change.{rank}')"]
+    (folder / "both.py").write_text("\n".join(["from __future__ import annotations", *lines]))
     return folder / "two", launch(["both.py"], folder)
+
+
+@pytest.mark.parametrize("micro_batch", [None, 2])
+def test_two_processes_step_as_one_does(shared_out: tuple[Path, str], micro_batch: int | None) -> None:
+    """Four images and three, whole or in parts of two: every image counts the same, and all processes agree."""
+    place = 0 if micro_batch is None else 1
+    first, second = (torch.load(shared_out[0].parent / f"change.{rank}")[place] for rank in range(2))
+    assert torch.equal(first, second)
+    # In parts, the images 0 2 and 1 3 go through batch norm together, then 4 6 and 5.
+    alone = one_step(0, 1, None) if micro_batch is None else one_step(0, 1, 4, (0, 2, 1, 3, 4, 6, 5))
+    assert (first - alone).norm() < 1e-2 * alone.norm()
 
 
 @pytest.mark.parametrize("method", ["plop", "ewc"])

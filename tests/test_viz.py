@@ -1,6 +1,7 @@
 """Pictures: what stands on them, colours, overlays, and no state left in pyplot."""
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -220,6 +221,17 @@ def test_nothing_on_a_strip_is_cut_off(n: int, steps: int, long: bool) -> None:
         shown["names"] = np.array([f"a class with quite a long name {label}" for label in range(21)])
     order = ",".join(map(str, range(1, 21)))
     assert inside(strip(shown, f"folder 15-5 overlap order={order}, PLOP, seed 0" if long else "a run"))
+
+
+def test_long_names_of_rows_do_not_run_into_each_other() -> None:
+    shown = examples(n=3, steps=1)
+    shown["stems"] = np.array([f"frankfurt_00000{k}_064130_leftImg8bit" for k in range(3)])
+    figure = strip(shown, "a run")
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    boxes = [word.get_window_extent(canvas.get_renderer()) for word in figure.axes[0].get_yticklabels()]
+    assert all(above.y0 > below.y1 for above, below in pairwise(boxes))
+    assert [name.replace("\n", "") for name in cells(figure)[0]] == list(shown["stems"])
 
 
 def test_strips_put_methods_side_by_side() -> None:

@@ -90,7 +90,10 @@ class Method(BaseModel, ABC):
 
     @abstractmethod
     def losses(self, out: Output, old: Output | None, target: Tensor, step: Step, prepared: Any) -> dict[str, Tensor]:
-        """The terms by name, scalars that the loop adds up. ``old`` is the teacher's output, None without one."""
+        """The terms by name, scalars that the loop adds up. ``old`` is the teacher's output, None without one.
+
+        A term is a mean over the images, each counting the same: so parts of a batch, and processes, add up to it.
+        """
 
 
 class FineTuning(Method):

@@ -26,8 +26,9 @@ class Encoder(nn.Module):
     whose maps are the sums before the activation; or any timm name, "timm/resnet50" for timm's own ResNets. A timm
     ResNet gives its maps after their activation, an EfficientNet its linear bottleneck's output, which has none.
     weights: "imagenet", "none", or a file with ImageNet weights of the released ResNets. stages: how many of the
-    network's stages are kept, the last four of them are given; None keeps all. norm, slope: of the released
-    ResNets. channels: of each map; output_stride: of the last.
+    network's stages are kept, the last four of them are given; None keeps all. timm counts a ResNet's stem as one of
+    five, so that 4 leaves out the last; the released ResNets have four. norm, slope: of the released ResNets. channels:
+    of each map; output_stride: of the last.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class Encoder(nn.Module):
         self.name = name
         if name in BLOCKS:
             if stages not in (None, 4):
-                raise ValueError(f"model.stages is {stages}, and {name!r} has four stages")
+                raise ValueError(f"model.stages is {stages}, and {name!r} has four stages; give 4, or none to keep all")
             self.net: Any = ResNet(name, norm_of(norm, slope), output_stride, slope)
             if weights != "none":
                 self.net.load_state_dict(_resnet_weights(name, weights, self.net.state_dict()), strict=False)

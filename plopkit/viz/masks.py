@@ -1,5 +1,6 @@
 """Masks as colours: one colour per label everywhere, overlays, and strips of predictions through the steps."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -135,7 +136,8 @@ def grid(
     axis.set(xlim=(0, len(columns)), ylim=(len(rows), 0))
     axis.xaxis.tick_top()
     axis.set_xticks(np.arange(len(columns)) + 0.5, columns, fontsize=9)
-    axis.set_yticks(np.arange(len(rows)) + 0.5, row_names, fontsize=9, rotation=90, va="center")
+    wrapped = [textwrap.fill(name, 18) for name in row_names]  # files may have long ones
+    axis.set_yticks(np.arange(len(rows)) + 0.5, wrapped, fontsize=9, rotation=90, va="center")
     axis.tick_params(length=0, pad=0)
     told = [(label, str(names[label])) for label in shown] + [(255, "ignored")]
     patches = [Patch(facecolor=legend_colour(label), edgecolor="0.5", label=name) for label, name in told]
