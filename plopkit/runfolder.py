@@ -111,6 +111,6 @@ def check_room(settings: Settings, needed: int) -> None:
     free = shutil.disk_usage(out).free
     if free < needed:
         raise OSError(
-            f"{out}: {free >> 20:,} MiB are free, this run needs about {(needed >> 20) + 1:,} MiB; "
+            f"{out}: {free // 2**20:,} MiB are free, this run needs about {-(-needed // 2**20):,} MiB; "
             "make room, or choose another folder with out"
         )

@@ -176,7 +176,7 @@ def _read(answer: Any) -> bytes:
 def _check_room(part: Path, needed: int) -> None:
     free = shutil.disk_usage(part.parent).free
     if free < needed:
-        raise OSError(f"{part.parent}: {free >> 20:,} MiB are free, {(needed >> 20) + 1:,} MiB are still to come")
+        raise OSError(f"{part.parent}: {free // 2**20:,} MiB are free, {-(-needed // 2**20):,} MiB are still to come")
 
 
 def _size(path: Path) -> int:
