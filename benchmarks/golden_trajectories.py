@@ -16,12 +16,9 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from plopkit.methods import PLOP, MiB
 from plopkit.writing import write_table
 
 ROOT = Path(__file__).parent.parent
-TRAININGS = {"plop": (PLOP(), 120, ("ce", "pod")), "mib": (MiB(), 130, ("ce", "kd"))}
-"""The method, its golden file's seed, and its losses."""
 
 
 def main() -> None:
@@ -32,20 +29,19 @@ def main() -> None:
     if given.runs < 2:
         parser.error(f"a standard deviation needs two runs, not {given.runs}")
     sys.path.insert(0, str(ROOT / "tests"))
-    from released import trained
+    from released import TRAININGS, numbers_of, trained
 
     rows = []
-    for name, (method, seed, terms) in TRAININGS.items():
-        with np.load(ROOT / f"tests/golden/trajectory_{name}_15-5.npz") as file:
-            golden = {key: torch.from_numpy(file[key]) for key in file.files}
+    for file, (method, seed, terms) in TRAININGS.items():
+        golden = numbers_of(file)
         found = []
-        for run in tqdm(range(given.runs), desc=name):
+        for run in tqdm(range(given.runs), desc=method.name):
             noise = torch.randn(golden["images"].shape, generator=torch.Generator().manual_seed(run))
             ticks, _, _ = trained(method, seed, golden, 1e-7 * noise)
             found.append([[tick.losses[term] for tick in ticks] for term in terms])
         for term, losses in zip(terms, np.array(found).transpose(1, 2, 0), strict=True):
             for iteration, (released, ours) in enumerate(zip(golden[term].tolist(), losses, strict=True), start=1):
-                row = {"method": name, "loss": term, "iteration": iteration, "released": released}
+                row = {"method": method.name, "loss": term, "iteration": iteration, "released": released}
                 spread = {"mean": ours.mean(), "std": ours.std(ddof=1), "min": ours.min(), "max": ours.max()}
                 rows.append(row | spread | {"runs": given.runs})
     table = pd.DataFrame(rows)

@@ -79,12 +79,9 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def golden() -> Callable[[str], dict[str, Tensor]]:
     """``golden("abn")``: the arrays of tests/golden/abn.npz as tensors."""
+    from released import numbers_of
 
-    def load(name: str) -> dict[str, Tensor]:
-        with np.load(HERE / "golden" / f"{name}.npz") as file:
-            return {key: torch.from_numpy(file[key]) for key in file.files}
-
-    return load
+    return numbers_of
 
 
 @pytest.fixture(scope="session")

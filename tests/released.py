@@ -1,20 +1,34 @@
-"""How the golden files' weights were made, from names and 20 passes of noise, and the training that they record."""
+"""The golden files: their numbers, how their nets' weights were made, and the training that two of them record."""
 
 import copy
 import functools
 import hashlib
+from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from plopkit.methods import Method
+from plopkit.methods import PLOP, Method, MiB
 from plopkit.model.encoders import Encoder
 from plopkit.model.keys import published_state, segmenter_state
 from plopkit.model.segmenter import Segmenter
 from plopkit.scenario import Scenario
 from plopkit.settings import Optim
 from plopkit.trainer import Tick, Training, fit
+
+TRAININGS = {
+    "trajectory_plop_15-5": (PLOP(), 120, ("ce", "pod")),
+    "trajectory_mib_15-5": (MiB(), 130, ("ce", "kd")),
+}
+"""By file: the method, the seed of its net, and its losses."""
+
+
+def numbers_of(name: str) -> dict[str, Tensor]:
+    """The arrays of tests/golden/NAME.npz as tensors."""
+    with np.load(Path(__file__).parent / "golden" / f"{name}.npz") as file:
+        return {key: torch.from_numpy(file[key]) for key in file.files}
 
 
 def filled(name: str, shape: torch.Size) -> Tensor:

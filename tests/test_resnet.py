@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from released import released_net, trained
+from released import TRAININGS, released_net, trained
 from torch import Tensor
 
-from plopkit.methods import PLOP, Method, MiB
+from plopkit.methods import Method, MiB
 from plopkit.model.abn import ABN, norm_of
 from plopkit.model.encoders import Encoder, timm
 from plopkit.model.keys import absolute_scales
@@ -37,13 +37,11 @@ def test_golden_forward(golden: Golden, file: str, whose: str, seed: int) -> Non
 
 
 @pytest.mark.parametrize(
-    ("method", "seed", "file", "terms"),
-    [
-        (PLOP(), 120, "trajectory_plop_15-5", ("ce", "pod")),
-        (MiB(), 130, "trajectory_mib_15-5", ("ce", "kd")),
-    ],
+    ("file", "method", "seed", "terms"),
+    [(file, *training) for file, training in TRAININGS.items()],
+    ids=list(TRAININGS),
 )
-def test_golden_trajectory(golden: Golden, method: Method, seed: int, file: str, terms: tuple[str, ...]) -> None:
+def test_golden_trajectory(golden: Golden, file: str, method: Method, seed: int, terms: tuple[str, ...]) -> None:
     numbers = golden(file)
     ticks, thresholds, change = trained(method, seed, numbers)
     if "thresholds" in numbers:
