@@ -4,7 +4,7 @@ The definition is that of the released code. For a scale s the map is cut in s x
 map's *width* // s on both axes; what is left over at the right and at the bottom takes no part. Each region
 is averaged over its columns and over its rows. On a map wider than high the map's end may cut the last
 regions short, as slicing does; where a region would lie wholly outside, a ValueError says so (the released
-code returns NaN).
+code returns NaN). A scale above the map's width has regions of no side and adds nothing.
 """
 
 from collections.abc import Sequence
@@ -23,13 +23,14 @@ def local_pod(x: Float[Tensor, "B C H W"], scales: Sequence[int] = SCALES) -> Fl
     """The embedding of the map as given (PLOP squares it before), in float32 at least.
 
     Order: scales; regions row by row; the means over columns (C, side), then those over rows (C, side). For a
-    square map with sides divisible by the scales, D = 2 C W sum(scales). A scale that is not positive or
-    exceeds the map's width raises a ValueError.
+    square map with sides divisible by the scales, D = 2 C W sum(scales). A scale that is not positive raises a
+    ValueError, and so do scales that all exceed the map's width.
     """
     if not scales:
         raise ValueError("local POD needs at least one scale, such as (1, 2, 4)")
     x = full(x)
-    return torch.cat([band.flatten(1) for scale in scales for band in _bands(x, scale)], dim=1)
+    fitting = [scale for scale in scales if scale <= x.shape[3]] or scales
+    return torch.cat([band.flatten(1) for scale in fitting for band in _bands(x, scale)], dim=1)
 
 
 def pod_distance(
@@ -51,7 +52,8 @@ def pod_regions(
 ) -> Float[Tensor, "B {scale} {scale}"]:
     """The part of `pod_distance` that each region of one scale contributes, for pictures.
 
-    The root of the sum of the squares, over the regions of all scales, is the distance per image.
+    The root of the sum of the squares, over the regions of all scales, is the distance per image. A scale that
+    does not fit the map has no picture: a ValueError.
     """
     with torch.autocast(new.device.type, enabled=False):
         bands = _bands(_squared_difference(new, old), scale)

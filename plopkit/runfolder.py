@@ -21,6 +21,9 @@ class RunFolder:
 
     path: Path
 
+    def __init__(self, path: Path | str):
+        object.__setattr__(self, "path", Path(path))
+
     @property
     def settings(self) -> Settings:
         return from_yaml(self.path / "settings.yaml")

@@ -191,7 +191,7 @@ def test_broken_voc_is_told(
         (["--method", "mib", "--hyper.kd", "-1"], "hyper.kd = -1.0: "),
         (["--method", "plop", "--hyper.floor", "2"], "hyper.floor = 2.0: Input should be less than or equal to 1"),
         (["--method", "plop", "--hyper.scales", "0"], "hyper.scales.0 = 0: "),
-        (["--method", "plop", "--data.size", "32"], "32 pixels does not go through PLOP: scale 4 does not fit"),
+        (["--method", "plop", "--hyper.scales", "9"], "does not go through PLOP: scale 9 does not fit a map of side 8"),
         (["--model.encoder", "resnet1001"], "no encoder 'resnet1001'"),
         (["--data.root", "x", "--optim.lr", "20", "voc 15-5 overlap"], "optim.lr = 20.0: "),
         (["voc 15-5 overlap"], "voc needs data.root, the folder that the data set lies in"),

@@ -160,8 +160,11 @@ def test_a_file_that_would_run_code_is_refused(tmp_path: Path, monkeypatch: pyte
     torch.save({"model_state": _Evil()}, "evil.pth")
     Path("plain.pth").write_bytes(pickle.dumps(_Evil()))
     for name in ("evil.pth", "plain.pth"):
-        with pytest.raises(ValueError, match=rf"{name}: not a checkpoint that can be read without running code"):
+        with pytest.raises(ValueError, match=rf"{name}: not a checkpoint that can be read without running code") as no:
             load_published(name)
+        assert "rusted" not in str(no.value)
+    with pytest.raises(ValueError, match=r"code from it \(it asks for [\w.]+\)$"):
+        load_published("evil.pth")
     assert not Path("evil-was-run").exists()
 
 
@@ -185,6 +188,9 @@ def test_other_files_are_refused_with_what_was_found(tmp_path: Path) -> None:
         ValueError, match=r"begin with backbone\.conv\.weight; known: a step checkpoint of CVPR2021_PLOP"
     ):
         load_published(foreign)
+    torch.save(net_of().state_dict(), tmp_path / "own.pth")
+    with pytest.raises(ValueError, match=r"own\.pth: these are plopkit's own names.*RunFolder\(folder\)\.net\(step\)"):
+        load_published(tmp_path / "own.pth")
     torch.save({"epoch": 3, "lr": 0.1}, tmp_path / "numbers.pth")
     with pytest.raises(ValueError, match=r"numbers\.pth: holds a dictionary of epoch, lr, not a network's tensors"):
         load_published(tmp_path / "numbers.pth")

@@ -459,8 +459,7 @@ def test_step_0_of_the_disjoint_protocol_leaves_out_images_with_future_labels(tm
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        ({"data__size": 48}, "a batch of 8 images of 48 pixels does not go through PLOP: scale 4 does not fit"),
-        ({"model__output_stride": 32, "model__stages": 5}, "does not go through PLOP"),
+        ({"hyper": {"scales": (9,)}}, "of 64 pixels does not go through PLOP: scale 9 does not fit"),
         ({"optim__batch": 1}, "a batch of 1 images of 64 pixels does not go through PLOP"),
         ({"model__encoder": "resnt18"}, "no encoder 'resnt18'"),
         (

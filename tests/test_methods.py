@@ -219,6 +219,7 @@ def test_ilt_gives_the_released_numbers(name: str, golden: Golden, case: Callabl
     close(found["kd"], 100 * numbers["distillation_mean"])
     new_active, old_active = (torch.where(m > 0, m, 0.01 * m) for m in (maps, old_maps))
     close(found["mse"], 100 * ((new_active - old_active) ** 2).sum() / maps.numel())
+    assert torch.equal(ILT().losses(*outputs, numbers["labels"], step, None)["mse"], found["mse"])
     teacher = case().teacher
     close(ILT().prepare(teacher, [], step)(maps), teacher.encoder.activate(maps))
 

@@ -269,7 +269,7 @@ def test_a_frozen_net_is_a_copy_that_learns_nothing(tiny_net: Nets) -> None:
 
 
 def test_lite0_is_that_of_timm_with_all_its_weights() -> None:
-    encoder = Encoder(LITE0, output_stride=32).eval()
+    encoder = Encoder(LITE0, output_stride=32, weights="imagenet").eval()
     whole = encoders.timm.create_model(LITE0).eval()
     whole.load_state_dict(lite0_weights())  # strict: every tensor has its place
     image, seen = draw(0, 1, 3, 64, 64), []
@@ -340,7 +340,10 @@ def test_any_convolutional_network_of_timm_serves() -> None:
             r"'test_resnet' cannot be built with output stride 16 and 8 stages; .*resnet50",
         ),
         (("test_vit", 16, "none"), r"'test_vit' cannot be built with output stride 16; most of timm's convolutional"),
-        (("test_resnet",), r"cannot get the ImageNet weights of 'test_resnet' from the model hub .*model.weights none"),
+        (
+            ("test_resnet", 16, "imagenet"),
+            r"cannot get the ImageNet .* 'test_resnet' from the model hub .*model.weights none",
+        ),
     ],
 )
 def test_encoder_errors_say_what_is_possible(arguments: tuple, message: str) -> None:

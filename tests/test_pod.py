@@ -182,12 +182,24 @@ def test_fold_adds_the_new_channels_to_the_background_only() -> None:
     close(pod.fold_new_into_background(logits, 1), logits.sum(dim=1, keepdim=True))
 
 
+@pytest.mark.parametrize("width", [1, 2, 3])
+def test_scales_above_the_width_add_nothing(width: int) -> None:
+    new, old = draw(0, 2, 3, width + 1, width), draw(1, 2, 3, width + 1, width)
+    fitting = tuple(scale for scale in pod.SCALES if scale <= width)
+    assert torch.equal(pod.local_pod(new), pod.local_pod(new, fitting))
+    close(pod.local_pod(new), plain_local_pod(new, fitting))
+    assert torch.equal(pod.pod_distance(new, old), pod.pod_distance(new, old, fitting))
+
+
 def test_errors_say_what_was_given() -> None:
     x = draw(0, 1, 2, 6, 3)
     with pytest.raises(ValueError, match="scale 4 does not fit a map of side 3"):
-        pod.local_pod(x)
-    with pytest.raises(ValueError, match="scale 0 does not fit"):
-        pod.pod_regions(x, x, 0)
+        pod.local_pod(x, (4, 5))
+    with pytest.raises(ValueError, match="scale 4 does not fit a map of side 3"):
+        pod.pod_regions(x, x, 4)
+    for scale in (0, -1):
+        with pytest.raises(ValueError, match=f"scale {scale} does not fit"):
+            pod.local_pod(x, (1, scale))
     with pytest.raises(ValueError, match="at least one scale"):
         pod.local_pod(x, ())
     # Under jaxtyping's checks the public names refuse these before the ValueError.

@@ -74,13 +74,13 @@ class Method(BaseModel, ABC):
     def prepare(
         self,
         teacher: Segmenter,
-        batches: Batches,
+        loader: Batches,
         step: Step,
         reduce: Callable[[Tensor], Tensor] | None = None,
     ) -> Any:
         """Called once before a later step is trained; what it returns is handed to ``losses``.
 
-        batches are a training epoch's; reduce sums counts over processes.
+        loader gives a training epoch's batches; reduce sums counts over processes.
         """
         return None
 

@@ -71,7 +71,7 @@ class ILT(Method):
     def prepare(
         self,
         teacher: Segmenter,
-        batches: Batches,
+        loader: Batches,
         step: Step,
         reduce: Callable[[Tensor], Tensor] | None = None,
     ) -> Callable[[Tensor], Tensor]:
@@ -80,7 +80,8 @@ class ILT(Method):
 
     def losses(self, out: Output, old: Output | None, target: Tensor, step: Step, prepared: Any) -> dict[str, Tensor]:
         assert old is not None
-        new_map, old_map = (full(prepared(maps[-2])) for maps in (out.features, old.features))
+        activate = prepared or F.leaky_relu  # torch's slope is that of the released ResNets, 0.01
+        new_map, old_map = (full(activate(maps[-2])) for maps in (out.features, old.features))
         return {
             "ce": cross_entropy(out.logits, target).mean(),
             "kd": self.kd * distillation(out.logits, old.logits).mean(),

@@ -39,14 +39,14 @@ class PLOP(Method):
     def prepare(
         self,
         teacher: Segmenter,
-        batches: Batches,
+        loader: Batches,
         step: Step,
         reduce: Callable[[Tensor], Tensor] | None = None,
     ) -> Thresholds:
         """Section 3.3: the class-wise limits of uncertainty, from one pass over the training images."""
         find = released_thresholds if self.thresholds == "released" else median_thresholds
         with torch.no_grad():
-            predicted = ((teacher(image).logits, target) for image, target in batches)
+            predicted = ((teacher(image).logits, target) for image, target in loader)
             return find(predicted, step.n_old, step.n_seen, floor=self.floor, reduce=reduce)
 
     def losses(self, out: Output, old: Output | None, target: Tensor, step: Step, prepared: Any) -> dict[str, Tensor]:

@@ -48,6 +48,11 @@ def load_published(path: Path | str, output_stride: int = 16, pool: int | None =
             raise ValueError(
                 f"{path}: of the layout {nearest!r}, but for {len(odd)} of its keys such as {odd[0]}; take them out"
             )
+        if "classifiers.0.weight" in state:
+            raise ValueError(
+                f"{path}: these are plopkit's own names; read a run's net by plopkit.RunFolder(folder).net(step), or "
+                "write it as published by `plopkit export`"
+            )
         raise ValueError(
             f"{path}: whose weights these are is not known; its keys begin with {shown(state)}; known: {KNOWN}"
         )

@@ -25,17 +25,17 @@ class Encoder(nn.Module):
     name: "resnet18", "resnet34", "resnet50" or "resnet101" for the ResNets of the released code (``model.resnet``),
     whose maps are the sums before the activation; or any timm name, "timm/resnet50" for timm's own ResNets. A timm
     ResNet gives its maps after their activation, an EfficientNet its linear bottleneck's output, which has none.
-    weights: "imagenet", "none", or a file with ImageNet weights of the released ResNets. stages: how many of the
-    network's stages are kept, the last four of them are given; None keeps all. timm counts a ResNet's stem as one of
-    five, so that 4 leaves out the last; the released ResNets have four. norm, slope: of the released ResNets. channels:
-    of each map; output_stride: of the last.
+    weights: "none" are random, "imagenet" are fetched once, or a file with ImageNet weights of the released ResNets.
+    stages: how many of the network's stages are kept, the last four of them are given; None keeps all. timm counts a
+    ResNet's stem as one of five, so that 4 leaves out the last; the released ResNets have four. norm, slope: of the
+    released ResNets. channels: of each map; output_stride: of the last.
     """
 
     def __init__(
         self,
         name: str,
         output_stride: int = 16,
-        weights: str = "imagenet",
+        weights: str = "none",
         stages: int | None = None,
         norm: str = "abn",
         slope: float = 0.01,

@@ -95,9 +95,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
             warnings.simplefilter("ignore")  # of an old pickle protocol
             found = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except Exception as error:  # a broken pickle makes its reader raise almost anything
-        first = re.sub(r"\x1b\[[0-9;]*m", "", str(error).strip().split("\n")[0])  # torch writes some of it bold
         raise ValueError(
-            f"{path}: not a checkpoint that can be read without running code from it ({type(error).__name__}: {first})"
+            f"{path}: not a checkpoint that can be read without running code from it ({_reason(error)})"
         ) from error
     for wrapping in WRAPPINGS.values():
         if isinstance(found, Mapping) and isinstance(found.get(wrapping), Mapping):
@@ -109,6 +108,15 @@ def read_state(path: Path) -> dict[str, Tensor]:
             f"{', '.join(WRAPPINGS.values())}"
         )
     return {str(key).removeprefix("module."): tensor for key, tensor in found.items()}
+
+
+def _reason(error: Exception) -> str:
+    """Why a file cannot be read, without torch's advice to read it with code all the same."""
+    said = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip()  # torch writes some of it bold
+    if asked := re.search(r"GLOBAL ([\w.]+)", said):
+        return f"it asks for {asked[1]}"
+    first = said.split("\n")[0]
+    return type(error).__name__ + ("" if not first or first.startswith("Weights only") else f": {first}")
 
 
 def misfits(wanted: State, given: State) -> list[str]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from plopkit.model.abn import ABN, Norm, norm_of
 from plopkit.model.encoders import Encoder
+from plopkit.precision import full
 from plopkit.settings import Model
 
 RELEASED_DILATIONS = {16: (6, 12, 18), 8: (12, 24, 32)}
@@ -111,11 +112,11 @@ class Segmenter(nn.Module):
         stages = self.encoder(image)
         last = self.head(self.encoder.activate(stages[-1]))
         small = torch.cat([classifier(last) for classifier in self.classifiers], 1)
-        logits = F.interpolate(small.float(), image.shape[2:], mode="bilinear", align_corners=False)
+        logits = F.interpolate(full(small), image.shape[2:], mode="bilinear", align_corners=False)
         return Output(logits, small, (*stages, last))
 
     def grown(self, n_new: int, balanced: bool = True) -> Self:
-        """A copy with one more classifier of ``n_new`` channels.
+        """A copy with one more classifier of ``n_new`` channels. What was frozen is frozen in the copy.
 
         balanced: MiB's initialisation (Cermelli et al., CVPR 2020, eq. 10): every new channel takes the background's
         weight and its bias - ln(n_new + 1), and so does the background itself. The background's probability is shared
