@@ -72,7 +72,15 @@ class Experiment:
         return self.folder
 
     def ticks(self, wrap: Wrap = unwatched) -> Iterator[Tick]:
-        """Train and evaluate what is left, iteration by iteration. Who stops asking loses the current epoch only."""
+        """Train and evaluate what is left, iteration by iteration. Who stops asking loses the current epoch only.
+
+        ValueError where another process is at this run.
+        """
+        left = self.folder.evaluated() < len(self.scenario.steps)
+        with self.folder.alone() if left and self.main else contextlib.nullcontext():
+            yield from self._steps(wrap)
+
+    def _steps(self, wrap: Wrap) -> Iterator[Tick]:
         for step in self.scenario.steps:
             accelerator = make_accelerator(self.settings)  # a new one frees what the last step's held
             store, kept = self._store(step), self._kept(step)

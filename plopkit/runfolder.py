@@ -1,18 +1,21 @@
 """What a run leaves on disk: the folder, opened and read."""
 
+import contextlib
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock, Timeout
 
 from plopkit.model.segmenter import Segmenter, segmenter_of
 from plopkit.settings import Settings, flat, from_yaml, to_yaml
 from plopkit.stepstore import StepStore
-from plopkit.writing import write_text
+from plopkit.writing import sweep, write_text
 
 
 @dataclass(frozen=True)
@@ -70,9 +73,34 @@ class RunFolder:
             return dict(file)
 
     def evaluated(self) -> int:
-        """How many steps have their results."""
+        """How many steps have their results; ValueError where the table cannot be read."""
         path = self.path / "results.csv"
-        return int(pd.read_csv(path)["step"].max()) + 1 if path.is_file() else 0
+        if not path.is_file():
+            return 0
+        try:
+            return int(pd.read_csv(path)["step"].max()) + 1
+        except (ValueError, KeyError) as error:  # empty, cut short, or not ours
+            raise ValueError(
+                f"{path}: not a run's table ({error}); move it away, and run the same command again"
+            ) from error
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the run for this process, and clear what a killed one left half written.
+
+        ValueError where another process is at it.
+        """
+        # One lock a process: a run that was stopped in a notebook can be taken up there again.
+        lock = FileLock(self.path / ".lock", timeout=0, is_singleton=True, thread_local=False)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise ValueError(f"{self.path}: another process is at this run; wait for it, or stop it") from None
+        try:
+            sweep(self.path)
+            yield
+        finally:
+            lock.release()
 
 
 def open_folder(settings: Settings, data: str) -> RunFolder:
@@ -88,8 +116,10 @@ def open_folder(settings: Settings, data: str) -> RunFolder:
                 f"{folder.path}: made with other settings: {told}. Choose another name or out, or delete it"
             )
         noted = folder.path / "data.txt"
-        if not noted.is_file() or noted.read_text(encoding="utf-8") != data:
-            raise ValueError(f"{folder.path}: the images or masks have changed since; choose another out, or delete it")
+        before, now = noted.read_text(encoding="utf-8").split() if noted.is_file() else [], data.split()
+        if before != now:
+            what = "checkpoints are others" if before[:2] == now[:2] else "images or masks have changed since"
+            raise ValueError(f"{folder.path}: the {what}; choose another name or out, or delete it")
         return folder
     # data.txt alone: the disk was full, or the power went, before settings.yaml stood beside it.
     if folder.path.is_dir() and any(path.name != "data.txt" for path in folder.path.iterdir()):
@@ -100,8 +130,12 @@ def open_folder(settings: Settings, data: str) -> RunFolder:
 
 
 def check_room(settings: Settings, needed: int) -> None:
-    """OSError, before any work, where ``out`` cannot be written or has fewer than ``needed`` bytes left."""
+    """OSError, before any work, where ``out`` cannot be written or has too few bytes left.
+
+    needed: by the whole run; what stands in its folder already is taken off.
+    """
     out = settings.out
+    needed -= sum(path.stat().st_size for path in settings.folder().rglob("*") if path.is_file())
     try:
         out.mkdir(parents=True, exist_ok=True)
         probe = out / f".writable.{os.getpid()}.part"

@@ -19,7 +19,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
 
 class Data(Frozen):
@@ -50,14 +50,14 @@ class Model(Frozen):
     weights: str = Field("imagenet", description="what the encoder begins with: imagenet, none, or a file (ResNets)")
     norm: Literal["abn", "iabn"] = Field("abn", description="plain torch, or inplace-abn: the same in less memory")
     slope: float = Field(0.01, ge=0, lt=1, description="of the released ResNets' leaky ReLU; 0 = plain ReLU")
-    stages: int | None = Field(None, ge=4, le=8, description="stages of the encoder that are kept; none = all")
+    stages: int | None = Field(None, ge=4, le=8, description="stages of the encoder that are kept; None = all")
     output_stride: Literal[8, 16, 32] = Field(16, description="image pixels per pixel of the last map")
     width: int = Field(256, ge=8, le=2048, description="channels of the head")
     dilations: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = Field(
-        (), description="of the head's 3x3 convolutions; none = as released for the stride"
+        (), description="of the head's 3x3 convolutions; nothing = as released for the stride"
     )
     pool: int | None = Field(
-        32, ge=1, description="side of the head's pooling window at evaluation; none = the whole map"
+        32, ge=1, description="side of the head's pooling window at evaluation; None = the whole map"
     )
 
 
@@ -104,7 +104,7 @@ class Settings(Frozen):
     optim: Optim = Optim()
     compute: Compute = Compute()
     out: Path = Field(Path("runs"), description="the folder that run folders are made in")
-    name: str | None = Field(None, description="the run folder's name; none = made of the settings")
+    name: str | None = Field(None, description="the run folder's name; None = made of the settings")
 
     @field_validator("scenario")
     @classmethod

@@ -190,6 +190,7 @@ def test_broken_voc_is_told(
         (["--name", "../up"], "a run folder's name is one visible folder, not '../up'"),
         (["--method", "mib", "--hyper.kd", "-1"], "hyper.kd = -1.0: "),
         (["--method", "plop", "--hyper.floor", "2"], "hyper.floor = 2.0: Input should be less than or equal to 1"),
+        (["--method", "plop", "--hyper.pod", "inf"], "hyper.pod = inf: Input should be a finite number"),
         (["--method", "plop", "--hyper.scales", "0"], "hyper.scales.0 = 0: "),
         (["--method", "plop", "--hyper.scales", "9"], "does not go through PLOP: scale 9 does not fit a map of side 8"),
         (["--model.encoder", "resnet1001"], "no encoder 'resnet1001'"),

@@ -172,7 +172,7 @@ def test_a_name_is_not_given_to_other_checkpoints(
     kept = (tmp_path / "t" / "results.csv").read_bytes()
     save_published(load_published(checkpoints[1]), tmp_path / "other.pth", "cssegmentation")
     assert evaluate([checkpoints[0], tmp_path / "other.pth"], tmp_path, "--name", "t") == 2
-    assert "changed" in capsys.readouterr().err
+    assert "t: the checkpoints are others; choose another name" in capsys.readouterr().err
     assert (tmp_path / "t" / "results.csv").read_bytes() == kept
 
 

@@ -59,6 +59,7 @@ def test_a_run_leaves_the_promised_files_and_no_others(finished: Experiment) -> 
         "summary.csv",
         "ticks.csv",
         "examples.npz",
+        ".lock",
         *(f"checkpoints/step-{k}.{ending}" for k in (0, 1) for ending in ("safetensors", "ticks.json")),
         *(f"pictures/{name}.png" for name in ("curves", "losses", "predictions")),
     }
@@ -226,6 +227,7 @@ def test_a_run_stopped_again_and_again_ends_as_one_straight_through(finished: Ex
     with pytest.raises(Crash):
         consume()
     last = opened()
+    (last.folder.checkpoints / ".step-1.training.pt.123.part").write_bytes(b"half")  # of a process that was killed
     assert later > 1
     assert taken(last) == first[2 * n + later :]  # one epoch of step 1 was kept
     assert results_of(last) == results_of(finished)
@@ -364,7 +366,9 @@ def test_changed_images_are_another_run_with_a_step_0_of_its_own(
     given = {"scenario": "folder 2-1 overlap", "method": "ft", "data__root": root, "optim__batch": 2}
     Experiment(small(tmp_path / "out", **given)).run(progress=False)
     Image.new("RGB", (64, 64), "red").save(root / "images" / "train-00.jpg")
-    with pytest.raises(ValueError, match="the images or masks have changed since; choose another out, or delete it"):
+    with pytest.raises(
+        ValueError, match="the images or masks have changed since; choose another name or out, or delete it"
+    ):
         Experiment(small(tmp_path / "out", **given))
     again = Experiment(small(tmp_path / "out", name="again", **given))
     assert taken(again, lambda tick: True) == [(0, 0, 0)]

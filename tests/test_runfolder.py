@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import fcntl
 import os
 import shutil
 import types
@@ -209,6 +210,35 @@ def test_room_is_asked_for_before_any_work(tmp_path: Path, monkeypatch: pytest.M
     check_room(settings, 3 * 2**20)
     with pytest.raises(OSError, match=r"out: 3 MiB are free, this run needs about 4 MiB; make room, or .* out"):
         check_room(settings, 4 * 2**20)
+
+
+def test_what_stands_in_the_folder_already_needs_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = small(tmp_path)
+    write_text(settings.folder() / "checkpoints" / "step-0.safetensors", 2**20 * "x")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: types.SimpleNamespace(free=3 * 2**20))
+    check_room(settings, 4 * 2**20)
+    with pytest.raises(OSError, match=r"3 MiB are free, this run needs about 4 MiB"):
+        check_room(settings, 5 * 2**20)
+
+
+def test_two_processes_are_not_at_one_run(tmp_path: Path) -> None:
+    folder = open_folder(small(tmp_path), "data")
+    with folder.alone(), folder.alone():  # one process may take its own run up again
+        pass
+    with open(folder.path / ".lock", "w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(ValueError, match=f"{folder.path.name}: another process is at this run"), folder.alone():
+            pass
+    with folder.alone():
+        pass
+
+
+def test_somebody_elses_table_is_named(tmp_path: Path) -> None:
+    for text in ("", "a,b\n1,2\n", "step\n"):
+        write_text(tmp_path / "results.csv", text or " ")
+        with pytest.raises(ValueError, match=r"results\.csv: not a run's table"):
+            RunFolder(tmp_path).evaluated()
+    assert RunFolder(str(tmp_path)) == RunFolder(tmp_path)
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_any_work(

@@ -49,7 +49,7 @@ class Watcher(ABC):
 class Method(BaseModel, ABC):
     """A way to learn new classes. A frozen value: its fields are its hyper-parameters."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: ClassVar[str]
     title: ClassVar[str]
