@@ -94,7 +94,12 @@ class StepStore:
         return _load(self.checkpoint)
 
     def ticks(self) -> list[dict[str, Any]]:
-        return json.loads(self._ticks.read_text(encoding="utf-8"))
+        try:
+            return json.loads(self._ticks.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(
+                f"{self._ticks}: not readable ({error}); delete it and {self.checkpoint.name} to train anew"
+            ) from error
 
     def copy_to(self, other: "StepStore") -> None:
         for name in ("_ticks", "_memory", "checkpoint"):

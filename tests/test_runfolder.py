@@ -317,6 +317,9 @@ def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path, keep: int) -> N
     store.checkpoint.write_bytes(store.checkpoint.read_bytes()[:keep])
     with pytest.raises(ValueError, match=r"step-0\.safetensors: not a readable checkpoint .*delete it to train anew"):
         store.weights()
+    (tmp_path / "step-0.ticks.json").write_text("[{")
+    with pytest.raises(ValueError, match=r"step-0\.ticks\.json: not readable .*; delete it and step-0\.safetensors to"):
+        store.ticks()
 
 
 def test_a_state_that_holds_code_is_not_run(tmp_path: Path) -> None:
