@@ -69,6 +69,12 @@ def save_mask(path: Path, values: np.ndarray) -> None:
     Image.fromarray(values).save(path)
 
 
+def save_image(root: Path, stem: str, values: np.ndarray) -> None:
+    """As a PNG, in place of the JPEG that is there."""
+    remove(root / f"images/{stem}.jpg")
+    Image.fromarray(values).save(root / f"images/{stem}.png")
+
+
 def remove(path: Path) -> None:
     shutil.rmtree(path) if path.is_dir() else path.unlink()
 
@@ -124,6 +130,11 @@ BROKEN: dict[str, tuple[Callable[[Path], Any], str, str]] = {
         lambda root: save_mask(root / "masks/train-00.png", np.ones((64, 64), np.uint16)),
         "masks/train-00.png",
         "I;16'; save the labels as such",
+    ),
+    "an image of 16 bits": (
+        lambda root: save_image(root, "train-00", np.full((64, 64), 3000, np.uint16)),
+        "images/train-00.png",
+        "I;16'; save it with 8 bits",
     ),
     "a truncated JPEG": (lambda root: cut(root / "images/train-05.jpg"), "images/train-05.jpg", "cut short"),
     "a truncated PNG": (lambda root: cut(root / "masks/val-02.png"), "masks/val-02.png", "cut short"),

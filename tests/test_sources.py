@@ -350,6 +350,13 @@ def mask_that_is_a_jpeg(root: Path) -> str:
     return r"train-01.png: .* this one is 'JPEG L'"
 
 
+def image_of_16_bits(root: Path) -> str:
+    """As RGB, Pillow would make it white."""
+    (root / "images" / "train-01.jpg").unlink()
+    Image.fromarray(np.full((40, 48), 3000, np.uint16)).save(root / "images" / "train-01.png")
+    return r"train-01.png: an image has 8 bits a channel \(grey or colour\), this one is 'PNG I;16'; save it with 8 bits"
+
+
 def cut_mask(root: Path) -> str:
     cut(root / "masks" / "train-01.png", 0.7)
     return r"train-01.png: broken or cut short .*; replace the file"
@@ -391,6 +398,7 @@ SPOILT_PIXELS = (
     mask_of_1_bit,
     mask_of_4_bits,
     mask_that_is_a_jpeg,
+    image_of_16_bits,
     cut_mask,
     cut_image,
     empty_image,

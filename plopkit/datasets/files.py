@@ -35,6 +35,7 @@ class FileSource(Source):
 
     def read(self, index: int) -> Pair:
         with _open(self.images[index]) as picture:
+            _check_depth(picture, self.images[index])
             image = _pixels(picture, self.images[index], "RGB")
         mask = self._mask(index)
         if image.shape[:2] != mask.shape:
@@ -45,6 +46,7 @@ class FileSource(Source):
         mask = self._mask(index)
         path = self.images[index]
         with _open(path) as picture:
+            _check_depth(picture, path)
             if picture.size != mask.shape[::-1]:
                 raise _sizes_differ(path, picture.size, self.masks[index], mask.shape[::-1])
             picture.draft("RGB", (picture.width // 8 or 1, picture.height // 8 or 1))  # JPEG: an eighth is cheap
@@ -74,6 +76,13 @@ def _open(path: Path) -> Image.Image:
         return Image.open(path)
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path}: not a readable image ({error}); replace the file") from error
+
+
+def _check_depth(picture: Image.Image, path: Path) -> None:
+    if picture.mode.startswith(("I", "F")):  # as RGB, Pillow would make all above 255 white
+        raise ValueError(
+            f"{path}: an image has 8 bits a channel (grey or colour), this one is {_kind(picture)!r}; save it with 8 bits"
+        )
 
 
 def _kind(picture: Any) -> str:
