@@ -494,6 +494,25 @@ def test_masks_that_are_missing_are_added(small: dict[str, Known], server: Serve
     assert len(server.asked) == 2
 
 
+OWN_LISTS = ["ImageSets/Segmentation/train_aug.txt", "ImageSets/Segmentation/trainaug.txt", "splits/train_aug.txt"]
+
+
+@pytest.mark.parametrize("name", OWN_LISTS)
+def test_a_list_of_ones_own_is_kept(name: str, small: dict[str, Known], server: Server, tmp_path: Path) -> None:
+    masks = {f"{VOC_BASE}/SegmentationClassAug/{stem}.png": png(5) for stem in "acdf"}
+    write(voc_files() | masks | {f"{VOC_BASE}/{name}": b"f x\nb\na\n"}, tmp_path)
+    before = contents(tmp_path)
+    with pytest.raises(ValueError, match=rf"{name}: its 3 images are not the 4 known ones, .*; add those, or move the"):
+        get("voc", tmp_path, small["voc"])
+    assert contents(tmp_path) == before
+    assert server.asked == []
+    own = b"f x\nb\na\ne\n"  # the known images in an order of one's own
+    write({f"{VOC_BASE}/{name}": own}, tmp_path)
+    get("voc", tmp_path, small["voc"])
+    assert (tmp_path / VOC_BASE / name).read_bytes() == own
+    assert voc(tmp_path, "train").stems == ("f", "b", "a", "e")
+
+
 def test_a_stop_in_the_masks_goes_on_and_shows_no_half(small: dict[str, Known], tmp_path: Path) -> None:
     write(voc_files() | sbd_files(), tmp_path)
     broken = tmp_path / "benchmark_RELEASE" / "dataset" / "cls" / "f.mat"

@@ -81,13 +81,24 @@ def test_a_palette_of_few_bits_holds_the_same_labels(bits: int, folder_root: Roo
     assert np.array_equal(folder(root, "train").read(0).mask, values)
 
 
-def test_lists_may_have_marks_blanks_and_more_words(folder_root: Root) -> None:
+def test_lists_may_have_marks_and_blank_lines(folder_root: Root) -> None:
     root = folder_root()
-    (root / "train.txt").write_text("\ufefftrain-01  12.5\r\n\r\n train-00\r\n\r\n", encoding="utf-8")
+    (root / "train.txt").write_text("\ufefftrain-01 \r\n\r\n train-00\r\n\r\n", encoding="utf-8")
     (root / "classes.txt").write_text("\ufeffvoid\r\nMöwe\r\nraccoon \r\ncow\r\n\r\n", encoding="utf-8")
     source = folder(root, "train")
     assert source.stems == ("train-01", "train-00")
     assert source.classes == ("void", "Möwe", "raccoon", "cow")
+
+
+def test_stems_may_hold_blanks(folder_root: Root) -> None:
+    root = folder_root()
+    for path in [*root.glob("*/train-01.*")]:
+        shutil.copyfile(path, path.with_stem("train-00 (1)"))
+    (root / "train.txt").write_text("train-00 (1)\ntrain-00\n", encoding="utf-8")
+    source = folder(root, "train")
+    assert source.stems == ("train-00 (1)", "train-00")
+    assert source.images[0] == root / "images" / "train-00 (1).jpg"
+    assert np.array_equal(source.read(0).mask, truth(root / "masks" / "train-01.png"))
 
 
 def test_open_split_finds_the_reader_of_a_data_set(folder_root: Root, voc_root: Root) -> None:

@@ -117,9 +117,9 @@ def _fingerprint(paths: Sequence[Path], n_classes: int) -> str:
     return digest.hexdigest()[:20]
 
 
-def read_stems(path: Path) -> list[str]:
-    """The file stems of a split file, one a line; anything after a blank is left out."""
-    stems = [line.split()[0] for line in read_lines(path) if line]
+def read_stems(path: Path, columns: bool = False) -> list[str]:
+    """The file stems of a split file, one a line; ``columns``: each line's first word, for others follow."""
+    stems = [line.split()[0] if columns else line for line in read_lines(path) if line]
     if not stems:
         raise ValueError(f"{path}: the split is empty; write one file stem a line")
     if repeated := [stem for stem, times in Counter(stems).items() if times > 1]:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from plopkit.datasets.ade20k import ade, ade_base
 from plopkit.datasets.fetch import Archive, fetch
-from plopkit.datasets.files import FileSource, read_stems
-from plopkit.datasets.sbd import augment, augmented, write_list
+from plopkit.datasets.files import FileSource
+from plopkit.datasets.sbd import augment, augmented, augmented_list, write_list
 from plopkit.datasets.unpack import check_free, unpack
-from plopkit.datasets.voc import MASKS, SPLITS, voc, voc_base
+from plopkit.datasets.voc import MASKS, listed, lists, voc, voc_base
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,11 @@ def _get_voc(root: Path, known: Known) -> None:
         base = voc_base(root)
     else:
         base = _obtain(known.archives["voc"], Path("VOCdevkit", "VOC2012"), root)
-    if augmented(base) or _list_from_masks(base, known):
+    if augmented(base):
+        return
+    if own := augmented_list(base):
+        _check_list(own, known)
+    elif _list_from_masks(base, known):
         return
     sbd = root / "benchmark_RELEASE"
     if not (sbd / "dataset" / "cls").is_dir():
@@ -145,14 +149,24 @@ def _found(base_of: Callable[[Path], Path], root: Path) -> bool:
     return True
 
 
+def _check_list(path: Path, known: Known) -> None:
+    """ValueError where an augmented list is another than the known one, whose masks are about to be made."""
+    stems = listed(path)
+    if known.train_ids not in ("", ids_digest(stems)):
+        raise ValueError(
+            f"{path}: its {len(stems):,} images are not the {known.train:,} known ones, and {MASKS[0]} has not all masks "
+            "of it and of the validation; add those, or move the list away to have VOC's and SBD's made"
+        )
+
+
 def _list_from_masks(base: Path, known: Known) -> bool:
     """Write the augmented list where somebody's augmented masks are all there, but no list: SBD is not needed then."""
-    lists = base / "ImageSets" / "Segmentation"
-    if not known.train_ids or not (lists / "val.txt").is_file():
+    found = lists(base, "val")
+    if not known.train_ids or not found:
         return False
     masks = {path.stem for path in (base / MASKS[0]).glob("*.png")}
-    val = set(read_stems(lists / "val.txt"))
+    val = set(listed(found[0]))
     if not val <= masks or ids_digest(masks - val) != known.train_ids:
         return False
-    write_list(lists / SPLITS["train"][0], sorted(masks - val))
+    write_list(base, sorted(masks - val))
     return True

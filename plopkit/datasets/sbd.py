@@ -7,20 +7,22 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from plopkit.datasets.files import read_stems
 from plopkit.datasets.scan import in_threads
-from plopkit.datasets.voc import MASKS, SPLITS
+from plopkit.datasets.voc import LISTS, MASKS, SPLITS, listed, lists
 from plopkit.writing import write_text
 
 
 def augmented(base: Path) -> bool:
     """Has this ``VOC2012`` an augmented list, and an augmented mask for every image of it and of the validation?"""
-    lists = [base / "ImageSets" / "Segmentation" / name for name in (*SPLITS["train"][:2], "val.txt")]
-    found = [path for path in lists if path.is_file()]
-    if len(found) < 2 or lists[-1] not in found:
+    train, val = augmented_list(base), lists(base, "val")
+    if not train or not val:
         return False
-    stems = (Path(stem).stem for path in (found[0], lists[-1]) for stem in read_stems(path))
-    return all((base / MASKS[0] / f"{stem}.png").is_file() for stem in stems)
+    return all((base / MASKS[0] / f"{stem}.png").is_file() for path in (train, val[0]) for stem in listed(path))
+
+
+def augmented_list(base: Path) -> Path | None:
+    """The augmented list of training images in a ``VOC2012``; None where there is none."""
+    return next((path for path in lists(base, "train") if "aug" in path.name), None)
 
 
 def augment(base: Path, sbd: Path, threads: int | None = None) -> None:
@@ -28,11 +30,10 @@ def augment(base: Path, sbd: Path, threads: int | None = None) -> None:
 
     The training images are VOC's and all of SBD's, those of VOC's validation left out. Masks of VOC are copied as they
     are, with the 255 along their outlines; SBD's have none. Masks that are there already are kept, so a call that was
-    stopped goes on. FileNotFoundError and ValueError name the file that is missing or broken.
+    stopped goes on; so is a list. FileNotFoundError and ValueError name the file that is missing or broken.
     """
-    lists = base / "ImageSets" / "Segmentation"
-    train, val = (_stems(lists / f"{split}.txt") for split in ("train", "val"))
-    listed = sorted((train | _stems(sbd / "train.txt") | _stems(sbd / "val.txt")) - val)
+    train, val = (_stems(base / LISTS[0] / f"{split}.txt") for split in ("train", "val"))
+    stems = sorted((train | _stems(sbd / "train.txt") | _stems(sbd / "val.txt")) - val)
     final = base / MASKS[0]
     # The reader takes the folder as soon as it has its name: it gets it when it is complete.
     folder = final if final.is_dir() else base / f"{MASKS[0]}.part"
@@ -51,17 +52,18 @@ def augment(base: Path, sbd: Path, threads: int | None = None) -> None:
             picture.save(part, format="PNG")
         os.replace(part, folder / f"{stem}.png")
 
-    todo = [stem for stem in (*listed, *sorted(val)) if not (folder / f"{stem}.png").is_file()]
+    todo = [stem for stem in (*stems, *sorted(val)) if not (folder / f"{stem}.png").is_file()]
     for _ in in_threads(write, todo, "augmented masks", threads):
         pass
-    write_list(lists / SPLITS["train"][0], listed)
+    if not augmented_list(base):
+        write_list(base, stems)
     if folder != final:
         os.replace(folder, final)
 
 
-def write_list(path: Path, stems: list[str]) -> None:
-    """A split file."""
-    write_text(path, "".join(f"{stem}\n" for stem in stems))
+def write_list(base: Path, stems: list[str]) -> None:
+    """Write the augmented list of a ``VOC2012``."""
+    write_text(base / LISTS[0] / SPLITS["train"][0], "".join(f"{stem}\n" for stem in stems))
 
 
 def read_mat(path: Path) -> np.ndarray:
@@ -93,7 +95,7 @@ def _check_size(image: Path, values: np.ndarray, stem: str) -> None:
 def _stems(path: Path) -> set[str]:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing; the archive that it comes from holds it: unpack that again")
-    return set(read_stems(path))
+    return set(listed(path))
 
 
 def _palette(folder: Path) -> list[int]:

@@ -6,6 +6,7 @@ from plopkit import facts
 from plopkit.datasets.files import FileSource, read_stems
 
 MASKS = ("SegmentationClassAug", "SegmentationClass")
+LISTS = ("ImageSets/Segmentation", "splits")  # VOC's place, and that of the released repositories
 SPLITS = {"train": ("train_aug.txt", "trainaug.txt", "train.txt"), "val": ("val.txt",)}
 
 
@@ -18,17 +19,26 @@ def voc(root: Path, split: str) -> FileSource:
     folders = [base / name for name in MASKS if (base / name).is_dir()]
     if not folders:
         raise FileNotFoundError(f"{base}: no masks; one of the folders {' or '.join(MASKS)} is needed")
-    places = (base / "ImageSets" / "Segmentation", base / "splits")  # VOC's, and that of the released repositories
-    lists = [place / name for name in SPLITS[split] for place in places]
     # The augmented list names images that only the augmented masks cover.
-    usable = [path for path in lists if path.is_file() and (folders[0].name == MASKS[0] or "aug" not in path.name)]
+    usable = [path for path in lists(base, split) if folders[0].name == MASKS[0] or "aug" not in path.name]
     if not usable:
         raise FileNotFoundError(
-            f"{lists[0].parent}: no {split} list; one of {', '.join(SPLITS[split])} is needed there or in splits"
+            f"{base / LISTS[0]}: no {split} list; one of {', '.join(SPLITS[split])} is needed there or in splits"
         )
-    stems = [Path(stem).stem for stem in read_stems(usable[0])]
+    stems = listed(usable[0])
     images = [base / "JPEGImages" / f"{stem}.jpg" for stem in stems]
     return FileSource(facts.class_names("voc"), stems, images, [folders[0] / f"{stem}.png" for stem in stems])
+
+
+def lists(base: Path, split: str) -> list[Path]:
+    """The lists of a split that are there, the one to take first."""
+    paths = (base / place / name for name in SPLITS[split] for place in LISTS)
+    return [path for path in paths if path.is_file()]
+
+
+def listed(path: Path) -> list[str]:
+    """The stems of a list, which may name files, and the masks in a second column."""
+    return [Path(name).stem for name in read_stems(path, columns=True)]
 
 
 def voc_base(root: Path) -> Path:
