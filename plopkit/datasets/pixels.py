@@ -14,7 +14,7 @@ def pixels(source: Source, cache: Path | None = None, threads: int | None = None
 
     Cached as ``presence`` is. ValueError names the file that cannot be read or has a label outside the classes.
     """
-    path = (cache or cache_folder()) / f"pixels-{source.fingerprint}.npz"
+    path = (cache or cache_folder()) / f"pixels-{source.cache_key}.npz"
     table = cached(path, (len(source), 256), np.int32)
     if table is None:
         table = np.zeros((len(source), 256), np.int32)

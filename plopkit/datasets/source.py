@@ -20,10 +20,15 @@ class Source(ABC):
     classes: tuple[str, ...]
     stems: tuple[str, ...]
     fingerprint: str
-    """Changes whenever an image, a mask or the order does: the key of the presence cache."""
+    """Changes whenever an image, a mask or the order does: a run keeps it, to go on with the same data only."""
 
     credit: str = ""
     """Whom a picture made from it has to name."""
+
+    @property
+    def cache_key(self) -> str:
+        """Under which its tables lie in the cache: the fingerprint, and the versions of what draws it, if it is drawn."""
+        return self.fingerprint
 
     def __len__(self) -> int:
         return len(self.stems)
