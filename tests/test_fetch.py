@@ -1,5 +1,6 @@
 """Downloads that break, archives that lie, and data sets made ready from small archives of the true layout."""
 
+import gzip
 import hashlib
 import io
 import os
@@ -313,6 +314,20 @@ def test_a_broken_archive_leaves_nothing(share: float, name: str, tmp_path: Path
     assert contents(tmp_path) == before
 
 
+@pytest.mark.parametrize("name", ["a.tar", "a.tgz"])
+@pytest.mark.parametrize("end", [b"", b"\0" * 511, b"top/b.bin" + b"\0" * 91, b"top/b.bin" + b"\0" * 503])
+def test_a_tar_cut_in_or_before_a_header_leaves_nothing(end: bytes, name: str, tmp_path: Path) -> None:
+    """tarfile takes that for the end."""
+    whole = packed({"top/a.bin": BYTES[:1024]}, "a.tar")[: 3 * 512] + end
+    (tmp_path / name).write_bytes(gzip.compress(whole) if name == "a.tgz" else whole)
+    before = contents(tmp_path)
+    with pytest.raises(ValueError, match=rf"{name}: broken or cut short .*; delete it and get it again"):
+        unpack(tmp_path / name, Path("top"), tmp_path)
+    assert contents(tmp_path) == before
+    unpack(tmp_path / name, Path("top"), tmp_path, checked=True)  # by its checksum it is as its makers left it
+    assert (tmp_path / "top" / "a.bin").read_bytes() == BYTES[:1024]
+
+
 def test_the_wrong_archive_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.tar").write_bytes(packed({"top/a": b"a"}, "a.tar"))
     with pytest.raises(ValueError, match=r"a.tar: no VOCdevkit.VOC2012 in it; is it the right archive\?"):
@@ -542,7 +557,7 @@ def test_a_stop_in_the_masks_goes_on_and_shows_no_half(small: dict[str, Known], 
         ("cls/e.mat", mat(1, height=9), r"e.jpg is 12 x 10 pixels, SBD's mask e.mat 12 x 9; they must be equal"),
         ("val.txt", None, "val.txt is missing; the archive that it comes from holds it"),
         (f"../../{VOC_BASE}/JPEGImages/e.jpg", None, "e.jpg is missing; VOC's archive holds it"),
-        (f"../../{VOC_BASE}/SegmentationClass/a.png", None, "a.png"),
+        (f"../../{VOC_BASE}/SegmentationClass/a.png", None, "a.png is missing; VOC's archive holds it"),
         (f"../../{VOC_BASE}/ImageSets/Segmentation/val.txt", None, "val.txt is missing"),
     ],
 )

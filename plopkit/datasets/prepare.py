@@ -138,7 +138,7 @@ def _get_ade(root: Path, known: Known) -> None:
 def _obtain(archive: Archive, folder: Path, root: Path, wanted: Sequence[str] = ("*",)) -> Path:
     """Download and unpack into ``root / folder``; what is in the way there is told before the download."""
     check_free(root / folder, archive.name)
-    return unpack(fetch(archive, root), folder, root, wanted)
+    return unpack(fetch(archive, root), folder, root, wanted, checked=archive.checksum is not None)
 
 
 def _found(base_of: Callable[[Path], Path], root: Path) -> bool:

@@ -43,7 +43,7 @@ def augment(base: Path, sbd: Path, threads: int | None = None) -> None:
     def write(stem: str) -> None:
         part = folder / f".{stem}.part"
         if stem in train or stem in val:
-            shutil.copyfile(base / MASKS[1] / f"{stem}.png", part)
+            shutil.copyfile(_of_voc(base / MASKS[1] / f"{stem}.png"), part)
         else:
             values = read_mat(sbd / "cls" / f"{stem}.mat")
             _check_size(base / "JPEGImages" / f"{stem}.jpg", values, stem)
@@ -82,14 +82,18 @@ def read_mat(path: Path) -> np.ndarray:
 
 
 def _check_size(image: Path, values: np.ndarray, stem: str) -> None:
-    if not image.is_file():
-        raise FileNotFoundError(f"{image} is missing; VOC's archive holds it: move VOC2012 away and get it again")
-    with Image.open(image) as picture:
+    with Image.open(_of_voc(image)) as picture:
         if picture.size != values.shape[::-1]:
             raise ValueError(
                 f"{image} is {picture.size[0]} x {picture.size[1]} pixels, SBD's mask {stem}.mat "
                 f"{values.shape[1]} x {values.shape[0]}; they must be equal: was the image replaced?"
             )
+
+
+def _of_voc(path: Path) -> Path:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing; VOC's archive holds it: move VOC2012 away and get it again")
+    return path
 
 
 def _stems(path: Path) -> set[str]:

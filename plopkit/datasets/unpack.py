@@ -24,10 +24,13 @@ class _Member(NamedTuple):
     at: int
 
 
-def unpack(archive: Path, folder: Path, into: Path, wanted: Sequence[str] = ("*",)) -> Path:
+def unpack(
+    archive: Path, folder: Path, into: Path, wanted: Sequence[str] = ("*",), checked: bool = False
+) -> Path:
     """Unpack what an archive (tar of any compression, or zip) holds in ``folder``; it then lies in ``into / folder``.
 
-    wanted: patterns of the names that are needed. All is written beside and then moved there at once: half of it is
+    wanted: patterns of the names that are needed. checked: its checksum is the known one; otherwise a tar must end with
+    its mark of the end, which few makers leave out. All is written beside and then moved there at once: half of it is
     never taken for the whole. ValueError where the archive is broken, holds no such folder, or holds a name that
     leads outside or a link; nothing is left of it then. FileExistsError where ``into / folder`` is there already.
     """
@@ -36,7 +39,7 @@ def unpack(archive: Path, folder: Path, into: Path, wanted: Sequence[str] = ("*"
     beside = into / f".{archive.name}.unpacking"
     shutil.rmtree(beside, ignore_errors=True)  # of a call that was stopped
     try:
-        _write_members(archive, beside, wanted)
+        _write_members(archive, beside, wanted, checked)
         if not (beside / folder).is_dir():
             raise ValueError(f"{archive}: no {folder} in it; is it the right archive?")
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -70,9 +73,9 @@ def check_free(target: Path, name: str) -> None:
         raise FileExistsError(f"{target}: in the way of what {name} holds; complete it, or move it away")
 
 
-def _write_members(archive: Path, beside: Path, wanted: Sequence[str]) -> None:
+def _write_members(archive: Path, beside: Path, wanted: Sequence[str], checked: bool) -> None:
     size = archive.stat().st_size
-    members = _zip_members(archive) if zipfile.is_zipfile(archive) else _tar_members(archive)
+    members = _zip_members(archive) if zipfile.is_zipfile(archive) else _tar_members(archive, checked)
     with tqdm(
         desc=f"unpacking {archive.name}", total=size, unit="B", unit_scale=True, leave=False, disable=size < 1 << 22
     ) as bar:
@@ -99,11 +102,16 @@ def _inside(name: str, archive: Path) -> PurePosixPath:
     return path
 
 
-def _tar_members(path: Path) -> Iterator[_Member]:
+def _tar_members(path: Path, checked: bool) -> Iterator[_Member]:
     with open(path, "rb") as raw, tarfile.open(fileobj=raw) as tar:
         for info in tar:
             kind = "file" if info.isreg() else "folder" if info.isdir() else "link"
             yield _Member(info.name, kind, _opener(tar.extractfile, info), raw.tell())
+        if not checked:  # tarfile takes a header that is cut or broken for the end
+            stream: Any = tar.fileobj
+            stream.seek(tar.offset)
+            if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                raise tarfile.ReadError("no mark of the end where the last file ends")
 
 
 def _zip_members(path: Path) -> Iterator[_Member]:
