@@ -164,7 +164,7 @@ def data(arguments: Sequence[str]) -> None:
     print(datacheck.report(scenario, steps, classes, given.all))
     if given.table:
         write_table(given.table, classes)
-    if datacheck.differences(scenario, steps):
+    if datacheck.differences(scenario, steps) or datacheck.gaps(steps):
         raise SystemExit(1)
 
 

@@ -122,14 +122,24 @@ def differences(scenario: Scenario, steps: pd.DataFrame) -> list[str]:
     return lines
 
 
+def gaps(steps: pd.DataFrame) -> list[str]:
+    """The steps that have nothing to be trained or evaluated on, which ``run`` refuses: a line each."""
+    return [
+        f"step {step}: no {kind}, and a run needs some at every step; add images of its classes, or choose another task"
+        for kind in ("training images", "validation images")
+        for step in steps.index[steps[kind] == 0]
+    ]
+
+
 def report(scenario: Scenario, steps: pd.DataFrame, classes: pd.DataFrame, every: bool = False) -> str:
     """The tables as text: the steps, then each class at the step that learns it and in the whole validation.
 
-    every: each class at each step instead.
+    every: each class at each step instead. Last come the lines of ``compare`` and ``gaps``.
     """
+    told = "\n".join([*compare(scenario, steps), *gaps(steps)])
     if every:
         blocks = [_aligned(rows) for _, rows in classes.groupby("step")]
-        return "\n\n".join([f"{scenario}", _aligned(steps.reset_index()), *blocks, *compare(scenario, steps)])
+        return "\n\n".join(filter(None, [f"{scenario}", _aligned(steps.reset_index()), *blocks, told]))
     trained = classes[classes["step"] == classes["learnt at"]].set_index("label")
     tested = classes[classes["step"] == classes["step"].max()].set_index("label")
     shown = trained.drop(columns=["step"]).assign(
@@ -137,7 +147,7 @@ def report(scenario: Scenario, steps: pd.DataFrame, classes: pd.DataFrame, every
     )
     parts = [f"{scenario}", _aligned(steps.reset_index()), _aligned(shown.reset_index())]
     parts[2] += "\ntraining: at the step that learns the class; validation: at the last. All steps: --all, or -o CSV"
-    return "\n\n".join([*parts, *filter(None, ["\n".join(compare(scenario, steps))])])
+    return "\n\n".join(filter(None, [*parts, told]))
 
 
 def _aligned(table: pd.DataFrame) -> str:

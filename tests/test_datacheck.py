@@ -160,7 +160,8 @@ def test_the_report_has_every_step_and_class(voc_root: Root) -> None:
     assert rows[3].split()[:3] == ["3", "bird", "0"]
     assert rows[16].split()[:3] == ["16", "pottedplant", "1"]
     assert known.startswith("step 0: 3 training images, known are 9,568\n")
-    assert len(known.splitlines()) == 4
+    assert len(known.splitlines()) == 5
+    assert known.splitlines()[4].startswith("step 1: no training images, and a run needs some at every step; add")
     blocks = report(scenario, steps, classes, every=True).split("\n\n")[2:4]
     for step, block in enumerate(blocks):
         assert len(block.splitlines()) == 1 + (classes["step"] == step).sum()
@@ -227,13 +228,13 @@ def test_the_command_prints_and_writes_the_tables(
     root = voc_root()
     tables = [pixels(voc(root, split)) > 0 for split in ("train", "val")]
     monkeypatch.setattr(datacheck, "voc_presence", lambda: tables)
-    words = ["data", "check", "VOC 15-5 overlapped", "--data.root", str(root), "-o", str(tmp_path / "all.csv")]
+    words = ["data", "check", "VOC 10-10 overlapped", "--data.root", str(root), "-o", str(tmp_path / "all.csv")]
     assert main(words) == 0
     told = capsys.readouterr()
-    assert told.out.startswith("voc 15-5 overlap\n")
+    assert told.out.startswith("voc 10-10 overlap\n")
     assert told.out.endswith("\n\nimages per step: as known\n")
     table = pd.read_csv(tmp_path / "all.csv")
-    assert table.groupby("step").size().to_dict() == {0: 16, 1: 21}
+    assert table.groupby("step").size().to_dict() == {0: 11, 1: 21}
 
 
 def test_a_folder_and_emoji_are_checked_too(
@@ -246,6 +247,23 @@ def test_a_folder_and_emoji_are_checked_too(
     scenario, steps, _ = count("emoji 15-5 overlap", Data(scenes=20, val_scenes=20, size=32))
     assert scenario.dataset == "emoji"
     assert (steps["training images"] > 0).all()
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+@pytest.mark.parametrize("flags", [[], ["--all"]])
+def test_a_step_without_images_is_told(
+    split: str, flags: list[str], folder_root: Root, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = folder_root()  # image 0 holds labels 1 and 2, image 1 2 and 3
+    (root / f"{split}.txt").write_text(f"{split}-00\n", encoding="utf-8")
+    scenario = "folder 2-1 overlap" if split == "train" else "folder 1-2 overlap order=3,1,2"
+    assert main(["data", "check", scenario, "--data.root", str(root), *flags]) == 1
+    kind, step = ("training", 1) if split == "train" else ("validation", 0)
+    told = capsys.readouterr().out.split("\n\n")[-1]
+    assert told == (
+        f"step {step}: no {kind} images, and a run needs some at every step; add images of its classes, or choose "
+        "another task\n"
+    )
 
 
 @pytest.mark.parametrize(
