@@ -134,7 +134,7 @@ BROKEN: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     "an image of 16 bits": (
         lambda root: save_image(root, "train-00", np.full((64, 64), 3000, np.uint16)),
         "images/train-00.png",
-        "I;16'; save it with 8 bits",
+        "I;16'; save it so",
     ),
     "a truncated JPEG": (lambda root: cut(root / "images/train-05.jpg"), "images/train-05.jpg", "cut short"),
     "a truncated PNG": (lambda root: cut(root / "masks/val-02.png"), "masks/val-02.png", "cut short"),

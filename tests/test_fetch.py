@@ -174,9 +174,10 @@ def test_a_length_may_be_unknown(server: Server, tmp_path: Path) -> None:
 @pytest.mark.parametrize("status", [403, 404])
 def test_a_refusal_is_told_at_once(status: int, server: Server, tmp_path: Path) -> None:
     archive = offered(server)
+    archive = replace(archive, flag="--url.voc")
     server.status = [status]
     with pytest.raises(
-        OSError, match=rf"a.bin: the server answers {status} \w+.*; name another place with --url, or put"
+        OSError, match=rf"a.bin: the server answers {status} \w+.*; name another place with --url.voc, or put"
     ):
         fetch(archive, tmp_path)
     assert len(server.asked) == 1
@@ -632,7 +633,8 @@ def test_what_is_known_is_what_was_published(shared: Path) -> None:
     assert (len(ids), ids_digest(ids)) == (KNOWN["voc"].train, KNOWN["voc"].train_ids)
     assert (KNOWN["voc"].val, KNOWN["ade"].train, KNOWN["ade"].val) == (1449, 20210, 2000)
     for known in KNOWN.values():
-        for archive in known.archives.values():
+        for word, archive in known.archives.items():
+            assert archive.flag == f"--url.{word}"
             assert archive.url.endswith(f"/{archive.name}")
             assert re.fullmatch("md5:[0-9a-f]{32}", archive.checksum or "")
 
@@ -665,6 +667,15 @@ def test_wrong_use_is_told(words: list[str], capsys: pytest.CaptureFixture[str])
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_cannot_be_written_is_told(small: dict[str, Known], tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    with pytest.raises(OSError, match="Permission denied"):
+    with pytest.raises(OSError, match=r"cannot be written \(Permission denied\).* name another folder with --root"):
         get("ade", tmp_path, small["ade"])
     tmp_path.chmod(0o700)
+
+
+def test_what_cannot_be_written_is_told_to_root_too(small: dict[str, Known], tmp_path: Path) -> None:
+    (tmp_path / "ADEChallengeData2016.zip.part").mkdir()
+    with pytest.raises(OSError, match=r"zip.part: cannot be written \(Is a directory\); .* another folder with --root"):
+        get("ade", tmp_path, small["ade"])
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(OSError, match=r"below: cannot be written \(Not a directory\); .* another folder with --root"):
+        get("ade", tmp_path / "file" / "below", small["ade"])

@@ -365,7 +365,7 @@ def image_of_16_bits(root: Path) -> str:
     """As RGB, Pillow would make it white."""
     (root / "images" / "train-01.jpg").unlink()
     Image.fromarray(np.full((40, 48), 3000, np.uint16)).save(root / "images" / "train-01.png")
-    return r"train-01.png: an image has 8 bits a channel \(grey or colour\), this one is 'PNG I;16'; save it with 8 bits"
+    return r"train-01.png: an image has 8 bits a channel \(grey or colour\), this one is 'PNG I;16'; save it so"
 
 
 def cut_mask(root: Path) -> str:

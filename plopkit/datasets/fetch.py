@@ -21,12 +21,16 @@ WAITS = (1.0, 4.0, 15.0, 60.0)  # seconds before each new attempt; an attempt th
 
 @dataclass(frozen=True)
 class Archive:
-    """A file to download. ``checksum`` is "md5:…" or "sha256:…"; None stands for an unknown size or checksum."""
+    """A file to download. ``checksum`` is "md5:…" or "sha256:…"; None stands for an unknown size or checksum.
+
+    flag: the command line's, which names another place.
+    """
 
     name: str
     url: str
     size: int | None = None
     checksum: str | None = None
+    flag: str = "--url"
 
 
 class _Broken(Exception):
@@ -50,8 +54,8 @@ def fetch(archive: Archive, folder: Path) -> Path:
     if wrong := mismatch(part, archive):
         part.unlink()  # nothing to go on from
         raise ValueError(
-            f"{wrong}; it came from {archive.url} and is deleted: try again, name another place with --url, or accept "
-            "what comes with --any-archive"
+            f"{wrong}; it came from {archive.url} and is deleted: try again, name another place with {archive.flag}, "
+            "or accept what comes with --any-archive"
         )
     os.replace(part, path)
     return path
@@ -89,7 +93,8 @@ def _download(archive: Archive, part: Path) -> None:
             if failures == len(WAITS):
                 raise OSError(
                     f"{archive.url}: {error}; {_size(part):,} bytes are kept, and the same command goes on from there "
-                    f"if the server can. Or name another place with --url, or put {archive.name} into {part.parent}"
+                    f"if the server can. Or name another place with {archive.flag}, or put "
+                    f"{archive.name} into {part.parent}"
                 ) from None
             tqdm.write(f"{archive.name}: {error}; trying again in {WAITS[failures]:.0f} s")
             time.sleep(WAITS[failures])
@@ -116,7 +121,7 @@ def _go_on(archive: Archive, part: Path) -> None:
         if archive.size is not None and total not in (None, archive.size):
             raise ValueError(
                 f"{archive.url}: the file there has {total:,} bytes, known are {archive.size:,}; "
-                "name another place with --url, or accept it with --any-archive"
+                f"name another place with {archive.flag}, or accept it with --any-archive"
             )
         if start not in (0, have):
             raise _Broken(f"the server sent byte {start:,}, not {have:,}, first")
@@ -146,8 +151,8 @@ def _ask(archive: Archive, have: int) -> Any:
         if error.code >= 500 or error.code in (408, 429):
             raise _Broken(f"the server answers {error.code} {error.reason}") from None
         raise OSError(
-            f"{archive.url}: the server answers {error.code} {error.reason}; name another place with --url, or put "
-            f"{archive.name} into the root"
+            f"{archive.url}: the server answers {error.code} {error.reason}; name another place with {archive.flag}, "
+            f"or put {archive.name} into the root"
         ) from None
     except (OSError, http.client.HTTPException) as error:
         raise _Broken(f"no connection ({getattr(error, 'reason', error)})") from None

@@ -81,7 +81,7 @@ def _open(path: Path) -> Image.Image:
 def _check_depth(picture: Image.Image, path: Path) -> None:
     if picture.mode.startswith(("I", "F")):  # as RGB, Pillow would make all above 255 white
         raise ValueError(
-            f"{path}: an image has 8 bits a channel (grey or colour), this one is {_kind(picture)!r}; save it with 8 bits"
+            f"{path}: an image has 8 bits a channel (grey or colour), this one is {_kind(picture)!r}; save it so"
         )
 
 

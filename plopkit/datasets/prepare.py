@@ -36,12 +36,14 @@ KNOWN = {
                 "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar",
                 1_999_639_040,
                 "md5:6cd6e144f989b92b3379bac3b3de84fd",
+                "--url.voc",
             ),
             "sbd": Archive(
                 "benchmark.tgz",
                 "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/semantic_contours/benchmark.tgz",
                 1_419_539_633,
                 "md5:82b4d87ceb2ed10f6038a1cba92111cb",
+                "--url.sbd",
             ),
         },
         10_582,
@@ -55,6 +57,7 @@ KNOWN = {
                 "http://data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip",
                 None,
                 "md5:7328b3957e407ddae1d3cbf487f149ef",
+                "--url.ade",
             )
         },
         20_210,
@@ -79,11 +82,19 @@ def get(dataset: str, root: Path, known: Known) -> str:
     """Make a data set ("voc" or "ade") ready in ``root`` and tell what is there now.
 
     What is there already is used: unpacked folders, archives, half a download. ValueError tells all that is wrong with
-    the result; OSError tells what hindered a download.
+    the result; OSError tells what hindered a download, or that ``root`` cannot be written.
     """
     if root.exists() and not root.is_dir():
         raise FileExistsError(f"{root} is a file; --root is the folder that the data set goes into")
-    {"voc": _get_voc, "ade": _get_ade}[dataset](root, known)
+    try:
+        {"voc": _get_voc, "ade": _get_ade}[dataset](root, known)
+    except OSError as error:
+        if error.errno is None:  # told already
+            raise
+        raise type(error)(
+            f"{error.filename or root}: cannot be written ({error.strerror}); make room or mend the rights and run the "
+            "same command again, or name another folder with --root"
+        ) from error
     if problems := verify(dataset, root, known):
         raise ValueError(f"{root}: {dataset} is not as known:" + "".join(f"\n  {problem}" for problem in problems))
     return f"{root}: {known.train:,} training and {known.val:,} validation images, as known"
@@ -154,8 +165,8 @@ def _check_list(path: Path, known: Known) -> None:
     stems = listed(path)
     if known.train_ids not in ("", ids_digest(stems)):
         raise ValueError(
-            f"{path}: its {len(stems):,} images are not the {known.train:,} known ones, and {MASKS[0]} has not all masks "
-            "of it and of the validation; add those, or move the list away to have VOC's and SBD's made"
+            f"{path}: its {len(stems):,} images are not the {known.train:,} known ones, and {MASKS[0]} has not all "
+            "masks of it and of the validation; add those, or move the list away to have VOC's and SBD's made"
         )
 
 

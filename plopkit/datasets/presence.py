@@ -11,8 +11,8 @@ from plopkit.datasets.source import Source
 def presence(source: Source, cache: Path | None = None, threads: int | None = None) -> np.ndarray:
     """(N, 256) bool: does image i hold label l? Every pair is checked on the way.
 
-    The table lies in ``cache`` (default ``cache_folder()``) under the source's ``cache_key``; a broken file there is made
-    anew, and a folder that cannot be written costs only the time of the next scan.
+    The table lies in ``cache`` (default ``cache_folder()``) under the source's ``cache_key``; a broken file there is
+    made anew, and a folder that cannot be written costs only the time of the next scan.
     """
     path = (cache or cache_folder()) / f"presence-{source.cache_key}.npy"
     packed = cached(path, (len(source), 32), np.uint8)

@@ -27,7 +27,7 @@ class Source(ABC):
 
     @property
     def cache_key(self) -> str:
-        """Under which its tables lie in the cache: the fingerprint, and the versions of what draws it, if it is drawn."""
+        """Names its tables in the cache: the fingerprint, and the versions of what draws it, if it is drawn."""
         return self.fingerprint
 
     def __len__(self) -> int:

@@ -24,9 +24,7 @@ class _Member(NamedTuple):
     at: int
 
 
-def unpack(
-    archive: Path, folder: Path, into: Path, wanted: Sequence[str] = ("*",), checked: bool = False
-) -> Path:
+def unpack(archive: Path, folder: Path, into: Path, wanted: Sequence[str] = ("*",), checked: bool = False) -> Path:
     """Unpack what an archive (tar of any compression, or zip) holds in ``folder``; it then lies in ``into / folder``.
 
     wanted: patterns of the names that are needed. checked: its checksum is the known one; otherwise a tar must end with
