@@ -217,3 +217,14 @@ def test_tensors_that_do_not_fit_are_named(tmp_path: Path) -> None:
         Encoder("resnet18", 16, str(write(tmp_path / "e.pth", state, "model_state", True)))
     with pytest.raises(ValueError, match=r"not the weights of a resnet34"):
         Encoder("resnet34", 16, str(write(tmp_path / "f.pth", imagenet(net_of()), "state_dict", True)))
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path, wrong: float) -> None:
+    state = published_state(net_of().state_dict(), "official")
+    key = "head.map_bn.weight"
+    state[key] = state[key].clone().index_fill_(0, torch.tensor([3]), wrong)
+    with pytest.raises(
+        ValueError, match=r"a\.pth: 1 of its tensors hold numbers that are not finite, such as head\.map_bn"
+    ):
+        load_published(write(tmp_path / "a.pth", state, "model_state", True))

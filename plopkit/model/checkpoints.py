@@ -56,6 +56,11 @@ def load_published(path: Path | str, output_stride: int = 16, pool: int | None =
         raise ValueError(
             f"{path}: whose weights these are is not known; its keys begin with {shown(state)}; known: {KNOWN}"
         )
+    if broken := [key for key, tensor in state.items() if not tensor.isfinite().all()]:
+        raise ValueError(
+            f"{path}: {len(broken)} of its tensors hold numbers that are not finite, such as {broken[0]}; give another "
+            "checkpoint: this one's training had failed, or the file was damaged"
+        )
     ours = {} if whose == "iabn" else segmenter_state(state, whose)
     inner = {key.removeprefix(ENCODER): tensor for key, tensor in ours.items() if key.startswith(ENCODER)}
     body = inner or encoder_state(state, whose)
