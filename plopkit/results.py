@@ -11,7 +11,7 @@ import pandas as pd
 
 from plopkit import facts
 from plopkit.metrics import accuracy, forgetting, group_means, iou
-from plopkit.scenario import Scenario, Step
+from plopkit.scenario import Scenario, Step, check
 from plopkit.settings import flat, from_yaml
 
 KEYS = ["scenario", "method", "seed"]
@@ -154,13 +154,12 @@ def compare(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def published(scenario: str) -> pd.DataFrame:
-    """The papers' rows for a scenario's data set, task and protocol, mIoU in percent after the last step."""
+    """The papers' rows for a scenario's data set, task and protocol, mIoU in percent after the last step.
+
+    None for a class order, and where the papers have none. Raises the ValueError of ``Scenario.parse``.
+    """
     table = pd.read_csv(facts.path("published.csv"), keep_default_na=True)
-    dataset, task, *rest = scenario.split()
-    if any(word.startswith("order=") for word in rest):
-        return table.iloc[:0]
-    protocol = rest[0] if rest else "overlap"
-    chosen = (table["dataset"] == dataset) & (table["task"] == task) & (table["protocol"] == protocol)
+    chosen = table["dataset"] + " " + table["task"] + " " + table["protocol"] == check(scenario)
     return table[chosen].reset_index(drop=True)
 
 

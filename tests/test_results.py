@@ -227,6 +227,15 @@ def test_published_rows_stand_beside_their_scenario_only() -> None:
         assert list(published(text)) == list(rows)
 
 
+def test_published_understands_what_a_scenario_may_be_called() -> None:
+    assert published("VOC 15-5  overlapped").equals(published("voc 15-5 overlap"))
+    assert published("voc 15-5s overlap").equals(published("voc 15-1 overlap"))
+    assert len(published("ade 50 overlap"))
+    for text in ("voc", "voc 15-5", "voc 15-4 overlap", "cityscapes 14-1 overlap"):
+        with pytest.raises(ValueError, match="possible"):
+            published(text)
+
+
 def test_report_tells_means_and_published_rows(tmp_path: Path) -> None:
     table = load_results(made(tmp_path, iou=12.34))
     text = report(table)
