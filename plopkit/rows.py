@@ -27,7 +27,7 @@ def rows(folders: Sequence[Path] = ()) -> pd.DataFrame:
     """One row per method and scenario: published ``all`` after the last step with its source, one's own, the command.
 
     folders: run folders; those that the row's command made, whatever the seed and the machine, fill ``own``,
-    ``own_nobg`` and ``seeds`` with their mean. mIoU in percent.
+    ``own_nobg`` and ``seeds``: the mean over seeds, several runs of one seed counting as their mean. mIoU in percent.
     """
     table = pd.read_csv(facts.path("published.csv"))
     table["scenario"] = table["dataset"] + " " + table["task"] + " " + table["protocol"]
@@ -43,7 +43,8 @@ def rows(folders: Sequence[Path] = ()) -> pd.DataFrame:
             if pd.notna(row.all)
         ]
         recipe = _recipe(configure(_trained(method, scenario), method, "paper"))
-        own = pd.DataFrame([last for other, last in finished if other == recipe], columns=["seed", "all", "all_nobg"])
+        mine = [row for other, row in finished if other == recipe]
+        own = pd.DataFrame(mine, columns=["seed", "all", "all_nobg"]).groupby("seed").mean()
         made.append(
             {
                 "method": method,
@@ -51,7 +52,7 @@ def rows(folders: Sequence[Path] = ()) -> pd.DataFrame:
                 "published": "; ".join(told) or "-",
                 "own": own["all"].mean(),
                 "own_nobg": own["all_nobg"].mean(),
-                "seeds": own["seed"].nunique(),
+                "seeds": len(own),
                 "command": command(method, scenario),
             }
         )

@@ -230,14 +230,15 @@ def test_every_rows_command_is_understood() -> None:
         assert settings.model.encoder == "resnet101"
 
 
-def finished(out: Path, preset: str, seed: int, steps: int = 2, **overrides: object) -> Path:
-    """A run folder as training would leave it, all classes at 10 seed + label."""
+def finished(out: Path, preset: str, seed: int, steps: int = 2, iou: float | None = None, **overrides: object) -> Path:
+    """A run folder as training would leave it, all classes at ``iou``, or 10 seed, + label."""
     settings = configure("voc 15-5 overlap", "plop", preset, {"out": out, "seed": seed} | overrides)
     folder = settings.folder()
     write_text(folder / "settings.yaml", to_yaml(settings))
+    base = 10.0 * seed if iou is None else iou
     made = [
         {"scenario": settings.scenario, "method": "plop", "seed": seed, "step": step, "label": label}
-        | {"name": str(label), "learned_at": int(label > 15), "iou": 10.0 * seed + label, "accuracy": 0.0, "pixels": 1}
+        | {"name": str(label), "learned_at": int(label > 15), "iou": base + label, "accuracy": 0.0, "pixels": 1}
         for step in range(steps)
         for label in range(21 if step else 16)
     ]
@@ -263,6 +264,10 @@ def test_own_runs_fill_their_rows_when_they_are_finished_and_made_so(tmp_path: P
     assert found["seeds"] == 2
     assert row(*others, unfinished)["seeds"] == 0
     assert rows(paper)["seeds"].sum() == 2
+    again = finished(tmp_path / "again", "paper", 1, iou=40.0)  # the same seed with other numbers, another machine's
+    found = row(*paper, again)
+    assert found["seeds"] == 2
+    assert found["own"] == pytest.approx(((20 + 50) / 2 + 30) / 2)
 
 
 def test_joint_rows_are_of_one_step() -> None:
