@@ -1,6 +1,7 @@
 """The tidy table of a run, and what is read off it: summaries, forgetting, comparisons, the papers' numbers beside."""
 
 import glob
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,11 @@ from plopkit.scenario import Scenario, Step, check
 from plopkit.settings import flat, from_yaml
 
 KEYS = ["scenario", "method", "seed"]
+TYPES: dict[str, type] = {
+    **{"scenario": str, "method": str, "seed": int, "step": int, "label": int, "name": str},
+    **{"learned_at": int, "iou": float, "accuracy": float, "pixels": int},
+}
+"""The columns of ``results.csv``. A class may be named "null" or "007": names are text."""
 GROUPS = ["old", "new", "all", "old_nobg", "all_nobg"]
 
 
@@ -80,7 +86,7 @@ def telling_example(runs: Mapping[str, Mapping[str, np.ndarray]], labels: Iterab
 def run_folders(paths: Iterable[str | Path]) -> list[Path]:
     """The folders with results among ``paths`` (or patterns such as ``runs/*``) and below them.
 
-    FileNotFoundError where there is none.
+    A ``results.csv`` of another program is left out, with a line on stderr. FileNotFoundError where there is none.
     """
     given = [Path(found) for path in paths for found in sorted(glob.glob(str(path))) or [str(path)]]
     found = [
@@ -89,14 +95,40 @@ def run_folders(paths: Iterable[str | Path]) -> list[Path]:
         for p in (path, *sorted(p.parent for p in path.rglob("results.csv")))
         if (p / "results.csv").is_file()
     ]
-    if not found:
-        raise FileNotFoundError(
-            f"no results.csv in or below {', '.join(map(str, given)) or 'nothing'}; name run folders"
-        )
     unique: dict[Path, Path] = {}
     for path in found:
         unique.setdefault(path.resolve(), path)
-    return list(unique.values())
+    ours = [path for path in unique.values() if not _foreign(path / "results.csv")]
+    for path in unique.values():
+        if path not in ours:
+            print(f"{path / 'results.csv'}: left out, its columns are not those of a run", file=sys.stderr)
+    if not ours:
+        raise FileNotFoundError(
+            f"no results.csv of a run in or below {', '.join(map(str, given)) or 'nothing'}; name run folders"
+        )
+    return ours
+
+
+def _foreign(path: Path) -> bool:
+    """Are the columns not those of a run? An empty file has none that could tell."""
+    try:
+        return not set(TYPES) <= set(pd.read_csv(path, nrows=0, encoding_errors="replace"))
+    except pd.errors.EmptyDataError:
+        return False
+
+
+def _rows(path: Path) -> pd.DataFrame:
+    """The rows of a run's ``results.csv``; ValueError where the file is damaged."""
+    try:
+        table = pd.read_csv(path, dtype=TYPES, keep_default_na=False, na_values=[""])  # "NA" is a name, "" no number
+        wrong = (
+            "no rows" if table.empty else "a step's class twice" if table.duplicated(["step", "label"]).any() else ""
+        )
+    except ValueError as error:
+        wrong = str(error)
+    if wrong:
+        raise ValueError(f"{path}: damaged ({wrong}); delete the folder and run again")
+    return table
 
 
 def load_results(*paths: str | Path) -> pd.DataFrame:
@@ -104,11 +136,10 @@ def load_results(*paths: str | Path) -> pd.DataFrame:
 
     Runs of one method that differ in more than the seed are no repetitions of each other: their ``method`` tells what
     differs as well, e.g. ``plop (optim.lr 0.01)``, or the folder where the very same run was made twice.
+
+    FileNotFoundError where there is none, ValueError where one's file is damaged.
     """
-    tables = {}
-    for path in run_folders(paths):
-        # A class may be named "null" or "007": names are text, and only an empty field is a missing number.
-        tables[path] = pd.read_csv(path / "results.csv", dtype={"name": str}, keep_default_na=False, na_values=[""])
+    tables = {path: _rows(path / "results.csv") for path in run_folders(paths)}
     keys = pd.DataFrame([table[KEYS].iloc[0] for table in tables.values()], index=list(tables))
     for _, runs in keys.groupby(["scenario", "method"], sort=False):
         for path, differing in _apart(runs["seed"].to_dict()).items():

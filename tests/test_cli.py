@@ -216,7 +216,7 @@ def test_report_is_one_page_with_everything(runs: Path, tmp_path: Path, capsys: 
 def test_compare_of_nothing_is_told(tmp_path: Path, capsys: Told) -> None:
     assert main(["compare", str(tmp_path)]) == 2
     told = capsys.readouterr()
-    assert told.err == f"plopkit: no results.csv in or below {tmp_path}; name run folders\n"
+    assert told.err == f"plopkit: no results.csv of a run in or below {tmp_path}; name run folders\n"
 
 
 def test_demo_passes_its_flags_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """The tidy table and what is read off it, against numbers by hand."""
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -196,9 +198,41 @@ def test_a_name_with_brackets_is_no_pattern(tmp_path: Path) -> None:
 def test_no_results_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, paths: list[str]) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs" / "unfinished").mkdir(parents=True)
-    with pytest.raises(FileNotFoundError, match=r"^no results\.csv in or below .*; name run folders") as told:
+    with pytest.raises(FileNotFoundError, match=r"^no results\.csv of a run in or below .*; name run folders") as told:
         load_results(*paths)
     assert all(path in str(told.value) for path in paths)
+
+
+def test_results_of_another_program_are_left_out_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    foreign = tmp_path / "weird" / "a" / "results.csv"
+    write_text(foreign, "a,b\n1,2\n")
+    with pytest.raises(FileNotFoundError, match=r"no results\.csv of a run in or below"):
+        load_results(tmp_path)
+    path = made(tmp_path)
+    assert capsys.readouterr().err == f"{foreign}: left out, its columns are not those of a run\n"
+    assert run_folders([tmp_path]) == [path]
+    foreign.write_bytes("größe\n1\n".encode("latin-1"))
+    assert run_folders([tmp_path]) == [path]
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda lines: [], "No columns to parse from file"),
+        (lambda lines: lines[:1], "no rows"),
+        (lambda lines: [*lines, lines[-1]], "a step's class twice"),
+        (lambda lines: [*lines[:-1], lines[-1][:25]], "NA values"),
+        (lambda lines: [*lines[:-1], lines[-1].replace("50.0", "fifty")], "fifty"),
+    ],
+)
+def test_damaged_results_are_named(tmp_path: Path, damage: Callable[[list[str]], list[str]], told: str) -> None:
+    made(tmp_path, "ft")
+    path = made(tmp_path) / "results.csv"
+    path.write_text("".join(damage(path.read_text().splitlines(keepends=True))))
+    with pytest.raises(
+        ValueError, match=rf"^{re.escape(str(path))}: damaged \(.*{told}.*\); delete the folder and run"
+    ):
+        load_results(tmp_path)
 
 
 def test_class_names_are_text(tmp_path: Path) -> None:
