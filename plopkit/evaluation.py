@@ -70,10 +70,15 @@ def stand_in(folder: Path | str) -> tuple[RunFolder, list[Path]]:
 
 
 def export(run: Path, layout: str, out: Path) -> list[Path]:
-    """A run's checkpoints in the layout of the official code or of cssegmentation; the files written."""
+    """A run's checkpoints in the layout of the official code or of cssegmentation; the files written.
+
+    FileNotFoundError where the folder is no run's, or lacks what a run leaves.
+    """
     folder = RunFolder(run)
     if not folder.evaluated():
         raise FileNotFoundError(f"{run}: no finished step in it; name a run folder")
+    if not (run / "settings.yaml").is_file():
+        raise FileNotFoundError(f"{run}: no settings.yaml in it, which tells its net; copy the whole run folder")
     written = []
     for index in range(folder.evaluated()):
         written.append(out / f"step-{index}.pth")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from plopkit import facts
-from plopkit.writing import replacing
+from plopkit.writing import make_folder, replacing
 
 
 class Copied(NamedTuple):
@@ -30,9 +30,12 @@ def lessons() -> list[Path]:
 
 
 def copy_lessons(folder: Path) -> Copied:
-    """Copy the lessons into ``folder``, which is made where it is missing. A file that differs is never overwritten."""
+    """Copy the lessons into ``folder``, which is made where it is missing. A file that differs is never overwritten.
+
+    ValueError where ``folder`` is a file.
+    """
     copied = Copied([], [], [])
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for lesson in lessons():
         path, text = folder / lesson.name, lesson.read_bytes()
         if not path.exists():

@@ -1,6 +1,7 @@
 """The rows of the published tables: the command that makes each, the papers' mIoU, and one's own beside it."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +29,13 @@ def rows(folders: Sequence[Path] = ()) -> pd.DataFrame:
 
     folders: run folders; those that the row's command made, whatever the seed and the machine, fill ``own``,
     ``own_nobg`` and ``seeds``: the mean over seeds, several runs of one seed counting as their mean. mIoU in percent.
+    A folder that lacks a file is left out, with a line on stderr.
     """
     table = pd.read_csv(facts.path("published.csv"))
     table["scenario"] = table["dataset"] + " " + table["task"] + " " + table["protocol"]
     listed = table[table["dataset"].isin(DATASETS) & table["method"].isin(METHODS)]
     order = dict.fromkeys([*FIRST, *zip(listed["method"], listed["scenario"], strict=True)])
-    finished = [(_recipe(found.settings), last) for found in map(RunFolder, folders) if (last := _last(found))]
+    finished = list(_finished(folders))
     made = []
     for method, scenario in order:
         theirs = listed[(listed["method"] == method) & (listed["scenario"] == scenario)]
@@ -81,6 +83,16 @@ def _recipe(settings: Settings) -> dict[str, Any]:
         identity["model"]["weights"] = "of ImageNet"
     del identity["seed"], identity["compute"], identity["data"]["root"], identity["model"]["norm"]
     return identity
+
+
+def _finished(folders: Sequence[Path]) -> Iterator[tuple[dict[str, Any], dict[str, float]]]:
+    """The recipe of each finished run, and what it came to."""
+    for folder in map(RunFolder, folders):
+        try:
+            if last := _last(folder):
+                yield _recipe(folder.settings), last
+        except FileNotFoundError as error:
+            print(f"{folder.path}: left out, there is no {Path(error.filename).name} in it", file=sys.stderr)
 
 
 def _last(folder: RunFolder) -> dict[str, float] | None:

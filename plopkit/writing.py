@@ -39,6 +39,14 @@ def sweep(folder: Path) -> None:
         part.unlink(missing_ok=True)
 
 
+def make_folder(path: Path) -> None:
+    """A folder, where there is none yet; ValueError where a file has its place."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise ValueError(f"{path}: a file is in the way; name a folder") from error
+
+
 def write_text(path: Path, text: str) -> None:
     with replacing(path) as part:
         part.write_text(text, encoding="utf-8")

@@ -143,6 +143,10 @@ def test_a_run_is_exported_and_comes_back(checkpoints: list[Path], tmp_path: Pat
 def test_export_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", str(tmp_path), "-o", str(tmp_path / "out")]) == 2
     assert "no finished step in it" in capsys.readouterr().err
+    folder = finished(tmp_path, "paper", 1)
+    (folder / "settings.yaml").unlink()
+    assert main(["export", str(folder), "-o", str(tmp_path / "out")]) == 2
+    assert f"{folder}: no settings.yaml in it" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
@@ -281,3 +285,11 @@ def test_rows_are_printed_and_written(tmp_path: Path, capsys: pytest.CaptureFixt
     told = capsys.readouterr().out
     assert told.startswith("plop on voc 15-5 disjoint\n    published: 64.29 with background")
     assert len(pd.read_csv(tmp_path / "rows.csv")) == told.count("    plopkit run")
+
+
+@pytest.mark.parametrize("name", ["settings.yaml", "summary.csv"])
+def test_a_folder_that_lacks_a_file_is_no_row(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    whole, folder = finished(tmp_path, "paper", 1), finished(tmp_path, "paper", 2)
+    (folder / name).unlink()
+    assert rows([whole, folder])["seeds"].sum() == 1
+    assert capsys.readouterr().err == f"{folder}: left out, there is no {name} in it\n"

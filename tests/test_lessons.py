@@ -74,7 +74,7 @@ def test_without_jupyterlab_it_copies_and_says_what_to_install(tmp_path: Path, m
 def test_a_file_in_the_folders_place_is_told(tmp_path: Path, capsys) -> None:
     (tmp_path / "taken").write_text("", encoding="utf-8")
     assert main(["lessons", str(tmp_path / "taken"), "--no-open"]) == 2
-    assert "taken" in capsys.readouterr().err
+    assert capsys.readouterr().err == f"plopkit: {tmp_path / 'taken'}: a file is in the way; name a folder\n"
 
 
 def test_the_lessons_are_those_of_the_checkout() -> None:
