@@ -39,12 +39,12 @@ def compare(arguments: Sequence[str]) -> None:
     parser.add_argument("paths", nargs="+", type=Path, metavar="RUN", help="run folders, or folders that hold them")
     parser.add_argument("-o", type=Path, dest="pictures", help="a folder to draw curves and prediction strips in")
     given = parser.parse_args(arguments)
-    print(report(load_results(*given.paths)))
+    results = load_results(*given.paths)
+    print(report(results))
     if given.pictures:
         from plopkit.comparison import draw
 
-        for path in draw(given.paths, given.pictures):
-            print(path)
+        print("\n".join(draw(results, given.pictures)))
 
 
 def report(arguments: Sequence[str]) -> None:
@@ -54,8 +54,9 @@ def report(arguments: Sequence[str]) -> None:
     parser.add_argument("-o", type=Path, dest="page", default=Path("report.html"), metavar="HTML", help="report.html")
     given = parser.parse_args(arguments)
     from plopkit.comparison import write_page
+    from plopkit.results import load_results
 
-    write_page(given.paths, given.page)
+    write_page(load_results(*given.paths), given.page)
     print(given.page)
 
 

@@ -32,7 +32,8 @@ def run_demo(out: Path, scenario: str, preset: str, seed: int) -> None:
             raise ValueError(f"{executed}: {error.ename}: {error.evalue}") from error
         notebooks.append(executed)
         runs.append(configure(scenario, method, preset, {"seed": seed, "out": out / "runs"}).folder())
-    print("\n" + report(load_results(*runs)))
+    results = load_results(*runs)
+    print("\n" + report(results))
     print(CREDIT if scenario.startswith("emoji") else "")
-    for path in (*notebooks, *draw(runs, out / "pictures")):
-        print(path)
+    for line in (*notebooks, *draw(results, out / "pictures")):
+        print(line)
