@@ -11,11 +11,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
+from matplotlib.text import Text
 
 from plopkit import METHODS, facts
-from plopkit.viz import COLOURS, colour_of, forgetting_curves, loss_curves, overlay, strip, strips
+from plopkit.viz import COLOURS, colour_of, drops, forgetting_curves, loss_curves, overlay, strip, strips
 from plopkit.viz.curves import METHOD_STYLES, SPARE, method_styles
+from plopkit.viz.figures import titled
 from plopkit.viz.masks import PALETTE
+from plopkit.viz.png import pixels
 from plopkit.viz.text import wrapped
 
 pytestmark = pytest.mark.usefixtures("no_pyplot")
@@ -246,6 +249,26 @@ def test_strips_put_methods_side_by_side() -> None:
     assert (drawn[1, 4] == overlay(image, runs["plop"]["predictions"][2, 1])).all()
     assert words(figure)[0] == "background"
     assert inside(figure)
+
+
+@pytest.mark.parametrize("name", ["$a_{$", "cost$ of $x"])
+def test_names_are_text_and_no_formulas(name: str) -> None:
+    shown = examples(n=1, steps=1) | {"names": np.array([name] * 21), "stems": np.array([name])}
+    lost = pd.DataFrame({"method": name, "learned_at": 0, "label": [1, 2], "name": name, "forgetting": 1.0})
+    for figure in (strip(shown, name), drops(lost, name)):
+        pixels(figure)
+        told = [word for word in figure.findobj(Text) if name in word.get_text()]
+        assert len(told) > 3 and not any(word.get_parse_math() for word in told)
+
+
+def test_powers_of_ten_stay_formulas() -> None:
+    figure = titled("t", 3, 2)
+    axis = figure.subplots()
+    axis.set(yscale="log", ylim=(1e-5, 1))
+    for _ in range(2):
+        pixels(figure)
+        words = [label for label in axis.get_yticklabels() if label.get_text()]
+        assert words and all(word.get_parse_math() for word in words)
 
 
 def test_pictures_are_the_same_every_time(summary: pd.DataFrame) -> None:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LinearLocator, MaxNLocator
 
 from plopkit.viz.curves import method_styles
-from plopkit.viz.figures import pinned
+from plopkit.viz.figures import Plain, pinned
 from plopkit.viz.legends import Swatches, class_patches
 from plopkit.viz.maps import HEAT, heated, line_handles
 from plopkit.viz.masks import overlay
@@ -27,7 +27,7 @@ class DriftView:
         self.names, self.old, self.methods = names, old, methods
         count = 1 + len(methods)
         width = 2.15 * count + 4.1
-        self.figure = Figure(figsize=(width, 3.5))
+        self.figure = Plain(figsize=(width, 3.5))
         self._title = self.figure.suptitle("", fontsize=11)
         part = 2.05 / width
         places = [(0.1 + 2.15 * k) / width for k in range(count)]

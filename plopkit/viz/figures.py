@@ -1,17 +1,30 @@
-"""How every picture begins and ends: a figure with a title that fits, a legend below, axes without ticks."""
+"""How every picture begins and ends: a figure with a title that fits, plain words, a legend below, no ticks."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import RendererBase
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from plopkit.viz.text import wrapped
 
 
+class Plain(Figure):
+    """A figure whose words are text: a class or a file may have dollar signs in its name, and is no formula."""
+
+    def draw(self, renderer: RendererBase) -> None:
+        for words in self.findobj(Text):
+            text = words.get_text()
+            ours = "$" in text and not text.startswith(r"$\mathdefault{")  # the powers of ten beside logarithmic axes
+            words.set_parse_math(not ours)
+        super().draw(renderer)
+
+
 def titled(title: str, width: float, height: float) -> Figure:
     """A figure of so many inches, whose parts share the room that the title leaves."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Plain(figsize=(width, height), layout="constrained")
     figure.suptitle(wrapped(title, width), fontsize=11)
     return figure
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from plopkit.naming import unknown
 from plopkit.viz.curves import TERM_COLOURS, method_styles
-from plopkit.viz.figures import pinned, titled
+from plopkit.viz.figures import Plain, pinned, titled
 
 DECADES = 6  # below the largest: smaller gradients have one colour
 SILENT = "#e6e6e6"
@@ -72,7 +72,7 @@ def method_bars(table: pd.DataFrame, method: str) -> Figure:
     if method not in set(_first(table)):
         raise unknown("method", method, dict.fromkeys(_first(table)))
     rows = norms.loc[method]
-    figure = Figure(figsize=(9, 3.2))
+    figure = Plain(figsize=(9, 3.2))
     figure.subplots_adjust(0.1, 0.22, 0.87, 0.9)
     axis = figure.subplots()
     width = 0.8 / len(rows)

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
+from plopkit.viz.figures import Plain
 from plopkit.viz.masks import legend_colour
 from plopkit.viz.png import pixels
 
@@ -45,7 +46,7 @@ class Swatches:
 
     def _drawn(self, entries: Sequence[tuple[str, Any]]) -> np.ndarray:
         wide, high = self.size
-        figure = Figure(figsize=self.size)
+        figure = Plain(figsize=self.size)
         credit = textwrap.fill(self.credit, int(wide / 0.048))
         room = high - 0.1 * (1 + credit.count("\n")) if credit else high
         for (label, colour), (x, y) in zip(entries, places([label for label, _ in entries], wide, room), strict=True):

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from plopkit.viz.curves import TERM_COLOURS, smoothed
+from plopkit.viz.figures import Plain
 from plopkit.viz.text import plain_log_numbers, wrapped
 
 # None has the colour of a loss term beside it; markers tell them apart in grey.
@@ -25,7 +26,7 @@ def live_curves(ticks: pd.DataFrame, summary: pd.DataFrame, steps: int, title: s
     ticks: rows of ``ticks.csv`` so far (step, iteration, loss_*). summary: rows of ``summary.csv`` so far. Either may
     be empty. steps: how many the scenario has.
     """
-    figure = Figure(figsize=(9.6, 3.3))
+    figure = Plain(figsize=(9.6, 3.3))
     figure.suptitle(wrapped(title, 9.6), fontsize=11)
     losses, scores = figure.subplots(1, 2, width_ratios=(3, 2))
     figure.subplots_adjust(left=0.1, right=0.985, bottom=0.15, top=0.82, wspace=0.2)

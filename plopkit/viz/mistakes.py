@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from plopkit.study.mistakes import KINDS, shares
+from plopkit.viz.figures import Plain
 from plopkit.viz.masks import legend_colour, overlay, unsure_picture
 
 # Okabe and Ito's; right is pale.
@@ -47,7 +48,7 @@ def mistakes_view(
     width = 15 + STRIDE * len(PANELS)
     below = TOP + SIDE + 24
     bottom = below + 58 + 18 * (_rows(classes, 3 * STRIDE) - 1)
-    figure = Figure(figsize=(width / 100, (bottom + 52) / 100))
+    figure = Plain(figsize=(width / 100, (bottom + 52) / 100))
     axis = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(bottom + 52, 0))
     axis.set_axis_off()
     axis.text(12, 20, title, fontsize=11, va="center")

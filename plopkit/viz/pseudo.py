@@ -17,7 +17,7 @@ from plopkit.pseudo import Thresholds, pseudo_label
 from plopkit.scenario import Step
 from plopkit.stepdata import labels_of
 from plopkit.study.hindsight import Judged, judge
-from plopkit.viz.figures import bare, legend_below, titled
+from plopkit.viz.figures import Plain, bare, legend_below, titled
 from plopkit.viz.legends import Swatches, class_patches
 from plopkit.viz.masks import UNSURE_HEAT, overlay, unsure_picture
 
@@ -149,7 +149,7 @@ class PseudoView:
 
     def __init__(self, names: Sequence[str], credit: str = ""):
         self.names = names
-        self.figure = Figure(figsize=(9, 5.0))
+        self.figure = Plain(figsize=(9, 5.0))
         self._title = self.figure.suptitle("", fontsize=11)
         grid = self.figure.add_gridspec(2, 3, left=0.01, right=0.68, bottom=0.02, top=0.86, hspace=0.12, wspace=0.04)
         axes = [self.figure.add_subplot(grid[place // 3, place % 3]) for place in range(len(self.PANELS))]

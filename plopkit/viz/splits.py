@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from plopkit.scenario import Scenario, Step
-from plopkit.viz.figures import legend_below, titled
+from plopkit.viz.figures import Plain, legend_below, titled
 from plopkit.viz.masks import colour_of, grid, legend_colour, overlay
 from plopkit.viz.text import wrapped
 
@@ -36,7 +36,7 @@ def schedule(scenario: Scenario, names: Sequence[str], table: pd.DataFrame, imag
     named = len(classes) <= NAMED
     head, foot = (1.6 if named else 0.85), 0.85  # inches
     height = head + 0.32 * len(steps) + foot
-    figure = Figure(figsize=(9.2, height))
+    figure = Plain(figsize=(9.2, height))
     figure.suptitle(wrapped(str(scenario), 9), fontsize=11, y=1 - 0.12 / height, va="top")
     # One pair of axes, and words instead of ticks: what follows a control has to be drawn quickly.
     axis = figure.add_axes((0.075, foot / height, 0.92, 1 - (head + foot) / height))

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from plopkit.medians import RELEASED_BINS, RELEASED_FLOOR, Walk, released_walk
 from plopkit.study.limits import FINE_BINS, Histograms, limit_of_share
-from plopkit.viz.figures import bare, legend_below, pinned, titled
+from plopkit.viz.figures import Plain, bare, legend_below, pinned, titled
 from plopkit.viz.legends import class_patches
 from plopkit.viz.masks import IGNORED, overlay
 
@@ -33,7 +33,7 @@ class WalkView:
 
     def __init__(self, scale: float):
         self._scale = scale
-        self.figure = Figure(figsize=(10.5, 3.9))
+        self.figure = Plain(figsize=(10.5, 3.9))
         self.figure.subplots_adjust(left=0.075, right=0.985, bottom=0.14, top=0.82, wspace=0.2)
         self._title = self.figure.suptitle("", fontsize=11)
         self._left, self._right = self.figure.subplots(1, 2)
