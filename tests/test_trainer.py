@@ -2,6 +2,7 @@
 
 import copy
 import io
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from pydantic import Field
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -59,7 +61,7 @@ class Broken(Method):
     needs_teacher = False
 
     at: int = 4
-    value: float = float("nan")
+    value: float = Field(math.nan, allow_inf_nan=True)
 
     def prepare(self, *arguments: Any) -> list[int]:
         return []
