@@ -44,7 +44,7 @@ pictures: $(STAMP)  ## draw README's pictures in docs/ from the demo's runs
 site: $(SITE)  ## run every lesson and lay the pages out in build/site (PRESET=smoke: in a few minutes, untrained)
 	$(BIN)/python docs/make_site.py --preset $(PRESET)
 
-venv: $(STAMP)  ## build .venv with everything above (PYTHON=python3.12 picks another Python)
+venv: $(STAMP)  ## build .venv with everything above (PYTHON=python3.12 makes it with another Python)
 
 iabn: $(STAMP)  ## build inplace-abn into .venv (a C++ compiler and about two minutes)
 	@$(BIN)/python -c 'import inplace_abn' 2>/dev/null && echo 'inplace-abn is there' || { \
@@ -65,7 +65,7 @@ clean:  ## remove caches and built packages; leaves .venv, runs/ and data/ alone
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	    echo "plopkit needs Python 3.11 or newer; '$(PYTHON)' is not. Name one: make venv PYTHON=python3.12"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -c constraints.txt "$$(grep '^torch==' constraints.txt)"
 	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
 	@touch $@

@@ -1,6 +1,7 @@
 """The command line: ``plopkit run | compare | report | …``."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -221,6 +222,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         COMMANDS[given[0]](given[1:])
     except SystemExit as stop:  # tyro and argparse have told already
         return stop.code if isinstance(stop.code, int) else 2
+    except BrokenPipeError:  # the reader has seen enough, as in `plopkit rows | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python flushes at its end
+        return 1
     except (ValueError, OSError, FloatingPointError) as error:
         print(f"plopkit: {error}", file=sys.stderr)
         return 2

@@ -4,9 +4,11 @@ import base64
 import io
 import re
 import runpy
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 from PIL import Image
@@ -235,3 +237,11 @@ def test_demo_passes_its_flags_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 def test_the_commands_are_functions_of_their_words() -> None:
     commands: dict[str, Callable] = {name: getattr(cli, name) for name in COMMANDS}
     assert commands == COMMANDS
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    with subprocess.Popen([sys.executable, "-m", "plopkit", "rows"], stdout=PIPE, stderr=PIPE) as rows:
+        assert rows.stdout is not None and rows.stderr is not None
+        rows.stdout.close()
+        assert rows.stderr.read() == b""
+    assert rows.returncode == 1
