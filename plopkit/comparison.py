@@ -82,7 +82,6 @@ def write_page(results: pd.DataFrame, page: Path) -> None:
         parts.append(f"<details><summary>{html.escape(run)}</summary><pre>{html.escape(settings)}</pre></details>")
     title = html.escape(", ".join(dict.fromkeys(results["scenario"])))
     head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>plopkit: {title}</title><style>{STYLE}</style>'
-    page.parent.mkdir(parents=True, exist_ok=True)
     write_text(page, "\n".join([head, f"<h1>{title}</h1>", *parts, "</html>\n"]))
 
 

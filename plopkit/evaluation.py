@@ -50,10 +50,12 @@ def evaluate_checkpoints(settings: Settings, paths: Sequence[Path], progress: bo
     files = digest([hashlib.sha256(path.read_bytes()).hexdigest() for path in paths])
     named = settings.name or f"{settings.folder().name}_released_{files}"
     experiment = Experiment(settings.model_copy(update={"name": named}), checkpoints=files)
-    for step, net in zip(scenario.steps, nets, strict=True):
-        store = StepStore(experiment.folder.checkpoints, step.index)
-        if experiment.main and not store.checkpoint.is_file():
-            store.finish(net.state_dict(), [], {"classes": json.dumps(net.classes)})
+    stores = [StepStore(experiment.folder.checkpoints, step.index) for step in scenario.steps]
+    missing = [(store, net) for store, net in zip(stores, nets, strict=True) if not store.checkpoint.is_file()]
+    if experiment.main and missing:
+        with experiment.folder.alone():
+            for store, net in missing:
+                store.finish(net.state_dict(), [], {"classes": json.dumps(net.classes)})
     PartialState().wait_for_everyone()
     return experiment.run(progress)
 

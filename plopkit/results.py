@@ -110,11 +110,11 @@ def run_folders(paths: Iterable[str | Path]) -> list[Path]:
 
 
 def _foreign(path: Path) -> bool:
-    """Are the columns not those of a run? An empty file has none that could tell."""
+    """Are the columns not those of a run? Where none can be read, the settings beside them tell."""
     try:
         return not set(TYPES) <= set(pd.read_csv(path, nrows=0, encoding_errors="replace"))
-    except pd.errors.EmptyDataError:
-        return False
+    except ValueError:  # empty, or no table
+        return not (path.parent / "settings.yaml").is_file()
 
 
 def _rows(path: Path) -> pd.DataFrame:
@@ -127,7 +127,7 @@ def _rows(path: Path) -> pd.DataFrame:
     except ValueError as error:
         wrong = str(error)
     if wrong:
-        raise ValueError(f"{path}: damaged ({wrong}); delete the folder and run again")
+        raise ValueError(f"{path}: damaged ({wrong}); move it away and run again: what is trained is kept")
     return table
 
 

@@ -93,6 +93,8 @@ def _finished(folders: Sequence[Path]) -> Iterator[tuple[dict[str, Any], dict[st
                 yield _recipe(folder.settings), last
         except FileNotFoundError as error:
             print(f"{folder.path}: left out, there is no {Path(error.filename).name} in it", file=sys.stderr)
+        except ValueError as error:
+            print(f"{folder.path}: left out, its settings or its summary cannot be read ({error})", file=sys.stderr)
 
 
 def _last(folder: RunFolder) -> dict[str, float] | None:

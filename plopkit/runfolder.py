@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -96,8 +97,13 @@ class RunFolder:
             lock.acquire()
         except Timeout:
             raise ValueError(f"{self.path}: another process is at this run; wait for it, or stop it") from None
+        except (OSError, NotImplementedError) as error:
+            warnings.warn(
+                f"{self.path}: cannot be locked here ({error}); see that no other process is at this run", stacklevel=2
+            )
         try:
-            sweep(self.path)
+            if lock.lock_counter == 1:
+                sweep(self.path)
             yield
         finally:
             lock.release()
@@ -121,8 +127,9 @@ def open_folder(settings: Settings, data: str) -> RunFolder:
             what = "checkpoints are others" if before[:2] == now[:2] else "images or masks have changed since"
             raise ValueError(f"{folder.path}: the {what}; choose another name or out, or delete it")
         return folder
-    # data.txt alone: the disk was full, or the power went, before settings.yaml stood beside it.
-    if folder.path.is_dir() and any(path.name != "data.txt" for path in folder.path.iterdir()):
+    # data.txt alone, or half written: the disk was full, or the power went, before settings.yaml stood beside it.
+    mine = ("data.txt", ".data.txt.*.part", ".settings.yaml.*.part")
+    if folder.path.is_dir() and not all(any(map(path.match, mine)) for path in folder.path.iterdir()):
         raise ValueError(f"{folder.path}: not empty, and not a run's folder; choose another name or out")
     write_text(folder.path / "data.txt", data)
     write_text(written, to_yaml(settings))

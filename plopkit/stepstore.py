@@ -102,6 +102,9 @@ class StepStore:
             ) from error
 
     def copy_to(self, other: "StepStore") -> None:
+        """Copy what ``finish`` kept; ValueError where it cannot be read."""
+        self.ticks()
+        self.weights()
         for name in ("_ticks", "_memory", "checkpoint"):
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine.is_file():

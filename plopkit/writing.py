@@ -23,6 +23,8 @@ def replacing(path: Path) -> Iterator[Path]:
         if part.stat().st_size:
             part.chmod(mode)  # safetensors makes a file that only its owner may read
             os.replace(part, path)
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        raise type(error)(f"{path}: a file or a folder is in the way; name another place") from error
     except OSError as error:
         raise type(error)(
             f"{path}: cannot be written ({error.strerror or error}); make room or mend the rights and run the same "

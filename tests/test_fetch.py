@@ -667,15 +667,21 @@ def test_wrong_use_is_told(words: list[str], capsys: pytest.CaptureFixture[str])
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_cannot_be_written_is_told(small: dict[str, Known], tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    with pytest.raises(OSError, match=r"cannot be written \(Permission denied\).* name another folder with --root"):
+    with pytest.raises(
+        OSError, match=r"cannot be read or written \(Permission denied\).* name another folder with --root"
+    ):
         get("ade", tmp_path, small["ade"])
     tmp_path.chmod(0o700)
 
 
 def test_what_cannot_be_written_is_told_to_root_too(small: dict[str, Known], tmp_path: Path) -> None:
     (tmp_path / "ADEChallengeData2016.zip.part").mkdir()
-    with pytest.raises(OSError, match=r"zip.part: cannot be written \(Is a directory\); .* another folder with --root"):
+    with pytest.raises(
+        OSError, match=r"zip.part: cannot be read or written \(Is a directory\); .* another folder with --root"
+    ):
         get("ade", tmp_path, small["ade"])
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(OSError, match=r"below: cannot be written \(Not a directory\); .* another folder with --root"):
+    with pytest.raises(
+        OSError, match=r"below: cannot be read or written \(Not a directory\); .* another folder with --root"
+    ):
         get("ade", tmp_path / "file" / "below", small["ade"])

@@ -105,6 +105,15 @@ def test_a_step_trained_again_ends_as_the_run_did_and_writes_nothing(experiment:
     assert torch.equal(seen[-1].output.logits, outputs_of(experiment.net(1), images).logits)
 
 
+def test_maps_of_narrow_layers_have_the_scales_that_fit() -> None:
+    wide = [output(1, 21), output(2, 16)]
+    net, teacher = (one._replace(small=one.small[..., :3, :3]) for one in wide)
+    found = pod_maps(net, teacher, 16, (1, 2, 4))
+    assert [scale for name, scale in found.regions if name == "logits"] == [1, 2]
+    new, old = pod_layers(net, 16), pod_layers(teacher, 16)
+    torch.testing.assert_close(found.distances["logits"].mean(), pod_distance(new["logits"], old["logits"]))
+
+
 def test_before_the_first_iteration_only_the_logits_differ(experiment: Experiment) -> None:
     step = experiment.scenario.steps[1]
     images = experiment.data.look(step, 2, "val").images

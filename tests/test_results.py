@@ -230,7 +230,7 @@ def test_damaged_results_are_named(tmp_path: Path, damage: Callable[[list[str]],
     path = made(tmp_path) / "results.csv"
     path.write_text("".join(damage(path.read_text().splitlines(keepends=True))))
     with pytest.raises(
-        ValueError, match=rf"^{re.escape(str(path))}: damaged \(.*{told}.*\); delete the folder and run"
+        ValueError, match=rf"^{re.escape(str(path))}: damaged \(.*{told}.*\); move it away and run again"
     ):
         load_results(tmp_path)
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import fcntl
 import os
 import shutil
 import types
@@ -87,7 +86,7 @@ def test_two_processes_do_not_share_a_part(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_place_below_a_file_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(OSError, match="cannot be written"):
+    with pytest.raises(OSError, match="a file or a folder is in the way"):
         write_text(tmp_path / "file" / "a.txt", "new")
     assert contents(tmp_path) == {"file": b"x"}
 
@@ -191,6 +190,7 @@ def test_somebody_elses_folder_is_left_alone(tmp_path: Path) -> None:
 def test_a_folder_whose_making_was_cut_short_is_made_anew(tmp_path: Path) -> None:
     settings = small(tmp_path, name="mine")
     write_text(tmp_path / "mine" / "data.txt", "older data")
+    write_text(tmp_path / "mine" / ".settings.yaml.99.part", "seed")
     assert open_folder(settings, "data").settings == settings
     assert open_folder(settings, "data").path == tmp_path / "mine"
 
@@ -225,12 +225,33 @@ def test_two_processes_are_not_at_one_run(tmp_path: Path) -> None:
     folder = open_folder(small(tmp_path), "data")
     with folder.alone(), folder.alone():  # one process may take its own run up again
         pass
+    fcntl = pytest.importorskip("fcntl")  # not on Windows
     with open(folder.path / ".lock", "w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(ValueError, match=f"{folder.path.name}: another process is at this run"), folder.alone():
             pass
     with folder.alone():
         pass
+
+
+def test_where_nothing_can_be_locked_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    folder = open_folder(small(tmp_path), "data")
+    told = f"{folder.path.name}: cannot be locked here .*; see that no other"
+    with pytest.warns(UserWarning, match=told), folder.alone():
+        pass
+
+
+def test_what_another_writer_of_this_process_writes_is_not_swept(tmp_path: Path) -> None:
+    folder = open_folder(small(tmp_path), "data")
+    with folder.alone(), replacing(folder.path / "a.txt") as part:
+        part.write_text("a")
+        with folder.alone():
+            assert part.is_file()
+    assert (folder.path / "a.txt").read_text() == "a"
 
 
 def test_somebody_elses_table_is_named(tmp_path: Path) -> None:
@@ -318,8 +339,10 @@ def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path, keep: int) -> N
     with pytest.raises(ValueError, match=r"step-0\.safetensors: not a readable checkpoint .*delete it to train anew"):
         store.weights()
     (tmp_path / "step-0.ticks.json").write_text("[{")
-    with pytest.raises(ValueError, match=r"step-0\.ticks\.json: not readable .*; delete it and step-0\.safetensors to"):
-        store.ticks()
+    for read in (store.ticks, lambda: store.copy_to(StepStore(tmp_path / "other", 0))):
+        with pytest.raises(ValueError, match=r"step-0\.ticks\.json: not readable .*; delete it and step-0\.safet"):
+            read()
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_state_that_holds_code_is_not_run(tmp_path: Path) -> None:

@@ -90,6 +90,15 @@ def test_lists_may_have_marks_and_blank_lines(folder_root: Root) -> None:
     assert source.classes == ("void", "Möwe", "raccoon", "cow")
 
 
+def test_lists_may_have_columns(folder_root: Root) -> None:
+    root = folder_root()
+    (root / "train.txt").write_text("train-01  12.5\ntrain-00 3\n")
+    assert folder(root, "train").stems == ("train-01", "train-00")
+    (root / "train.txt").write_text("train-01\ntrain-9 9\n")
+    with pytest.raises(FileNotFoundError, match=r"train-9 9\.jpg is missing"):
+        folder(root, "train")
+
+
 def test_stems_may_hold_blanks(folder_root: Root) -> None:
     root = folder_root()
     for path in [*root.glob("*/train-01.*")]:

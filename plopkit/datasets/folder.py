@@ -16,11 +16,13 @@ def folder(root: Path, split: str) -> FileSource:
     listing = root / f"{split}.txt"
     if not listing.is_file():
         raise FileNotFoundError(f"{listing}: no {split} list; write the file stems of that split, one a line")
-    stems = read_stems(listing)
     found: dict[str, Path] = {}
     for path in sorted((root / "images").iterdir()):
         if path.suffix.lower() in IMAGE_SUFFIXES and found.setdefault(path.stem, path) != path:
             raise ValueError(f"{found[path.stem]} and {path.name} have one stem; keep one image for each mask")
+    stems = read_stems(listing)  # which may hold blanks
+    if not found.keys() >= set(stems) and found.keys() >= {stem.split()[0] for stem in stems}:
+        stems = read_stems(listing, columns=True)
     images = [found.get(stem, root / "images" / f"{stem}.jpg") for stem in stems]
     return FileSource(classes, stems, images, [root / "masks" / f"{stem}.png" for stem in stems])
 

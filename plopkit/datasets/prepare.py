@@ -92,8 +92,8 @@ def get(dataset: str, root: Path, known: Known) -> str:
         if error.errno is None:  # told already
             raise
         raise type(error)(
-            f"{error.filename or root}: cannot be written ({error.strerror}); make room or mend the rights and run the "
-            "same command again, or name another folder with --root"
+            f"{error.filename or root}: cannot be read or written ({error.strerror}); make room or mend the rights and "
+            "run the same command again, or name another folder with --root"
         ) from error
     if problems := verify(dataset, root, known):
         raise ValueError(f"{root}: {dataset} is not as known:" + "".join(f"\n  {problem}" for problem in problems))

@@ -31,10 +31,13 @@ class PodMaps(NamedTuple):
 
 
 def pod_maps(net: Output, teacher: Output, n_old: int, scales: Sequence[int] = SCALES) -> PodMaps:
-    """All layers at all scales. Both outputs are of the same B images; ``n_old`` counts the teacher's channels."""
+    """All layers at all scales that fit them. Both outputs are of the same B images; ``n_old`` counts the teacher's
+    channels."""
     new, old = pod_layers(net, n_old), pod_layers(teacher, n_old)
-    regions = {(name, scale): pod_regions(new[name], old[name], scale) for name in new for scale in scales}
+    fitting = {name: [scale for scale in scales if scale <= one.shape[3]] for name, one in new.items()}
+    regions = {(name, scale): pod_regions(new[name], old[name], scale) for name in new for scale in fitting[name]}
     distances = {
-        name: torch.stack([regions[name, scale].square().sum((1, 2)) for scale in scales]).sum(0).sqrt() for name in new
+        name: torch.stack([regions[name, scale].square().sum((1, 2)) for scale in fitting[name]]).sum(0).sqrt()
+        for name in new
     }
     return PodMaps(regions, distances)

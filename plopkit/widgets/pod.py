@@ -37,6 +37,7 @@ def pod_explorer(
     iterations = next(iter(done))
     maps = {m: [pod_maps(moment.output, teacher, step.n_old, scales) for moment in ms] for m, ms in watched.items()}
     layers = pod_layers(teacher, step.n_old)
+    usable = [scale for scale in scales if all(scale <= one.shape[3] for one in layers.values())]
     pictures, masks = batch.pictures.numpy(), batch.masks.numpy()
     view = DriftView({m: METHODS[m].title for m in watched}, names, step.old, credit)
 
@@ -50,7 +51,7 @@ def pod_explorer(
             pictures[image - 1], masks[image - 1], heats, (height, width), top, totals, iterations, moment, title
         )
 
-    return Explorer(draw, _controls(len(pictures), list(layers), scales, iterations))
+    return Explorer(draw, _controls(len(pictures), list(layers), usable, iterations))
 
 
 def _controls(images: int, layers: Sequence[str], scales: Sequence[int], iterations: Sequence[int]) -> dict:
