@@ -4,10 +4,12 @@ import contextlib
 import os
 import shutil
 import warnings
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -70,8 +72,14 @@ class RunFolder:
     def examples(self) -> dict[str, np.ndarray]:
         """images (N, 3, H, W), masks (N, H, W) of labels, predictions (steps, N, H, W) of labels,
         stems (N,), names by label."""
-        with np.load(self.path / "examples.npz", allow_pickle=False) as file:
-            return dict(file)
+        path = self.path / "examples.npz"
+        try:
+            with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
+                return dict(file)
+        except (ValueError, EOFError, BadZipFile, zlib.error) as error:
+            raise ValueError(
+                f"{path}: damaged; move it and results.csv away, and run again: what is trained is kept"
+            ) from error
 
     def evaluated(self) -> int:
         """How many steps have their results; ValueError where the table cannot be read."""

@@ -254,6 +254,15 @@ def test_what_another_writer_of_this_process_writes_is_not_swept(tmp_path: Path)
     assert (folder.path / "a.txt").read_text() == "a"
 
 
+@pytest.mark.parametrize("keep", [0, 20, 700])
+def test_damaged_examples_are_named(tmp_path: Path, keep: int) -> None:
+    path = tmp_path / "examples.npz"
+    write_arrays(path, images=np.random.default_rng(0).integers(0, 255, 2000))
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(ValueError, match=r"examples\.npz: damaged; move it and results\.csv away, and run again"):
+        _ = RunFolder(tmp_path).examples
+
+
 def test_somebody_elses_table_is_named(tmp_path: Path) -> None:
     for text in ("", "a,b\n1,2\n", "step\n"):
         write_text(tmp_path / "results.csv", text or " ")
