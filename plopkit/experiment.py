@@ -53,16 +53,16 @@ class Experiment:
         self.data = StepData.open(self.settings, trains=not checkpoints)
         self.scenario = self.data.scenario
         steps = len(self.scenario.steps)
-        if RunFolder(self.settings.folder()).evaluated() < steps:  # a finished run needs neither room nor weights
+        self.folder = RunFolder(self.settings.folder())
+        if self.folder.evaluated() < steps:  # a finished run needs neither room nor weights
             net = first_net(self.settings, self.scenario)  # an unknown encoder shows itself here
             if not checkpoints:
                 self._rehearse(net.to(accelerator.device), accelerator)
             copies = 3 if self.method.own_first_step else 1  # what a watcher keeps is as large as the net, or twice
             check_room(self.settings, 4 * sum(p.numel() for p in net.parameters()) * (steps + 4) * copies)
-        self.folder = RunFolder(self.settings.folder())
         if self.main:
             known = (self.data.train.fingerprint, self.data.val.fingerprint, checkpoints)
-            self.folder = open_folder(self.settings, " ".join(filter(None, known)) + "\n")
+            open_folder(self.settings, " ".join(filter(None, known)) + "\n")
 
     def run(self, progress: bool = True) -> RunFolder:
         """All that is left, with progress bars."""

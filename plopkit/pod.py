@@ -29,8 +29,13 @@ def local_pod(x: Float[Tensor, "B C H W"], scales: Sequence[int] = SCALES) -> Fl
     if not scales:
         raise ValueError("local POD needs at least one scale, such as (1, 2, 4)")
     x = full(x)
-    fitting = [scale for scale in scales if scale <= x.shape[3]] or scales
+    fitting = fitting_scales(scales, x.shape[3]) or scales
     return torch.cat([band.flatten(1) for scale in fitting for band in _bands(x, scale)], dim=1)
+
+
+def fitting_scales(scales: Sequence[int], width: int) -> list[int]:
+    """The scales whose regions have a side on a map so wide; the others add nothing to its embedding."""
+    return [scale for scale in scales if scale <= width]
 
 
 def pod_distance(

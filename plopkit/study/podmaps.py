@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from plopkit.model.segmenter import Output
-from plopkit.pod import SCALES, fold_new_into_background, pod_regions
+from plopkit.pod import SCALES, fitting_scales, fold_new_into_background, pod_regions
 
 
 def pod_layers(output: Output, n_old: int) -> dict[str, Tensor]:
@@ -34,7 +34,7 @@ def pod_maps(net: Output, teacher: Output, n_old: int, scales: Sequence[int] = S
     """All layers at all scales that fit them. Both outputs are of the same B images; ``n_old`` counts the teacher's
     channels."""
     new, old = pod_layers(net, n_old), pod_layers(teacher, n_old)
-    fitting = {name: [scale for scale in scales if scale <= one.shape[3]] for name, one in new.items()}
+    fitting = {name: fitting_scales(scales, one.shape[3]) for name, one in new.items()}
     regions = {(name, scale): pod_regions(new[name], old[name], scale) for name in new for scale in fitting[name]}
     distances = {
         name: torch.stack([regions[name, scale].square().sum((1, 2)) for scale in fitting[name]]).sum(0).sqrt()

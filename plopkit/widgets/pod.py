@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from plopkit.methods import METHODS
 from plopkit.model.segmenter import Output
-from plopkit.pod import SCALES
+from plopkit.pod import SCALES, fitting_scales
 from plopkit.scenario import Step
 from plopkit.stepdata import Batch
 from plopkit.study.moments import Moment
@@ -37,7 +37,7 @@ def pod_explorer(
     iterations = next(iter(done))
     maps = {m: [pod_maps(moment.output, teacher, step.n_old, scales) for moment in ms] for m, ms in watched.items()}
     layers = pod_layers(teacher, step.n_old)
-    usable = [scale for scale in scales if all(scale <= one.shape[3] for one in layers.values())]
+    usable = fitting_scales(scales, min(one.shape[3] for one in layers.values()))
     pictures, masks = batch.pictures.numpy(), batch.masks.numpy()
     view = DriftView({m: METHODS[m].title for m in watched}, names, step.old, credit)
 
