@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from plopkit.writing import write_table
+from plopkit.support.files import write_table
 
 ROOT = Path(__file__).parent.parent
 

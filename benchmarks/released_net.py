@@ -20,9 +20,9 @@ import torch
 
 import plopkit
 from plopkit.compute import make_accelerator
+from plopkit.datasets.scenario_data import StepData
 from plopkit.model.segmenter import segmenter_of
 from plopkit.presets import method_of
-from plopkit.stepdata import StepData
 from plopkit.trainer import Training, batches, fit
 
 

@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 
 import plopkit
-from plopkit.writing import write_table
+from plopkit.support.files import write_table
 
 
 def main() -> None:

@@ -7,10 +7,12 @@ import pandas as pd
 
 import plopkit
 from plopkit import viz
+from plopkit.lessons import pod as pod_lesson
+from plopkit.lessons import pseudo as pseudo_lesson
+from plopkit.lessons.pod.measures import pod_maps
+from plopkit.lessons.snapshots import outputs_of
 from plopkit.pseudo import median_thresholds
-from plopkit.results import telling_example
-from plopkit.study.moments import outputs_of
-from plopkit.study.podmaps import pod_maps
+from plopkit.runs.results import most_different_example
 
 HERE = Path(__file__).resolve().parent
 
@@ -33,7 +35,7 @@ def main() -> None:
     names, credit = data.val.classes, data.val.credit
 
     examples = {method: run.examples for method, run in runs.items()}
-    index = telling_example(examples, step.old[1:])
+    index = most_different_example(examples, step.old[1:])
     summary = pd.concat([run.summary for run in runs.values()], ignore_index=True)
     batch = data.look(step, 6, "val")
     teacher = outputs_of(experiments["plop"].net(0), batch.images)
@@ -46,12 +48,12 @@ def main() -> None:
     trained = data.look(step, 64)
     logits = outputs_of(experiments["plop"].net(0), trained.images).logits
     medians = median_thresholds([(logits, trained.target)], step.n_old, step.n_seen)
-    shown = viz.shown(logits, trained.pictures, trained.target, trained.masks, step, medians)
+    shown = pseudo_lesson.shown(logits, trained.pictures, trained.target, trained.masks, step, medians)
     panels = ["image", "training mask", "teacher", "uncertainty", "sure (white)", "target"]
     figures = {
         "forgetting": viz.strips(examples, index, f"One image through {scenario}"),
         "curves": viz.forgetting_curves(summary, f"Forgetting on {scenario}"),
-        "drift": viz.drift_maps(
+        "drift": pod_lesson.drift_maps(
             batch.pictures[:2],
             batch.masks[:2],
             drift,
@@ -61,7 +63,9 @@ def main() -> None:
             "Local POD: where the nets have drifted from their teacher",
             credit,
         ),
-        "pseudo_labels": viz.pseudo_rows(shown[:2], panels, names, "Pseudo-labels: where the teacher is sure", credit),
+        "pseudo_labels": pseudo_lesson.pseudo_rows(
+            shown[:2], panels, names, "Pseudo-labels: where the teacher is sure", credit
+        ),
     }
     for name, figure in figures.items():
         figure.savefig(given.pictures / f"{name}.png", dpi=110)

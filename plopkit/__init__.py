@@ -2,12 +2,12 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
-from plopkit.experiment import Experiment, run
 from plopkit.methods import METHODS
 from plopkit.parameters import from_parameters
 from plopkit.presets import PRESETS, configure
-from plopkit.results import compare, forgetting_table, load_results, published, report, summarise
-from plopkit.runfolder import RunFolder
+from plopkit.runs.experiment import Experiment, run
+from plopkit.runs.folder import RunFolder
+from plopkit.runs.results import compare, forgetting_table, load_results, published, report, summarise
 from plopkit.scenario import Scenario, Step
 from plopkit.settings import Settings, to_yaml
 

@@ -12,7 +12,7 @@ from plopkit.presets import PRESETS, configure
 
 
 def run(arguments: Sequence[str]) -> None:
-    from plopkit.experiment import run as run_settings  # torch and timm take seconds: not for --help
+    from plopkit.runs.experiment import run as run_settings  # torch and timm take seconds: not for --help
 
     _told(run_settings(parse_run(arguments)))
 
@@ -34,7 +34,7 @@ def _told(folder: Any) -> None:
 
 def compare(arguments: Sequence[str]) -> None:
     """A table of finished runs, methods by old, new and all: plopkit compare runs/*"""
-    from plopkit.results import load_results, report
+    from plopkit.runs.results import load_results, report
 
     parser = argparse.ArgumentParser("plopkit compare", description=compare.__doc__)
     parser.add_argument("paths", nargs="+", type=Path, metavar="RUN", help="run folders, or folders that hold them")
@@ -43,7 +43,7 @@ def compare(arguments: Sequence[str]) -> None:
     results = load_results(*given.paths)
     print(report(results))
     if given.pictures:
-        from plopkit.comparison import draw
+        from plopkit.runs.report import draw
 
         print("\n".join(draw(results, given.pictures)))
 
@@ -54,8 +54,8 @@ def report(arguments: Sequence[str]) -> None:
     parser.add_argument("paths", nargs="+", type=Path, metavar="RUN", help="run folders, or folders that hold them")
     parser.add_argument("-o", type=Path, dest="page", default=Path("report.html"), metavar="HTML", help="report.html")
     given = parser.parse_args(arguments)
-    from plopkit.comparison import write_page
-    from plopkit.results import load_results
+    from plopkit.runs.report import write_page
+    from plopkit.runs.results import load_results
 
     write_page(load_results(*given.paths), given.page)
     print(given.page)
@@ -63,7 +63,7 @@ def report(arguments: Sequence[str]) -> None:
 
 def demo(arguments: Sequence[str]) -> None:
     """Fine-tuning, MiB and PLOP on the embedded data, by the notebook: plopkit demo --out runs/demo"""
-    from plopkit.demo import run_demo
+    from plopkit.lessons.demo import run_demo
 
     parser = argparse.ArgumentParser("plopkit demo", description=demo.__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="where runs, notebooks and pictures go")
@@ -91,7 +91,7 @@ def evaluate(arguments: Sequence[str]) -> None:
     settings = parse_run([given.scenario, "--preset", given.preset, *flags])
     if not any(flag.partition("=")[0] == "--method" for flag in flags):
         print(f"the rows are named {settings.method!r}; --method names another", file=sys.stderr)
-    from plopkit.evaluation import evaluate_checkpoints
+    from plopkit.runs.released import evaluate_checkpoints
 
     _told(evaluate_checkpoints(settings, given.checkpoints))
 
@@ -103,8 +103,8 @@ def export(arguments: Sequence[str]) -> None:
     parser.add_argument("--as", dest="layout", default="official", choices=("official", "cssegmentation"))
     parser.add_argument("-o", type=Path, dest="out", required=True, help="the folder for step-0.pth, step-1.pth, …")
     given = parser.parse_args(arguments)
-    from plopkit.evaluation import export as export_run
-    from plopkit.runfolder import RunFolder
+    from plopkit.runs.folder import RunFolder
+    from plopkit.runs.released import export as export_run
 
     for path in export_run(given.run, given.layout, given.out):
         print(path)
@@ -118,9 +118,9 @@ def rows(arguments: Sequence[str]) -> None:
     parser.add_argument("paths", nargs="*", type=Path, metavar="RUN", help="run folders, or folders that hold them")
     parser.add_argument("-o", type=Path, dest="table", metavar="CSV", help="write the table there")
     given = parser.parse_args(arguments)
-    from plopkit.results import run_folders
-    from plopkit.rows import rows as all_rows
-    from plopkit.writing import write_table
+    from plopkit.runs.published import rows as all_rows
+    from plopkit.runs.results import run_folders
+    from plopkit.support.files import write_table
 
     table = all_rows(run_folders(given.paths) if given.paths else ())
     for row in table.itertuples():
@@ -152,21 +152,21 @@ def data(arguments: Sequence[str]) -> None:
     check.add_argument("-o", type=Path, dest="table", metavar="CSV", help="write all steps and classes there")
     given = parser.parse_args(arguments)
     if given.kind == "get":
-        from plopkit.datasets import prepare
+        from plopkit.datasets.download import prepare
 
         named = {word: getattr(given, f"url.{word}") for word in ("voc", "sbd", "ade")}
         urls = {word: url for word, url in named.items() if url is not None}
         print(prepare.get(given.dataset, given.root, prepare.known_from(given.dataset, urls, given.any_archive)))
         return
-    from plopkit import datacheck
-    from plopkit.writing import write_table
+    from plopkit.datasets import counts
+    from plopkit.support.files import write_table
 
     settings = configure(given.scenario, overrides={"data.root": given.root})
-    scenario, steps, classes = datacheck.count(settings.scenario, settings.data, settings.seed)
-    print(datacheck.report(scenario, steps, classes, given.all))
+    scenario, steps, classes = counts.count(settings.scenario, settings.data, settings.seed)
+    print(counts.report(scenario, steps, classes, given.all))
     if given.table:
         write_table(given.table, classes)
-    if datacheck.differences(scenario, steps) or datacheck.gaps(steps):
+    if counts.differences(scenario, steps) or counts.gaps(steps):
         raise SystemExit(1)
 
 
@@ -181,7 +181,7 @@ def lessons(arguments: Sequence[str]) -> None:
         "what stands after -- goes to JupyterLab, e.g. plopkit lessons my-lessons -- --no-browser --port 8899"
     )
     given = parser.parse_args(ours)
-    from plopkit.lessons import copy_lessons, open_lab, told_of
+    from plopkit.lessons.install import copy_lessons, open_lab, told_of
 
     print(told_of(copy_lessons(given.folder), given.folder), flush=True)
     if not given.no_open:

@@ -1,9 +1,5 @@
-"""What a run computes on: device, precision, processes; and its seeds."""
+"""What a run computes on: device, precision and processes."""
 
-import contextlib
-from collections.abc import Iterator
-
-import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
@@ -34,7 +30,7 @@ def check_shares(batch: int, processes: int, micro_batch: int | None) -> None:
             f"give it {processes} images or more, or take fewer processes"
         )
     least, most = batch // processes, -(-batch // processes)
-    parts = parts_of(most, micro_batch)
+    parts = num_micro_batches(most, micro_batch)
     if least < parts:
         raise ValueError(
             f"compute.micro_batch {micro_batch} cuts a batch of {most} into {parts} parts, and some of the {processes} "
@@ -47,7 +43,7 @@ def check_shares(batch: int, processes: int, micro_batch: int | None) -> None:
         )
 
 
-def parts_of(batch: int, micro_batch: int | None) -> int:
+def num_micro_batches(batch: int, micro_batch: int | None) -> int:
     """In how many parts, as even as possible, a batch goes through the net."""
     return -(-batch // (micro_batch or batch))
 
@@ -62,16 +58,3 @@ def shares(images: int, accelerator: Accelerator) -> list[int]:
 def summed(counts: Tensor, accelerator: Accelerator) -> Tensor:
     """Over all processes."""
     return accelerator.reduce(counts, "sum") if accelerator.num_processes > 1 else counts
-
-
-@contextlib.contextmanager
-def seeded(*parts: int) -> Iterator[None]:
-    """torch's generator with a seed of these numbers inside; as it was outside."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed_of(*parts))
-        yield
-
-
-def seed_of(*parts: int) -> int:
-    """One seed of several numbers, far from those of their neighbours."""
-    return int(np.random.SeedSequence(parts).generate_state(1)[0])

@@ -7,7 +7,7 @@ import re
 from itertools import product
 from typing import NamedTuple
 
-from plopkit import facts
+from plopkit.support import resources
 
 PROTOCOLS = ("overlap", "disjoint", "sequential")
 N_LABELS = {"voc": 21, "emoji": 21, "ade": 151}  # background included
@@ -53,7 +53,7 @@ def read_words(text: str) -> Words:
 
 @functools.cache
 def named_orders(dataset: str) -> dict[str, tuple[int, ...]]:
-    orders = json.loads(facts.path("orders.json").read_text(encoding="utf-8"))
+    orders = json.loads(resources.path("orders.json").read_text(encoding="utf-8"))
     same = "voc" if dataset == "emoji" else dataset  # emoji draws VOC's classes
     return {name: tuple(order) for name, order in orders.get(same, {}).items()}
 

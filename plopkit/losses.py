@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Integer
 from torch import Tensor
 
-from plopkit.precision import full
 from plopkit.scenario import IGNORE
+from plopkit.support.precision import at_least_float32
 
 
 def cross_entropy(logits: Float[Tensor, "B C H W"], target: Integer[Tensor, "B H W"]) -> Float[Tensor, "B H W"]:
@@ -22,7 +22,7 @@ def cross_entropy(logits: Float[Tensor, "B C H W"], target: Integer[Tensor, "B H
     # Logits upsampled from a channels-last map are channels-last too; nll_loss, in which this ends, cannot
     # give a gradient in that layout ("grad_input must be contiguous"). log_softmax, which lies between, makes
     # its result contiguous (seen on CPU), but promises it nowhere; as it copies anyway, this costs nothing.
-    logits = full(logits).contiguous()
+    logits = at_least_float32(logits).contiguous()
     return F.cross_entropy(logits, target.long().contiguous(), ignore_index=IGNORE, reduction="none")
 
 
@@ -40,7 +40,7 @@ def unbiased_cross_entropy(
         raise ValueError(f"n_old must lie between 0 and the {logits.shape[1]} channels of the logits, not {n_old}")
     if n_old <= 1:
         return cross_entropy(logits, target)
-    logits = full(logits)
+    logits = at_least_float32(logits)
     old = logits[:, :n_old].logsumexp(dim=1, keepdim=True)
     target = target.long()
     asked = torch.where(target == IGNORE, IGNORE, (target - n_old + 1).clamp(min=0))
@@ -52,8 +52,8 @@ def distillation(logits: Float[Tensor, "B C H W"], old_logits: Float[Tensor, "B 
 
     New channels take no part, not even in the softmax. Fewer channels than the teacher's raise a ValueError.
     """
-    old_logits = full(old_logits)
-    logits = full(_old_channels(logits, old_logits))
+    old_logits = at_least_float32(old_logits)
+    logits = at_least_float32(_old_channels(logits, old_logits))
     return -(old_logits.softmax(dim=1) * logits.log_softmax(dim=1)).mean(dim=1)
 
 
@@ -65,8 +65,8 @@ def unbiased_distillation(
     The background and the new channels become one, by log-sum-exp; the mean is over the teacher's channels.
     Fewer channels than the teacher's raise a ValueError.
     """
-    old = full(_old_channels(logits, old_logits))
-    new = full(logits[:, old_logits.shape[1] :])
+    old = at_least_float32(_old_channels(logits, old_logits))
+    new = at_least_float32(logits[:, old_logits.shape[1] :])
     background = torch.cat([old[:, :1], new], dim=1).logsumexp(dim=1, keepdim=True)
     return distillation(torch.cat([background, old[:, 1:]], dim=1), old_logits)
 
@@ -77,7 +77,7 @@ def binary_cross_entropy(logits: Float[Tensor, "B C H W"], target: Integer[Tenso
     It is 0 where the target is 255. A target that is neither a channel nor 255 raises a RuntimeError (on a
     GPU: a device assertion).
     """
-    logits, target = full(logits), target.long()
+    logits, target = at_least_float32(logits), target.long()
     asked = target != IGNORE
     # −ln σ(x) is softplus(−x), for the channel asked for; −ln(1 − σ(x)) is softplus(x), for all others.
     channel = torch.where(asked, target, 0).unsqueeze(1)
@@ -92,8 +92,8 @@ def binary_distillation(
 
     Fewer channels than the teacher's raise a ValueError.
     """
-    old_logits = full(old_logits)
-    logits = full(_old_channels(logits, old_logits))
+    old_logits = at_least_float32(old_logits)
+    logits = at_least_float32(_old_channels(logits, old_logits))
     return F.binary_cross_entropy_with_logits(logits, old_logits.sigmoid(), reduction="none").mean(dim=1)
 
 

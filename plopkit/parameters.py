@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from plopkit.naming import unknown
 from plopkit.presets import configure
 from plopkit.settings import Settings
+from plopkit.support.errors import unknown
 
 KNOWN = ("scenario", "method", "preset", "overrides", "data_root", "out")
 

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from plopkit.precision import full
+from plopkit.support.precision import at_least_float32
 
 SCALES = (1, 2, 4)
 
@@ -28,7 +28,7 @@ def local_pod(x: Float[Tensor, "B C H W"], scales: Sequence[int] = SCALES) -> Fl
     """
     if not scales:
         raise ValueError("local POD needs at least one scale, such as (1, 2, 4)")
-    x = full(x)
+    x = at_least_float32(x)
     fitting = fitting_scales(scales, x.shape[3]) or scales
     return torch.cat([band.flatten(1) for scale in fitting for band in _bands(x, scale)], dim=1)
 
@@ -90,7 +90,7 @@ def fold_new_into_background(logits: Float[Tensor, "B C h w"], n_old: int) -> Fl
     """
     if not 1 <= n_old <= logits.shape[1]:
         raise ValueError(f"n_old must lie between 1 and the {logits.shape[1]} channels of the logits, not {n_old}")
-    logits = full(logits)
+    logits = at_least_float32(logits)
     background = logits[:, :1] + logits[:, n_old:].sum(dim=1, keepdim=True)
     return torch.cat([background, logits[:, 1:n_old]], dim=1)
 
@@ -99,7 +99,7 @@ def _squared_difference(new: Tensor, old: Tensor) -> Tensor:
     """new² − old². POD is linear, so one embedding of this serves for two."""
     if new.shape != old.shape:
         raise ValueError(f"POD compares maps of one shape, not {tuple(new.shape)} with {tuple(old.shape)}")
-    new, old = full(new), full(old)
+    new, old = at_least_float32(new), at_least_float32(old)
     return (new - old) * (new + old)
 
 

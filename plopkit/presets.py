@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from plopkit.methods import METHODS, Method
-from plopkit.naming import unknown
 from plopkit.settings import Settings, build, flat, nested
+from plopkit.support.errors import unknown
 
 Values = Mapping[str, Any]
 

@@ -14,9 +14,9 @@ import torch
 from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor
 
-from plopkit.medians import RELEASED_BINS, RELEASED_FLOOR, binned_median, released_walk
-from plopkit.precision import full
 from plopkit.scenario import IGNORE
+from plopkit.support.precision import at_least_float32
+from plopkit.thresholds import RELEASED_BINS, RELEASED_FLOOR, binned_median, released_median
 
 MEDIAN_BINS = 2**17  # a bin is 8e-6 wide; 1 MB of counts a class
 
@@ -73,7 +73,7 @@ def released_thresholds(
     floor: float = RELEASED_FLOOR,
     reduce: Callable[[Tensor], Tensor] | None = None,
 ) -> Thresholds:
-    """The thresholds of the released code: max(its median, floor), with its arithmetic and its slip (`released_walk`).
+    """The thresholds of the released code: max(its median, floor), with its arithmetic and slip (`released_median`).
 
     `batches` gives pairs of teacher's logits (B, n_old, H, W) and targets (B, H, W) and is read once.
     `reduce` gets the histogram (n_old, 100) and may sum it over processes. A class never predicted, and each
@@ -81,7 +81,7 @@ def released_thresholds(
     n_old raise a ValueError.
     """
     counts = released_histogram(batches, n_old, n_seen, reduce)
-    values = _padded(released_walk(counts).values, n_seen).clamp(min=floor)
+    values = _padded(released_median(counts).values, n_seen).clamp(min=floor)
     return Thresholds(values.to(counts.device), "released")
 
 
@@ -153,7 +153,7 @@ def pseudo_label(
 def _probabilities(logits: Tensor) -> Tensor:
     if logits.shape[1] < 2:
         raise ValueError(f"uncertainty needs at least two channels, not {logits.shape[1]}")
-    return full(logits).softmax(dim=1)
+    return at_least_float32(logits).softmax(dim=1)
 
 
 def _check_channels(old_logits: Tensor, n_old: int) -> None:

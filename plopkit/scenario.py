@@ -26,7 +26,10 @@ from plopkit.grammar import (
 __all__ = ["DATASETS", "IGNORE", "PROTOCOLS", "Scenario", "Step", "check"]
 
 IGNORE = 255
-"""The label, and the target, that asks for nothing."""
+"""The label, and the target, of ignored pixels."""
+
+N_IDS = 256
+"""Ids that an 8-bit mask can hold, `IGNORE` among them."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +63,10 @@ class Step:
         return "seen" if self.protocol == "sequential" else "new"
 
     def uses(self, present: Iterable[int]) -> bool:
-        """Is an image whose mask has these labels trained on? The rule is that of `uses_table`."""
-        return bool(self.uses_table(np.isin(np.arange(256), list(present))[None])[0])
+        """Is an image whose mask has these labels trained on? The rule is that of `trains_on`."""
+        return bool(self.trains_on(np.isin(np.arange(256), list(present))[None])[0])
 
-    def uses_table(self, presence: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    def trains_on(self, presence: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         """Which images are trained on: (N,) bool, from which labels each mask has, (N, 256) bool.
 
         Overlap asks for at least one new label; disjoint and sequential also for no future one. Background,
@@ -74,7 +77,7 @@ class Step:
             used[_any_of(presence, self.future)] = False
         return used
 
-    def sees_table(self, presence: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    def evaluates_on(self, presence: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         """Which images are evaluated on, (N, 256) -> (N,) bool: those with a seen label beside background."""
         return _any_of(presence, self.seen)
 

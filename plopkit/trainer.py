@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.optim import SGD, AdamW, Optimizer
 from torch.utils.data import DataLoader
 
-from plopkit.compute import parts_of, shares
+from plopkit.compute import num_micro_batches, shares
 from plopkit.methods.base import Method, Watcher
 from plopkit.metrics import confusion
 from plopkit.model.segmenter import Segmenter
@@ -159,7 +159,7 @@ def _backward(
 
     Each process cuts its images into as many parts as that with the most, for they go through batch norm together.
     """
-    count = parts_of(max(own), micro_batch)
+    count = num_micro_batches(max(own), micro_batch)
     sums: dict[str, Tensor] = {}
     values: dict[str, float] = {}
     for number, (images, targets) in enumerate(zip(image.tensor_split(count), target.tensor_split(count), strict=True)):

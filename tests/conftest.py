@@ -6,14 +6,13 @@ import importlib
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from jaxtyping import install_import_hook
-from PIL import Image
+from picture_files import write_pair
 from small_runs import leave_out_pictures
 from torch import Tensor
 
@@ -42,7 +41,6 @@ pytest.register_assert_rewrite("lab", "lesson_runs")
 
 HERE = Path(__file__).parent
 SLOWEST = ("test_notebooks_00_05.py", "test_notebooks_06_09.py", "test_processes.py", "test_science.py")
-COLOURS = np.random.default_rng(7).integers(0, 256, (256, 3), np.uint8)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -116,25 +114,6 @@ def tiny_net() -> Callable:
         return net.train()
 
     return lambda *classes: copy.deepcopy(made(classes))
-
-
-def write_pair(image: Path, mask: Path, labels: Sequence[int], size: tuple[int, int], seed: int, palette: bool) -> None:
-    """An image whose colours are those of its mask's labels, and the mask: upright stripes, the first background.
-
-    255 lies along the left and the upper edge; size is (height, width).
-    """
-    height, width = size
-    stripes = np.array([0, *labels], np.uint8)
-    values = np.repeat(stripes[np.arange(width) * len(stripes) // width][None], height, 0)
-    noise = np.random.default_rng(seed).integers(-10, 11, (height, width, 3))
-    for path in (image, mask):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray((COLOURS[values] + noise).clip(0, 255).astype(np.uint8)).save(image, quality=95)
-    values[:, 0] = values[0] = 255
-    picture = Image.fromarray(values)
-    if palette:
-        picture.putpalette(COLOURS.tobytes())
-    picture.save(mask)
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from small_runs import contents, small_flags
 
-from plopkit import writing
 from plopkit.cli import main
 from plopkit.scenario import check
+from plopkit.support import files as writing
 
 SCENARIO = "folder 2-1 overlap"
 
@@ -363,7 +363,7 @@ def test_a_disk_that_is_full_in_the_middle_leaves_no_half_file_and_the_run_goes_
 ) -> None:
     real = os.replace
 
-    def full(source: Path, target: Path) -> None:
+    def at_least_float32(source: Path, target: Path) -> None:
         if Path(target).name == file:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         real(source, target)

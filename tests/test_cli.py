@@ -177,7 +177,7 @@ def test_run_takes_flags_before_the_scenario(monkeypatch: pytest.MonkeyPatch) ->
         asked.append(settings)
         raise ValueError("enough")
 
-    monkeypatch.setattr("plopkit.experiment.run", note)
+    monkeypatch.setattr("plopkit.runs.experiment.run", note)
     for words in (["voc 15-1 overlap", "--optim.lr", "0.5"], ["--optim.lr", "0.5", "voc 15-1 overlap"]):
         assert main(["run", *words]) == 2
     assert asked == [configure("voc 15-1 overlap", overrides={"optim.lr": 0.5})] * 2
@@ -223,7 +223,7 @@ def test_compare_of_nothing_is_told(tmp_path: Path, capsys: Told) -> None:
 
 def test_demo_passes_its_flags_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked: list[tuple[object, ...]] = []
-    monkeypatch.setattr("plopkit.demo.run_demo", lambda *given: asked.append(given))
+    monkeypatch.setattr("plopkit.lessons.demo.run_demo", lambda *given: asked.append(given))
     assert main(["demo"]) == 0
     flags = ["--out", str(tmp_path), "--scenario", "emoji 10-5 overlap", "--preset", "smoke", "--seed", "3"]
     assert main(["demo", *flags]) == 0

@@ -9,7 +9,7 @@ import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 
-from plopkit.exercises import EXERCISES
+from plopkit.lessons.exercises import EXERCISES
 from plopkit.parameters import KNOWN
 
 ROOT = Path(__file__).resolve().parent.parent

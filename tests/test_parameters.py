@@ -3,9 +3,9 @@
 import papermill
 import pytest
 
-from plopkit import facts
 from plopkit.parameters import KNOWN, from_parameters
 from plopkit.presets import configure
+from plopkit.support import resources
 
 CELL = {
     "scenario": "emoji 15-5 overlap",
@@ -15,7 +15,7 @@ CELL = {
     "data_root": None,
     "out": "runs",
 }
-NOTEBOOK = facts.notebook("06_train_scenario.ipynb")
+NOTEBOOK = resources.notebook("06_train_scenario.ipynb")
 
 
 def test_parameters_mean_the_same_as_configure():

@@ -160,7 +160,7 @@ def test_two_processes_step_as_one_does(shared_out: tuple[Path, str], micro_batc
 @pytest.mark.parametrize("method", ["plop", "ewc"])
 def test_two_processes_train_as_one_does(shared_out: tuple[Path, str], tmp_path: Path, method: str) -> None:
     """Same images, same thresholds, same losses; one writes. The last digits differ by the order of sums."""
-    from plopkit.experiment import run
+    from plopkit.runs.experiment import run
 
     more = {"model__encoder": "resnet18", "optim__name": "sgd", "optim__lr": 0.01, "model__width": 32}
     alone = run(small(tmp_path / "one", method=method, optim__batch=7, **more), progress=False)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from plopkit import pseudo
-from plopkit.medians import binned_median, released_walk
 from plopkit.pseudo import Pseudo, Thresholds, median_thresholds, pseudo_label, released_thresholds
+from plopkit.thresholds import binned_median, released_median
 
 CASES = ("confident", "hesitant", "mixed")
 FOLDER = Path(__file__).parent / "golden"
@@ -166,7 +166,7 @@ def spread(counts: dict[int, int]) -> list[int]:
 @example(spread({99: 4851 * 2 + 7}))
 @example(spread({0: 2**26 + 3}))
 def test_the_released_walk(counts: list[int]) -> None:
-    found = released_walk(torch.tensor([counts, spread({0: 4})])).values
+    found = released_median(torch.tensor([counts, spread({0: 4})])).values
     torch.testing.assert_close(found, torch.tensor([plain_walk(counts), 0.005]), rtol=1e-5, atol=1e-7, equal_nan=True)
 
 

@@ -158,7 +158,7 @@ def test_wrong_arguments_of_a_step() -> None:
     with pytest.raises(ValueError, match="'new' or 'seen', not 'old'"):
         step.lookup("old")
     with pytest.raises(ValueError, match=r"\(images, 256\), not \(3, 21\)"):
-        step.uses_table(np.zeros((3, 21), dtype=bool))
+        step.trains_on(np.zeros((3, 21), dtype=bool))
 
 
 @given(st.text(alphabet="voc emoji ade folder 0123456789-,=_s order joint overlap", max_size=40))
@@ -268,8 +268,8 @@ def test_uses_is_the_loop_and_the_table(step: Step, masks: list[set[int]]) -> No
         row[list(present)] = True
     expected = [loop_uses(step, present) for present in masks]
     assert [step.uses(present) for present in masks] == expected
-    assert step.uses_table(presence).tolist() == expected
-    assert step.sees_table(presence).tolist() == [bool((set(step.seen) - {0}) & m) for m in masks]
+    assert step.trains_on(presence).tolist() == expected
+    assert step.evaluates_on(presence).tolist() == [bool((set(step.seen) - {0}) & m) for m in masks]
 
 
 @given(steps, images)
@@ -283,7 +283,7 @@ def test_disjoint_images_are_among_the_overlap_ones(step: Step, present: set[int
 def test_tables_keep_their_inputs() -> None:
     presence = np.ones((2, 256), dtype=bool)
     step = Scenario.parse("voc 15-5 disjoint").steps[0]
-    assert not step.uses_table(presence).any()
+    assert not step.trains_on(presence).any()
     assert presence.all()
 
 
@@ -339,13 +339,13 @@ def voc() -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("task", TRAIN)
 def test_training_images_per_step_of_voc(task: str, voc: tuple[np.ndarray, np.ndarray]) -> None:
-    counts = [int(step.uses_table(voc[0]).sum()) for step in Scenario.parse(f"voc {task}").steps]
+    counts = [int(step.trains_on(voc[0]).sum()) for step in Scenario.parse(f"voc {task}").steps]
     assert counts == TRAIN[task]
 
 
 @pytest.mark.parametrize("task", VAL)
 def test_validation_images_per_step_of_voc(task: str, voc: tuple[np.ndarray, np.ndarray]) -> None:
-    counts = [int(step.sees_table(voc[1]).sum()) for step in Scenario.parse(f"voc {task}").steps]
+    counts = [int(step.evaluates_on(voc[1]).sum()) for step in Scenario.parse(f"voc {task}").steps]
     assert counts == VAL[task]
 
 

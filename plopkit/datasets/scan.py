@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from tqdm.auto import tqdm
 
-from plopkit.writing import replacing
+from plopkit.support.files import atomic_write
 
 Item = TypeVar("Item")
 Found = TypeVar("Found")
@@ -53,7 +53,7 @@ def keep(path: Path, array: np.ndarray, told: str) -> None:
     A folder that cannot be written costs only the next scan: ``told`` says so.
     """
     try:
-        with replacing(path) as part, open(part, "wb") as file:
+        with atomic_write(path) as part, open(part, "wb") as file:
             if path.suffix == ".npz":
                 np.savez_compressed(file, table=array)
             else:

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-import plopkit.torchvision_ops  # noqa: F401  (before torchvision)
+import plopkit.support.torchvision_ops  # noqa: F401  (before torchvision)
 
 import torch  # isort: skip
 from torch import Tensor  # isort: skip

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from plopkit import facts
 from plopkit.datasets.files import FileSource, read_stems
+from plopkit.support import resources
 
 MASKS = ("SegmentationClassAug", "SegmentationClass")
 LISTS = ("ImageSets/Segmentation", "splits")  # VOC's place, and that of the released repositories
@@ -27,7 +27,7 @@ def voc(root: Path, split: str) -> FileSource:
         )
     stems = listed(usable[0])
     images = [base / "JPEGImages" / f"{stem}.jpg" for stem in stems]
-    return FileSource(facts.class_names("voc"), stems, images, [folders[0] / f"{stem}.png" for stem in stems])
+    return FileSource(resources.class_names("voc"), stems, images, [folders[0] / f"{stem}.png" for stem in stems])
 
 
 def lists(base: Path, split: str) -> list[Path]:

@@ -17,8 +17,8 @@ from plopkit.losses import (
 )
 from plopkit.methods.base import Batches, Method
 from plopkit.model.segmenter import Output, Segmenter
-from plopkit.precision import full
 from plopkit.scenario import Step
+from plopkit.support.precision import at_least_float32
 
 
 class LwF(Method):
@@ -81,7 +81,7 @@ class ILT(Method):
     def losses(self, out: Output, old: Output | None, target: Tensor, step: Step, prepared: Any) -> dict[str, Tensor]:
         assert old is not None
         activate = prepared or F.leaky_relu  # torch's slope is that of the released ResNets, 0.01
-        new_map, old_map = (full(activate(maps[-2])) for maps in (out.features, old.features))
+        new_map, old_map = (at_least_float32(activate(maps[-2])) for maps in (out.features, old.features))
         return {
             "ce": cross_entropy(out.logits, target).mean(),
             "kd": self.kd * distillation(out.logits, old.logits).mean(),

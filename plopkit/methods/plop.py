@@ -10,12 +10,12 @@ from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from plopkit.losses import cross_entropy
-from plopkit.medians import RELEASED_FLOOR
 from plopkit.methods.base import Batches, Method
 from plopkit.model.segmenter import Output, Segmenter
 from plopkit.pod import fold_new_into_background, pod_distance
 from plopkit.pseudo import Thresholds, median_thresholds, pseudo_label, released_thresholds
 from plopkit.scenario import Step
+from plopkit.thresholds import RELEASED_FLOOR
 
 
 class PLOP(Method):

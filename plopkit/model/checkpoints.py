@@ -10,18 +10,18 @@ from plopkit.model.encoders import Encoder
 from plopkit.model.keys import (
     ENCODER,
     WRAPPINGS,
+    detect_layout,
     encoder_state,
-    misfits,
-    owner,
+    mismatched_keys,
     published_state,
     read_state,
     segmenter_state,
     shown,
-    strangers,
+    unexpected_keys,
 )
 from plopkit.model.resnet import BLOCKS, BOTTLENECKS
 from plopkit.model.segmenter import RELEASED_DILATIONS, Segmenter
-from plopkit.writing import write_torch
+from plopkit.support.files import write_torch
 
 KNOWN = (
     "a step checkpoint of CVPR2021_PLOP or MiB (body.mod1.conv1.weight … head.map_convs.0.weight … cls.0.weight), one "
@@ -41,9 +41,9 @@ def load_published(path: Path | str, output_stride: int = 16, pool: int | None =
     """
     path = Path(path)
     state = read_state(path)
-    whose = owner(set(state))
+    whose = detect_layout(set(state))
     if whose not in WRAPPINGS:
-        nearest, odd = strangers(set(state))
+        nearest, odd = unexpected_keys(set(state))
         if nearest:
             raise ValueError(
                 f"{path}: of the layout {nearest!r}, but for {len(odd)} of its keys such as {odd[0]}; take them out"
@@ -113,7 +113,7 @@ def _depth(body: dict[str, Tensor], path: Path) -> str:
 
 def _load(net: torch.nn.Module, state: dict[str, Tensor], path: Path) -> None:
     """All of the state, checked."""
-    if wrong := misfits(wanted := net.state_dict(), state):
+    if wrong := mismatched_keys(wanted := net.state_dict(), state):
         first = wrong[0]
         raise ValueError(
             f"{path}: {len(wrong)} of its tensors do not fit, such as {first}: {_told(state.get(first))} there, "

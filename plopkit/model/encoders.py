@@ -6,14 +6,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-import plopkit.torchvision_ops  # noqa: F401  (before timm, which imports torchvision)
+import plopkit.support.torchvision_ops  # noqa: F401  (before timm, which imports torchvision)
 
 import timm  # isort: skip
 from timm.layers import convert_sync_batchnorm  # isort: skip
 from timm.models.efficientnet import EfficientNetFeatures  # isort: skip
 
 from plopkit.model.abn import norm_of
-from plopkit.model.keys import State, encoder_state, misfits, owner, read_state, shown
+from plopkit.model.keys import State, detect_layout, encoder_state, mismatched_keys, read_state, shown
 from plopkit.model.resnet import BLOCKS, ResNet
 
 LITE0 = "efficientnet_lite0"
@@ -116,14 +116,14 @@ def _resnet_weights(name: str, weights: str, wanted: State) -> dict[str, Tensor]
             raise _no_hub(name, error) from error
     else:
         state = read_state(Path(weights))
-        whose = owner(set(state)) or ""
+        whose = detect_layout(set(state)) or ""
         if whose not in ("iabn", "torchvision"):
             raise ValueError(
                 f"{weights}: not ImageNet weights of a ResNet: its keys begin with {shown(state)}; known are "
                 "those of inplace-abn (mod1.conv1.weight …) and of torchvision and timm (conv1.weight, layer1.0 …)"
             )
     found = encoder_state(state, whose)
-    if wrong := misfits(wanted, found):
+    if wrong := mismatched_keys(wanted, found):
         given, asked = (tuple(state[wrong[0]].shape) if wrong[0] in state else "missing" for state in (found, wanted))
         raise ValueError(f"{weights}: not the weights of a {name}: {wrong[0]} is {given}, not {asked}")
     return found

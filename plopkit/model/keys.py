@@ -61,7 +61,7 @@ _PARTS = {"official": ("body.", "head.", "cls."), "cssegmentation": ("encoder.",
 _TORCHVISION = re.compile(r"(conv1|bn1|layer[1-4]\.\d+)\.")
 
 
-def owner(keys: "set[str]") -> str | None:
+def detect_layout(keys: "set[str]") -> str | None:
     """ "official", "cssegmentation", "iabn" (ImageNet), "torchvision" (ImageNet) or None; keys without ``module.``."""
     for name, parts in _PARTS.items():
         if all(key.startswith(parts) for key in keys) and all(any(k.startswith(p) for k in keys) for p in parts):
@@ -74,11 +74,11 @@ def owner(keys: "set[str]") -> str | None:
     return None
 
 
-def strangers(keys: "set[str]") -> tuple[str | None, list[str]]:
+def unexpected_keys(keys: "set[str]") -> tuple[str | None, list[str]]:
     """The code base that all but a few of the keys are of, and these few; None where there is no such."""
     for name, parts in _PARTS.items():
         odd = sorted(key for key in keys if not key.startswith(parts))
-        if owner(keys - set(odd)) == name and len(odd) < 0.1 * len(keys):
+        if detect_layout(keys - set(odd)) == name and len(odd) < 0.1 * len(keys):
             return name, odd
     return None, []
 
@@ -119,7 +119,7 @@ def _reason(error: Exception) -> str:
     return type(error).__name__ + ("" if not first or first.startswith("Weights only") else f": {first}")
 
 
-def misfits(wanted: State, given: State) -> list[str]:
+def mismatched_keys(wanted: State, given: State) -> list[str]:
     """The names that one of the two lacks or has in another shape; counts of batches, which nothing uses, apart."""
     shapes = [{k: tensor.shape for k, tensor in state.items() if "num_batches" not in k} for state in (wanted, given)]
     return sorted(key for key in shapes[0].keys() | shapes[1].keys() if shapes[0].get(key) != shapes[1].get(key))

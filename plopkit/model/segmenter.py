@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from plopkit.model.abn import ABN, Norm, norm_of
 from plopkit.model.encoders import Encoder
-from plopkit.precision import full
 from plopkit.settings import Model
+from plopkit.support.precision import at_least_float32
 
 RELEASED_DILATIONS = {16: (6, 12, 18), 8: (12, 24, 32)}
 
@@ -112,7 +112,7 @@ class Segmenter(nn.Module):
         stages = self.encoder(image)
         last = self.head(self.encoder.activate(stages[-1]))
         small = torch.cat([classifier(last) for classifier in self.classifiers], 1)
-        logits = F.interpolate(full(small), image.shape[2:], mode="bilinear", align_corners=False)
+        logits = F.interpolate(at_least_float32(small), image.shape[2:], mode="bilinear", align_corners=False)
         return Output(logits, small, (*stages, last))
 
     def grown(self, n_new: int, balanced: bool = True) -> Self:

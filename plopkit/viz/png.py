@@ -13,14 +13,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from plopkit.writing import replacing
+from plopkit.support.files import atomic_write
 
 _drawing = threading.Lock()
 
 
 def save(figure: Figure, path: Path) -> None:
     """A file to keep, written beside its place and then moved there."""
-    with replacing(path) as part:
+    with atomic_write(path) as part:
         part.write_bytes(png(figure, dpi=130, level=6))
 
 

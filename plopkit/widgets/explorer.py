@@ -7,7 +7,7 @@ from typing import Any
 import ipywidgets
 from matplotlib.figure import Figure
 
-from plopkit.naming import unknown
+from plopkit.support.errors import unknown
 from plopkit.viz.png import encoded, png
 
 STYLE = {"description_width": "initial"}

@@ -10,12 +10,12 @@ from traitlets import TraitError
 
 from plopkit.grammar import PROTOCOLS, Words, joined, named_orders, read_words
 from plopkit.methods import METHODS
-from plopkit.naming import unknown
 from plopkit.presets import configure
 from plopkit.settings import Settings, flat
 from plopkit.spelling import command_line, overrides_of, parameters, parameters_yaml
+from plopkit.support.errors import unknown
+from plopkit.widgets.controls import TASKS, Knob, knobs_of, top_controls
 from plopkit.widgets.explorer import standing_in
-from plopkit.widgets.knobs import TASKS, Knob, knobs_of, top_controls
 
 PARTS = Words._fields
 """A scenario's parts, each with a control: data set, task, protocol, order."""

@@ -8,14 +8,14 @@ from IPython.core.formatters import DisplayFormatter
 from IPython.core.getipython import get_ipython
 from matplotlib.figure import Figure
 
-from plopkit.runfolder import RunFolder
+from plopkit.runs.folder import RunFolder
 from plopkit.viz.png import encoded, png
 from plopkit.widgets.explorer import standing_in
 
 WAITING = "Nothing here yet. Press Run above: this place fills itself after every finished step."
 
 
-def attended() -> bool:
+def is_interactive() -> bool:
     """Does a person sit at this kernel? JupyterLab lets a cell ask its user for input; papermill, nbconvert and a
     script do not."""
     kernel = getattr(get_ipython(), "kernel", None)

@@ -10,13 +10,13 @@ import ipywidgets
 import pandas as pd
 
 from plopkit import viz
-from plopkit.runfolder import RunFolder
+from plopkit.runs.folder import RunFolder
 from plopkit.settings import Settings
 from plopkit.viz.png import encoded, png
+from plopkit.widgets.background_run import Worker, begin, explained
 from plopkit.widgets.explorer import standing_in
 from plopkit.widgets.form import SettingsForm
-from plopkit.widgets.later import Later, attended
-from plopkit.widgets.worker import Worker, begin, explained
+from plopkit.widgets.later import Later, is_interactive
 
 LOOK = 0.3  # seconds between two looks at the worker
 REDRAW = 1.0  # seconds at least between two pictures …
@@ -133,7 +133,7 @@ class LiveRun:
 
         ValueError where nobody sits there and the run is not finished.
         """
-        if not attended():
+        if not is_interactive():
             if self.state != "finished":
                 raise ValueError(f"the run is {self.state}, not finished; live.train() trains it to the end")
             return make(self.folder)

@@ -1,0 +1,17 @@
+"""Methods side by side, by their gradients (lesson 05): what the notebook imports."""
+
+from plopkit.lessons.gradients.explorer import gradient_explorer
+from plopkit.lessons.gradients.figures import gradient_map, method_bars, term_bars
+from plopkit.lessons.gradients.measures import Situation, attribution, protects, some_iterations, whole_net
+
+__all__ = [
+    "Situation",
+    "attribution",
+    "gradient_explorer",
+    "gradient_map",
+    "method_bars",
+    "protects",
+    "some_iterations",
+    "term_bars",
+    "whole_net",
+]

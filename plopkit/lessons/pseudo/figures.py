@@ -1,0 +1,169 @@
+"""Pseudo-labels over images: what the teacher says, how sure it is, what becomes of it, and what of that is right."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, Integer, UInt8
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from torch import Tensor
+
+from plopkit.datasets.scenario_data import labels_of
+from plopkit.lessons.pseudo.measures import Judged, classify_pseudo_labels
+from plopkit.pseudo import Thresholds, pseudo_label
+from plopkit.scenario import Step
+from plopkit.support.errors import unknown
+from plopkit.viz.figures import Plain, bare, legend_below, titled
+from plopkit.viz.legends import Swatches, class_patches
+from plopkit.viz.masks import UNSURE_HEAT, overlay, unsure_picture
+
+JUDGED = {
+    Judged.RIGHT: ("#b9d9ee", "right"),
+    Judged.UNSURE: ("#ffffff", "not sure: no label"),
+    Judged.GIVEN: ("#808080", "labelled as new, or ignored"),
+    Judged.MISSED: ("#e69f00", "old object called background"),
+    Judged.CONFUSED: ("#d55e00", "old object called another class"),
+    Judged.INVENTED: ("#cc79a7", "background called an old class"),
+    Judged.FUTURE: ("#0072b2", "object of a later step called old"),
+}
+"""Colour and words of each kind, safe for the colour-blind; mistakes stand out."""
+
+
+class Shown(NamedTuple):
+    """One image's pseudo-labels, all masks in labels."""
+
+    picture: UInt8[np.ndarray, "3 H W"]
+    given: Integer[np.ndarray, "H W"]
+    """the training mask"""
+    predicted: Integer[np.ndarray, "H W"]
+    """by the teacher"""
+    uncertainty: Float[np.ndarray, "H W"]
+    sure: Bool[np.ndarray, "H W"]
+    labelled: Integer[np.ndarray, "H W"]
+    """the target with pseudo-labels, 255 where there is none"""
+    judged: Integer[np.ndarray, "H W"]
+    truth: Integer[np.ndarray, "H W"]
+    factor: float
+    """the adaptive factor"""
+    most: float
+    """the largest uncertainty there is, that of equal probabilities"""
+
+    def panels(self) -> dict[str, UInt8[np.ndarray, "H W 3"]]:
+        """All as colours, by name."""
+        sure = np.where((self.judged == Judged.GIVEN)[..., None], 0.5, self.sure[..., None] * np.ones(3))
+        table = np.array([to_rgb(JUDGED[kind][0]) for kind in Judged])
+        return {
+            "image": self.picture.transpose(1, 2, 0),
+            "training mask": overlay(self.picture, self.given),
+            "teacher": overlay(self.picture, self.predicted),
+            "uncertainty": unsure_picture(self.uncertainty / self.most),
+            "sure (white)": (255 * sure).astype(np.uint8),
+            "target": overlay(self.picture, self.labelled),
+            "truth": overlay(self.picture, self.truth),
+            "right and wrong": (255 * table[self.judged]).astype(np.uint8),
+        }
+
+
+def shown(
+    old_logits: Float[Tensor, "B C_old H W"],
+    pictures: UInt8[Tensor, "B 3 H W"],
+    target: Int[Tensor, "B H W"],
+    masks: Int[Tensor, "B H W"],
+    step: Step,
+    thresholds: Thresholds,
+) -> list[Shown]:
+    """Every image's pseudo-labels: from the teacher's logits, the training masks' channels and the true labels."""
+    pseudo = pseudo_label(old_logits, target, step.n_old, thresholds)
+    judged = classify_pseudo_labels(pseudo.target, target, masks, step)
+    given, predicted, labelled = (
+        labels_of(channels, step) for channels in (target, old_logits.argmax(1), pseudo.target)
+    )
+    parts = (pictures, given, predicted, pseudo.uncertainty, pseudo.sure, labelled, judged, masks)
+    arrays = [part.cpu().numpy() for part in parts]
+    most = float(thresholds.uncertainty(torch.zeros(1, step.n_old, 1, 1)))
+    return [Shown._make((*row, float(factor), most)) for *row, factor in zip(*arrays, pseudo.factor, strict=True)]
+
+
+def pseudo_rows(
+    images: Sequence[Shown],
+    panels: Sequence[str],
+    names: Sequence[str],
+    title: str,
+    credit: str = "",
+) -> Figure:
+    """Rows are images, with their adaptive factors; columns the chosen panels of `Shown`.
+
+    names by label. ValueError for a panel that there is not.
+    """
+    width, heat = 1.75 * len(panels) + 0.4, "uncertainty" in panels
+    figure = titled(title, width, 1.7 * len(images) + 1.2)
+    axes = figure.subplots(len(images), len(panels), squeeze=False)
+    for line, one in zip(axes, images, strict=True):
+        pictures = one.panels()
+        for name in panels:
+            if name not in pictures:
+                raise unknown("panel", name, pictures)
+        for axis, name in zip(line, panels, strict=True):
+            axis.imshow(pictures[name], interpolation="nearest")
+            bare(axis)
+        line[0].set_ylabel(f"factor {one.factor:.2f}", fontsize=9)
+    for axis, name in zip(axes[0], panels, strict=True):
+        axis.set_title(name, fontsize=9)
+    if heat:
+        bar = figure.colorbar(
+            ScalarMappable(Normalize(0, images[0].most), UNSURE_HEAT), ax=axes[:, -1], shrink=0.7, aspect=30
+        )
+        bar.set_label("uncertainty", fontsize=8)
+        bar.ax.tick_params(labelsize=7)
+    judged = "right and wrong" in panels
+    handles = legend_of(images, names, judged)
+    if not judged and {"training mask", "target", "truth"} & set(panels):
+        handles.append(Patch(facecolor="white", edgecolor="0.5", label="no label, or ignored"))
+    if not judged and "sure (white)" in panels:
+        handles.append(Patch(facecolor=JUDGED[Judged.GIVEN][0], edgecolor="0.5", label=JUDGED[Judged.GIVEN][1]))
+    columns = max(2, int(width / 2.4))
+    legend_below(figure, handles, columns, credit)
+    return figure
+
+
+def legend_of(images: Sequence[Shown], names: Sequence[str], judged: bool) -> list[Patch]:
+    """Entries of the labels that occur and, if ``judged``, of the kinds of right and wrong."""
+    masks = np.stack([mask for one in images for mask in (one.given, one.predicted, one.labelled, one.truth)])
+    patches = class_patches(masks, names)
+    kinds = {kind for one in images for kind in np.unique(one.judged)} | set(Judged) - {Judged.FUTURE}
+    told = [JUDGED[kind] for kind in JUDGED if judged and kind in kinds]
+    return patches + [Patch(facecolor=colour, edgecolor="0.5", label=words) for colour, words in told]
+
+
+class PseudoView:
+    """One image's pseudo-labels and what is right of them: a picture that is drawn once and then changed.
+
+    names by label.
+    """
+
+    PANELS = ("teacher", "uncertainty", "sure (white)", "target", "truth", "right and wrong")
+
+    def __init__(self, names: Sequence[str], credit: str = ""):
+        self.names = names
+        self.figure = Plain(figsize=(9, 5.0))
+        self._title = self.figure.suptitle("", fontsize=11)
+        grid = self.figure.add_gridspec(2, 3, left=0.01, right=0.68, bottom=0.02, top=0.86, hspace=0.12, wspace=0.04)
+        axes = [self.figure.add_subplot(grid[place // 3, place % 3]) for place in range(len(self.PANELS))]
+        blank = np.zeros((2, 2, 3), np.uint8)
+        self._images = [axis.imshow(blank, extent=(0, 1, 0, 1), interpolation="nearest") for axis in axes]
+        for axis, name in zip(axes, self.PANELS, strict=True):
+            axis.set_axis_off()
+            axis.set_title("uncertainty (bright: most)" if name == "uncertainty" else name, fontsize=9, y=1.01)
+        self._legend = Swatches(self.figure, 6.2, 0.7, 2.7, 4.2, credit)
+
+    def show(self, one: Shown, title: str) -> Figure:
+        self._title.set_text(title)
+        pictures = one.panels()
+        for image, name in zip(self._images, self.PANELS, strict=True):
+            image.set_data(pictures[name])
+        self._legend.show(legend_of([one], self.names, judged=True))
+        return self.figure

@@ -1,0 +1,71 @@
+"""An explorer of scenarios: which step learns what, and from how many images."""
+
+from typing import Any
+
+import ipywidgets
+from matplotlib.figure import Figure
+
+from plopkit.datasets.counts import steps_table, voc_presence
+from plopkit.datasets.scenario_data import StepData
+from plopkit.grammar import PROTOCOLS, joined, named_orders
+from plopkit.lessons.splits.figures import schedule
+from plopkit.scenario import Scenario
+from plopkit.support import resources
+from plopkit.widgets.controls import HELP, TASKS
+from plopkit.widgets.explorer import STYLE, Explorer
+
+NATURAL = "natural"
+WIDTH = {"width": "13em"}
+
+
+def splits_explorer(data: StepData) -> Explorer:
+    """Controls ``dataset``, ``task``, ``protocol`` and ``order``; the picture is ``viz.schedule``.
+
+    The data sets are that of ``data`` and VOC, whose images are known without its files.
+    """
+    own = data.scenario
+    found = {own.dataset: (data.train.classes, *data.presence)}
+    found.setdefault("voc", (resources.class_names("voc"), *voc_presence()))
+
+    def draw(dataset: str, task: str, protocol: str, order: str) -> Figure:
+        names, train, val = found[dataset]
+        text = joined(dataset, task, protocol, "" if order == NATURAL else order)
+        scenario = Scenario.parse(text, len(names))
+        return schedule(scenario, names, steps_table(scenario, train, val), (len(train), len(val)))
+
+    def dropdown(name: str, description: str, options: list[str], value: str) -> Any:
+        return ipywidgets.Dropdown(
+            options=options, value=value, description=description, tooltip=HELP[name], style=STYLE, layout=WIDTH
+        )
+
+    tasks, orders = _choices(own, own.dataset)
+    controls = {
+        "dataset": dropdown("dataset", "data set", list(found), own.dataset),
+        "task": dropdown("task", "task", tasks, own.task),
+        "protocol": dropdown("protocol", "protocol", list(PROTOCOLS), own.protocol),
+        "order": dropdown("order", "class order", orders, _order(own)),
+    }
+
+    def fit(change: Any) -> None:
+        for control, options in zip(("task", "order"), _choices(own, change["new"]), strict=True):
+            kept = controls[control].value
+            controls[control].options = options
+            controls[control].value = kept if kept in options else options[0]
+
+    controls["dataset"].observe(fit, names="value")  # before the explorer looks
+    return Explorer(draw, controls)
+
+
+def _choices(own: Scenario, dataset: str) -> tuple[list[str], list[str]]:
+    """The tasks and the class orders to offer: the usual ones, and the scenario's own of its data set."""
+    tasks, orders = list(TASKS[dataset]), [NATURAL, *(name for name in named_orders(dataset) if name != "a")]
+    if dataset == own.dataset:
+        tasks, orders = [*tasks, own.task], [*orders, _order(own)]
+    return list(dict.fromkeys(tasks)), list(dict.fromkeys(orders))
+
+
+def _order(scenario: Scenario) -> str:
+    """The order's name, or its labels; ``Scenario.parse`` reads either."""
+    if scenario.order == tuple(range(scenario.n_labels)):
+        return NATURAL
+    return scenario.order_name or ",".join(map(str, scenario.order[1:]))

@@ -1,0 +1,162 @@
+"""Who learns what when: a scenario's schedule, an image's targets, what the background hides, scores of classes."""
+
+from collections.abc import Mapping, Sequence
+from textwrap import shorten
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Integer, UInt8
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
+
+from plopkit.scenario import Scenario, Step
+from plopkit.viz.figures import Plain, legend_below, titled
+from plopkit.viz.masks import colour_of, grid, legend_colour, overlay
+from plopkit.viz.text import wrapped
+
+OLD, FUTURE, LEFT_OUT = "#7f7f7f", "#cccccc", "#f2f2f2"
+SHARES = {
+    "background": ("#999999", "true background"),
+    "old": ("#E69F00", "hidden old"),
+    "future": ("#0072B2", "hidden future"),
+}
+BAR = "#56B4E9"
+NAMED = 30  # with more classes than that, the columns are too narrow for names
+
+
+def schedule(scenario: Scenario, names: Sequence[str], table: pd.DataFrame, images: tuple[int, int]) -> Figure:
+    """A row per step: what becomes of each class's pixels in the targets, and how many images there are.
+
+    table: ``counts.steps_table``; images: how many there are in training and validation altogether.
+    """
+    classes, steps = scenario.order[1:], scenario.steps
+    named = len(classes) <= NAMED
+    head, foot = (1.6 if named else 0.85), 0.85  # inches
+    height = head + 0.32 * len(steps) + foot
+    figure = Plain(figsize=(9.2, height))
+    figure.suptitle(wrapped(str(scenario), 9), fontsize=11, y=1 - 0.12 / height, va="top")
+    # One pair of axes, and words instead of ticks: what follows a control has to be drawn quickly.
+    axis = figure.add_axes((0.075, foot / height, 0.92, 1 - (head + foot) / height))
+    axis.set_axis_off()
+    board = np.array([_cells(step, classes) for step in steps])
+    n, end = len(classes), len(classes) * 1.7  # the bars take the room of so many columns again
+    edges = np.arange(n + 1), np.arange(len(steps) + 1)
+    axis.pcolormesh(*edges, board, edgecolors="white", linewidth=1.5 if named else 0.2)
+    axis.set(xlim=(0, end), ylim=(len(steps), 0))
+    for row, step in enumerate(steps):
+        axis.text(-0.01 * n, row + 0.5, f"step {step.index}", ha="right", va="center", fontsize=9)
+    for place, label in enumerate(classes if named else ()):
+        axis.text(place + 0.5, 0, " " + _told(label, names), rotation=90, ha="center", va="bottom", fontsize=8)
+    for place in (0, *range(4, n, 5 if named else 25)):
+        axis.text(place + 0.5, len(steps) + 0.1, str(place + 1), ha="center", va="top", fontsize=8)
+    middle = 0.075 + 0.46 / 1.7  # of the columns, in the figure
+    figure.text(
+        middle, (foot - 0.2) / height, "channel: the place in the order learnt", ha="center", va="top", fontsize=9
+    )
+    for start, kind, total in ((1.03 * n, "training", images[0]), (1.37 * n, "validation", images[1])):
+        _bars(axis, start, 0.2 * n, kind, table[f"{kind} images"].to_numpy(), total)
+    patches = [Patch(facecolor=colour, edgecolor="0.5", label=told) for told, colour in _legend(scenario).items()]
+    figure.legend(handles=patches, loc="lower center", ncols=len(patches), fontsize=8, frameon=False)
+    return figure
+
+
+def _told(label: int, names: Sequence[str]) -> str:
+    return f"{label} {shorten(str(names[label]), 14, placeholder='…')}"
+
+
+def _cells(step: Step, classes: Sequence[int]) -> list[tuple[float, float, float]]:
+    """A class's own colour where the step's masks show it, else what becomes of it."""
+    table = step.lookup(step.labelled)
+    unseen = FUTURE if step.protocol == "overlap" else LEFT_OUT
+    return [colour_of(c) if table[c] else to_rgb(OLD if c in step.old else unseen) for c in classes]
+
+
+def _legend(scenario: Scenario) -> dict[str, Any]:
+    """The words for a schedule's colours, as far as it has them."""
+    told: dict[str, Any] = {"in colour: labelled": colour_of(scenario.order[1])}
+    if len(scenario.steps) > 1 and scenario.protocol != "sequential":
+        told["old: labelled background where it shows"] = OLD
+    if len(scenario.steps) > 1 and scenario.protocol == "overlap":
+        told["future: labelled background where it shows"] = FUTURE
+    elif len(scenario.steps) > 1:
+        told["future: images with it are left out"] = LEFT_OUT
+    return told
+
+
+def _bars(axis: Axes, start: float, width: float, kind: str, counts: np.ndarray, total: int) -> None:
+    """A bar per row from ``start`` on; all images would be ``width`` wide."""
+    for row, count in enumerate(counts):
+        axis.add_artist(Rectangle((start, row + 0.15), width * count / total, 0.7, facecolor=BAR))  # quicker than barh
+        place = start + width * (count / total + 0.04)
+        axis.text(place, row + 0.5, f"{count:,}", va="center", fontsize=8)
+    axis.text(start, -0.15, f"{kind} images\n(of {total:,})", va="bottom", fontsize=9)
+
+
+def targets(
+    image: UInt8[np.ndarray, "3 H W"],
+    mask: Integer[np.ndarray, "H W"],
+    scenarios: Mapping[str, Scenario],
+    names: Sequence[str],
+    title: str,
+    credit: str = "",
+) -> Figure:
+    """One image's target at every step, drawn in the colours of the labels that its channels mean.
+
+    scenarios: by the name of their row, e.g. one for each protocol. A step that leaves the image out stays empty.
+    mask: the true labels.
+    """
+    present = {int(label) for label in np.unique(mask)}
+    rows, left_out = [], []
+    for line, scenario in enumerate(scenarios.values()):
+        row = [image.transpose(1, 2, 0), overlay(image, mask)]
+        for step in scenario.steps:
+            row.append(overlay(image, step.label_of[step.lookup(step.labelled)[mask]]))
+            if not step.uses(present):
+                left_out.append((line, len(row) - 1))
+                row[-1] = np.full_like(row[-1], 235)
+        rows.append(row)
+    columns = ["image", "mask (labels)", *(f"target of step {k}" for k in range(max(map(len, rows)) - 2))]
+    figure = grid(rows, list(scenarios), columns, present, names, title, credit)
+    for line, place in left_out:
+        figure.axes[0].text(place + 0.5, line + 0.5, "not used", ha="center", va="center", fontsize=9)
+    return figure
+
+
+def hidden_bars(tables: Mapping[str, pd.DataFrame], title: str) -> Figure:
+    """What the background of each step's targets is made of: a panel per table of ``counts.hidden_table``."""
+    figure = titled(title, 9.2, 3.4)
+    axes = figure.subplots(1, len(tables), sharey=True, squeeze=False)[0]
+    for axis, (name, table) in zip(axes, tables.items(), strict=True):
+        bottom = np.zeros(len(table))
+        for kind, (colour, told) in SHARES.items():
+            shares = table[kind].to_numpy()
+            axis.bar(table.index, shares, bottom=bottom, color=colour, label=told, width=0.7)
+            for step, share, low in zip(table.index, shares, bottom, strict=True):
+                if share >= 4 and len(table) <= 6:
+                    ink = "white" if kind == "future" else "black"
+                    axis.text(step, low + share / 2, f"{share:.0f}", ha="center", va="center", fontsize=8, color=ink)
+            bottom += shares
+        axis.set_title(name, fontsize=10)
+        axis.set_xlabel("step")
+        axis.set_xticks(table.index)
+    axes[0].set(ylim=(0, 100), ylabel="share of the target's background (%)")
+    legend_below(figure, axes[0].get_legend_handles_labels()[0], len(SHARES))
+    return figure
+
+
+def class_bars(scores: Mapping[str, np.ndarray], labels: Sequence[int], names: Sequence[str], title: str) -> Figure:
+    """IoU in percent of every class, a panel per entry of ``scores`` (n,); ``labels`` (n,) says whose they are."""
+    figure = titled(title, 9.2, 1.6 * len(scores) + 1.4)
+    axes = figure.subplots(len(scores), 1, sharex=True, squeeze=False)[:, 0]
+    colours = [legend_colour(label) for label in labels]
+    for axis, (name, values) in zip(axes, scores.items(), strict=True):
+        axis.bar(range(len(values)), np.nan_to_num(values), color=colours, edgecolor="0.5", linewidth=0.5)
+        axis.set_title(f"{name}: mIoU {np.nanmean(values):.1f} %", fontsize=10)
+        axis.set(ylim=(0, 105), ylabel="IoU (%)")
+    if len(labels) <= NAMED:
+        axes[-1].set_xticks(range(len(labels)), [_told(label, names) for label in labels], rotation=90, fontsize=8)
+    axes[-1].set_xlabel("class, by its channel")
+    return figure

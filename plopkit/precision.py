@@ -1,9 +1,0 @@
-"""The precision that sums are made in, whatever the nets compute in."""
-
-import torch
-from torch import Tensor
-
-
-def full(x: Tensor) -> Tensor:
-    """At least float32: half-precision sums lose digits, squares overflow it; float64 stays float64."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -1,0 +1,108 @@
+"""Finished runs side by side: their pictures, and all of it on one page that can be sent."""
+
+import html
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from plopkit import viz
+from plopkit.runs.results import report, summarise
+from plopkit.runs.folder import RunFolder
+from plopkit.viz.png import encoded, png, save
+from plopkit.support.files import make_folder, write_text
+
+STYLE = (
+    "body{font:16px/1.5 sans-serif;max-width:70em;margin:2em auto;padding:0 1em} "
+    "pre{overflow-x:auto;font-size:13px} img{max-width:100%} h2{margin-top:2em}"
+)
+
+
+class Strips(NamedTuple):
+    """What the strips of a scenario show."""
+
+    seed: int
+    examples: dict[str, dict[str, np.ndarray]]
+    """by method, all of the same images"""
+    left_out: list[str]
+    """the other methods, each with the reason"""
+
+
+def strips_of(results: pd.DataFrame) -> dict[str, Strips]:
+    """By scenario: the methods' runs of the seed that most of them share, where these show the same images.
+
+    results: rows of ``load_results``. With emoji, another seed's scenes are others, though they bear the same names.
+    """
+    return {str(scenario): _strips(rows) for scenario, rows in results.groupby("scenario", sort=False)}
+
+
+def pictures(results: pd.DataFrame, strips: Mapping[str, Strips]) -> Iterator[tuple[str, Figure]]:
+    """Names and figures: the curves of each scenario, and a strip per example image with the methods side by side.
+
+    results: rows of ``load_results``; strips: of ``strips_of``.
+    """
+    for scenario, rows in results.groupby("scenario", sort=False):
+        name = str(scenario).replace(" ", "_")
+        yield f"{name}_curves", viz.forgetting_curves(summarise(rows), f"Forgetting on {scenario}")
+        seed, examples, _ = strips[str(scenario)]
+        for index, stem in enumerate(next(iter(examples.values()))["stems"] if examples else ()):
+            yield f"{name}_image{index}", viz.strips(examples, index, f"{stem} through {scenario}, seed {seed}")
+
+
+def draw(results: pd.DataFrame, folder: Path) -> list[str]:
+    """The pictures as PNG in a folder: a line for the path of each, and for each method that the strips leave out.
+
+    ValueError where the folder is a file.
+    """
+    make_folder(folder)
+    strips = strips_of(results)
+    drawn = []
+    for name, figure in pictures(results, strips):
+        drawn.append(str(folder / f"{name}.png"))
+        save(figure, folder / f"{name}.png")
+    return drawn + _left_out(strips)
+
+
+def write_page(results: pd.DataFrame, page: Path) -> None:
+    """One HTML file with the tables, the pictures and the settings: nothing beside it is needed to read it."""
+    strips = strips_of(results)
+    parts = [f"<h2>Tables</h2>\n<pre>{html.escape(report(results))}</pre>", "<h2>Pictures</h2>"]
+    parts += [f"<p>{html.escape(line)}</p>" for line in _left_out(strips)]
+    for name, figure in pictures(results, strips):
+        picture = encoded(png(figure, dpi=110, level=6))
+        parts.append(f'<p><img alt="{html.escape(name)}" src="data:image/png;base64,{picture}"></p>')
+    parts.append("<h2>Runs and their settings</h2>")
+    for run in dict.fromkeys(results["run"]):
+        path = Path(run) / "settings.yaml"
+        settings = path.read_text(encoding="utf-8") if path.is_file() else "there is no settings.yaml"
+        parts.append(f"<details><summary>{html.escape(run)}</summary><pre>{html.escape(settings)}</pre></details>")
+    title = html.escape(", ".join(dict.fromkeys(results["scenario"])))
+    head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>plopkit: {title}</title><style>{STYLE}</style>'
+    write_text(page, "\n".join([head, f"<h1>{title}</h1>", *parts, "</html>\n"]))
+
+
+def _strips(rows: pd.DataFrame) -> Strips:
+    runs = rows.drop_duplicates("run")  # load_results has made the methods' names differ where runs do
+    seed = int(runs.groupby("seed")["method"].nunique().idxmax())  # the smallest of several
+    shared = runs[runs["seed"] == seed]
+    lacking = dict.fromkeys(method for method in runs["method"] if method not in set(shared["method"]))
+    left_out = [f"{method}: no run with seed {seed}" for method in lacking]
+    found, alike = {}, defaultdict(list)
+    for method, run in zip(shared["method"], shared["run"], strict=True):
+        folder = RunFolder(run)
+        if not (folder.path / "examples.npz").is_file():
+            left_out.append(f"{method}: no examples.npz in {run}")
+            continue
+        found[method] = folder.examples
+        alike[found[method]["images"].tobytes(), found[method]["masks"].tobytes()].append(method)
+    shown = max(alike.values(), key=len, default=[])
+    left_out += [f"{method}: its images are not those of {shown[0]}" for method in found if method not in shown]
+    return Strips(seed, {method: found[method] for method in shown}, left_out)
+
+
+def _left_out(strips: Mapping[str, Strips]) -> list[str]:
+    return [f"{scenario}: the strips leave out {line}" for scenario, one in strips.items() for line in one.left_out]

@@ -1,0 +1,1 @@
+"""Tools that know nothing of segmentation: errors, files, resources, precision, seeds."""

@@ -1,0 +1,68 @@
+"""The judge of the lessons' exercises."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from plopkit.lessons.exercises import EXERCISES, Exercise, check, same
+from plopkit.scenario import Scenario
+
+
+@pytest.fixture
+def doubled(monkeypatch):
+    monkeypatch.setitem(EXERCISES, "99.1", Exercise(lambda x: 2 * x, "twice <x>"))
+
+
+def test_right_wrong_and_not_answered(doubled):
+    assert check("99.1", 6, x=3).right is True
+    wrong, none = check("99.1", 5, x=3), check("99.1", None, x=3)
+    assert wrong.right is False and "not right" in str(wrong) and "twice <x>" in str(wrong)
+    assert none.right is None and "no answer yet" in str(none)
+    assert "twice &lt;x&gt;" in wrong._repr_html_()
+
+
+def test_an_unknown_exercise(doubled):
+    with pytest.raises(ValueError, match=r"no exercise '99\.2' \(did you mean 99\.1\?\)"):
+        check("99.2", 1)
+
+
+@pytest.mark.parametrize(
+    ("answer", "truth"),
+    [
+        (3, 3.0),
+        (torch.tensor([1.0, 2.0]), np.array([1, 2])),
+        ([1, 2], (1, 2)),
+        ([2, 1, 2], {1, 2}),
+        (float("nan"), float("nan")),
+    ],
+)
+def test_same(answer, truth):
+    assert same(answer, truth, 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("answer", "truth"),
+    [(3, 3.1), ([1, 2], [1, 2, 3]), ("12", {1, 2}), ("x", 3), ({"a": 1}, 1)],
+)
+def test_not_the_same(answer, truth):
+    assert not same(answer, truth, 1e-4)
+
+
+def test_channels_are_no_answer_to_which_labels():
+    reverse = replace(Scenario.parse("emoji 15-5 overlap"), order=(0, *range(20, 0, -1)))
+    last = reverse.steps[-1]
+    assert check("01.2", {20, 18}, step=last, channels=(1, 3)).right is True
+    assert check("01.2", {1, 3}, step=last, channels=(1, 3)).right is False
+
+
+def test_what_a_notebook_prints_is_right():
+    lost = pd.DataFrame({"method": "ft", "learned_at": 0, "label": [1, 2], "forgetting": [56.2732, 56.2732]})
+    assert check("07.1", 56.3, lost=lost, method="ft").right is True
+    assert check("07.1", 57, lost=lost, method="ft").right is False
+    # 16 old classes with the background: 3.9 % and, without it, 0.0 %, as printed; truly 3.880564 * 16.
+    results = pd.DataFrame({"method": "ft", "label": [0], "step": [1], "iou": [3.880564 * 16]})
+    assert check("08.1", 3.9 * 16, results=results, method="ft").right is True
+    assert check("08.1", 3.9 * 15, results=results, method="ft").right is False

@@ -1,0 +1,223 @@
+"""The lesson of the splits: the schedule, an image's targets, what the background hides, the explorer; the example that
+tells two methods apart; the exercises."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from looking import cells, inside
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from small_runs import small
+
+from plopkit.datasets.counts import hidden_table, steps_table, voc_presence
+from plopkit.datasets.scenario_data import StepData
+from plopkit.lessons.exercises import check
+from plopkit.lessons.splits.figures import FUTURE, LEFT_OUT, OLD, SHARES
+from plopkit.runs.results import most_different_example
+from plopkit.scenario import IGNORE, PROTOCOLS, Scenario
+from plopkit.support import resources
+from plopkit.viz.masks import PALETTE, overlay
+from plopkit.widgets import Explorer, splits_explorer
+
+NAMES = resources.class_names("voc")
+
+
+def texts(figure: Figure) -> list[str]:
+    found = [text.get_text().strip() for axis in figure.axes for text in axis.texts]
+    return found + [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+
+
+def drawn(scenario: Scenario) -> Figure:
+    return splits_lesson.schedule(scenario, NAMES, steps_table(scenario, *voc_presence()), (10582, 1449))
+
+
+# The schedule
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_schedule_has_a_cell_for_each_step_and_class(protocol: str) -> None:
+    scenario = Scenario.parse(f"voc 10-5 {protocol} order=b")
+    colours = drawn(scenario).axes[0].collections[0].get_array()
+    for step in scenario.steps:
+        for place, label in enumerate(scenario.order[1:]):
+            shown = label in (step.seen if protocol == "sequential" else step.new)
+            unseen = FUTURE if protocol == "overlap" else LEFT_OUT
+            wanted = to_hex(PALETTE[label] / 255) if shown else OLD if label in step.old else unseen
+            assert to_hex(colours[step.index, place]) == wanted
+
+
+def test_a_schedule_tells_images_names_and_channels() -> None:
+    scenario = Scenario.parse("voc 15-1 disjoint")
+    figure = drawn(scenario)
+    assert figure.get_suptitle() == "voc 15-1 disjoint"
+    told = texts(figure)
+    for word in ("8,437", "378", "548", "1,240", "1,449", "step 5", "15 person", "20 tvmonitor", "1", "20"):
+        assert told.count(word) == 1
+    assert "future: images with it are left out" in told
+    widths = [patch.get_width() for patch in figure.axes[0].patches]
+    assert widths[:6] == pytest.approx([4.0 * n / 10582 for n in (8437, 378, 299, 420, 500, 548)])
+
+
+@pytest.mark.parametrize("text", ["voc joint", "voc 10-1 overlap order=w", "voc 2-2 sequential", "voc 10-5 disjoint"])
+def test_nothing_of_a_schedule_is_cut_off(text: str) -> None:
+    assert inside(drawn(Scenario.parse(text)))
+
+
+def test_very_many_classes_have_no_names() -> None:
+    scenario = Scenario.parse("ade 100-10 overlap")
+    table = steps_table(scenario, np.ones((3, 256), bool), np.ones((2, 256), bool))
+    figure = splits_lesson.schedule(scenario, resources.class_names("ade"), table, (3, 2))
+    assert not any(word.startswith("1 ") for word in texts(figure))
+    assert inside(figure)
+
+
+# Targets
+
+
+def test_targets_are_drawn_in_the_colours_of_their_labels() -> None:
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (3, 9, 8), np.uint8)
+    mask = rng.choice([0, 3, 12, 20, 255], (9, 8)).astype(np.uint8)
+    scenarios = {p: Scenario.parse(f"voc 15-1 {p} order=b") for p in PROTOCOLS}  # 20 and 12 are of step 0, 3 of step 2
+    figure = splits_lesson.targets(image, mask, scenarios, NAMES, "one image")
+    rows, columns, pictures = cells(figure)
+    assert rows == list(PROTOCOLS)
+    assert columns == ["image", "mask (labels)", *(f"target of step {k}" for k in range(6))]
+    said = {(int(y), int(x)): text.get_text() for text in figure.axes[0].texts for x, y in [text.get_position()]}
+    left_out = {}
+    for line, (protocol, scenario) in enumerate(scenarios.items()):
+        for place, step in enumerate(scenario.steps, start=2):
+            used = bool({3, 12, 20} & set(step.new)) and (protocol == "overlap" or not {3, 12, 20} & set(step.future))
+            if used:
+                shown = [*(step.seen if protocol == "sequential" else step.new), IGNORE]
+                wanted = overlay(image, np.where(np.isin(mask, shown), mask, 0).astype(np.uint8))
+                assert (pictures[line, place] == wanted).all()
+            else:
+                left_out[line, place] = "not used"
+    assert said == left_out
+    assert [(line, 2) in left_out for line in range(3)] == [False, True, True]
+
+
+# Bars
+
+
+def test_the_bars_of_the_background_are_stacked_to_a_hundred() -> None:
+    counts = np.random.default_rng(1).integers(0, 50, (90, 256))
+    counts[:, 21:] = 0
+    counts *= np.random.default_rng(2).integers(0, 9, counts.shape) == 0
+    tables = {p: hidden_table(Scenario.parse(f"voc 15-1 {p}"), counts) for p in ("overlap", "sequential")}
+    figure = splits_lesson.hidden_bars(tables, "hidden")
+    assert [axis.get_title() for axis in figure.axes] == list(tables)
+    for axis, table in zip(figure.axes, tables.values(), strict=True):
+        heights = np.array([patch.get_height() for patch in axis.patches]).reshape(len(SHARES), len(table))
+        np.testing.assert_allclose(heights, table[list(SHARES)].to_numpy().T)
+        np.testing.assert_allclose([p.get_y() + p.get_height() for p in axis.patches[-len(table) :]], 100)
+    assert inside(figure)
+
+
+def test_bars_of_classes_have_their_colours_and_the_mean() -> None:
+    figure = splits_lesson.class_bars({"one": np.array([100.0, np.nan, 20.0])}, (0, 7, 3), NAMES, "scores")
+    (axis,) = figure.axes
+    assert axis.get_title() == "one: mIoU 60.0 %"
+    assert [patch.get_height() for patch in axis.patches] == [100, 0, 20]
+    assert [to_hex(patch.get_facecolor()) for patch in axis.patches[1:]] == [to_hex(PALETTE[c] / 255) for c in (7, 3)]
+    assert [tick.get_text() for tick in axis.get_xticklabels()] == ["0 background", "7 car", "3 bird"]
+    assert inside(figure)
+
+
+# The explorer
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> StepData:
+    return StepData.open(small(tmp_path_factory.mktemp("out")), trains=False)
+
+
+@pytest.fixture
+def explorer(data: StepData) -> Explorer:
+    return splits_explorer(data)
+
+
+def told(explorer: Explorer) -> list[str]:
+    return [word for word in texts(explorer.figure()) if word.replace(",", "").isdigit()]
+
+
+def test_the_explorer_begins_with_the_lessons_own_scenario(explorer: Explorer, data: StepData) -> None:
+    assert explorer.values == {"dataset": "emoji", "task": "15-5", "protocol": "overlap", "order": "natural"}
+    counts = data.table()[["training images", "validation images"]].to_numpy().T.flatten()
+    assert told(explorer)[-4:] == [f"{count:,}" for count in counts]
+
+
+def test_every_control_changes_numbers_and_picture(explorer: Explorer) -> None:
+    seen = [explorer.picture.value]
+    for change, expected in (
+        ({"dataset": "voc"}, ["9,568", "2,145", "1,240", "1,449"]),
+        ({"protocol": "disjoint"}, ["8,437", "2,145", "1,240", "1,449"]),
+        ({"task": "19-1"}, ["10,034", "548", "1,421", "1,449"]),
+        ({"order": "b"}, None),
+    ):
+        explorer.set(**change)
+        assert not explorer.told.value
+        assert explorer.picture.value not in seen
+        seen.append(explorer.picture.value)
+        if expected:
+            assert told(explorer)[-4:] == expected
+    assert told(explorer)[-4:] != ["10,034", "548", "1,421", "1,449"]
+
+
+def test_a_control_has_words_for_it(explorer: Explorer) -> None:
+    for control in explorer.controls.values():
+        assert control.description and control.tooltip
+
+
+def test_one_s_own_folder_has_its_tasks_and_voc_its_own(folder_root: Callable[..., Path], tmp_path: Path) -> None:
+    settings = small(tmp_path, "folder 2-1 overlap order=3,1,2", data__root=folder_root())
+    explorer = splits_explorer(StepData.open(settings, trains=False))
+    own = {"dataset": "folder", "task": "2-1", "protocol": "overlap", "order": "3,1,2"}
+    assert explorer.values == own
+    assert explorer.figure().get_suptitle() == "folder 2-1 overlap order=3, 1, 2"
+    explorer.set(dataset="voc", task="15-1", order="c")
+    assert explorer.figure().get_suptitle() == "voc 15-1 overlap order=c"
+    explorer.set(dataset="folder", task="joint")
+    assert not explorer.told.value
+    assert explorer.values["order"] == "natural"
+    assert explorer.figure().get_suptitle() == "folder joint"
+
+
+# The example that tells
+
+
+def test_the_telling_example_is_that_of_a_loop() -> None:
+    rng = np.random.default_rng(4)
+    masks = rng.integers(0, 6, (7, 5, 5))
+    runs = {name: {"masks": masks, "predictions": rng.integers(0, 6, (2, 7, 5, 5))} for name in ("a", "b", "c")}
+    labels = (1, 2, 4)
+
+    def found(run: dict, image: int) -> int:
+        pairs = zip(masks[image].flat, run["predictions"][-1][image].flat, strict=True)
+        return sum(int(truth == said and truth in labels) for truth, said in pairs)
+
+    gaps = [max(found(r, i) for r in runs.values()) - min(found(r, i) for r in runs.values()) for i in range(7)]
+    assert most_different_example(runs, labels) == gaps.index(max(gaps))
+    assert most_different_example({"a": runs["a"]}, labels) == 0
+
+
+# The exercises
+
+
+def test_the_exercises_of_the_first_lessons() -> None:
+    rows = [("ft", 0, 60.0, np.nan), ("ft", 1, 2.0, 50.0), ("plop", 0, 60.0, np.nan), ("plop", 1, 55.0, 41.5)]
+    summary = pd.DataFrame(rows, columns=["method", "step", "old_nobg", "new"])
+    assert check("00.1", 58, summary=summary).right and check("00.1", 60, summary=summary).right is False
+    assert check("00.2", 8.5, summary=summary).right and check("00.2", -8.5, summary=summary).right is False
+    scenario, train = Scenario.parse("voc 15-1 overlap"), voc_presence()[0]
+    blocks = [set(step.new) - {0} for step in scenario.steps]
+    twice = sum(sum(bool(block & set(np.flatnonzero(row))) for block in blocks) > 1 for row in train[:, :21])
+    assert 0 < twice < 11893 - 10582 + 1
+    assert check("01.1", twice, scenario=scenario, train=train).right
+    step = Scenario.parse("voc 15-5 overlap order=b").steps[-1]
+    assert check("01.2", {12, 10}, step=step, channels=(1, 20)).right
+    assert check("01.2", {1, 20}, step=step, channels=(1, 20)).right is False

@@ -1,0 +1,28 @@
+"""Images and masks written to disk."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+COLOURS = np.random.default_rng(7).integers(0, 256, (256, 3), np.uint8)
+
+
+def write_pair(image: Path, mask: Path, labels: Sequence[int], size: tuple[int, int], seed: int, palette: bool) -> None:
+    """An image whose colours are those of its mask's labels, and the mask: upright stripes, the first background.
+
+    255 lies along the left and the upper edge; size is (height, width).
+    """
+    height, width = size
+    stripes = np.array([0, *labels], np.uint8)
+    values = np.repeat(stripes[np.arange(width) * len(stripes) // width][None], height, 0)
+    noise = np.random.default_rng(seed).integers(-10, 11, (height, width, 3))
+    for path in (image, mask):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray((COLOURS[values] + noise).clip(0, 255).astype(np.uint8)).save(image, quality=95)
+    values[:, 0] = values[0] = 255
+    picture = Image.fromarray(values)
+    if palette:
+        picture.putpalette(COLOURS.tobytes())
+    picture.save(mask)

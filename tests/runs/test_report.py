@@ -1,0 +1,95 @@
+"""Finished runs side by side: which pictures stand in one strip, and what of folders that lack a file."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_runs import small
+
+from plopkit.cli import main
+from plopkit.runs.report import Strips, strips_of
+from plopkit.runs.results import load_results, step_rows
+from plopkit.scenario import Scenario
+from plopkit.settings import to_yaml
+from plopkit.support.files import write_arrays, write_table, write_text
+
+SCENARIO = "emoji 15-5 overlap"
+
+
+def made(out: Path, method: str, seed: int = 0, **overrides: object) -> Path:
+    """A run folder as if it had been trained: as in emoji, a seed and a size have images of their own."""
+    settings = small(out, method=method, seed=seed, **overrides)
+    first = Scenario.parse(SCENARIO).steps[0]
+    names = [f"name {label}" for label in range(21)]
+    write_table(
+        settings.folder() / "results.csv", step_rows(Scenario.parse(SCENARIO), method, seed, first, np.eye(16), names)
+    )
+    write_text(settings.folder() / "settings.yaml", to_yaml(settings))
+    side = settings.data.size // 16
+    write_arrays(
+        settings.folder() / "examples.npz",
+        images=np.full((1, 3, side, side), seed, np.uint8),
+        masks=np.zeros((1, side, side), np.uint8),
+        predictions=np.zeros((1, 1, side, side), np.uint8),
+        stems=np.array(["val-00000"]),
+        names=np.array(names),
+        credit=np.array(""),
+    )
+    return settings.folder()
+
+
+def chosen(folder: Path) -> Strips:
+    return strips_of(load_results(folder))[SCENARIO]
+
+
+def test_strips_show_the_seed_that_most_methods_share(tmp_path: Path) -> None:
+    for method, seed in (("ft", 0), ("mib", 2), ("plop", 2), ("mib", 1), ("plop", 1)):
+        made(tmp_path, method, seed)
+    strips = chosen(tmp_path)
+    assert strips.seed == 1
+    assert list(strips.examples) == ["mib", "plop"]
+    assert all((one["images"] == 1).all() for one in strips.examples.values())
+    assert strips.left_out == ["ft: no run with seed 1"]
+
+
+def test_strips_never_hold_two_pictures_of_one_name(tmp_path: Path) -> None:
+    for method, size in (("ft", 96), ("mib", 64), ("plop", 64)):
+        made(tmp_path, method, data__size=size)
+    strips = chosen(tmp_path)
+    assert list(strips.examples) == ["mib", "plop"]
+    assert strips.left_out == ["ft: its images are not those of mib"]
+
+
+def test_methods_left_out_are_told_by_compare_and_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made(tmp_path / "runs", "ft", 0)
+    made(tmp_path / "runs", "plop", 1)
+    told = f"{SCENARIO}: the strips leave out plop: no run with seed 0"
+    assert main(["compare", str(tmp_path / "runs"), "-o", str(tmp_path / "drawn")]) == 0
+    assert capsys.readouterr().out.endswith(f"{told}\n")
+    assert len(list((tmp_path / "drawn").iterdir())) == 2
+    assert main(["report", str(tmp_path / "runs"), "-o", str(tmp_path / "page.html")]) == 0
+    assert f"<p>{told}</p>" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_a_folder_that_lacks_a_file_stops_neither_compare_nor_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bare = made(tmp_path / "runs", "ft")
+    for name in ("settings.yaml", "examples.npz"):
+        (bare / name).unlink()
+    write_text(tmp_path / "runs" / "weird" / "results.csv", "a,b\n1,2\n")
+    told = f"the strips leave out ft: no examples.npz in {bare}"
+    assert main(["compare", str(tmp_path / "runs"), "-o", str(tmp_path / "drawn")]) == 0
+    said = capsys.readouterr()
+    assert told in said.out
+    assert said.err.count("left out") == 1
+    assert main(["report", str(tmp_path / "runs"), "-o", str(tmp_path / "page.html")]) == 0
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert told in page and "<pre>there is no settings.yaml</pre>" in page
+
+
+def test_a_file_is_no_folder_for_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made(tmp_path / "runs", "ft")
+    (tmp_path / "taken").touch()
+    assert main(["compare", str(tmp_path / "runs"), "-o", str(tmp_path / "taken")]) == 2
+    assert capsys.readouterr().err == f"plopkit: {tmp_path / 'taken'}: a file is in the way; name a folder\n"

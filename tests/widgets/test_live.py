@@ -1,0 +1,319 @@
+"""The live run: started, stopped and resumed beside the kernel, with the same numbers as straight through."""
+
+import base64
+import io
+import threading
+import time
+
+import matplotlib.image
+import nbclient
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+from small_runs import small
+
+import plopkit
+from plopkit import viz
+from plopkit.runs.folder import RunFolder
+from plopkit.widgets import LiveRun, SettingsForm, is_interactive, later
+from plopkit.widgets import background_run as worker
+
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
+
+@pytest.fixture(autouse=True)
+def nothing_left():
+    """No test leaves a run to the next."""
+    yield
+    if worker._latest is not None and worker._latest.alive:
+        worker._latest.drop()
+
+
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory):
+    """Where the small run lies finished, by ``plopkit.run``."""
+    out = tmp_path_factory.mktemp("straight")
+    plopkit.run(small(out), progress=False)
+    return out
+
+
+@pytest.fixture(scope="module")
+def straight(ready):
+    """The results of a run without a stop."""
+    return (small(ready).folder() / "results.csv").read_bytes()
+
+
+@pytest.fixture
+def hold_when(monkeypatch):
+    """``hold_when(condition)``: a worker holds itself at every gate where the condition holds of it."""
+
+    def begin(condition):
+        passed = worker.Worker._pass_gate
+
+        def pass_gate(self):
+            if condition(self):
+                self.hold()
+            passed(self)
+
+        monkeypatch.setattr(worker.Worker, "_pass_gate", pass_gate)
+
+    return begin
+
+
+def until(condition, seconds=60):
+    """Wait until it holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.005)
+
+
+def pressable(live):
+    return {name for name, button in live.buttons.items() if not button.disabled}
+
+
+def test_train_gives_the_same_results_and_a_picture(tmp_path, straight):
+    live = LiveRun(small(tmp_path))
+    assert (live.state, pressable(live)) == ("ready", {"run"})
+    folder = live.train()
+    assert (live.state, pressable(live)) == ("finished", {"run"})
+    assert (folder.path / "results.csv").read_bytes() == straight
+    assert live.folder == folder
+    assert str(folder.path) in live.told.value
+    assert live.bar.value == live.bar.max
+    bundle = live._repr_mimebundle_()
+    assert bundle["text/plain"] == f"finished: {folder.path}"
+    picture = matplotlib.image.imread(io.BytesIO(base64.b64decode(bundle["image/png"])))
+    assert len(np.unique(picture.reshape(-1, picture.shape[-1]), axis=0)) > 20
+    assert live.title == "emoji 15-5 overlap, plop, seed 0"
+
+
+def test_start_returns_at_once_and_stop_holds_until_resume(tmp_path, straight):
+    live = LiveRun(small(tmp_path))
+    live.start()
+    until(lambda: live.worker.ticks)
+    live.stop()
+    assert (live.state, pressable(live)) == ("stopped", {"resume"})
+    until(lambda: live.told.value.startswith("stopped: "), 10)
+    ticks, progress = len(live.worker.ticks), live.worker.progress
+    time.sleep(0.5)
+    assert (len(live.worker.ticks), live.worker.progress) == (ticks, progress)
+    live.resume()
+    live.train()  # a run that is on: waits for its end
+    assert (live.folder.path / "results.csv").read_bytes() == straight
+
+
+def test_stopped_at_every_batch_it_gives_the_same_results(tmp_path, straight, hold_when):
+    held = []
+    hold_when(lambda worker: held.append(worker.progress.told.split(",")[0]) or True)
+    live = LiveRun(small(tmp_path))
+    live.start()
+    while live.state in ("running", "stopped"):
+        live.worker.release()
+        time.sleep(0.002)
+    assert (live.folder.path / "results.csv").read_bytes() == straight
+    steps = ["step 0/1", "step 1/1", "step 1: the teacher's look", "step 0: evaluation", "step 1: evaluation"]
+    assert {told: held.count(told) > 0 for told in steps} == dict.fromkeys(steps, True)
+    assert held.count("step 0/1") + held.count("step 1/1") == len(live.worker.ticks)
+
+
+def test_a_run_given_up_goes_on_from_its_last_finished_epoch(tmp_path, hold_when):
+    held = []  # once only
+    hold_when(
+        lambda worker: not held and any((t.step, t.epoch) == (1, 1) for t in worker.ticks) and not held.append(worker)
+    )
+    given = {"method": "ft", "optim__epochs_later": 3}
+    live = LiveRun(small(tmp_path / "a", **given))
+    live.start()
+    until(lambda: live.state == "stopped")
+    live.worker.drop()  # as when the kernel ends
+    again = LiveRun(small(tmp_path / "a", **given))
+    again.train()
+    assert {(tick.step, tick.epoch) for tick in again.worker.ticks} in ({(1, 1), (1, 2)}, {(1, 2)})
+    straight = plopkit.run(small(tmp_path / "b", **given), progress=False)
+    assert (again.folder.path / "results.csv").read_bytes() == (straight.path / "results.csv").read_bytes()
+
+
+def test_the_form_may_change_while_its_run_is_on(tmp_path):
+    form = SettingsForm(small(tmp_path, method="ft"), "smoke")
+    live = LiveRun(form)
+    live.start()
+    begun = live.settings
+    until(lambda: live.worker.ticks)
+    form.set(method="mib", seed=3)
+    assert live.settings == begun
+    live.train()
+    assert set(live.folder.results["method"]) == {"ft"}
+    assert live.folder.settings == begun
+    live.start()  # the next run has it
+    assert (live.settings.method, live.settings.seed) == ("mib", 3)
+    live.stop()
+
+
+def test_a_stopped_run_makes_way_for_another_and_a_running_one_does_not(tmp_path):
+    first, second = LiveRun(small(tmp_path)), LiveRun(small(tmp_path, method="ft"))
+    first.start()
+    with pytest.raises(ValueError, match="another run is on in this kernel"):
+        second.start()
+    same = LiveRun(small(tmp_path))  # the notebook's cell run again
+    same.start()
+    assert same.worker is first.worker
+    first.stop()
+    assert same.state == "stopped"
+    second.start()
+    assert not first.worker.alive
+    assert second.state == "running"
+    second.stop()
+
+
+def test_run_is_offered_while_stopped_once_the_form_asks_for_another_run(tmp_path):
+    form = SettingsForm(small(tmp_path), "smoke")
+    live = LiveRun(form)
+    live.start()
+    live.stop()
+    assert pressable(live) == {"resume"}
+    form.set(seed=8)
+    until(lambda: pressable(live) == {"run", "resume"}, 10)
+
+
+def test_buttons_do_what_the_methods_do(tmp_path):
+    live = LiveRun(small(tmp_path))
+    live.buttons["run"].click()
+    assert live.state == "running"
+    live.buttons["stop"].click()
+    assert live.state == "stopped"
+    live.buttons["resume"].click()
+    assert live.state == "running"
+    live.buttons["run"].click()  # as by a click that crossed the change
+    assert "this run is on" in live.problem.value
+
+
+def test_what_makes_no_sense_is_refused(tmp_path):
+    live = LiveRun(small(tmp_path))
+    with pytest.raises(ValueError, match="nothing to stop: the run is ready"):
+        live.stop()
+    with pytest.raises(ValueError, match="nothing to resume: the run is ready"):
+        live.resume()
+    form = SettingsForm(small(tmp_path), "smoke")
+    form.set(**{"optim.lr": -1})
+    with pytest.raises(ValueError, match=r"form holds something wrong: optim\.lr"):
+        LiveRun(form).start()
+    assert not list(tmp_path.iterdir())
+
+
+def test_errors_of_the_run_are_shown_and_raised(tmp_path):
+    live = LiveRun(small(tmp_path, scenario="folder 10-5 overlap", data__root=tmp_path / "nowhere"))
+    live.start()
+    until(lambda: live.state == "failed" and live.problem.value)
+    assert "nowhere" in live.problem.value
+    assert "<details>" not in live.problem.value  # of the user's making: no traceback
+    assert pressable(live) == {"run"}
+    with pytest.raises((ValueError, OSError), match="nowhere"):
+        live.train()
+
+
+def test_our_own_mistakes_come_with_their_traceback(tmp_path, monkeypatch):
+    def broken(settings):
+        raise AssertionError("ours <b>")
+
+    monkeypatch.setattr(worker, "Experiment", broken)
+    live = LiveRun(small(tmp_path))
+    with pytest.raises(AssertionError, match="ours"):
+        live.train()
+    until(lambda: "in broken" in live.problem.value)
+    assert "ours &lt;b&gt;" in live.problem.value
+
+
+def test_results_alone_come_when_the_run_is_finished(ready):
+    live = LiveRun(small(ready))
+    assert not is_interactive()
+    with pytest.raises(ValueError, match=r"the run is ready, not finished; live\.train"):
+        live.then(lambda folder: folder.summary)
+    live.train()
+    pd.testing.assert_frame_equal(live.then(lambda folder: folder.summary), live.folder.summary)
+
+
+def test_with_a_person_results_fill_in_by_themselves(tmp_path, monkeypatch):
+    monkeypatch.setattr("plopkit.widgets.live.is_interactive", lambda: True)
+    live = LiveRun(small(tmp_path, method="ft"))
+    seen = []
+    table = live.then(lambda folder: folder.summary)
+    figure = live.then(lambda folder: seen.append(len(folder.summary)) or viz.loss_curves(folder.ticks, "losses"))
+    wrong = live.then(lambda folder: 1 / 0)
+    assert table.data == {"text/plain": later.WAITING}
+    live.train()
+    assert seen == [1, 2] or seen == [2]  # after every step, unless two fell between two looks
+    assert "old_nobg" in table.data["text/html"]
+    assert table.place.outputs[0]["data"] == table.data
+    assert "image/png" in figure._repr_mimebundle_()
+    assert wrong.data == {"text/plain": "ZeroDivisionError: division by zero"}
+
+
+def test_live_curves_draw_what_they_are_given():
+    ticks = pd.DataFrame(
+        [{"step": 0, "iteration": i, "loss_ce": 2.0**-i} for i in range(5)]
+        + [{"step": 1, "iteration": i, "loss_ce": 1.0, "loss_pod": 3.0 + i} for i in range(3)]
+    )
+    summary = pd.DataFrame({"step": [0, 1], "old": [60.0, 5.0], "new": [np.nan, 70.0], "all": [60.0, 20.0]})
+    losses, scores = viz.live_curves(ticks, summary, 2, "a run").axes
+    lines = [line for line in losses.lines if len(line.get_xdata()) > 2]
+    drawn = [(list(line.get_xdata()), list(line.get_ydata())) for line in lines]
+    assert ([0, 1, 2, 3, 4], [1.0, 0.5, 0.25, 0.125, 0.0625]) in drawn
+    assert ([5, 6, 7], [3.0, 4.0, 5.0]) in drawn  # the second step goes on where the first ended
+    assert losses.get_yscale() == "log"
+    assert [text.get_text() for text in losses.get_legend().get_texts()] == ["ce", "pod"]
+    assert [list(line.get_ydata())[-1] for line in scores.lines] == [5.0, 70.0, 20.0]
+    empty = viz.live_curves(pd.DataFrame(), pd.DataFrame(), 0, "nothing yet")
+    assert not empty.axes[0].lines
+
+
+def test_pictures_take_a_small_part_of_the_time(tmp_path, monkeypatch):
+    """However long a drawing takes, the next waits so many times as long."""
+    monkeypatch.setattr("plopkit.widgets.live.REDRAW", 0.0)
+    monkeypatch.setattr("plopkit.widgets.live.LOOK", 0.001)
+    drawn = []
+
+    def draw(live):
+        drawn.append(live)
+        live._took, live._drawn = 0.01, time.monotonic()
+
+    monkeypatch.setattr(LiveRun, "_draw", draw)
+    live = LiveRun(small(tmp_path, method="ft"))
+    began = time.monotonic()
+    live.train()
+    assert len(drawn) <= 4 + (time.monotonic() - began) / (30 * 0.01)
+
+
+CELLS = [
+    "%matplotlib inline\nimport asyncio, sys, time\nsys.path.insert(0, {tests!r})\nfrom pathlib import Path\n"
+    "from small_runs import small\n"
+    "from plopkit import viz\nfrom plopkit.widgets import LiveRun, is_interactive",
+    "live = LiveRun(small(Path({out!r})))\nlive.start()\nlive",
+    "while not live.worker.ticks:\n    await asyncio.sleep(0.01)\n"
+    "live.stop()\nwhile not live.worker.waiting:\n    time.sleep(0.01)\n"
+    "ticks = len(live.worker.ticks)\ntime.sleep(0.5)\n"
+    "print(live.state, len(live.worker.ticks) == ticks, is_interactive())",
+    "live.resume()\nlive.train()\nlive",
+    "live.then(lambda folder: viz.loss_curves(folder.ticks, live.title))",
+]
+
+
+@pytest.mark.filterwarnings("default")  # of the kernel's start-up, which is not ours
+def test_in_a_real_kernel(tmp_path, straight, request):
+    given = {"tests": str(request.path.parent), "out": str(tmp_path / "runs")}
+    cells = [nbformat.v4.new_code_cell(cell.format(**given)) for cell in CELLS]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
+    stopped, finished, figure = (cell.outputs for cell in notebook.cells[2:])
+    assert "".join(output.text for output in stopped if output.output_type == "stream") == "stopped True False\n"
+    assert finished[-1].data["text/plain"].startswith("finished: ")
+    assert "image/png" in finished[-1].data
+    assert "image/png" in figure[-1].data
+    (path,) = (tmp_path / "runs").glob("emoji*")
+    assert (RunFolder(path).path / "results.csv").read_bytes() == straight
+
+
+def test_no_thread_is_left_over(ready):
+    LiveRun(small(ready)).train()
+    until(lambda: not [one for one in threading.enumerate() if one.name.startswith("plopkit")], 5)
