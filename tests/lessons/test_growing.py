@@ -9,6 +9,7 @@ import torch
 from drawing import draw
 from matplotlib.colors import to_rgb
 
+from plopkit.lessons import growing as growing_lesson
 from plopkit.lessons.exercises import check
 from plopkit.lessons.growing.measures import classifier_rows, mean_probabilities, overtaken
 from plopkit.model.segmenter import Segmenter

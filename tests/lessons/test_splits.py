@@ -14,14 +14,15 @@ from small_runs import small
 
 from plopkit.datasets.counts import hidden_table, steps_table, voc_presence
 from plopkit.datasets.scenario_data import StepData
+from plopkit.lessons import splits as splits_lesson
 from plopkit.lessons.exercises import check
+from plopkit.lessons.splits import splits_explorer
 from plopkit.lessons.splits.figures import SHARES
 from plopkit.runs.results import most_different_example
 from plopkit.scenario import IGNORE, PROTOCOLS, Scenario
 from plopkit.support import resources
 from plopkit.viz.colours import OTHER_STEPS, PALETTE
 from plopkit.viz.masks import overlay
-from plopkit.lessons.splits import splits_explorer
 from plopkit.widgets import Explorer
 
 NAMES = resources.class_names("voc")
