@@ -1,11 +1,11 @@
 """A figure of pictures that is made once and then updated, fast enough to follow a slider.
 
 matplotlib spends most of its time on making axes and on drawing text. So axes, titles and labels are made once and keep
-their places; a new state only replaces pixels and a few words, and the legend is drawn again only when its entries change.
+their places; an update only replaces pixels and a few words, and the legend is drawn again only when its entries change.
 
-The explorers of lessons 03 and 04 are made of `Panels`. That of lesson 09 shows no pictures: its bars and lines are updated
-by matplotlib's own setters, and it needs nothing from here. That of lesson 07 changes its size with its legends, so it
-draws a new figure each time, all of it in one pair of axes.
+The explorers of lessons 03 and 04 are made of `Panels`. That of lesson 09 shows no pictures: matplotlib's own setters
+update its bars and lines, and it needs nothing from here. That of lesson 07 changes its size with its legends, so it draws
+a new figure each time, all of it in one pair of axes.
 """
 
 from collections.abc import Sequence
@@ -46,9 +46,7 @@ class Panels:
         axes = [axes_at(self.figure, place) for place in places]
         blank = np.zeros((2, 2, 3), np.uint8)
         self._images = [axis.imshow(blank, extent=(0, 1, 0, 1), interpolation="nearest") for axis in axes]
-        self.titles = [
-            axis.set_title(title, fontsize=9, y=1.01) for axis, title in zip(axes, titles, strict=True)
-        ]
+        self.titles = [axis.set_title(title, fontsize=9, y=1.01) for axis, title in zip(axes, titles, strict=True)]
         """The pictures' titles; their text and colour may be changed."""
         for axis in axes:
             axis.set_axis_off()
@@ -58,9 +56,7 @@ class Panels:
         """Axes for something that is no picture, such as curves."""
         return axes_at(self.figure, place)
 
-    def show(
-        self, title: str, pictures: Sequence[UInt8[Any, "_ _ 3"]], legend: Sequence[Patch | Line2D]
-    ) -> Figure:
+    def show(self, title: str, pictures: Sequence[UInt8[Any, "_ _ 3"]], legend: Sequence[Patch | Line2D]) -> Figure:
         """Replace the figure's title, the pictures and the legend's entries."""
         self._title.set_text(title)
         for image, picture in zip(self._images, pictures, strict=True):

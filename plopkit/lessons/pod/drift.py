@@ -45,7 +45,9 @@ class DriftView:
         self._curves = self._panels.add_axes((end + 1.45, 0.77, 2.45, 1.86))
         self._label_curves(self._curves)
         styles = method_styles(list(methods)).values()
-        self._lines = [self._curves.plot([], [], markersize=4, **style)[0] for style in styles]
+        self._lines = [
+            self._curves.plot([], [], color=style["color"], marker=style["marker"], markersize=4)[0] for style in styles
+        ]
         for title, style in zip(self._panels.titles[1:], styles, strict=True):
             title.set_color(style["color"])  # so that the curves need no legend
         self._now = self._curves.axvline(0, color="0.3", linestyle="--", linewidth=1)
