@@ -173,7 +173,7 @@ def test_the_explorer_shows_every_image_step_and_method() -> None:
     for step in range(3):
         for image in range(2):
             explorer.set(step=step, image=image)
-            assert explorer.told.value == ""
+            assert explorer.message.value == ""
             pictures.add(bytes(explorer.picture.value))
     assert len(pictures) == 6
     assert Image.open(io.BytesIO(explorer.picture.value)).width > 900
@@ -184,9 +184,9 @@ def test_the_explorer_shows_every_image_step_and_method() -> None:
 def test_the_explorer_tells_what_it_cannot_show() -> None:
     explorer = mistakes_explorer({"ft": examined(), "plop": examined(steps=1)})
     explorer.set(method="plop", step=2)
-    assert "plop has finished 1 steps only" in explorer.told.value
+    assert "plop has finished 1 steps only" in explorer.message.value
     explorer.set(step=0)
-    assert explorer.told.value == ""
+    assert explorer.message.value == ""
     with pytest.raises(ValueError, match="plop shows other images than ft"):
         mistakes_explorer({"ft": examined(), "plop": examined(n=3)})
     with pytest.raises(ValueError, match="at least one"):
