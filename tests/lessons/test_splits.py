@@ -15,12 +15,14 @@ from small_runs import small
 from plopkit.datasets.counts import hidden_table, steps_table, voc_presence
 from plopkit.datasets.scenario_data import StepData
 from plopkit.lessons.exercises import check
-from plopkit.lessons.splits.figures import FUTURE, LEFT_OUT, OLD, SHARES
+from plopkit.lessons.splits.figures import SHARES
 from plopkit.runs.results import most_different_example
 from plopkit.scenario import IGNORE, PROTOCOLS, Scenario
 from plopkit.support import resources
-from plopkit.viz.masks import PALETTE, overlay
-from plopkit.widgets import Explorer, splits_explorer
+from plopkit.viz.colours import OTHER_STEPS, PALETTE
+from plopkit.viz.masks import overlay
+from plopkit.lessons.splits import splits_explorer
+from plopkit.widgets import Explorer
 
 NAMES = resources.class_names("voc")
 
@@ -44,8 +46,8 @@ def test_a_schedule_has_a_cell_for_each_step_and_class(protocol: str) -> None:
     for step in scenario.steps:
         for place, label in enumerate(scenario.order[1:]):
             shown = label in (step.seen if protocol == "sequential" else step.new)
-            unseen = FUTURE if protocol == "overlap" else LEFT_OUT
-            wanted = to_hex(PALETTE[label] / 255) if shown else OLD if label in step.old else unseen
+            unseen = OTHER_STEPS["future" if protocol == "overlap" else "left out"]
+            wanted = to_hex(PALETTE[label] / 255) if shown else OTHER_STEPS["old"] if label in step.old else unseen
             assert to_hex(colours[step.index, place]) == wanted
 
 

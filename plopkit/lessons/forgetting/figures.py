@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from plopkit.viz.curves import method_styles
+from plopkit.viz.colours import method_styles
 from plopkit.viz.figures import titled
 
 ROW = 0.23  # inches for a line of small print

@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from plopkit.lessons.forgetting.measures import KINDS, shares
+from plopkit.viz.colours import legend_colour
 from plopkit.viz.figures import Plain
-from plopkit.viz.masks import legend_colour, overlay, unsure_picture
+from plopkit.viz.masks import overlay, unsure_picture
 
 # Okabe and Ito's; right is pale.
 KIND_COLOURS = ("#e6e6e6", "#D55E00", "#56B4E9", "#CC79A7")
