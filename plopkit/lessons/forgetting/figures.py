@@ -71,7 +71,7 @@ def class_matrix(results: pd.DataFrame, title: str) -> Figure:
 
 
 def drop_bars(forgetting: pd.DataFrame, title: str) -> Figure:
-    """The IoU that each class has lost: after its best step minus after the last; a bar per method, the mean over seeds.
+    """The IoU that each class has lost, best step minus last step; a bar per method, the mean over seeds.
 
     The classes of the last step are left out, because they have had no time to be forgotten.
 
