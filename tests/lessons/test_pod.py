@@ -232,7 +232,7 @@ def test_every_control_of_the_explorer_changes_the_picture(explorer) -> None:
         before = explorer.picture.value
         explorer.set(**change)
         assert explorer.picture.value != before, change
-        assert explorer.told.value == ""
+        assert explorer.message.value == ""
 
 
 def test_the_explorer_tells_the_distances(explorer) -> None:

@@ -163,7 +163,7 @@ def test_every_control_changes_numbers_and_picture(explorer: Explorer) -> None:
         ({"order": "b"}, None),
     ):
         explorer.set(**change)
-        assert not explorer.told.value
+        assert not explorer.message.value
         assert explorer.picture.value not in seen
         seen.append(explorer.picture.value)
         if expected:
@@ -185,7 +185,7 @@ def test_one_s_own_folder_has_its_tasks_and_voc_its_own(folder_root: Callable[..
     explorer.set(dataset="voc", task="15-1", order="c")
     assert explorer.figure().get_suptitle() == "voc 15-1 overlap order=c"
     explorer.set(dataset="folder", task="joint")
-    assert not explorer.told.value
+    assert not explorer.message.value
     assert explorer.values["order"] == "natural"
     assert explorer.figure().get_suptitle() == "folder joint"
 
