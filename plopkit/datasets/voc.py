@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from plopkit.datasets.files import FileSource, read_stems
+from plopkit.settings import Data
 from plopkit.support import resources
 
 MASKS = ("SegmentationClassAug", "SegmentationClass")
@@ -50,3 +51,9 @@ def voc_base(root: Path) -> Path:
     if not root.is_dir():
         raise FileNotFoundError(f"{root}: no such folder; data.root must be a VOC 2012 folder")
     raise FileNotFoundError(f"{root}: no VOC 2012 here; looked for JPEGImages in {', '.join(map(str, tried))}")
+
+
+def open_split(split: str, data: Data, seed: int = 0) -> FileSource:
+    """The catalogue's opener: `voc` in `data.root`."""
+    assert data.root is not None  # the catalogue has asked for it
+    return voc(data.root, split)

@@ -5,13 +5,14 @@ from typing import Any
 import ipywidgets
 from matplotlib.figure import Figure
 
+from plopkit.catalogue import DATASETS
 from plopkit.datasets.counts import steps_table, voc_presence
 from plopkit.datasets.scenario_data import StepData
-from plopkit.grammar import PROTOCOLS, joined, named_orders
+from plopkit.grammar import PROTOCOLS, joined
 from plopkit.lessons.splits.figures import schedule
 from plopkit.scenario import Scenario
 from plopkit.support import resources
-from plopkit.widgets.controls import HELP, TASKS
+from plopkit.widgets.controls import HELP
 from plopkit.widgets.explorer import STYLE, Explorer
 
 NATURAL = "natural"
@@ -58,7 +59,10 @@ def splits_explorer(data: StepData) -> Explorer:
 
 def _choices(own: Scenario, dataset: str) -> tuple[list[str], list[str]]:
     """The tasks and the class orders to offer: the usual ones, and the scenario's own of its data set."""
-    tasks, orders = list(TASKS[dataset]), [NATURAL, *(name for name in named_orders(dataset) if name != "a")]
+    tasks, orders = (
+        list(DATASETS[dataset].tasks),
+        [NATURAL, *(name for name in DATASETS[dataset].class_orders() if name != "a")],
+    )
     if dataset == own.dataset:
         tasks, orders = [*tasks, own.task], [*orders, _order(own)]
     return list(dict.fromkeys(tasks)), list(dict.fromkeys(orders))
