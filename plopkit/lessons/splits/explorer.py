@@ -40,10 +40,12 @@ def splits_explorer(data: StepData) -> Explorer:
         )
 
     tasks, orders = _choices(own, own.dataset)
+    # How many images each class gets in `partitioned` depends on their names, which the facts about VOC do not have.
+    protocols = [protocol for protocol in PROTOCOLS if protocol in {own.protocol, *PROTOCOLS[:3]}]
     controls = {
         "dataset": dropdown("dataset", "data set", list(found), own.dataset),
         "task": dropdown("task", "task", tasks, own.task),
-        "protocol": dropdown("protocol", "protocol", list(PROTOCOLS), own.protocol),
+        "protocol": dropdown("protocol", "protocol", protocols, own.protocol),
         "order": dropdown("order", "class order", orders, _order(own)),
     }
 
