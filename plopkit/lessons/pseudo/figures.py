@@ -17,20 +17,25 @@ from plopkit.lessons.pseudo.measures import Judged, classify_pseudo_labels
 from plopkit.pseudo import Thresholds, pseudo_label
 from plopkit.scenario import Step
 from plopkit.support.errors import unknown
-from plopkit.viz.figures import Plain, bare, legend_below, titled
-from plopkit.viz.legends import Swatches, class_patches
-from plopkit.viz.masks import UNSURE_HEAT, overlay, unsure_picture
+from plopkit.viz.colours import EDGE, IGNORED, PSEUDO_LABELS, UNCERTAINTY_HEAT
+from plopkit.viz.figures import bare, legend_below, titled
+from plopkit.viz.legends import class_patches
+from plopkit.viz.masks import overlay, unsure_picture
+from plopkit.viz.panels import Panels
 
 JUDGED = {
-    Judged.RIGHT: ("#b9d9ee", "right"),
-    Judged.UNSURE: ("#ffffff", "not sure: no label"),
-    Judged.GIVEN: ("#808080", "labelled as new, or ignored"),
-    Judged.MISSED: ("#e69f00", "old object called background"),
-    Judged.CONFUSED: ("#d55e00", "old object called another class"),
-    Judged.INVENTED: ("#cc79a7", "background called an old class"),
-    Judged.FUTURE: ("#0072b2", "object of a later step called old"),
+    kind: (PSEUDO_LABELS[kind.name.lower()], words)
+    for kind, words in {
+        Judged.RIGHT: "right",
+        Judged.UNSURE: "not sure: no label",
+        Judged.GIVEN: "labelled as new, or ignored",
+        Judged.MISSED: "old object called background",
+        Judged.CONFUSED: "old object called another class",
+        Judged.INVENTED: "background called an old class",
+        Judged.FUTURE: "object of a later step called old",
+    }.items()
 }
-"""Colour and words of each kind, safe for the colour-blind; mistakes stand out."""
+"""Colour and words of each kind."""
 
 
 class Shown(NamedTuple):
@@ -115,16 +120,16 @@ def pseudo_rows(
         axis.set_title(name, fontsize=9)
     if heat:
         bar = figure.colorbar(
-            ScalarMappable(Normalize(0, images[0].most), UNSURE_HEAT), ax=axes[:, -1], shrink=0.7, aspect=30
+            ScalarMappable(Normalize(0, images[0].most), UNCERTAINTY_HEAT), ax=axes[:, -1], shrink=0.7, aspect=30
         )
         bar.set_label("uncertainty", fontsize=8)
         bar.ax.tick_params(labelsize=7)
     judged = "right and wrong" in panels
     handles = legend_of(images, names, judged)
     if not judged and {"training mask", "target", "truth"} & set(panels):
-        handles.append(Patch(facecolor="white", edgecolor="0.5", label="no label, or ignored"))
+        handles.append(Patch(facecolor=IGNORED, edgecolor=EDGE, label="no label, or ignored"))
     if not judged and "sure (white)" in panels:
-        handles.append(Patch(facecolor=JUDGED[Judged.GIVEN][0], edgecolor="0.5", label=JUDGED[Judged.GIVEN][1]))
+        handles.append(Patch(facecolor=JUDGED[Judged.GIVEN][0], edgecolor=EDGE, label=JUDGED[Judged.GIVEN][1]))
     columns = max(2, int(width / 2.4))
     legend_below(figure, handles, columns, credit)
     return figure
@@ -136,34 +141,26 @@ def legend_of(images: Sequence[Shown], names: Sequence[str], judged: bool) -> li
     patches = class_patches(masks, names)
     kinds = {kind for one in images for kind in np.unique(one.judged)} | set(Judged) - {Judged.FUTURE}
     told = [JUDGED[kind] for kind in JUDGED if judged and kind in kinds]
-    return patches + [Patch(facecolor=colour, edgecolor="0.5", label=words) for colour, words in told]
+    return patches + [Patch(facecolor=colour, edgecolor=EDGE, label=words) for colour, words in told]
 
 
 class PseudoView:
-    """One image's pseudo-labels and what is right of them: a picture that is drawn once and then changed.
+    """One image's pseudo-labels and which of them are right, updated in place.
 
-    names by label.
+    Args:
+        names: by label.
+        credit: whose pictures are shown, in small print.
     """
 
     PANELS = ("teacher", "uncertainty", "sure (white)", "target", "truth", "right and wrong")
 
     def __init__(self, names: Sequence[str], credit: str = ""):
         self.names = names
-        self.figure = Plain(figsize=(9, 5.0))
-        self._title = self.figure.suptitle("", fontsize=11)
-        grid = self.figure.add_gridspec(2, 3, left=0.01, right=0.68, bottom=0.02, top=0.86, hspace=0.12, wspace=0.04)
-        axes = [self.figure.add_subplot(grid[place // 3, place % 3]) for place in range(len(self.PANELS))]
-        blank = np.zeros((2, 2, 3), np.uint8)
-        self._images = [axis.imshow(blank, extent=(0, 1, 0, 1), interpolation="nearest") for axis in axes]
-        for axis, name in zip(axes, self.PANELS, strict=True):
-            axis.set_axis_off()
-            axis.set_title("uncertainty (bright: most)" if name == "uncertainty" else name, fontsize=9, y=1.01)
-        self._legend = Swatches(self.figure, 6.2, 0.7, 2.7, 4.2, credit)
+        places = [(0.09 + 2.04 * column, 0.7 + 2.22 * row, 1.96, 1.98) for row in range(2) for column in range(3)]
+        titles = ["uncertainty (bright: high)" if name == "uncertainty" else name for name in self.PANELS]
+        self._panels = Panels((9, 5.0), places, titles, (6.2, 0.7, 2.7, 4.2), credit)
 
-    def show(self, one: Shown, title: str) -> Figure:
-        self._title.set_text(title)
-        pictures = one.panels()
-        for image, name in zip(self._images, self.PANELS, strict=True):
-            image.set_data(pictures[name])
-        self._legend.show(legend_of([one], self.names, judged=True))
-        return self.figure
+    def show(self, image: Shown, title: str) -> Figure:
+        """Show another image, or the same image with other thresholds."""
+        pictures = image.panels()
+        return self._panels.show(title, [pictures[name] for name in self.PANELS], legend_of([image], self.names, True))
