@@ -205,7 +205,7 @@ def labels_of(channels: Int[Tensor, "*shape"], step: Step) -> Int[Tensor, "*shap
 
 def _contains(presence: np.ndarray, labels: tuple[int, ...]) -> np.ndarray:
     """Which images contain one of the labels other than background: (N, 256) -> (N,) bool."""
-    return presence[:, [label for label in labels if label]].any(1)
+    return np.asarray(presence[:, [label for label in labels if label]].any(1))
 
 
 def _parse(settings: Settings) -> Scenario:
