@@ -1,6 +1,6 @@
 """Do the numbers stay the same? Digests of ten methods' runs on `emoji 15-1 overlap`, recorded once and compared.
 
-    python benchmarks/equality.py --record      # write data/measured/equality.json from the installed plopkit
+    python benchmarks/equality.py --record      # write benchmarks/equality.json with the installed plopkit
     python benchmarks/equality.py               # train again and compare, exit 1 where anything differs
 
 Preset `smoke`, seeds 0 and 1, one thread. A digest covers the numbers and the names of a file's columns or tensors, not
@@ -24,7 +24,7 @@ from safetensors.torch import load_file
 
 import plopkit
 
-RECORDED = Path(__file__).resolve().parents[1] / "data" / "measured" / "equality.json"
+RECORDED = Path(__file__).with_suffix(".json")
 METHODS = ("ft", "lwf", "lwf-mc", "ilt", "ewc", "rw", "pi", "mib", "plop", "joint")
 SEEDS = (0, 1)
 RENAMED = (("head.", "decoder."), ("classifiers.", "classifier."))  # modules of version 0.1 and their names since

@@ -363,7 +363,7 @@ def test_a_disk_that_is_full_in_the_middle_leaves_no_half_file_and_the_run_goes_
 ) -> None:
     real = os.replace
 
-    def at_least_float32(source: Path, target: Path) -> None:
+    def full(source: Path, target: Path) -> None:
         if Path(target).name == file:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         real(source, target)

@@ -13,22 +13,22 @@ from accelerate import Accelerator
 
 from plopkit import viz
 from plopkit.compute import make_accelerator, summed
+from plopkit.datasets.scenario_data import StepData
 from plopkit.datasets.steps import eval_loader
 from plopkit.datasets.transforms import picture
 from plopkit.methods import FineTuning
 from plopkit.model.segmenter import Segmenter, segmenter_of
 from plopkit.presets import method_of, settle
+from plopkit.runs.checkpoints import StepStore
+from plopkit.runs.folder import RunFolder, check_room, open_folder
 from plopkit.runs.progress import Bars, Wrap, no_progress
 from plopkit.runs.results import step_rows, summarise
-from plopkit.runs.folder import RunFolder, check_room, open_folder
 from plopkit.scenario import Scenario, Step
 from plopkit.settings import Settings, digest
+from plopkit.support.files import write_arrays, write_table
 from plopkit.support.seeding import seeded
-from plopkit.datasets.scenario_data import StepData
-from plopkit.runs.checkpoints import StepStore
 from plopkit.trainer import Tick, Training, batches, evaluate, fit
 from plopkit.viz.png import save
-from plopkit.support.files import write_arrays, write_table
 
 EXAMPLES = 6  # validation images whose predictions are kept after every step
 

@@ -16,8 +16,8 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from plopkit.model.segmenter import Segmenter, segmenter_of
-from plopkit.settings import Settings, flat, from_yaml, to_yaml
 from plopkit.runs.checkpoints import StepStore
+from plopkit.settings import Settings, flat, from_yaml, to_yaml
 from plopkit.support.files import remove_partial_files, write_text
 
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import pandas as pd
 
-from plopkit.support import resources
 from plopkit.grammar import DATASETS
 from plopkit.methods import METHODS
 from plopkit.presets import configure
 from plopkit.runs.folder import RunFolder
 from plopkit.scenario import Scenario
 from plopkit.settings import Settings
+from plopkit.support import resources
 
 # The twelve of cssegmentation's page on PLOP come first.
 FIRST = [

@@ -8,13 +8,13 @@ from pathlib import Path
 from accelerate import PartialState
 
 from plopkit.datasets import n_labels
-from plopkit.runs.experiment import Experiment, run
 from plopkit.model.checkpoints import load_published, save_published
 from plopkit.presets import configure, settle
+from plopkit.runs.checkpoints import StepStore
+from plopkit.runs.experiment import Experiment, run
 from plopkit.runs.folder import RunFolder
 from plopkit.scenario import Scenario
 from plopkit.settings import Settings, digest
-from plopkit.runs.checkpoints import StepStore
 
 
 def evaluate_checkpoints(settings: Settings, paths: Sequence[Path], progress: bool = True) -> RunFolder:

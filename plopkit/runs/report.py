@@ -11,10 +11,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from plopkit import viz
-from plopkit.runs.results import report, summarise
 from plopkit.runs.folder import RunFolder
-from plopkit.viz.png import encoded, png, save
+from plopkit.runs.results import report, summarise
 from plopkit.support.files import make_folder, write_text
+from plopkit.viz.png import encoded, png, save
 
 STYLE = (
     "body{font:16px/1.5 sans-serif;max-width:70em;margin:2em auto;padding:0 1em} "

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from plopkit.support import resources
 from plopkit.metrics import accuracy, forgetting, group_means, iou
 from plopkit.scenario import Scenario, Step, check
 from plopkit.settings import flat, from_yaml
+from plopkit.support import resources
 
 KEYS = ["scenario", "method", "seed"]
 TYPES: dict[str, type] = {

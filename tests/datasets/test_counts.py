@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from plopkit.cli import main
+from plopkit.datasets import counts
 from plopkit.datasets import pixels as counting
 from plopkit.datasets.counts import classes_table, compare, count, hidden_table, report, steps_table, voc_presence
 from plopkit.datasets.folder import folder
@@ -226,7 +227,7 @@ def test_the_command_prints_and_writes_the_tables(
 ) -> None:
     root = voc_root()
     tables = [pixels(voc(root, split)) > 0 for split in ("train", "val")]
-    monkeypatch.setattr(datacheck, "voc_presence", lambda: tables)
+    monkeypatch.setattr(counts, "voc_presence", lambda: tables)
     words = ["data", "check", "VOC 10-10 overlapped", "--data.root", str(root), "-o", str(tmp_path / "all.csv")]
     assert main(words) == 0
     told = capsys.readouterr()

@@ -1,4 +1,4 @@
-"""The judge of the lessons' exercises."""
+"""The checker of the lessons' exercises."""
 
 from dataclasses import replace
 
@@ -7,26 +7,36 @@ import pandas as pd
 import pytest
 import torch
 
-from plopkit.lessons.exercises import EXERCISES, Exercise, check, same
+from plopkit.lessons.exercises import Exercise, check, exercises_of, same
 from plopkit.scenario import Scenario
 
 
 @pytest.fixture
 def doubled(monkeypatch):
-    monkeypatch.setitem(EXERCISES, "99.1", Exercise(lambda x: 2 * x, "twice <x>"))
+    """An exercise 01.9 whose right answer is twice x."""
+    monkeypatch.setitem(exercises_of("splits"), "01.9", Exercise(lambda x: 2 * x, "twice <x>"))
 
 
 def test_right_wrong_and_not_answered(doubled):
-    assert check("99.1", 6, x=3).right is True
-    wrong, none = check("99.1", 5, x=3), check("99.1", None, x=3)
+    assert check("01.9", 6, x=3).right is True
+    wrong, missing = check("01.9", 5, x=3), check("01.9", None, x=3)
     assert wrong.right is False and "not right" in str(wrong) and "twice <x>" in str(wrong)
-    assert none.right is None and "no answer yet" in str(none)
+    assert missing.right is None and "no answer yet" in str(missing)
     assert "twice &lt;x&gt;" in wrong._repr_html_()
 
 
-def test_an_unknown_exercise(doubled):
-    with pytest.raises(ValueError, match=r"no exercise '99\.2' \(did you mean 99\.1\?\)"):
-        check("99.2", 1)
+def test_an_unknown_exercise():
+    with pytest.raises(ValueError, match=r"no exercise '01\.3' \(did you mean 0\d\.\d\?\)"):
+        check("01.3", 1)
+    with pytest.raises(ValueError, match=r"no exercise '99\.1'.*known: 00\.1, 00\.2, 01\.1"):
+        check("99.1", 1)
+
+
+def test_every_topic_holds_the_exercises_of_its_lessons():
+    for topic in set(TOPICS.values()):
+        lessons = {lesson for lesson, name in TOPICS.items() if name == topic}
+        assert {name.partition(".")[0] for name in exercises_of(topic)} == lessons
+    assert list(all_exercises()) == [f"{lesson}.{number}" for lesson in TOPICS for number in (1, 2)]
 
 
 @pytest.mark.parametrize(

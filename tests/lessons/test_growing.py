@@ -9,6 +9,8 @@ import torch
 from drawing import draw
 from matplotlib.colors import to_rgb
 
+from plopkit import viz
+from plopkit.lessons import growing
 from plopkit.lessons.exercises import check
 from plopkit.lessons.growing.measures import classifier_rows, mean_probabilities, overtaken
 from plopkit.model.segmenter import Segmenter
@@ -100,7 +102,7 @@ def test_resolutions_show_the_coarse_and_the_fine_prediction() -> None:
     image = np.zeros((3, 12, 12), np.uint8)
     small, large = np.array([[0, 1], [4, 4]]), np.zeros((12, 12), int)
     large[6:] = 4
-    figure = growing_lesson.resolutions(image, small, large, NAMES, "title", "credit")
+    figure = growing.resolutions(image, small, large, NAMES, "title", "credit")
     assert [axis.get_title() for axis in figure.axes] == ["image", "small: 2 x 2", "logits: 12 x 12"]
     coarse = np.asarray(figure.axes[1].images[0].get_array())
     assert coarse.shape == (12, 12, 3)
@@ -110,7 +112,7 @@ def test_resolutions_show_the_coarse_and_the_fine_prediction() -> None:
 
 def test_before_and_after_differ_below_zero_only() -> None:
     features = draw(4, 5, 6, 6).numpy()
-    figure = growing_lesson.before_and_after(np.zeros((3, 8, 8), np.uint8), features, 2, 0.01, "title")
+    figure = growing.before_and_after(np.zeros((3, 8, 8), np.uint8), features, 2, 0.01, "title")
     before, after = (np.asarray(axis.images[0].get_array()) for axis in figure.axes[1:3])
     np.testing.assert_array_equal(before, features[2])
     np.testing.assert_array_equal(after[before > 0], before[before > 0])
@@ -120,7 +122,7 @@ def test_before_and_after_differ_below_zero_only() -> None:
 
 def test_classifier_view_has_a_line_before_the_new_rows() -> None:
     rows = draw(5, N_OLD + N_NEW, 9).numpy()
-    figure = growing_lesson.classifier_view(rows, range(N_OLD + N_NEW), N_OLD, NAMES, "title")
+    figure = growing.classifier_view(rows, range(N_OLD + N_NEW), N_OLD, NAMES, "title")
     assert np.asarray(figure.axes[0].images[0].get_array()).shape == (10, 8)
     assert list(figure.axes[0].lines[0].get_ydata()) == [N_OLD - 0.5] * 2
     assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == list(NAMES[:10])
@@ -130,7 +132,7 @@ def test_classifier_view_has_a_line_before_the_new_rows() -> None:
 def test_probability_bars_have_the_classes_colours(n: int) -> None:
     before = np.full(n - 5, 1 / (n - 5))
     after = {"balanced": np.full(n, 1 / n), "random": np.linspace(0.001, 0.9, n)}
-    figure = growing_lesson.probability_bars(before, after, range(n), [str(label) for label in range(n)], "title")
+    figure = growing.probability_bars(before, after, range(n), [str(label) for label in range(n)], "title")
     assert [axis.get_title() for axis in figure.axes] == list(after)
     for axis, values in zip(figure.axes, after.values(), strict=True):
         old, new = axis.containers

@@ -91,6 +91,6 @@ def test_a_wheel_carries_them(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     where, *_, told = done.stdout.splitlines()
-    assert where == str(tmp_path / "site" / "plopkit" / "lessons.py")
+    assert where == str(tmp_path / "site" / "plopkit" / "lessons/__init__.py")
     assert told == f"mine: {len(NAMES) + 1} files copied, 0 there already"
     assert (tmp_path / "mine" / NAMES[-1]).is_file()

@@ -14,13 +14,15 @@ from small_runs import small
 
 from plopkit.datasets.counts import hidden_table, steps_table, voc_presence
 from plopkit.datasets.scenario_data import StepData
+from plopkit.lessons import splits
 from plopkit.lessons.exercises import check
+from plopkit.lessons.splits import splits_explorer
 from plopkit.lessons.splits.figures import FUTURE, LEFT_OUT, OLD, SHARES
 from plopkit.runs.results import most_different_example
 from plopkit.scenario import IGNORE, PROTOCOLS, Scenario
 from plopkit.support import resources
 from plopkit.viz.masks import PALETTE, overlay
-from plopkit.widgets import Explorer, splits_explorer
+from plopkit.widgets import Explorer
 
 NAMES = resources.class_names("voc")
 
@@ -31,7 +33,7 @@ def texts(figure: Figure) -> list[str]:
 
 
 def drawn(scenario: Scenario) -> Figure:
-    return splits_lesson.schedule(scenario, NAMES, steps_table(scenario, *voc_presence()), (10582, 1449))
+    return splits.schedule(scenario, NAMES, steps_table(scenario, *voc_presence()), (10582, 1449))
 
 
 # The schedule
@@ -69,7 +71,7 @@ def test_nothing_of_a_schedule_is_cut_off(text: str) -> None:
 def test_very_many_classes_have_no_names() -> None:
     scenario = Scenario.parse("ade 100-10 overlap")
     table = steps_table(scenario, np.ones((3, 256), bool), np.ones((2, 256), bool))
-    figure = splits_lesson.schedule(scenario, resources.class_names("ade"), table, (3, 2))
+    figure = splits.schedule(scenario, resources.class_names("ade"), table, (3, 2))
     assert not any(word.startswith("1 ") for word in texts(figure))
     assert inside(figure)
 
@@ -82,7 +84,7 @@ def test_targets_are_drawn_in_the_colours_of_their_labels() -> None:
     image = rng.integers(0, 256, (3, 9, 8), np.uint8)
     mask = rng.choice([0, 3, 12, 20, 255], (9, 8)).astype(np.uint8)
     scenarios = {p: Scenario.parse(f"voc 15-1 {p} order=b") for p in PROTOCOLS}  # 20 and 12 are of step 0, 3 of step 2
-    figure = splits_lesson.targets(image, mask, scenarios, NAMES, "one image")
+    figure = splits.targets(image, mask, scenarios, NAMES, "one image")
     rows, columns, pictures = cells(figure)
     assert rows == list(PROTOCOLS)
     assert columns == ["image", "mask (labels)", *(f"target of step {k}" for k in range(6))]
@@ -109,7 +111,7 @@ def test_the_bars_of_the_background_are_stacked_to_a_hundred() -> None:
     counts[:, 21:] = 0
     counts *= np.random.default_rng(2).integers(0, 9, counts.shape) == 0
     tables = {p: hidden_table(Scenario.parse(f"voc 15-1 {p}"), counts) for p in ("overlap", "sequential")}
-    figure = splits_lesson.hidden_bars(tables, "hidden")
+    figure = splits.hidden_bars(tables, "hidden")
     assert [axis.get_title() for axis in figure.axes] == list(tables)
     for axis, table in zip(figure.axes, tables.values(), strict=True):
         heights = np.array([patch.get_height() for patch in axis.patches]).reshape(len(SHARES), len(table))
@@ -119,7 +121,7 @@ def test_the_bars_of_the_background_are_stacked_to_a_hundred() -> None:
 
 
 def test_bars_of_classes_have_their_colours_and_the_mean() -> None:
-    figure = splits_lesson.class_bars({"one": np.array([100.0, np.nan, 20.0])}, (0, 7, 3), NAMES, "scores")
+    figure = splits.class_bars({"one": np.array([100.0, np.nan, 20.0])}, (0, 7, 3), NAMES, "scores")
     (axis,) = figure.axes
     assert axis.get_title() == "one: mIoU 60.0 %"
     assert [patch.get_height() for patch in axis.patches] == [100, 0, 20]

@@ -13,14 +13,14 @@ from PIL import Image
 from small_runs import contents, small
 
 from plopkit import trainer
-from plopkit.runs import experiment
-from plopkit.runs.experiment import Experiment, run
 from plopkit.metrics import iou
-from plopkit.runs.results import summarise
+from plopkit.runs import experiment
+from plopkit.runs.checkpoints import StepStore
+from plopkit.runs.experiment import Experiment, run
 from plopkit.runs.folder import RunFolder
+from plopkit.runs.results import summarise
 from plopkit.scenario import Scenario
 from plopkit.settings import from_yaml
-from plopkit.runs.checkpoints import StepStore
 from plopkit.trainer import Tick, evaluate
 
 TWO_EPOCHS = {"optim__epochs": 2, "optim__epochs_later": 2, "optim__batch": 4}

@@ -16,9 +16,9 @@ import torch
 from small_runs import contents, small
 
 from plopkit.runs import checkpoints as stepstore
+from plopkit.runs.checkpoints import StepStore
 from plopkit.runs.folder import RunFolder, check_room, open_folder
 from plopkit.settings import to_yaml
-from plopkit.runs.checkpoints import StepStore
 from plopkit.support.files import atomic_write, write_arrays, write_table, write_text
 
 

@@ -9,17 +9,17 @@ import torch
 from small_runs import small
 
 from plopkit.cli import main
-from plopkit.runs.released import export
-from plopkit.runs.experiment import run
 from plopkit.model.checkpoints import load_published, save_published
 from plopkit.model.encoders import Encoder
 from plopkit.model.segmenter import Segmenter
 from plopkit.presets import configure
-from plopkit.runs.results import load_results, summarise
-from plopkit.runs.published import rows
-from plopkit.runs.folder import RunFolder
-from plopkit.settings import to_yaml
 from plopkit.runs.checkpoints import StepStore
+from plopkit.runs.experiment import run
+from plopkit.runs.folder import RunFolder
+from plopkit.runs.published import rows
+from plopkit.runs.released import export
+from plopkit.runs.results import load_results, summarise
+from plopkit.settings import to_yaml
 from plopkit.support.files import write_table, write_text
 
 SCENARIO = "emoji 15-5 overlap"

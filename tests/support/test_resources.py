@@ -17,7 +17,7 @@ def test_the_facts_are_there(name: str) -> None:
 
 
 def test_the_package_folder_comes_before_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(facts, "_PACKAGE", tmp_path / "plopkit")
+    monkeypatch.setattr(resources, "_PACKAGE", tmp_path / "plopkit")
     in_checkout, in_package = tmp_path / "data" / "a.txt", tmp_path / "plopkit" / "_facts" / "a.txt"
     for file in (in_checkout, in_package):
         file.parent.mkdir(parents=True)

@@ -3,7 +3,7 @@
 import ipywidgets
 import pandas as pd
 
-from plopkit import viz
+from plopkit.lessons.gradients.figures import method_bars
 from plopkit.widgets.explorer import STYLE, Explorer
 
 
@@ -18,4 +18,4 @@ def gradient_explorer(table: pd.DataFrame, method: str) -> Explorer:
         tooltip="whose loss terms are drawn",
         style=STYLE,
     )
-    return Explorer(lambda method: viz.method_bars(table, method), {"method": chosen})
+    return Explorer(lambda method: method_bars(table, method), {"method": chosen})

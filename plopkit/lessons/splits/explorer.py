@@ -19,7 +19,7 @@ WIDTH = {"width": "13em"}
 
 
 def splits_explorer(data: StepData) -> Explorer:
-    """Controls ``dataset``, ``task``, ``protocol`` and ``order``; the picture is ``viz.schedule``.
+    """Controls ``dataset``, ``task``, ``protocol`` and ``order``; the picture is ``schedule``.
 
     The data sets are that of ``data`` and VOC, whose images are known without its files.
     """

@@ -1,0 +1,35 @@
+"""How one run is trained (lessons 00 and 06): the exercises."""
+
+from typing import Any
+
+import numpy as np
+
+from plopkit.lessons.exercises import Exercise
+
+
+def column(summary: Any, method: str, name: str) -> list[float]:
+    """A method's column of a summary, step by step."""
+    return summary.loc[summary["method"] == method, name].tolist()
+
+
+EXERCISES: dict[str, Exercise] = {
+    "00.1": Exercise(
+        lambda summary: column(summary, "ft", "old_nobg")[0] - column(summary, "ft", "old_nobg")[-1],
+        "the table has the mIoU of the old classes before and after: subtract",
+        tolerance=1e-2,
+    ),
+    "00.2": Exercise(
+        lambda summary: column(summary, "ft", "new")[-1] - column(summary, "plop", "new")[-1],
+        "compare the two methods in the last column of the new classes",
+        tolerance=1e-2,
+    ),
+    "06.1": Exercise(
+        lambda settings, images: settings.optim.epochs * (images // settings.optim.batch),
+        "epochs times whole batches: an epoch's last batch is left out where it is not full",
+    ),
+    "06.2": Exercise(
+        lambda ticks: np.divide(*ticks.groupby("step")["seconds"].median().iloc[[-1, 0]]),
+        "folder.ticks has the seconds of every iteration; take the median of those of each step",
+        tolerance=1e-2,
+    ),
+}
