@@ -28,8 +28,10 @@ autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_inherit_docstrings = False
 autodoc_preserve_defaults = True
+autodoc_mock_imports = ["inplace_abn"]  # not installed everywhere
 autosummary_generate = False
 napoleon_numpy_docstring = False
+napoleon_use_ivar = True
 napoleon_custom_sections = [("Fields", "params_style")]
 maximum_signature_line_length = 100
 

@@ -19,8 +19,8 @@ from nbformat import NotebookNode
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 # Next to the lessons, where the links between them expect them.
-PAGES = ("README.md", "CONTRIBUTING.md", "CITATION.cff", "docs/fidelity.md", "docs/*.png", "benchmarks/README.md")
-PAGES += ("data/measured/*.csv", "notebooks/README.md")
+PAGES = ("*.md", "CITATION.cff", "docs/fidelity.md", "docs/moved.md", "docs/*.png")
+PAGES += ("benchmarks/README.md", "data/measured/*.csv", "notebooks/README.md")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
