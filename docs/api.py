@@ -1,6 +1,6 @@
 """The pages of the API reference: one per group of modules. Their text comes from the docstrings (docstrings.py)."""
 
-import importlib
+import importlib.util
 import pkgutil
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +17,11 @@ class Page(NamedTuple):
 
 PAGES = (
     Page("plopkit", "plopkit", ("",)),
-    Page("scenarios", "Scenarios, the catalogue and settings", ("scenario", "grammar", "settings", "presets")),
+    Page(
+        "scenarios",
+        "Scenarios, the catalogue and settings",
+        ("scenario", "grammar", "catalogue", "settings", "presets"),
+    ),
     Page("losses", "Losses", ("losses",)),
     Page("pod", "Local POD", ("pod",)),
     Page("pseudo", "Pseudo-labels and thresholds", ("pseudo", "thresholds")),
@@ -25,7 +29,7 @@ PAGES = (
     Page("methods", "Methods", ("methods",)),
     Page("model", "The network", ("model",)),
     Page("datasets", "Data sets", ("datasets",)),
-    Page("trainer", "Training", ("trainer", "compute")),
+    Page("trainer", "Training", ("trainer", "backward", "compute")),
     Page("runs", "Runs", ("runs",)),
     Page("viz", "Figures", ("viz",)),
     Page("widgets", "Widgets", ("widgets",)),
@@ -40,6 +44,8 @@ def modules(page: Page) -> list[str]:
     names = []
     for name in page.modules:
         full = f"plopkit.{name}".rstrip(".")
+        if importlib.util.find_spec(full) is None:
+            continue
         names.append(full)
         if name:
             names += _submodules(full)

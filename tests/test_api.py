@@ -37,7 +37,8 @@ def docstrings(module: ModuleType) -> Iterator[tuple[str, str]]:
             continue
         yield f"{module.__name__}.{name}", member.__doc__ or ""
         for key, part in vars(member).items() if inspect.isclass(member) else ():
-            if not key.startswith("_") and "matplotlib" not in (getattr(part, "__module__", None) or "plopkit"):
+            written_here = hasattr(part, "__get__") and "matplotlib" not in str(getattr(part, "__module__", ""))
+            if written_here and not key.startswith("_"):
                 yield f"{module.__name__}.{name}.{key}", part.__doc__ or ""
 
 
