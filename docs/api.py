@@ -19,7 +19,7 @@ PAGES = (
     Page("plopkit", "plopkit", ("",)),
     Page(
         "scenarios",
-        "Scenarios, the catalogue and settings",
+        "Scenarios and settings",
         ("scenario", "grammar", "catalogue", "settings", "presets"),
     ),
     Page("losses", "Losses", ("losses",)),

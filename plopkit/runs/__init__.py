@@ -1,1 +1,1 @@
-"""A run from its settings to its folder: training, files, tables, reports."""
+"""A run: its folder, what is written there, and what is read from it."""
