@@ -255,7 +255,7 @@ DATASETS: Registry[DataSet] = Registry(
             task_presets={"paper": {"10-1": {"optim": {"epochs_later": 10}}}},
             downloader="plopkit.datasets.download.prepare:download",
             archives=("voc", "sbd"),
-            known_presence="plopkit.datasets.counts:voc_presence",
+            known_presence="plopkit.datasets.check:voc_presence",
             table_tasks=("15-5", "15-1", "10-1"),
         ),
         "emoji": DataSet(

@@ -6,8 +6,8 @@ import ipywidgets
 from matplotlib.figure import Figure
 
 from plopkit.catalogue import DATASETS
-from plopkit.datasets.counts import steps_table, voc_presence
-from plopkit.datasets.scenario_data import StepData
+from plopkit.datasets.check import steps_table, voc_presence
+from plopkit.datasets.scenario_data import ScenarioData
 from plopkit.grammar import PROTOCOLS, joined
 from plopkit.lessons.splits.figures import schedule
 from plopkit.scenario import Scenario
@@ -19,13 +19,13 @@ NATURAL = "natural"
 WIDTH = {"width": "13em"}
 
 
-def splits_explorer(data: StepData) -> Explorer:
+def splits_explorer(data: ScenarioData) -> Explorer:
     """Controls ``dataset``, ``task``, ``protocol`` and ``order``; the picture is ``schedule``.
 
     The data sets are that of ``data`` and VOC, whose images are known without its files.
     """
     own = data.scenario
-    found = {own.dataset: (data.train.classes, *data.presence)}
+    found = {own.dataset: (data.train.classes, *data.mask_presence)}
     found.setdefault("voc", (resources.class_names("voc"), *voc_presence()))
 
     def draw(dataset: str, task: str, protocol: str, order: str) -> Figure:
@@ -61,10 +61,8 @@ def splits_explorer(data: StepData) -> Explorer:
 
 def _choices(own: Scenario, dataset: str) -> tuple[list[str], list[str]]:
     """The tasks and the class orders to offer: the usual ones, and the scenario's own of its data set."""
-    tasks, orders = (
-        list(DATASETS[dataset].tasks),
-        [NATURAL, *(name for name in DATASETS[dataset].class_orders() if name != "a")],
-    )
+    entry = DATASETS[dataset]
+    tasks, orders = list(entry.tasks), [NATURAL, *(name for name in entry.class_orders() if name != "a")]
     if dataset == own.dataset:
         tasks, orders = [*tasks, own.task], [*orders, _order(own)]
     return list(dict.fromkeys(tasks)), list(dict.fromkeys(orders))
