@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import ipywidgets
 from matplotlib.figure import Figure
 
-from plopkit.datasets.scenario_data import Batch
+from plopkit.datasets.scenario_data import Samples
 from plopkit.lessons.pod.drift import DriftView
 from plopkit.lessons.pod.measures import pod_layers, pod_maps
 from plopkit.lessons.snapshots import Snapshot
@@ -19,7 +19,7 @@ from plopkit.widgets.explorer import STYLE, Explorer
 def pod_explorer(
     watched: Mapping[str, Sequence[Snapshot]],
     teacher: Output,
-    batch: Batch,
+    batch: Samples,
     step: Step,
     names: Sequence[str],
     scales: Sequence[int] = SCALES,

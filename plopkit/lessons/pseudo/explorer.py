@@ -9,7 +9,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from plopkit.datasets.scenario_data import Batch
+from plopkit.datasets.scenario_data import Samples
 from plopkit.lessons.pseudo.figures import LabelledImage, PseudoView, label_images
 from plopkit.lessons.pseudo.measures import Outcome
 from plopkit.pseudo import Thresholds
@@ -21,7 +21,7 @@ SINGLE, MEDIAN, RELEASED = "one for all", "medians", "released"
 
 def pseudo_explorer(
     old_logits: Tensor,
-    batch: Batch,
+    batch: Samples,
     step: Step,
     medians: Thresholds,
     released: Thresholds,

@@ -16,7 +16,7 @@ from plopkit.datasets.scenario_data import labels_of
 from plopkit.lessons.pseudo.measures import Outcome, classify_pseudo_labels
 from plopkit.pseudo import Thresholds, pseudo_label
 from plopkit.scenario import Step
-from plopkit.support.errors import unknown
+from plopkit.support.errors import unknown_name
 from plopkit.viz.colours import EDGE, IGNORED, PSEUDO_LABELS, UNCERTAINTY_HEAT
 from plopkit.viz.figures import bare, legend_below, titled
 from plopkit.viz.legends import class_patches
@@ -124,7 +124,7 @@ def pseudo_rows(
         pictures = image.panels()
         for name in panels:
             if name not in pictures:
-                raise unknown("panel", name, pictures)
+                raise unknown_name("panel", name, pictures)
         for axis, name in zip(line, panels, strict=True):
             axis.imshow(pictures[name], interpolation="nearest")
             bare(axis)

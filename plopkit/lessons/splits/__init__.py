@@ -1,14 +1,15 @@
 """Lesson 01, which step learns which classes: everything that the notebook needs."""
 
-from plopkit.datasets.counts import hidden_table, steps_table, voc_presence
-from plopkit.datasets.pixels import pixels
-from plopkit.datasets.scenario_data import StepData
+from plopkit.datasets.check import voc_presence
+from plopkit.datasets.counts import pixels
+from plopkit.datasets.scenario_data import ScenarioData
+from plopkit.datasets.tables import hidden_table, steps_table
 from plopkit.lessons.exercises import check
 from plopkit.lessons.splits.figures import class_bars, hidden_bars, schedule, targets
 from plopkit.support.lazy import lazy_attributes
 
 __all__ = [
-    "StepData",
+    "ScenarioData",
     "check",
     "class_bars",
     "hidden_bars",
