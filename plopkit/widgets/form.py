@@ -9,10 +9,11 @@ import ipywidgets
 from traitlets import TraitError
 
 from plopkit.catalogue import DATASETS, METHODS
+from plopkit.flags import command_line
 from plopkit.grammar import PROTOCOLS, Words, joined, read_words
-from plopkit.presets import configure
+from plopkit.parameters import parameters, parameters_yaml
+from plopkit.presets import configure, overrides_of
 from plopkit.settings import Settings, flat
-from plopkit.spelling import command_line, overrides_of, parameters, parameters_yaml
 from plopkit.support.errors import unknown
 from plopkit.widgets.controls import Knob, knobs_of, top_controls
 from plopkit.widgets.explorer import with_fallback
