@@ -54,7 +54,7 @@ MODULES = {
     "viz.drift": "lessons.pod.drift",
     "viz.gradients": "lessons.gradients.figures",
     "viz.growth": "lessons.growing.figures",
-    "viz.maps": "lessons.pod.maps",
+    "viz.maps": "lessons.pod.figures",
     "viz.mistakes": "lessons.forgetting.figures",
     "viz.podcut": "lessons.pod.figures",
     "viz.pseudo": "lessons.pseudo.figures",
@@ -101,7 +101,7 @@ NAMES = {
     "study.moments": {"Moment": "lessons.snapshots:Snapshot", "moments": "lessons.snapshots:snapshots"},
     "viz": {
         "COLOURS": "viz.colours:COLOURS",
-        "JUDGED": "lessons.pseudo:JUDGED",
+        "JUDGED": "support.moved:judged",
         "before_and_after": "lessons.growing:before_and_after",
         "class_bars": "lessons.splits:class_bars",
         "class_matrix": "lessons.forgetting:class_matrix",
@@ -125,7 +125,7 @@ NAMES = {
         "resolutions": "lessons.growing:resolutions",
         "schedule": "lessons.splits:schedule",
         "seed_spread": "lessons.published:seed_spread",
-        "shown": "lessons.pseudo:shown",
+        "shown": "lessons.pseudo:label_images",
         "targets": "lessons.splits:targets",
         "term_bars": "lessons.gradients:term_bars",
         "threshold_reach": "lessons.thresholds:threshold_reach",
@@ -171,7 +171,15 @@ def _moved(old: str, new: str) -> Any:
     place = f"{PACKAGE}.{new.replace(':', '.')}"
     warnings.warn(f"{old} is now {place}", DeprecationWarning, stacklevel=3)
     value = importlib.import_module(f"{PACKAGE}.{module}")
-    return getattr(value, attribute) if attribute else value
+    if not attribute:
+        return value
+    return getattr(value, attribute) if module != "support.moved" else getattr(value, attribute)()
+
+
+def judged() -> dict[Any, tuple[str, str]]:
+    """What `viz.JUDGED` was: the colour and the text of each kind of pseudo-label."""
+    figures = importlib.import_module(f"{PACKAGE}.lessons.pseudo.figures")
+    return {outcome: (figures.COLOURS[outcome], text) for outcome, text in figures.OUTCOMES.items()}
 
 
 class _Finder(MetaPathFinder, Loader):
