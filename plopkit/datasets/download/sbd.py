@@ -92,7 +92,10 @@ def read_mat(path: Path) -> np.ndarray:
     except Exception as error:  # loadmat raises almost anything for a damaged file
         raise ValueError(f"{path}: not a readable SBD mask ({error}); unpack benchmark.tgz again") from error
     if values.ndim != 2 or values.dtype != np.uint8 or values.max(initial=0) > 20:
-        raise ValueError(f"{path}: not an SBD mask, which has 8-bit labels from 0 to 20 in two dimensions; unpack benchmark.tgz again")
+        raise ValueError(
+            f"{path}: not an SBD mask, which has 8-bit labels from 0 to 20 in two dimensions; "
+            "unpack benchmark.tgz again"
+        )
     return np.ascontiguousarray(values)
 
 
@@ -107,7 +110,9 @@ def _check_size(image: Path, values: np.ndarray, stem: str) -> None:
 
 def _existing(path: Path) -> Path:
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing, although VOC's archive contains it; move VOC2012 away and get it again")
+        raise FileNotFoundError(
+            f"{path} is missing, although VOC's archive contains it; move VOC2012 away and get it again"
+        )
     return path
 
 

@@ -21,11 +21,9 @@ class _Member(NamedTuple):
     """An entry of an archive."""
 
     name: str
-    kind: str
-    """"file", "folder" or "link""""
+    kind: str  # "file", "folder" or "link"
     open: Callable[[], IO[bytes] | None]
-    position: int
-    """in the archive, in bytes"""
+    position: int  # in the archive, in bytes
 
 
 def unpack(archive: Path, folder: Path, into: Path, patterns: Sequence[str] = ("*",), verified: bool = False) -> Path:
@@ -99,7 +97,10 @@ def _write_members(archive: Path, target: Path, patterns: Sequence[str], verifie
             # Written here rather than by tarfile, so links, devices, owners and modes cannot do harm.
             stream = member.open() if member.kind == "file" else None
             if stream is None:
-                raise ValueError(f"{archive}: {member.name!r} is a link or a device, but a data set has plain files only; do not trust this archive")
+                raise ValueError(
+                    f"{archive}: {member.name!r} is a link or a device, but a data set has plain files only; "
+                    "do not trust this archive"
+                )
             path = target / name
             path.parent.mkdir(parents=True, exist_ok=True)
             with stream, open(path, "wb") as file:
