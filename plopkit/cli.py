@@ -152,11 +152,12 @@ def data(arguments: Sequence[str]) -> None:
 
 def _check_data(args: argparse.Namespace) -> None:
     from plopkit.datasets import check
-    from plopkit.presets import configure
+    from plopkit.presets import configure, open_scenario
     from plopkit.support.files import write_table
 
     settings = configure(args.scenario, overrides={"data.root": args.root})
-    scenario, steps, classes = check.count(settings.scenario, settings.data, settings.seed)
+    scenario = open_scenario(settings)
+    steps, classes = check.count(scenario, settings.data, settings.seed)
     print(check.report(scenario, steps, classes, args.all))
     if args.table:
         write_table(args.table, classes)

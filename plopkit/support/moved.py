@@ -100,7 +100,7 @@ NAMES = {
     "study.hindsight": {"judge": "lessons.pseudo:classify_pseudo_labels"},
     "study.moments": {"Moment": "lessons.snapshots:Snapshot", "moments": "lessons.snapshots:snapshots"},
     "viz": {
-        "COLOURS": "viz.colours:COLOURS",
+        "COLOURS": "viz.colours:CLASSES",
         "JUDGED": "support.moved:judged",
         "before_and_after": "lessons.growing:before_and_after",
         "class_bars": "lessons.splits:class_bars",
