@@ -93,9 +93,7 @@ def method_bars(table: pd.DataFrame, method: str) -> Figure:
     if len(positive):
         low, high = max(positive.min(), positive.max() / 10**DECADES) / 2, positive.max() * 3
         powers = [10.0**power for power in range(-12, 13) if low <= 10.0**power <= high]
-        axis.set_yticks(
-            powers, [f"{power:g}" for power in powers]
-        )  # as plain text: mathtext would take a third of the time
+        axis.set_yticks(powers, [f"{power:g}" for power in powers])  # text: mathtext takes a third of the time
         axis.set_ylim(low, high)
     axis.minorticks_off()
     axis.grid(axis="y", alpha=0.3)

@@ -32,9 +32,9 @@ def released_range(scenarios: Iterable[str]) -> pd.DataFrame:
 
     Returns:
         A table with the columns ``n_old``, ``n_seen``, ``largest`` (the largest value of the released measure) and
-        ``bins`` (how many of the 100 bins it can fall into). The other columns are borders on the scale of H / ln n_old,
-        at most 1: ``floor`` (0.001), ``half bin`` (0.005, the threshold of a class whose pixels all fall into bin 0) and
-        ``bin 0`` (0.01, its upper end).
+        ``bins`` (how many of the 100 bins it can fall into). The other columns are borders on the scale of
+        H / ln n_old, at most 1: ``floor`` (0.001), ``half bin`` (0.005, the threshold of a class whose pixels all fall
+        into bin 0) and ``bin 0`` (0.01, its upper end).
     """
     borders = {"floor": RELEASED_FLOOR, "half bin": 0.5 / RELEASED_BINS, "bin 0": 1 / RELEASED_BINS}
     rows = []
