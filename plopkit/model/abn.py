@@ -15,7 +15,7 @@ Norm = Callable[[int, Activation], nn.Module]
 
 
 class ABN(nn.BatchNorm2d):
-    """Batch norm scaled by |weight| + eps, then leaky ReLU or nothing.
+    """Batch norm scaled by `|weight|` + eps, then leaky ReLU or nothing.
 
     The absolute value is inplace-abn's (Rota Bulò et al., CVPR 2018): a plain batch norm with the same negative weights
     is another network. Where torch.distributed trains in several processes, the statistics are those of all their

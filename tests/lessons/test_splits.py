@@ -12,14 +12,14 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from small_runs import small
 
-from plopkit.datasets.counts import hidden_table, steps_table, voc_presence
+from plopkit.datasets.check import hidden_table, steps_table, voc_presence
 from plopkit.datasets.scenario_data import StepData
 from plopkit.lessons import splits
 from plopkit.lessons.exercises import check
 from plopkit.lessons.splits import splits_explorer
 from plopkit.lessons.splits.figures import SHARES
 from plopkit.runs.results import most_different_example
-from plopkit.scenario import IGNORE, PROTOCOLS, Scenario
+from plopkit.scenario import IGNORE, Scenario
 from plopkit.support import resources
 from plopkit.viz.colours import OTHER_STEPS, PALETTE
 from plopkit.viz.masks import overlay
@@ -38,6 +38,9 @@ def drawn(scenario: Scenario) -> Figure:
 
 
 # The schedule
+
+
+PROTOCOLS = ("overlap", "disjoint", "sequential")
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
