@@ -25,7 +25,7 @@ PAGES = (
     Page("losses", "Losses", ("losses",)),
     Page("pod", "Local POD", ("pod",)),
     Page("pseudo", "Pseudo-labels and thresholds", ("pseudo", "thresholds")),
-    Page("metrics", "Metrics", ("metrics",)),
+    Page("metrics", "Metrics", ("metrics", "confusion")),
     Page("methods", "Methods", ("methods",)),
     Page("model", "The network", ("model",)),
     Page("datasets", "Data sets", ("datasets",)),
@@ -34,7 +34,7 @@ PAGES = (
     Page("viz", "Figures", ("viz",)),
     Page("widgets", "Widgets", ("widgets",)),
     Page("lessons", "Lessons", ("lessons",)),
-    Page("cli", "Command line and parameters", ("cli", "flags", "spelling", "parameters")),
+    Page("cli", "Command line and parameters", ("cli", "flags", "parameters")),
     Page("support", "Support", ("support",)),
 )
 

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from plopkit.support.errors import unknown
+from plopkit.support.errors import unknown_name
 from plopkit.viz.colours import HEAT, NO_GRADIENT, TERMS, method_styles
 from plopkit.viz.figures import Plain, pinned, titled
 
@@ -75,7 +75,7 @@ def method_bars(table: pd.DataFrame, method: str) -> Figure:
     norms = table.drop(columns="value")
     positive = norms.to_numpy(float)[norms.to_numpy(float) > 0]
     if method not in set(_methods(table)):
-        raise unknown("method", method, dict.fromkeys(_methods(table)))
+        raise unknown_name("method", method, dict.fromkeys(_methods(table)))
     rows = norms.loc[method]
     figure = Plain(figsize=(9, 3.2))
     figure.subplots_adjust(0.1, 0.22, 0.87, 0.9)
