@@ -26,9 +26,19 @@ class RunFolder:
     """A run's folder, finished or not. The tables are read anew each time."""
 
     path: Path
+    n_steps: int | None = None
+    """Only the first steps are read; None: all of them."""
 
-    def __init__(self, path: Path | str):
+    def __init__(self, path: Path | str, n_steps: int | None = None):
         object.__setattr__(self, "path", Path(path))
+        object.__setattr__(self, "n_steps", n_steps)
+
+    def first_steps(self, n_steps: int) -> "RunFolder":
+        """The same folder as it was after its first steps: what belongs to later ones is not read.
+
+        While a run goes on, the tables of its next step are written one after the other.
+        """
+        return RunFolder(self.path, n_steps)
 
     @property
     def settings(self) -> Settings:
@@ -38,12 +48,13 @@ class RunFolder:
     def results(self) -> pd.DataFrame:
         """One row per step and class."""
         # A class may be named "null" or "007": names are text, and only an empty field is a missing number.
-        return pd.read_csv(self.path / "results.csv", dtype={"name": str}, keep_default_na=False, na_values=[""])
+        table = pd.read_csv(self.path / "results.csv", dtype={"name": str}, keep_default_na=False, na_values=[""])
+        return self._cut(table)
 
     @property
     def summary(self) -> pd.DataFrame:
         """One row per step."""
-        return pd.read_csv(self.path / "summary.csv")
+        return self._cut(pd.read_csv(self.path / "summary.csv"))
 
     def net(self, index: int) -> Segmenter:
         """The net as it is after step ``index``; FileNotFoundError, ValueError where its checkpoint cannot be read."""
@@ -58,7 +69,7 @@ class RunFolder:
     @property
     def ticks(self) -> pd.DataFrame:
         """One row per iteration."""
-        return pd.read_csv(self.path / "ticks.csv")
+        return self._cut(pd.read_csv(self.path / "ticks.csv"))
 
     @property
     def checkpoints(self) -> Path:
@@ -75,11 +86,17 @@ class RunFolder:
         path = self.path / "examples.npz"
         try:
             with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-                return dict(file)
+                arrays = dict(file)
         except (ValueError, EOFError, BadZipFile, zlib.error) as error:
             raise ValueError(
                 f"{path}: damaged; move it and results.csv away, and run again: what is trained is kept"
             ) from error
+        if self.n_steps is not None:
+            arrays["predictions"] = arrays["predictions"][: self.n_steps]
+        return arrays
+
+    def _cut(self, table: pd.DataFrame) -> pd.DataFrame:
+        return table if self.n_steps is None else table[table["step"] < self.n_steps]
 
     def evaluated(self) -> int:
         """How many steps have their results; ValueError where the table cannot be read."""
@@ -87,7 +104,7 @@ class RunFolder:
         if not path.is_file():
             return 0
         try:
-            return int(pd.read_csv(path)["step"].max()) + 1
+            return int(self._cut(pd.read_csv(path))["step"].max()) + 1
         except (ValueError, KeyError) as error:  # empty, cut short, or not ours
             raise ValueError(
                 f"{path}: not a run's table ({error}); move it away, and run the same command again"

@@ -1,47 +1,20 @@
 """Curves: mIoU through the steps, methods side by side, and one run's losses."""
 
 import textwrap
-from collections.abc import Sequence
-from itertools import cycle
 
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from plopkit.viz.colours import method_styles, term_colours
 from plopkit.viz.figures import titled
 from plopkit.viz.text import plain_log_numbers
 
-# Okabe and Ito's colours and, where they end, Paul Tol's, safe for the colour-blind; markers tell them apart in grey.
-METHOD_STYLES = {
-    "ft": ("#D55E00", "o"),
-    "lwf": ("#E69F00", "v"),
-    "lwf-mc": ("#882255", "^"),
-    "ilt": ("#CC79A7", "<"),
-    "ewc": ("#999933", "p"),
-    "rw": ("#999999", "h"),
-    "pi": ("#0072B2", "D"),
-    "mib": ("#56B4E9", "s"),
-    "plop": ("#009E73", "X"),
-    "joint": ("#000000", "*"),
-}
-SPARE = (("#332288", "P"), ("#F0E442", "d"), ("#AA4499", ">"), ("#44AA99", "8"), ("#661100", "H"))
-TERM_COLOURS = ("#332288", "#44AA99", "#AA4499", "#661100", "#DDCC77")  # Tol's too; never beside the spare ones
 GROUP_TITLES = {
     "old_nobg": "classes of step 0, without background",
     "new": "classes learnt since",
     "all": "all classes and background",
 }
-
-
-def method_styles(methods: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Line styles: a method's own colour and marker, the same in every picture; spare ones for other names and for
-    further runs of a method, such as ``plop (optim.lr 0.1)``."""
-    chosen: dict[str, tuple[str, str]] = {}
-    spare = cycle(SPARE)
-    for method in sorted(methods, key=lambda name: name not in METHOD_STYLES):  # a plain name goes first
-        own = METHOD_STYLES.get(method.split()[0])
-        chosen[method] = own if own and own not in chosen.values() else next(spare)
-    return {method: dict(zip(("color", "marker"), chosen[method], strict=True)) for method in methods}
 
 
 def forgetting_curves(summary: pd.DataFrame, title: str) -> Figure:
@@ -88,7 +61,7 @@ def loss_curves(ticks: pd.DataFrame, title: str) -> Figure:
     width = 1.2 + max(3.6, 2.6 * len(steps))
     figure = titled(title, width, 3.0)
     terms = [name for name in ticks.columns if name.startswith("loss_")]
-    colours = dict(zip(terms, cycle(TERM_COLOURS)))
+    colours = term_colours(terms)
     lines = {}
     axes = figure.subplots(1, len(steps), squeeze=False)[0]
     for axis, (step, rows) in zip(axes, steps, strict=True):

@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
+from plopkit.scenario import IGNORE
+from plopkit.viz.colours import EDGE, legend_colour
 from plopkit.viz.figures import Plain
-from plopkit.viz.masks import legend_colour
 from plopkit.viz.png import pixels
 
 LINE, LETTER = 0.19, 0.06  # inches
@@ -19,8 +20,8 @@ LINE, LETTER = 0.19, 0.06  # inches
 
 def class_patches(masks: Integer[Any, "*shape"], names: Sequence[str]) -> list[Patch]:
     """Legend entries of the labels that occur, without 255."""
-    shown = [int(label) for label in np.unique(masks) if label != 255]
-    return [Patch(facecolor=legend_colour(label), edgecolor="0.5", label=names[label]) for label in shown]
+    shown = [int(label) for label in np.unique(masks) if label != IGNORE]
+    return [Patch(facecolor=legend_colour(label), edgecolor=EDGE, label=names[label]) for label in shown]
 
 
 class Swatches:

@@ -1,6 +1,5 @@
 """A run while it trains: its losses so far, and the mIoU of the steps that are finished."""
 
-from itertools import cycle
 from typing import Any
 
 import pandas as pd
@@ -8,15 +7,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from plopkit.viz.curves import TERM_COLOURS, smoothed
+from plopkit.viz.colours import SCORE_GROUPS, term_colours
+from plopkit.viz.curves import smoothed
 from plopkit.viz.figures import Plain
 from plopkit.viz.text import plain_log_numbers, wrapped
 
-# None has the colour of a loss term beside it; markers tell them apart in grey.
 GROUPS: dict[str, tuple[str, dict[str, Any]]] = {
-    "old": ("classes of step 0", {"marker": "o", "color": "#AA3377"}),
-    "new": ("learnt since", {"marker": "s", "color": "#BBCC33"}),
-    "all": ("all", {"marker": ".", "color": "#000000", "linestyle": "--"}),  # at step 0 it lies on the old
+    "old": ("classes of step 0", {"marker": "o"}),
+    "new": ("learnt since", {"marker": "s"}),
+    "all": ("all", {"marker": ".", "linestyle": "--"}),  # at step 0 the same as "old"
 }
 
 
@@ -43,7 +42,7 @@ def _draw_losses(axis: Axes, ticks: pd.DataFrame) -> None:
     for step, rows in ticks.groupby("step") if terms else ():
         axis.axvline(begin, color="0.6", linewidth=0.8, linestyle=":")
         axis.annotate(f" step {step}", (begin, 1), xycoords=axis.get_xaxis_transform(), va="top", fontsize=8)
-        for term, colour in zip(terms, cycle(TERM_COLOURS)):
+        for term, colour in term_colours(terms).items():
             shown = smoothed(rows[term])
             thin = slice(None, None, 1 + len(rows) // 1000)
             new = term.removeprefix("loss_") if step == ticks["step"][ticks[term].notna()].min() else None
@@ -63,7 +62,7 @@ def _draw_scores(axis: Axes, summary: pd.DataFrame, steps: int) -> None:
     axis.grid(alpha=0.3)
     for group, (name, style) in GROUPS.items() if len(summary) else ():
         if summary[group].notna().any():
-            axis.plot(summary["step"], summary[group], linewidth=2, label=name, **style)
+            axis.plot(summary["step"], summary[group], linewidth=2, label=name, color=SCORE_GROUPS[group], **style)
     if len(summary):
         axis.legend(fontsize=8, loc="upper right", ncols=3, columnspacing=1, handletextpad=0.4)
     else:

@@ -7,47 +7,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 from matplotlib import colormaps
-from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from plopkit.scenario import IGNORE
+from plopkit.viz.colours import EDGE, PALETTE, UNCERTAINTY_HEAT, legend_colour
 from plopkit.viz.figures import legend_below, titled
-
-# Twenty colours far from each other, from black and white in OKLab, for normal sight, protanopia and deuteranopia.
-COLOURS = (
-    "#e1a500 #1e00ff #87001e #00b4ff #f00087 #c3ff00 #4b0f87 #4be1b4 #876900 #7878c3 "
-    "#961eb4 #f07878 #004b5a #ffc3ff #a55aff #2d7869 #b496c3 #789600 #e1f096 #d2d200"
-).split()
-BACKGROUND = "#4d4d4d"  # in legends: an overlay leaves the grey picture there
-IGNORED = "#ffffff"
-UNSURE_HEAT = "cividis"
-
-
-def palette() -> np.ndarray:
-    """(256, 3) uint8: a label's colour. Background black, ignore white; beyond twenty classes the colours go round,
-    each time paler."""
-    table = np.zeros((256, 3), np.uint8)
-    base = (255 * to_rgba_array(COLOURS)[:, :3]).round()
-    for label in range(1, 255):
-        turn, place = divmod(label - 1, len(base))
-        share = turn / 14  # 254 labels make 13 turns
-        table[label] = np.round(base[place] * (1 - share) + 200 * share)
-    table[255] = 255
-    return table
-
-
-PALETTE = palette()
-
-
-def colour_of(label: int) -> tuple[float, float, float]:
-    """A label's colour for matplotlib."""
-    red, green, blue = PALETTE[label] / 255
-    return float(red), float(green), float(blue)
-
-
-def legend_colour(label: int) -> tuple[float, float, float] | str:
-    """The same in a legend, where the background is grey and ignored pixels are white."""
-    return {0: BACKGROUND, 255: IGNORED}.get(label) or colour_of(label)
 
 
 def grey(image: UInt8[Any, "3 H W"]) -> Float32[np.ndarray, "H W 3"]:
@@ -62,12 +27,12 @@ def overlay(image: np.ndarray, mask: np.ndarray, strength: float = 0.7) -> np.nd
     """
     plain, colours = grey(image), PALETTE[mask].astype(np.float32)
     mixed = np.where((mask == 0)[..., None], 0.6 * plain, (1 - strength) * plain + strength * colours)
-    return np.where((mask == 255)[..., None], 255, mixed).astype(np.uint8)
+    return np.where((mask == IGNORE)[..., None], 255, mixed).astype(np.uint8)
 
 
 def unsure_picture(unsure: Float[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W 3"]:
     """Uncertainties in [0, 1] in the colours that they have everywhere."""
-    return colormaps[UNSURE_HEAT](unsure, bytes=True)[..., :3]
+    return colormaps[UNCERTAINTY_HEAT](unsure, bytes=True)[..., :3]
 
 
 def strip(examples: Mapping[str, np.ndarray], title: str) -> Figure:
@@ -119,7 +84,7 @@ def grid(
 
     One pair of axes, where the picture of row i and column j has its middle at (j + 0.5, i + 0.5).
     """
-    shown = sorted(present - {255})
+    shown = sorted(present - {IGNORE})
     width = 1.6 * len(columns) + 0.5
     longest = max(len(str(names[label])) for label in [*shown, 0])
     per_row = max(1, int(width / (0.55 + 0.07 * max(longest, len("ignored")))))
@@ -139,7 +104,7 @@ def grid(
     wrapped = [textwrap.fill(name, 18) for name in row_names]  # files may have long ones
     axis.set_yticks(np.arange(len(rows)) + 0.5, wrapped, fontsize=9, rotation=90, va="center")
     axis.tick_params(length=0, pad=0)
-    told = [(label, str(names[label])) for label in shown] + [(255, "ignored")]
-    patches = [Patch(facecolor=legend_colour(label), edgecolor="0.5", label=name) for label, name in told]
+    told = [(label, str(names[label])) for label in shown] + [(IGNORE, "ignored")]
+    patches = [Patch(facecolor=legend_colour(label), edgecolor=EDGE, label=name) for label, name in told]
     legend_below(figure, patches, per_row, credit)
     return figure

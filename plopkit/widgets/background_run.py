@@ -1,4 +1,4 @@
-"""A run in a thread of its own, held and let go between two batches."""
+"""A run in a thread of its own, which can be paused between two batches."""
 
 import html
 import threading
@@ -8,39 +8,40 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from plopkit import Experiment, Settings
+from plopkit.runs.experiment import Experiment
+from plopkit.settings import Settings
 from plopkit.trainer import Tick
 
 
 @dataclass(frozen=True)
-class Progress:
-    """What a run is at: in words, and so many of so many done."""
+class Status:
+    """What a run is doing, in words, and how much of it is done."""
 
-    told: str
+    message: str
     done: int = 0
-    of: int = 1
+    total: int = 1
 
 
-class Dropped(Exception):
-    """A held run is given up; on disk it goes on from its last finished epoch."""
+class Cancelled(Exception):
+    """A paused run was given up. On disk it can be resumed from its last finished epoch."""
 
 
-class Worker:
-    """Trains one run. ``hold`` takes effect before the next batch, ``release`` goes on with the very next."""
+class BackgroundRun:
+    """Trains one run in a thread. ``pause`` takes effect before the next batch, and ``resume`` continues with it."""
 
     def __init__(self, settings: Settings):
         self.settings = settings
         self.ticks: list[Tick] = []
-        """All iterations of this sitting; only ever appended to, so that another thread may look."""
-        self.progress = Progress("opening the data")
-        self.steps = 0
-        """How many steps the scenario has, once the data are open."""
+        """All iterations trained by this thread. It is only ever appended to, so other threads may read it."""
+        self.status = Status("opening the data")
+        self.n_steps = 0
+        """The scenario's number of steps, once the data are open."""
         self.error: BaseException | None = None
         self.waiting = False
-        """Has it come to the gate, since it was held? Until then it is at its last batch."""
-        self._open_gate = threading.Event()
-        self._open_gate.set()
-        self._dropped = False
+        """Whether a paused run has reached the next batch; until then it finishes its last one."""
+        self._unpaused = threading.Event()
+        self._unpaused.set()
+        self._cancelled = False
         self._thread = threading.Thread(target=self._work, name="plopkit run", daemon=True)
         self._thread.start()
 
@@ -49,87 +50,89 @@ class Worker:
         return self._thread.is_alive()
 
     @property
-    def held(self) -> bool:
-        return self.alive and not self._open_gate.is_set()
+    def paused(self) -> bool:
+        return self.alive and not self._unpaused.is_set()
 
-    def hold(self) -> None:
-        self._open_gate.clear()
+    def pause(self) -> None:
+        self._unpaused.clear()
 
-    def release(self) -> None:
-        self._open_gate.set()
+    def resume(self) -> None:
+        self._unpaused.set()
 
-    def drop(self) -> None:
-        """Give the run up, and wait until it lets go of its net and its files."""
-        self._dropped = True
-        self.release()
+    def cancel(self) -> None:
+        """Give the run up, and wait until it has released its net and its files."""
+        self._cancelled = True
+        self.resume()
         self._thread.join()
 
     def _work(self) -> None:
         try:
-            self._pass_gate()
+            self._wait_while_paused()
             experiment = Experiment(self.settings)
-            self.steps = len(experiment.scenario.steps)
-            self.progress = Progress("beginning")
-            self._pass_gate()
-            for tick in experiment.ticks(self._gated):
+            self.n_steps = len(experiment.scenario.steps)
+            self.status = Status("starting")
+            self._wait_while_paused()
+            for tick in experiment.ticks(self._pausable):
                 self.ticks.append(tick)
-                self.progress = self._told(tick)
-                self._pass_gate()
-        except Dropped:
+                self.status = self._status_of(tick)
+                self._wait_while_paused()
+        except Cancelled:
             return
         except BaseException as error:
             self.error = error
 
-    def _gated(self, items: Iterable[Any], description: str, total: int) -> Iterator[Any]:
-        """A ``Wrap``: the passes that give no ticks are held as well."""
+    def _pausable(self, items: Iterable[Any], description: str, total: int) -> Iterator[Any]:
+        """The progress of passes that give no ticks, such as an evaluation; they can be paused, too."""
         for done, item in enumerate(items):
-            self.progress = Progress(description, done, total)
-            self._pass_gate()
+            self.status = Status(description, done, total)
+            self._wait_while_paused()
             yield item
-        self.progress = Progress(f"{description} is done", total, total)
+        self.status = Status(f"{description} is done", total, total)
 
-    def _pass_gate(self) -> None:
-        self.waiting = not self._open_gate.is_set()
-        self._open_gate.wait()
+    def _wait_while_paused(self) -> None:
+        self.waiting = not self._unpaused.is_set()
+        self._unpaused.wait()
         self.waiting = False
-        if self._dropped:
-            raise Dropped
+        if self._cancelled:
+            raise Cancelled
 
-    def _told(self, tick: Tick) -> Progress:
+    def _status_of(self, tick: Tick) -> Status:
         done = tick.iteration + 1
-        left = int(fmean(one.seconds for one in self.ticks[-30:] if one.step == tick.step) * (tick.of - done))
+        seconds = fmean(recent.seconds for recent in self.ticks[-30:] if recent.step == tick.step)
+        left = int(seconds * (tick.of - done))
         losses = ", ".join(f"{name} {value:.3g}" for name, value in tick.losses.items())
-        told = f"step {tick.step}/{self.steps - 1}, epoch {tick.epoch + 1}/{tick.epochs}, iteration {done}/{tick.of}"
-        return Progress(f"{told}; {losses}; about {left // 60}:{left % 60:02} left in this step", done, tick.of)
+        where = f"step {tick.step}/{self.n_steps - 1}, epoch {tick.epoch + 1}/{tick.epochs}, iteration {done}/{tick.of}"
+        return Status(f"{where}; {losses}; about {left // 60}:{left % 60:02} left in this step", done, tick.of)
 
 
-_latest: Worker | None = None
+_latest: BackgroundRun | None = None
 
 
-def begin(settings: Settings) -> Worker:
-    """A worker on these settings; if the kernel's latest is still at them, that one, going on.
+def start_or_resume(settings: Settings) -> BackgroundRun:
+    """Start a run of these settings; if the kernel's latest run has the same settings and is not finished, resume it.
 
-    One run at a time: Accelerate keeps device and precision for the whole process. Another that is held is dropped;
-    ValueError where another is not.
+    One run at a time: Accelerate keeps device and precision for the whole process. Another run that is paused is
+    cancelled.
+
+    Raises:
+        ValueError: another run is training in this kernel.
     """
     global _latest
     if _latest is not None and _latest.alive:
         if _latest.settings == settings:
-            _latest.release()
+            _latest.resume()
             return _latest
-        if not _latest.held:
-            raise ValueError(f"another run is on in this kernel: {_latest.settings.folder()}; stop it first")
-        _latest.drop()
-    _latest = Worker(settings)
+        if not _latest.paused:
+            raise ValueError(f"another run is training in this kernel: {_latest.settings.folder()}; stop it first")
+        _latest.cancel()
+    _latest = BackgroundRun(settings)
     return _latest
 
 
-def explained(error: BaseException) -> str:
-    """An error in words; one that is not of the user's making with its traceback, folded."""
-    told = f"<b style='color:#D55E00'>{html.escape(str(error) or type(error).__name__)}</b>"
+def error_html(error: BaseException) -> str:
+    """An error as HTML; with its traceback, folded, unless it is one that the user can correct."""
+    message = f"<b style='color:#D55E00'>{html.escape(str(error) or type(error).__name__)}</b>"
     if isinstance(error, ValueError | OSError | FloatingPointError):
-        return told
+        return message
     lines = html.escape("".join(traceback.format_exception(error)))
-    return (
-        f"<b>{type(error).__name__}</b> {told}<details><summary>where it happened</summary><pre>{lines}</pre></details>"
-    )
+    return f"<b>{type(error).__name__}</b> {message}<details><summary>traceback</summary><pre>{lines}</pre></details>"

@@ -15,7 +15,7 @@ from plopkit.settings import Settings, flat
 from plopkit.spelling import command_line, overrides_of, parameters, parameters_yaml
 from plopkit.support.errors import unknown
 from plopkit.widgets.controls import TASKS, Knob, knobs_of, top_controls
-from plopkit.widgets.explorer import standing_in
+from plopkit.widgets.explorer import with_fallback
 
 PARTS = Words._fields
 """A scenario's parts, each with a control: data set, task, protocol, order."""
@@ -209,4 +209,4 @@ class SettingsForm:
         self.box = ipywidgets.VBox([top, self._about, self.told, self._accordion, self.spelled])
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        return standing_in(self.box, {"text/plain": f"{self.command_line}\n\n{self.yaml}"})
+        return with_fallback(self.box, {"text/plain": f"{self.command_line}\n\n{self.yaml}"})

@@ -1,4 +1,4 @@
-"""A run to watch: started, stopped and resumed by buttons, with its curves growing."""
+"""A run to watch: started, stopped and resumed by buttons, while its curves grow."""
 
 import html
 import threading
@@ -13,229 +13,245 @@ from plopkit import viz
 from plopkit.runs.folder import RunFolder
 from plopkit.settings import Settings
 from plopkit.viz.png import encoded, png
-from plopkit.widgets.background_run import Worker, begin, explained
-from plopkit.widgets.explorer import standing_in
+from plopkit.widgets.background_run import BackgroundRun, error_html, start_or_resume
+from plopkit.widgets.explorer import with_fallback
+from plopkit.widgets.finished import FinishedSteps, read_finished, version_of
 from plopkit.widgets.form import SettingsForm
-from plopkit.widgets.later import Later, is_interactive
+from plopkit.widgets.placeholder import Placeholder, is_interactive
 
-LOOK = 0.3  # seconds between two looks at the worker
-REDRAW = 1.0  # seconds at least between two pictures …
-SHARE = 30  # … and so many times what the last one took of a core: about 3 % of one at most
+POLL_SECONDS = 0.3  # between two checks of the run
+REDRAW_SECONDS = 1.0  # at least, between two pictures …
+REDRAW_FACTOR = 30  # … and at least this many times what the last picture took: at most about 3 % of a core
 
 
 class LiveRun:
-    """A run of the form's settings, or of fixed ones, that leaves the kernel free.
+    """A run with buttons and curves, which leaves the kernel free.
 
     ``start``, ``stop`` and ``resume`` are the buttons; ``train`` waits until the run is finished. A stopped run waits
-    in memory between two batches and loses nothing. If the kernel ends, the run on disk goes on from its last finished
-    epoch. What the form holds is taken at ``start``; changed later, it does not touch the run that is on.
+    in memory between two batches and loses nothing. If the kernel ends, the run can be resumed on disk from its last
+    finished epoch. The form's settings are read at ``start``; later changes do not affect a run that has started.
+
+    Args:
+        source: the settings, or the form that holds them.
+
+    Example:
+        >>> live = LiveRun(SettingsForm())
+        >>> live  # shows buttons and curves
+        >>> live.then(lambda folder: folder.summary)  # shows the table as soon as there is one
     """
 
     def __init__(self, source: SettingsForm | Settings):
         self._source = source
-        self.worker: Worker | None = None
-        self._later: list[Later] = []
+        self.background: BackgroundRun | None = None
+        """The run that was started last."""
+        self._placeholders: list[Placeholder] = []
         self._lock = threading.RLock()
-        self._seen: tuple[Any, ...] = ()
-        self._stamp: tuple[Any, ...] = ()
-        self._shown: tuple[Any, ...] = ()
-        self._tables = (pd.DataFrame(), pd.DataFrame(), 0)
-        self._drawn, self._took = 0.0, 0.0
-        buttons = {
-            "run": ("Run", "play", "train with the settings in the form", self.start),
-            "stop": ("Stop", "pause", "wait before the next batch; nothing is lost", self.stop),
-            "resume": ("Resume", "step-forward", "go on where it stopped", self.resume),
+        self._finished: FinishedSteps | None = None
+        self._drawn: tuple[Any, ...] = ()  # what the picture shows
+        self._drawn_at, self._draw_seconds = 0.0, 0.0
+        self.buttons = {
+            "run": self._button("Run", "play", "train with the settings in the form", self.start),
+            "stop": self._button("Stop", "pause", "wait before the next batch; nothing is lost", self.stop),
+            "resume": self._button("Resume", "step-forward", "continue where it stopped", self.resume),
         }
-        self.buttons = {name: _button(*given[:3], self._clicked(given[3])) for name, given in buttons.items()}
-        self.bar = ipywidgets.IntProgress(layout={"width": "14em"}, tooltip="of this pass over the data")
-        self.told = ipywidgets.HTML()
+        self.bar = ipywidgets.IntProgress(layout={"width": "14em"}, tooltip="progress of this pass over the data")
+        self.status = ipywidgets.HTML()
         self.problem = ipywidgets.HTML()
         self.picture = ipywidgets.Image(format="png", layout={"max_width": "100%", "object_fit": "contain"})
-        row = ipywidgets.HBox([*self.buttons.values(), self.bar, self.told], layout={"flex_flow": "row wrap"})
+        row = ipywidgets.HBox([*self.buttons.values(), self.bar, self.status], layout={"flex_flow": "row wrap"})
         self.box = ipywidgets.VBox([row, self.problem, self.picture])
         self.refresh()
 
     @property
     def state(self) -> str:
         """ready, running, stopped, finished or failed."""
-        if self.worker is None:
+        if self.background is None:
             return "ready"
-        if self.worker.alive:
-            return "stopped" if self.worker.held else "running"
-        return "finished" if self.worker.error is None else "failed"
+        if self.background.alive:
+            return "stopped" if self.background.paused else "running"
+        return "finished" if self.background.error is None else "failed"
 
     @property
     def settings(self) -> Settings:
-        """Of the run that was started last; before, those of the form."""
-        return self.worker.settings if self.worker else self._wanted()
+        """The settings of the run that was started last; before that, those of the form."""
+        return self.background.settings if self.background else self._form_settings()
 
     @property
     def folder(self) -> RunFolder:
-        """Where the run lies; it may not be finished, or not even begun."""
+        """The run's folder, which may not be finished, or not exist yet."""
         return RunFolder(self.settings.folder())
 
     @property
     def title(self) -> str:
-        """For pictures: ``emoji 15-5 overlap, plop, seed 0``."""
+        """A title for pictures: ``emoji 15-5 overlap, plop, seed 0``."""
         return f"{self.settings.scenario}, {self.settings.method}, seed {self.settings.seed}"
 
     def start(self) -> None:
-        """Begin a run of the form's settings as they are now; what is done of it on disk is read back.
+        """Start a run of the form's current settings; what is already done of it on disk is read back.
 
-        ValueError where a run is on, or the form holds something wrong.
+        Raises:
+            ValueError: a run is training, or the form holds an invalid value.
         """
         if self.state == "running":
-            raise ValueError(f"this run is on: {self.folder.path}; stop it before another is started")
+            raise ValueError(f"this run is training: {self.folder.path}; stop it before you start another")
         if isinstance(self._source, SettingsForm) and self._source.error:
-            raise ValueError(f"the form holds something wrong: {self._source.error}")
-        before = self.worker
-        self.worker = begin(self._wanted())
-        if self.worker is not before:
-            self._drawn = 0.0
-            self._watcher = threading.Thread(target=self._watch, args=(self.worker,), name="plopkit live", daemon=True)
+            raise ValueError(f"the form holds an invalid value: {self._source.error}")
+        before = self.background
+        self.background = start_or_resume(self._form_settings())
+        if self.background is not before:
+            self._drawn_at = 0.0
+            self._watcher = threading.Thread(
+                target=self._watch, args=(self.background,), name="plopkit live", daemon=True
+            )
             self._watcher.start()
         self.refresh()
 
     def stop(self) -> None:
-        """Wait before the next batch. ValueError where no run is on."""
-        if self.worker is None or self.state != "running":
+        """Wait before the next batch.
+
+        Raises:
+            ValueError: no run is training.
+        """
+        if self.background is None or self.state != "running":
             raise ValueError(f"there is nothing to stop: the run is {self.state}")
-        self.worker.hold()
+        self.background.pause()
         self.refresh()
 
     def resume(self) -> None:
-        """Go on after ``stop``. ValueError where no run is stopped."""
-        if self.worker is None or self.state != "stopped":
+        """Continue after ``stop``.
+
+        Raises:
+            ValueError: no run is stopped.
+        """
+        if self.background is None or self.state != "stopped":
             raise ValueError(f"there is nothing to resume: the run is {self.state}")
-        self.worker.release()
+        self.background.resume()
         self.refresh()
 
     def train(self) -> RunFolder:
-        """Start or resume, and wait for the end; raises what went wrong. An interrupt of the kernel stops the run."""
+        """Start or resume, and wait until the run is finished. An interrupt of the kernel stops the run.
+
+        Returns:
+            The finished run's folder.
+
+        Raises:
+            Exception: whatever went wrong in the run.
+        """
         if self.state == "stopped":
             self.resume()
         elif self.state != "running":
             self.start()
         try:
             while self._watcher.is_alive():
-                self._watcher.join(LOOK)
+                self._watcher.join(POLL_SECONDS)
         except KeyboardInterrupt:
             if self.state == "running":
                 self.stop()
             raise
-        if self.worker is not None and self.worker.error is not None:
-            raise self.worker.error
+        if self.background is not None and self.background.error is not None:
+            raise self.background.error
         return self.folder
 
     def then(self, make: Callable[[RunFolder], Any]) -> Any:
-        """``make(folder)`` of the finished run; where a person sits at the kernel, a place that shows it as soon as
-        there are results, and anew after every step and for every run.
+        """Show results of this run: ``make(folder)``.
 
-        ValueError where nobody sits there and the run is not finished.
+        Headless, the run has to be finished. With a person at the kernel, a placeholder is shown, which is filled as
+        soon as there are results and updated after every step and for every run that is started here.
+
+        Raises:
+            ValueError: headless, and the run is not finished.
         """
         if not is_interactive():
             if self.state != "finished":
                 raise ValueError(f"the run is {self.state}, not finished; live.train() trains it to the end")
             return make(self.folder)
-        place = Later(make)
+        placeholder = Placeholder(make)
         with self._lock:
-            self._later.append(place)
-            place.refresh(self.folder)
-        return place
+            self._placeholders.append(placeholder)
+            finished = self._read()
+            placeholder.refresh(finished.folder, finished.version)
+        return placeholder
 
     def refresh(self, draw: bool = True) -> None:
-        """Bring buttons, progress and, unless told otherwise, the picture up to date."""
+        """Update buttons and progress and, if ``draw``, the picture and the placeholders."""
         with self._lock:
-            state, worker = self.state, self.worker
-            self.buttons["run"].disabled = state == "running" or (
-                state == "stopped" and self._wanted() == self.settings
-            )
+            state, run = self.state, self.background
+            unchanged = state == "stopped" and self._form_settings() == self.settings
+            self.buttons["run"].disabled = state == "running" or unchanged
             self.buttons["stop"].disabled = state != "running"
             self.buttons["resume"].disabled = state != "stopped"
-            if worker is not None:
-                self.bar.max, self.bar.value = max(1, worker.progress.of), worker.progress.done
+            if run is not None:
+                self.bar.max, self.bar.value = max(1, run.status.total), run.status.done
             self.bar.bar_style = {"finished": "success", "failed": "danger", "stopped": "warning"}.get(state, "")
-            self.told.value = html.escape(self._line(state))
-            if worker is not None and worker.error is not None:
-                self.problem.value = explained(worker.error)
+            self.status.value = html.escape(self._status_line(state))
+            if run is not None and run.error is not None:
+                self.problem.value = error_html(run.error)
             if draw:
                 self._draw()
 
-    def _line(self, state: str) -> str:
-        if self.worker is None:
+    def _status_line(self, state: str) -> str:
+        if self.background is None:
             return "ready: press Run"
         if state == "finished":
             return f"finished: {self.folder.path}"
-        told = "stopping after this batch" if state == "stopped" and not self.worker.waiting else state
-        return f"{told}: {self.worker.progress.told}"
+        stopping = state == "stopped" and not self.background.waiting
+        return f"{'stopping after this batch' if stopping else state}: {self.background.status.message}"
 
-    def _watch(self, worker: Worker) -> None:
-        """Follow a worker to its end; a thread of its own, so that neither training nor kernel waits for a picture."""
-        while worker.alive and self.worker is worker:
-            self.refresh(draw=time.monotonic() - self._drawn > max(REDRAW, SHARE * self._took))
-            time.sleep(LOOK)
-        if self.worker is worker:
+    def _watch(self, run: BackgroundRun) -> None:
+        """Follow a run to its end, in a thread: neither training nor the kernel waits for a picture."""
+        while run.alive and self.background is run:
+            due = self._drawn_at + max(REDRAW_SECONDS, REDRAW_FACTOR * self._draw_seconds)
+            self.refresh(draw=time.monotonic() > due)
+            time.sleep(POLL_SECONDS)
+        if self.background is run:
             with self._lock:
-                self._draw()  # who reads "finished" finds the results below
+                self._draw()  # first, so that the results are there when the status says "finished"
                 self.refresh(draw=False)
                 self.bar.value = self.bar.max
 
     def _draw(self) -> None:
         began = time.thread_time()
-        ticks, summary, done = self._read()
-        live = [tick for tick in (self.worker.ticks if self.worker else ()) if tick.step >= done]
-        now = (self.folder.path, len(ticks), len(live), done)
-        if now != self._seen:
+        finished, run = self._read(), self.background
+        live = [tick for tick in (run.ticks if run else ()) if tick.step >= finished.n_steps]
+        content = (finished.version, len(live))
+        if content != self._drawn:
             rows = [
-                {"step": t.step, "iteration": t.iteration} | {f"loss_{name}": v for name, v in t.losses.items()}
-                for t in live
+                {"step": tick.step, "iteration": tick.iteration}
+                | {f"loss_{name}": value for name, value in tick.losses.items()}
+                for tick in live
             ]
-            both = pd.concat([ticks, pd.DataFrame(rows)], ignore_index=True) if rows else ticks
-            steps = self.worker.steps if self.worker else done
-            self.picture.value = png(viz.live_curves(both, summary, max(steps, done), self.title))
-            self._seen = now
-            self._took = time.thread_time() - began
-        self._drawn = time.monotonic()
-        if self._stamp != self._shown:
-            self._shown = self._stamp
-            for place in self._later:
-                place.refresh(self.folder)
+            ticks = pd.concat([finished.ticks, pd.DataFrame(rows)], ignore_index=True) if rows else finished.ticks
+            n_steps = max(run.n_steps if run else 0, finished.n_steps)
+            self.picture.value = png(viz.live_curves(ticks, finished.summary, n_steps, self.title))
+            self._drawn = content
+            self._draw_seconds = time.thread_time() - began
+        self._drawn_at = time.monotonic()
+        for placeholder in self._placeholders:
+            placeholder.refresh(finished.folder, finished.version)
 
-    def _read(self) -> tuple[pd.DataFrame, pd.DataFrame, int]:
-        """The folder's ticks and summary, and how many steps have their results.
+    def _read(self) -> FinishedSteps:
+        """The finished steps on disk; they are read again only if there are others than last time."""
+        if self._finished is None or self._finished.version != version_of(self.folder):
+            self._finished = read_finished(self.folder)
+        return self._finished
 
-        ``results.csv`` is written last: once it is new, so is all else.
-        """
-        folder = self.folder
-        path = folder.path / "results.csv"
-        stamp = (path, path.stat().st_mtime_ns if path.is_file() else 0)
-        if stamp != self._stamp:
-            done = folder.evaluated()
-            self._tables = (folder.ticks, folder.summary, done) if done else (pd.DataFrame(), pd.DataFrame(), 0)
-            self._stamp = stamp
-        return self._tables
-
-    def _wanted(self) -> Settings:
+    def _form_settings(self) -> Settings:
         return self._source.settings if isinstance(self._source, SettingsForm) else self._source
 
-    def _clicked(self, action: Callable[[], None]) -> Callable[[Any], None]:
-        """A button's click: what goes wrong is told beside it."""
+    def _button(self, name: str, icon: str, tooltip: str, action: Callable[[], None]) -> Any:
+        """A button; what goes wrong after a click is shown below it."""
 
         def click(button: Any) -> None:
             self.problem.value = ""
             try:
                 action()
             except ValueError as error:
-                self.problem.value = explained(error)
+                self.problem.value = error_html(error)
 
-        return click
+        button = ipywidgets.Button(description=name, icon=icon, tooltip=tooltip, layout={"width": "8em"})
+        button.on_click(click)
+        return button
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        still = {"image/png": encoded(self.picture.value), "text/plain": self._line(self.state)}
-        return standing_in(self.box, still)
-
-
-def _button(name: str, icon: str, told: str, click: Callable[[Any], None]) -> Any:
-    button = ipywidgets.Button(description=name, icon=icon, tooltip=told, layout={"width": "8em"})
-    button.on_click(click)
-    return button
+        text = self._status_line(self.state)
+        return with_fallback(self.box, {"image/png": encoded(self.picture.value), "text/plain": text})

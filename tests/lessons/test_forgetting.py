@@ -15,11 +15,18 @@ from PIL import Image
 from small_runs import small
 
 from plopkit.lessons.exercises import check
-from plopkit.lessons.forgetting import class_matrix, drops, mistakes_explorer, mistakes_view
+from plopkit.lessons.forgetting import (
+    KINDS,
+    ForgettingExamples,
+    class_matrix,
+    drop_bars,
+    load_examples,
+    mistakes_explorer,
+    mistakes_figure,
+)
 from plopkit.lessons.forgetting import trade_off as trade_off_picture
-from plopkit.lessons.forgetting.examples import Examined, examine
-from plopkit.lessons.forgetting.measures import KINDS, mistakes, shares, truth_at
-from plopkit.lessons.forgetting.view import KIND_COLOURS, PANELS, kinds_picture
+from plopkit.lessons.forgetting.figures import PANELS, colour_mistakes
+from plopkit.lessons.forgetting.measures import classify_mistakes, mistake_shares, truth_after
 from plopkit.lessons.published import convention_gaps, published_bars, seed_spread
 from plopkit.lessons.published.figures import short
 from plopkit.lessons.published.measures import beside, conventions, last_steps, measured
@@ -30,6 +37,7 @@ from plopkit.runs.folder import RunFolder
 from plopkit.runs.results import forgetting_table, published, summarise
 from plopkit.support import resources
 from plopkit.viz import overlay
+from plopkit.viz.colours import IGNORED, MISTAKES
 
 LEARNED_AT = {0: 0, 1: 0, 2: 0, 5: 1, 9: 2}
 
@@ -51,9 +59,9 @@ def results(methods: tuple[str, ...] = ("ft", "plop"), seeds: tuple[int, ...] = 
     )
 
 
-def examined(steps: int = 3, n: int = 2, side: int = 16, seed: int = 0) -> Examined:
+def forgetting_examples(steps: int = 3, n: int = 2, side: int = 16, seed: int = 0) -> ForgettingExamples:
     rng = np.random.default_rng(seed)
-    return Examined(
+    return ForgettingExamples(
         images=rng.integers(0, 256, (n, 3, side, side), np.uint8),
         masks=rng.choice([0, 1, 2, 5, 9, 255], (n, side, side)).astype(np.uint8),
         predictions=rng.choice([0, 1, 2, 5, 9], (steps, n, side, side)).astype(np.uint8),
@@ -70,7 +78,7 @@ def examined(steps: int = 3, n: int = 2, side: int = 16, seed: int = 0) -> Exami
 
 @pytest.mark.parametrize("step", range(3))
 def test_mistakes_against_a_loop(step: int) -> None:
-    seen = examined()
+    seen = forgetting_examples()
     found, truth = seen.mistakes(step), seen.truth(step)
     for place in np.ndindex(found.shape):
         label, said = int(seen.masks[place]), int(seen.predictions[step][place])
@@ -93,15 +101,15 @@ def test_mistakes_against_a_loop(step: int) -> None:
 
 def test_nothing_is_old_at_step_0_and_a_class_never_learnt_is_background() -> None:
     mask, said = np.array([[1, 7, 255]], np.uint8), np.array([[0, 0, 1]], np.uint8)
-    assert mistakes(said, mask, LEARNED_AT, 0).tolist() == [[3, 0, 255]]
-    assert mistakes(said, mask, LEARNED_AT, 1).tolist() == [[1, 0, 255]]
-    assert truth_at(mask, LEARNED_AT, 2).tolist() == [[1, 0, 255]]
+    assert classify_mistakes(said, mask, LEARNED_AT, 0).tolist() == [[3, 0, 255]]
+    assert classify_mistakes(said, mask, LEARNED_AT, 1).tolist() == [[1, 0, 255]]
+    assert truth_after(mask, LEARNED_AT, 2).tolist() == [[1, 0, 255]]
 
 
 def test_every_kind_has_its_name_and_colour() -> None:
-    assert len(KINDS) == len(KIND_COLOURS) == len(set(KIND_COLOURS))
-    drawn = kinds_picture(np.array([[0, 1, 2, 3, 255]], np.uint8))[0]
-    wanted = [*KIND_COLOURS, "#ffffff"]
+    assert len(KINDS) == len(MISTAKES) == len(set(MISTAKES.values()))
+    drawn = colour_mistakes(np.array([[0, 1, 2, 3, 255]], np.uint8))[0]
+    wanted = [*MISTAKES.values(), IGNORED]
     assert [mcolors.to_hex(colour / 255) for colour in drawn] == [colour.lower() for colour in wanted]
 
 
@@ -116,9 +124,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 def test_examine_asks_the_net_of_every_step(folder: RunFolder) -> None:
     from plopkit.datasets.transforms import normalised
 
-    seen, shown = examine(folder), folder.examples
+    seen, shown = load_examples(folder), folder.examples
     assert (seen.predictions == shown["predictions"]).all() and (seen.masks == shown["masks"]).all()
-    assert seen.steps == 2 and seen.uncertainty.shape == seen.predictions.shape
+    assert seen.n_steps == 2 and seen.uncertainty.shape == seen.predictions.shape
     assert seen.learned_at == {label: int(label > 15) for label in range(21)}
     for step in range(2):
         images = torch.stack([normalised(torch.from_numpy(one) / 255) for one in shown["images"]])
@@ -132,8 +140,8 @@ def test_examples_of_a_step_without_results_are_left_out(folder: RunFolder, tmp_
     shutil.copytree(folder.path, broken := tmp_path / "broken")
     results = pd.read_csv(broken / "results.csv")
     results[results["step"] == 0].to_csv(broken / "results.csv", index=False)
-    seen = examine(RunFolder(broken))
-    assert seen.steps == len(seen.uncertainty) == 1
+    seen = load_examples(RunFolder(broken))
+    assert seen.n_steps == len(seen.uncertainty) == 1
     np.testing.assert_array_equal(seen.predictions, folder.examples["predictions"][:1])
     assert set(seen.learned_at) == set(range(16))
 
@@ -141,31 +149,31 @@ def test_examples_of_a_step_without_results_are_left_out(folder: RunFolder, tmp_
 def test_shares_of_mistakes_by_a_plain_loop() -> None:
     kinds = np.random.default_rng(0).choice([0, 1, 2, 3, 255], (2, 8, 8)).astype(np.uint8)
     counts = [sum(int(kind) == k for kind in kinds.flat) for k in range(4)]
-    np.testing.assert_allclose(shares(kinds), [count / sum(counts) for count in counts])
-    assert shares(np.full((2, 2), 255, np.uint8)).tolist() == [0, 0, 0, 0]
+    np.testing.assert_allclose(mistake_shares(kinds), [count / sum(counts) for count in counts])
+    assert mistake_shares(np.full((2, 2), 255, np.uint8)).tolist() == [0, 0, 0, 0]
 
 
 def test_examine_names_a_folder_without_results(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="no finished step"):
-        examine(RunFolder(tmp_path))
+    with pytest.raises(FileNotFoundError, match="no step is finished here"):
+        load_examples(RunFolder(tmp_path))
 
 
 def test_what_a_label_is_called_against_a_loop() -> None:
-    seen = examined()
-    table = seen.called(5)
+    seen = forgetting_examples()
+    table = seen.predicted_as(5)
     assert table.shape == (len(LEARNED_AT), 3) and table.sum(axis=1).is_monotonic_decreasing
     for step in range(3):
         said = [int(p) for p, label in zip(seen.predictions[step].flat, seen.masks.flat, strict=True) if label == 5]
         for label in LEARNED_AT:
             assert table.loc[seen.names[label], step] == pytest.approx(100 * said.count(label) / len(said))
-    assert (seen.called(20) == 0).all().all()
+    assert (seen.predicted_as(20) == 0).all().all()
 
 
 # The explorer
 
 
 def test_the_explorer_shows_every_image_step_and_method() -> None:
-    runs = {"ft": examined(), "plop": examined(seed=0)}
+    runs = {"ft": forgetting_examples(), "plop": forgetting_examples(seed=0)}
     explorer = mistakes_explorer(runs)
     assert explorer.values == {"image": 0, "step": 2, "method": "ft"}
     assert all(control.description and control.tooltip for control in explorer.controls.values())
@@ -173,7 +181,7 @@ def test_the_explorer_shows_every_image_step_and_method() -> None:
     for step in range(3):
         for image in range(2):
             explorer.set(step=step, image=image)
-            assert explorer.told.value == ""
+            assert explorer.message.value == ""
             pictures.add(bytes(explorer.picture.value))
     assert len(pictures) == 6
     assert Image.open(io.BytesIO(explorer.picture.value)).width > 900
@@ -182,30 +190,30 @@ def test_the_explorer_shows_every_image_step_and_method() -> None:
 
 
 def test_the_explorer_tells_what_it_cannot_show() -> None:
-    explorer = mistakes_explorer({"ft": examined(), "plop": examined(steps=1)})
+    explorer = mistakes_explorer({"ft": forgetting_examples(), "plop": forgetting_examples(steps=1)})
     explorer.set(method="plop", step=2)
-    assert "plop has finished 1 steps only" in explorer.told.value
+    assert "plop has finished only step 0" in explorer.message.value
     explorer.set(step=0)
-    assert explorer.told.value == ""
+    assert explorer.message.value == ""
     with pytest.raises(ValueError, match="plop shows other images than ft"):
-        mistakes_explorer({"ft": examined(), "plop": examined(n=3)})
+        mistakes_explorer({"ft": forgetting_examples(), "plop": forgetting_examples(n=3)})
     with pytest.raises(ValueError, match="at least one"):
         mistakes_explorer({})
 
 
 def test_the_view_shows_what_it_is_given() -> None:
-    seen = examined()
+    seen = forgetting_examples()
     given = (seen.images[0], seen.truth(2)[0], seen.predictions[2, 0], seen.mistakes(2)[0], seen.uncertainty[2, 0])
-    figure = mistakes_view(*given, seen.names, "a title", seen.credit)
+    figure = mistakes_figure(*given, seen.names, "a title", seen.credit)
     (axis,) = figure.axes
     drawn = [np.asarray(one.get_array()) for one in axis.images]
     assert (drawn[0] == given[0].transpose(1, 2, 0)).all()
     assert (drawn[1] == overlay(given[0], given[1])).all() and (drawn[2] == overlay(given[0], given[2])).all()
-    assert (drawn[3] == kinds_picture(given[3])).all()
+    assert (drawn[3] == colour_mistakes(given[3])).all()
     words = [text.get_text() for text in axis.texts]
     assert {"a title", *PANELS, "background", "aeroplane", "ignored", "drawn by chance"} <= set(words)
     share = (given[3] == 1).sum() / (given[3] != 255).sum()
-    assert f"old class called background: {share:.0%}" in words
+    assert f"old class predicted as background: {share:.0%}" in words
     assert inside(figure)
 
 
@@ -213,7 +221,7 @@ def test_a_view_of_many_long_names_is_not_cut_off() -> None:
     names = ["background", *(f"a rather long name {i}" for i in range(1, 40))]
     labels = np.arange(64, dtype=np.uint8).reshape(8, 8) % 40
     blank = np.zeros((8, 8), np.uint8)
-    figure = mistakes_view(
+    figure = mistakes_figure(
         np.zeros((3, 8, 8), np.uint8), labels, labels, blank, np.zeros((8, 8), np.float32), names, "t"
     )
     assert inside(figure)
@@ -245,7 +253,7 @@ def test_the_matrix_holds_the_mean_over_seeds_and_is_empty_before_a_class_is_lea
 
 def test_the_drops_are_those_of_the_table() -> None:
     lost = forgetting_table(results())
-    figure = drops(lost, "drops")
+    figure = drop_bars(lost, "drops")
     (axis,) = figure.axes
     named = [text.get_text() for text in axis.get_xticklabels()]
     assert named == ["background", "aeroplane", "bicycle", "bottle"]  # chair came last
@@ -255,7 +263,7 @@ def test_the_drops_are_those_of_the_table() -> None:
             assert bar.get_height() == pytest.approx(sum(chosen["forgetting"]) / 2)
     assert inside(figure)
     one = forgetting_table(results(steps=1))
-    assert len(drops(one, "one step").axes[0].containers[0]) == 3
+    assert len(drop_bars(one, "one step").axes[0].containers[0]) == 3
 
 
 def test_the_trade_off_goes_through_the_steps() -> None:

@@ -29,7 +29,7 @@ from plopkit.lessons.gradients.measures import (
 from plopkit.methods import METHODS, PLOP, Method, MiB
 from plopkit.model.segmenter import Segmenter
 from plopkit.scenario import Step
-from plopkit.viz.curves import method_styles
+from plopkit.viz.colours import method_styles
 
 N_OLD, N_NEW = 6, 2
 STEP = Step(1, "overlap", (6, 7), tuple(range(N_OLD)), ())

@@ -9,12 +9,12 @@ import torch
 from drawing import draw
 from matplotlib.colors import to_rgb
 
-from plopkit import viz
 from plopkit.lessons import growing
 from plopkit.lessons.exercises import check
 from plopkit.lessons.growing.measures import classifier_rows, mean_probabilities, overtaken
 from plopkit.model.segmenter import Segmenter
 from plopkit.support import resources
+from plopkit.viz.colours import colour_of
 
 N_OLD, N_NEW = 6, 4
 NAMES = resources.class_names("voc")
@@ -138,6 +138,6 @@ def test_probability_bars_have_the_classes_colours(n: int) -> None:
         old, new = axis.containers
         np.testing.assert_allclose([bar.get_height() for bar in old], before)
         np.testing.assert_allclose([bar.get_height() for bar in new], values)
-        assert to_rgb(new[7].get_facecolor()) == viz.colour_of(7)
+        assert to_rgb(new[7].get_facecolor()) == colour_of(7)
     named = [text.get_text() for text in figure.axes[-1].get_xticklabels()]
     assert (named == [str(label) for label in range(n)]) == (n == 21)

@@ -23,8 +23,8 @@ from plopkit.pod import fold_new_into_background, local_pod, pod_distance, pod_r
 from plopkit.runs.experiment import Experiment
 from plopkit.scenario import Scenario
 from plopkit.trainer import Tick
+from plopkit.viz.colours import colour_of
 from plopkit.viz.legends import Swatches, places
-from plopkit.viz.masks import colour_of
 
 STEP = Scenario.parse("voc 15-5 overlap").steps[1]
 NAMES = [f"class {label}" for label in range(21)]
@@ -200,7 +200,7 @@ def test_drift_maps_share_one_scale() -> None:
     heats = {"fine-tuning": torch.rand(2, 4, 4), "PLOP": 2 * torch.ones(2, 4, 4)}
     pictures = np.zeros((2, 3, 32, 32), np.uint8)
     figure = pod_lesson.drift_maps(pictures, masks, heats, (8, 8), STEP.old, NAMES, "where", "by somebody")
-    assert {"truth", "fine-tuning", "PLOP", "class 2", "class 18", "edge of an old object"} <= set(words(figure))
+    assert {"truth", "fine-tuning", "PLOP", "class 2", "class 18", "outline of old objects"} <= set(words(figure))
     assert figure.axes[-1].get_ylim() == (0, 2)
     assert figure.legends[0].get_title().get_text() == "by somebody"
     same = heated(pictures[0], masks[0], heats["PLOP"][0], (8, 8), 2.0, STEP.old)
@@ -232,7 +232,7 @@ def test_every_control_of_the_explorer_changes_the_picture(explorer) -> None:
         before = explorer.picture.value
         explorer.set(**change)
         assert explorer.picture.value != before, change
-        assert explorer.told.value == ""
+        assert explorer.message.value == ""
 
 
 def test_the_explorer_tells_the_distances(explorer) -> None:
@@ -242,7 +242,7 @@ def test_the_explorer_tells_the_distances(explorer) -> None:
         assert f"stage 3 (5 x 6 x 6), scale 4, after {done} iterations" in told
         for name, title in (("ft", "fine-tuning"), ("plop", "PLOP")):
             assert f"{title}: distance {explorer.maps[name][moment].distances['stage 3'][1]:.4g}" in told
-    assert {"class 18", "edge of a new object", "by somebody"} <= set(told)
+    assert {"class 18", "outline of new objects", "by somebody"} <= set(told)
     assert "class 3" not in told  # it is on the other image
 
 

@@ -257,7 +257,7 @@ def test_the_slider_changes_the_picture_and_the_numbers(explorer, batch: Batch, 
     pictures, factors = [], []
     for threshold in (0.0, 0.2, 0.5, 1.0):
         explorer.set(kind="one for all", image=2, threshold=threshold)
-        assert explorer.told.value == ""
+        assert explorer.message.value == ""
         limit = Thresholds(torch.full((STEP.n_seen,), threshold), "median")
         pseudo = pseudo_label(logits[1:2], batch.target[1:2], STEP.n_old, limit)
         verdict = classify_pseudo_labels(pseudo.target, batch.target[1:2], batch.masks[1:2], STEP)

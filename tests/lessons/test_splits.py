@@ -17,11 +17,12 @@ from plopkit.datasets.scenario_data import StepData
 from plopkit.lessons import splits
 from plopkit.lessons.exercises import check
 from plopkit.lessons.splits import splits_explorer
-from plopkit.lessons.splits.figures import FUTURE, LEFT_OUT, OLD, SHARES
+from plopkit.lessons.splits.figures import SHARES
 from plopkit.runs.results import most_different_example
 from plopkit.scenario import IGNORE, PROTOCOLS, Scenario
 from plopkit.support import resources
-from plopkit.viz.masks import PALETTE, overlay
+from plopkit.viz.colours import OTHER_STEPS, PALETTE
+from plopkit.viz.masks import overlay
 from plopkit.widgets import Explorer
 
 NAMES = resources.class_names("voc")
@@ -46,8 +47,8 @@ def test_a_schedule_has_a_cell_for_each_step_and_class(protocol: str) -> None:
     for step in scenario.steps:
         for place, label in enumerate(scenario.order[1:]):
             shown = label in (step.seen if protocol == "sequential" else step.new)
-            unseen = FUTURE if protocol == "overlap" else LEFT_OUT
-            wanted = to_hex(PALETTE[label] / 255) if shown else OLD if label in step.old else unseen
+            unseen = OTHER_STEPS["future" if protocol == "overlap" else "left out"]
+            wanted = to_hex(PALETTE[label] / 255) if shown else OTHER_STEPS["old"] if label in step.old else unseen
             assert to_hex(colours[step.index, place]) == wanted
 
 
@@ -162,7 +163,7 @@ def test_every_control_changes_numbers_and_picture(explorer: Explorer) -> None:
         ({"order": "b"}, None),
     ):
         explorer.set(**change)
-        assert not explorer.told.value
+        assert not explorer.message.value
         assert explorer.picture.value not in seen
         seen.append(explorer.picture.value)
         if expected:
@@ -184,7 +185,7 @@ def test_one_s_own_folder_has_its_tasks_and_voc_its_own(folder_root: Callable[..
     explorer.set(dataset="voc", task="15-1", order="c")
     assert explorer.figure().get_suptitle() == "voc 15-1 overlap order=c"
     explorer.set(dataset="folder", task="joint")
-    assert not explorer.told.value
+    assert not explorer.message.value
     assert explorer.values["order"] == "natural"
     assert explorer.figure().get_suptitle() == "folder joint"
 

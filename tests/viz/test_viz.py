@@ -8,18 +8,15 @@ import pandas as pd
 import pytest
 from looking import cells, inside
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.text import Text
 
-from plopkit import METHODS
 from plopkit.lessons.forgetting import drops
 from plopkit.support import resources
-from plopkit.viz import COLOURS, colour_of, forgetting_curves, loss_curves, overlay, strip, strips
-from plopkit.viz.curves import METHOD_STYLES, SPARE, method_styles
+from plopkit.viz import forgetting_curves, loss_curves, overlay, strip, strips
+from plopkit.viz.colours import PALETTE, colour_of
 from plopkit.viz.figures import titled
-from plopkit.viz.masks import PALETTE
 from plopkit.viz.png import pixels
 from plopkit.viz.text import wrapped
 
@@ -110,22 +107,6 @@ def test_curves_of_one_step_and_of_very_many(summary: pd.DataFrame) -> None:
     assert len(forgetting_curves(many, "many").axes[0].get_xticks()) <= 14
 
 
-def test_styles_of_methods_are_their_own_and_distinct() -> None:
-    names = ["ft", "mib", "plop", "joint", "lwf", "plop (optim.lr 0.1)", "plop (optim.lr 0.2)"]
-    styles = method_styles(names)
-    assert len({to_rgb(style["color"]) for style in styles.values()}) == len(names)
-    assert len({style["marker"] for style in styles.values()}) == len(names)
-    for name in names[:5]:  # the same beside others, or alone
-        assert method_styles([name])[name] == styles[name]
-    assert set(METHOD_STYLES) == set(METHODS)
-    both = [*METHOD_STYLES.values(), *SPARE]
-    assert len({colour for colour, _ in both}) == len({marker for _, marker in both}) == len(both)
-    both = method_styles(["plop (optim.lr 0.1)", "plop"])
-    assert list(both) == ["plop (optim.lr 0.1)", "plop"]
-    assert both["plop"] == method_styles(["plop"])["plop"] != both["plop (optim.lr 0.1)"]
-    assert len(method_styles([f"method {i}" for i in range(30)])) == 30
-
-
 def test_loss_curves_tell_title_axes_and_terms(ticks: pd.DataFrame) -> None:
     figure = loss_curves(ticks, "losses of a run")
     assert figure.get_suptitle() == "losses of a run"
@@ -155,24 +136,6 @@ def test_losses_are_smoothed_over_a_fortieth_and_zero_is_no_error(ticks: pd.Data
 
 
 # Colours
-
-
-def test_every_label_has_its_own_colour() -> None:
-    assert PALETTE.shape == (256, 3)
-    assert len({tuple(colour) for colour in PALETTE}) == 256
-    assert len(set(COLOURS)) == 20
-    assert PALETTE[0].tolist() == [0, 0, 0]
-    assert PALETTE[255].tolist() == [255, 255, 255]
-    for label in (1, 7, 20, 21, 254):
-        assert colour_of(label) == tuple(PALETTE[label] / 255)
-    assert colour_of(1) == pytest.approx(to_rgb(COLOURS[0]))
-    assert colour_of(20) == pytest.approx(to_rgb(COLOURS[19]))
-
-
-def test_twenty_classes_are_far_apart() -> None:
-    twenty = PALETTE[:21].astype(float)
-    gaps = [np.linalg.norm(a - b) for i, a in enumerate(twenty) for b in twenty[:i]]
-    assert min(gaps) > 45
 
 
 def test_overlay_against_a_loop() -> None:

@@ -61,7 +61,7 @@ def test_a_picture_drawn_before_is_shown_again_without_drawing(explorer, monkeyp
 
 
 def test_only_the_last_pictures_are_kept(explorer, monkeypatch):
-    monkeypatch.setattr("plopkit.widgets.explorer.KEPT", 2)
+    monkeypatch.setattr("plopkit.widgets.explorer.MAX_PICTURES", 2)
     for height in (1, 2, 3, 4):
         explorer.set(height=height)
     drawn = []
@@ -74,10 +74,10 @@ def test_only_the_last_pictures_are_kept(explorer, monkeypatch):
 def test_what_cannot_be_drawn_is_told_and_goes_away(explorer):
     shown = explorer.picture.value
     explorer.set(height=0)
-    assert "a bar of &lt;no&gt; height" in explorer.told.value
+    assert "a bar of &lt;no&gt; height" in explorer.message.value
     assert explorer.picture.value == shown
     explorer.set(height=2)
-    assert not explorer.told.value
+    assert not explorer.message.value
 
 
 def test_an_unknown_control(explorer):

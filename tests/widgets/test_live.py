@@ -2,6 +2,7 @@
 
 import base64
 import io
+import shutil
 import threading
 import time
 
@@ -16,8 +17,9 @@ from small_runs import small
 import plopkit
 from plopkit import viz
 from plopkit.runs.folder import RunFolder
-from plopkit.widgets import LiveRun, SettingsForm, is_interactive, later
-from plopkit.widgets import background_run as worker
+from plopkit.widgets import LiveRun, SettingsForm, background_run, is_interactive
+from plopkit.widgets.finished import read_finished
+from plopkit.widgets.placeholder import WAITING
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
@@ -26,8 +28,8 @@ pytestmark = pytest.mark.usefixtures("no_pictures")
 def nothing_left():
     """No test leaves a run to the next."""
     yield
-    if worker._latest is not None and worker._latest.alive:
-        worker._latest.drop()
+    if background_run._latest is not None and background_run._latest.alive:
+        background_run._latest.cancel()
 
 
 @pytest.fixture(scope="module")
@@ -45,20 +47,20 @@ def straight(ready):
 
 
 @pytest.fixture
-def hold_when(monkeypatch):
-    """``hold_when(condition)``: a worker holds itself at every gate where the condition holds of it."""
+def pause_when(monkeypatch):
+    """``pause_when(condition)``: a background run pauses itself wherever ``condition(run)`` is true."""
 
-    def begin(condition):
-        passed = worker.Worker._pass_gate
+    def install(condition):
+        wait_while_paused = background_run.BackgroundRun._wait_while_paused
 
-        def pass_gate(self):
+        def pausing(self):
             if condition(self):
-                self.hold()
-            passed(self)
+                self.pause()
+            wait_while_paused(self)
 
-        monkeypatch.setattr(worker.Worker, "_pass_gate", pass_gate)
+        monkeypatch.setattr(background_run.BackgroundRun, "_wait_while_paused", pausing)
 
-    return begin
+    return install
 
 
 def until(condition, seconds=60):
@@ -80,7 +82,7 @@ def test_train_gives_the_same_results_and_a_picture(tmp_path, straight):
     assert (live.state, pressable(live)) == ("finished", {"run"})
     assert (folder.path / "results.csv").read_bytes() == straight
     assert live.folder == folder
-    assert str(folder.path) in live.told.value
+    assert str(folder.path) in live.status.value
     assert live.bar.value == live.bar.max
     bundle = live._repr_mimebundle_()
     assert bundle["text/plain"] == f"finished: {folder.path}"
@@ -89,48 +91,48 @@ def test_train_gives_the_same_results_and_a_picture(tmp_path, straight):
     assert live.title == "emoji 15-5 overlap, plop, seed 0"
 
 
-def test_start_returns_at_once_and_stop_holds_until_resume(tmp_path, straight):
+def test_start_returns_at_once_and_stop_pauses_until_resume(tmp_path, straight):
     live = LiveRun(small(tmp_path))
     live.start()
-    until(lambda: live.worker.ticks)
+    until(lambda: live.background.ticks)
     live.stop()
     assert (live.state, pressable(live)) == ("stopped", {"resume"})
-    until(lambda: live.told.value.startswith("stopped: "), 10)
-    ticks, progress = len(live.worker.ticks), live.worker.progress
+    until(lambda: live.status.value.startswith("stopped: "), 10)
+    ticks, progress = len(live.background.ticks), live.background.status
     time.sleep(0.5)
-    assert (len(live.worker.ticks), live.worker.progress) == (ticks, progress)
+    assert (len(live.background.ticks), live.background.status) == (ticks, progress)
     live.resume()
     live.train()  # a run that is on: waits for its end
     assert (live.folder.path / "results.csv").read_bytes() == straight
 
 
-def test_stopped_at_every_batch_it_gives_the_same_results(tmp_path, straight, hold_when):
-    held = []
-    hold_when(lambda worker: held.append(worker.progress.told.split(",")[0]) or True)
+def test_stopped_at_every_batch_it_gives_the_same_results(tmp_path, straight, pause_when):
+    paused_at = []
+    pause_when(lambda run: paused_at.append(run.status.message.split(",")[0]) or True)
     live = LiveRun(small(tmp_path))
     live.start()
     while live.state in ("running", "stopped"):
-        live.worker.release()
+        live.background.resume()
         time.sleep(0.002)
     assert (live.folder.path / "results.csv").read_bytes() == straight
     steps = ["step 0/1", "step 1/1", "step 1: the teacher's look", "step 0: evaluation", "step 1: evaluation"]
-    assert {told: held.count(told) > 0 for told in steps} == dict.fromkeys(steps, True)
-    assert held.count("step 0/1") + held.count("step 1/1") == len(live.worker.ticks)
+    assert set(steps) <= set(paused_at)
+    assert paused_at.count("step 0/1") + paused_at.count("step 1/1") == len(live.background.ticks)
 
 
-def test_a_run_given_up_goes_on_from_its_last_finished_epoch(tmp_path, hold_when):
-    held = []  # once only
-    hold_when(
-        lambda worker: not held and any((t.step, t.epoch) == (1, 1) for t in worker.ticks) and not held.append(worker)
+def test_a_run_given_up_goes_on_from_its_last_finished_epoch(tmp_path, pause_when):
+    paused = []  # once only
+    pause_when(
+        lambda run: not paused and any((t.step, t.epoch) == (1, 1) for t in run.ticks) and not paused.append(run)
     )
     given = {"method": "ft", "optim__epochs_later": 3}
     live = LiveRun(small(tmp_path / "a", **given))
     live.start()
     until(lambda: live.state == "stopped")
-    live.worker.drop()  # as when the kernel ends
+    live.background.cancel()  # as when the kernel ends
     again = LiveRun(small(tmp_path / "a", **given))
     again.train()
-    assert {(tick.step, tick.epoch) for tick in again.worker.ticks} in ({(1, 1), (1, 2)}, {(1, 2)})
+    assert {(tick.step, tick.epoch) for tick in again.background.ticks} in ({(1, 1), (1, 2)}, {(1, 2)})
     straight = plopkit.run(small(tmp_path / "b", **given), progress=False)
     assert (again.folder.path / "results.csv").read_bytes() == (straight.path / "results.csv").read_bytes()
 
@@ -140,7 +142,7 @@ def test_the_form_may_change_while_its_run_is_on(tmp_path):
     live = LiveRun(form)
     live.start()
     begun = live.settings
-    until(lambda: live.worker.ticks)
+    until(lambda: live.background.ticks)
     form.set(method="mib", seed=3)
     assert live.settings == begun
     live.train()
@@ -154,15 +156,15 @@ def test_the_form_may_change_while_its_run_is_on(tmp_path):
 def test_a_stopped_run_makes_way_for_another_and_a_running_one_does_not(tmp_path):
     first, second = LiveRun(small(tmp_path)), LiveRun(small(tmp_path, method="ft"))
     first.start()
-    with pytest.raises(ValueError, match="another run is on in this kernel"):
+    with pytest.raises(ValueError, match="another run is training in this kernel"):
         second.start()
     same = LiveRun(small(tmp_path))  # the notebook's cell run again
     same.start()
-    assert same.worker is first.worker
+    assert same.background is first.background
     first.stop()
     assert same.state == "stopped"
     second.start()
-    assert not first.worker.alive
+    assert not first.background.alive
     assert second.state == "running"
     second.stop()
 
@@ -186,7 +188,7 @@ def test_buttons_do_what_the_methods_do(tmp_path):
     live.buttons["resume"].click()
     assert live.state == "running"
     live.buttons["run"].click()  # as by a click that crossed the change
-    assert "this run is on" in live.problem.value
+    assert "this run is training" in live.problem.value
 
 
 def test_what_makes_no_sense_is_refused(tmp_path):
@@ -197,7 +199,7 @@ def test_what_makes_no_sense_is_refused(tmp_path):
         live.resume()
     form = SettingsForm(small(tmp_path), "smoke")
     form.set(**{"optim.lr": -1})
-    with pytest.raises(ValueError, match=r"form holds something wrong: optim\.lr"):
+    with pytest.raises(ValueError, match=r"form holds an invalid value: optim\.lr"):
         LiveRun(form).start()
     assert not list(tmp_path.iterdir())
 
@@ -217,7 +219,7 @@ def test_our_own_mistakes_come_with_their_traceback(tmp_path, monkeypatch):
     def broken(settings):
         raise AssertionError("ours <b>")
 
-    monkeypatch.setattr(worker, "Experiment", broken)
+    monkeypatch.setattr(background_run, "Experiment", broken)
     live = LiveRun(small(tmp_path))
     with pytest.raises(AssertionError, match="ours"):
         live.train()
@@ -241,13 +243,36 @@ def test_with_a_person_results_fill_in_by_themselves(tmp_path, monkeypatch):
     table = live.then(lambda folder: folder.summary)
     figure = live.then(lambda folder: seen.append(len(folder.summary)) or viz.loss_curves(folder.ticks, "losses"))
     wrong = live.then(lambda folder: 1 / 0)
-    assert table.data == {"text/plain": later.WAITING}
+    assert table.data == {"text/plain": WAITING}
     live.train()
     assert seen == [1, 2] or seen == [2]  # after every step, unless two fell between two looks
     assert "old_nobg" in table.data["text/html"]
-    assert table.place.outputs[0]["data"] == table.data
+    assert table.output.outputs[0]["data"] == table.data
     assert "image/png" in figure._repr_mimebundle_()
     assert wrong.data == {"text/plain": "ZeroDivisionError: division by zero"}
+
+
+def test_a_step_counts_once_all_its_tables_are_written(ready, monkeypatch, tmp_path):
+    """A run writes summary.csv, ticks.csv and examples.npz before results.csv; between them, only older steps count."""
+    folder = RunFolder(shutil.copytree(small(ready).folder(), tmp_path / "run"))
+    both = folder.results
+    both[both["step"] == 0].to_csv(folder.path / "results.csv", index=False)
+    assert len(folder.summary) == 2  # as in the middle of writing step 1
+    finished = read_finished(folder)
+    assert finished.n_steps == 1
+    shown = finished.folder
+    assert [len(set(table["step"])) for table in (finished.ticks, finished.summary, shown.results)] == [1, 1, 1]
+    assert len(shown.examples["predictions"]) == 1
+
+    def finish_step_1(self):
+        if not (self.path / "done").exists():
+            (self.path / "done").touch()
+            both.to_csv(self.path / "results.csv", index=False)
+        return pd.read_csv(self.path / "ticks.csv")
+
+    monkeypatch.setattr(RunFolder, "ticks", property(finish_step_1))
+    assert read_finished(folder).n_steps == 2  # it was finished while it was read
+    assert shown.evaluated() == len(shown.summary) == 1
 
 
 def test_live_curves_draw_what_they_are_given():
@@ -270,13 +295,13 @@ def test_live_curves_draw_what_they_are_given():
 
 def test_pictures_take_a_small_part_of_the_time(tmp_path, monkeypatch):
     """However long a drawing takes, the next waits so many times as long."""
-    monkeypatch.setattr("plopkit.widgets.live.REDRAW", 0.0)
-    monkeypatch.setattr("plopkit.widgets.live.LOOK", 0.001)
+    monkeypatch.setattr("plopkit.widgets.live.REDRAW_SECONDS", 0.0)
+    monkeypatch.setattr("plopkit.widgets.live.POLL_SECONDS", 0.001)
     drawn = []
 
     def draw(live):
         drawn.append(live)
-        live._took, live._drawn = 0.01, time.monotonic()
+        live._draw_seconds, live._drawn_at = 0.01, time.monotonic()
 
     monkeypatch.setattr(LiveRun, "_draw", draw)
     live = LiveRun(small(tmp_path, method="ft"))
@@ -290,10 +315,10 @@ CELLS = [
     "from small_runs import small\n"
     "from plopkit import viz\nfrom plopkit.widgets import LiveRun, is_interactive",
     "live = LiveRun(small(Path({out!r})))\nlive.start()\nlive",
-    "while not live.worker.ticks:\n    await asyncio.sleep(0.01)\n"
-    "live.stop()\nwhile not live.worker.waiting:\n    time.sleep(0.01)\n"
-    "ticks = len(live.worker.ticks)\ntime.sleep(0.5)\n"
-    "print(live.state, len(live.worker.ticks) == ticks, is_interactive())",
+    "while not live.background.ticks:\n    await asyncio.sleep(0.01)\n"
+    "live.stop()\nwhile not live.background.waiting:\n    time.sleep(0.01)\n"
+    "ticks = len(live.background.ticks)\ntime.sleep(0.5)\n"
+    "print(live.state, len(live.background.ticks) == ticks, is_interactive())",
     "live.resume()\nlive.train()\nlive",
     "live.then(lambda folder: viz.loss_curves(folder.ticks, live.title))",
 ]
@@ -301,7 +326,7 @@ CELLS = [
 
 @pytest.mark.filterwarnings("default")  # of the kernel's start-up, which is not ours
 def test_in_a_real_kernel(tmp_path, straight, request):
-    given = {"tests": str(request.path.parent), "out": str(tmp_path / "runs")}
+    given = {"tests": str(request.path.parents[1]), "out": str(tmp_path / "runs")}
     cells = [nbformat.v4.new_code_cell(cell.format(**given)) for cell in CELLS]
     notebook = nbformat.v4.new_notebook(cells=cells)
     nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3").execute()

@@ -1,15 +1,18 @@
-"""What was forgotten (lesson 07): what the notebook imports."""
+"""What a run has forgotten (lesson 07): everything that the notebook imports."""
 
-from plopkit.lessons.forgetting.examples import examine
+from plopkit.lessons.exercises import check
 from plopkit.lessons.forgetting.explorer import mistakes_explorer
-from plopkit.lessons.forgetting.figures import class_matrix, drops, trade_off
-from plopkit.lessons.forgetting.view import mistakes_view
+from plopkit.lessons.forgetting.figures import class_matrix, drop_bars, mistakes_figure, trade_off
+from plopkit.lessons.forgetting.measures import KINDS, ForgettingExamples, load_examples
 
 __all__ = [
+    "KINDS",
+    "ForgettingExamples",
+    "check",
     "class_matrix",
-    "drops",
-    "examine",
+    "drop_bars",
+    "load_examples",
     "mistakes_explorer",
-    "mistakes_view",
+    "mistakes_figure",
     "trade_off",
 ]

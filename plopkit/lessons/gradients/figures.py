@@ -13,7 +13,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from plopkit.support.errors import unknown
-from plopkit.viz.curves import TERM_COLOURS, method_styles
+from plopkit.viz.colours import TERMS, method_styles
 from plopkit.viz.figures import Plain, pinned, titled
 
 DECADES = 6  # below the largest: smaller gradients have one colour
@@ -76,7 +76,7 @@ def method_bars(table: pd.DataFrame, method: str) -> Figure:
     figure.subplots_adjust(0.1, 0.22, 0.87, 0.9)
     axis = figure.subplots()
     width = 0.8 / len(rows)
-    for place, ((term, row), colour) in enumerate(zip(rows.iterrows(), cycle(TERM_COLOURS))):
+    for place, ((term, row), colour) in enumerate(zip(rows.iterrows(), cycle(TERMS))):
         at = np.arange(len(row)) + (place - (len(rows) - 1) / 2) * width
         bars = axis.bar(at, row.to_numpy(float), width * 0.92, color=colour, label=str(term))
         axis.bar_label(bars, [_number(value) for value in row], fontsize=7, padding=1)

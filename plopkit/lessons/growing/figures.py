@@ -8,9 +8,10 @@ from matplotlib.colors import CenteredNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from plopkit.viz.colours import AFTER, BEFORE, NEUTRAL, SIGNED_HEAT, legend_colour
 from plopkit.viz.figures import legend_below, titled
 from plopkit.viz.legends import class_patches
-from plopkit.viz.masks import legend_colour, overlay
+from plopkit.viz.masks import overlay
 
 MANY = 40  # channels, beyond which their names no longer fit
 
@@ -47,15 +48,15 @@ def before_and_after(image: np.ndarray, features: np.ndarray, channel: int, slop
     left.set_title("image", fontsize=10)
     extent = float(np.abs(features[channel]).max())
     for axis, values, when in zip(maps, (features, after), ("before", "after"), strict=True):
-        picture = axis.imshow(values[channel], cmap="PuOr", norm=CenteredNorm(0, extent))
+        picture = axis.imshow(values[channel], cmap=SIGNED_HEAT, norm=CenteredNorm(0, extent))
         axis.set_title(f"channel {channel}, {when}", fontsize=10)
     for axis in (left, *maps):
         axis.set(xticks=[], yticks=[])
     figure.colorbar(picture, ax=maps, location="right", shrink=0.8, label="feature (no unit)")
     low, high = np.quantile(features, [0.002, 0.998]).tolist()
     bins = np.linspace(low, high, 60).tolist()
-    right.hist(features.ravel(), bins, color="#0072B2", alpha=0.8, label="before")
-    right.hist(after.ravel(), bins, color="#E69F00", histtype="step", linewidth=1.6, label="after")
+    right.hist(features.ravel(), bins, color=BEFORE, alpha=0.8, label="before")
+    right.hist(after.ravel(), bins, color=AFTER, histtype="step", linewidth=1.6, label="after")
     right.set(yscale="log", xlabel="feature, all channels", ylabel="how many")
     right.legend(fontsize=8)
     return figure
@@ -69,7 +70,9 @@ def classifier_view(rows: np.ndarray, labels: Sequence[int], n_old: int, names: 
     parts = (("weights, by channel of the head", rows[:, :-1]), ("bias", rows[:, -1:]))
     for axis, (name, values) in zip(axes, parts, strict=True):
         limit = float(np.quantile(np.abs(values), 0.99))
-        picture = axis.imshow(values, cmap="PuOr", norm=CenteredNorm(0, limit), aspect="auto", interpolation="nearest")
+        picture = axis.imshow(
+            values, cmap=SIGNED_HEAT, norm=CenteredNorm(0, limit), aspect="auto", interpolation="nearest"
+        )
         axis.axhline(n_old - 0.5, color="k", linewidth=1.2)
         axis.set_xlabel(name)
         bar = figure.colorbar(picture, ax=axis, location="right", aspect=25, fraction=0.05 if name != "bias" else 0.6)
@@ -99,7 +102,7 @@ def probability_bars(
     _channel_names(axes[-1], labels, names, "x")
     handles = [
         Patch(facecolor="w", edgecolor="k", label="before growing"),
-        Patch(facecolor="0.6", edgecolor="0.4", label="after, in the class's colour (right of the dots: new)"),
+        Patch(facecolor=NEUTRAL, edgecolor="0.4", label="after, in the class's colour (right of the dots: new)"),
     ]
     legend_below(figure, handles, 2, fontsize=9)
     return figure

@@ -10,8 +10,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import LinearLocator, MaxNLocator
 
-from plopkit.lessons.pod.maps import HEAT, heated, line_handles
-from plopkit.viz.curves import method_styles
+from plopkit.lessons.pod.maps import heated, line_handles
+from plopkit.viz.colours import HEAT, method_styles
 from plopkit.viz.figures import Plain, pinned
 from plopkit.viz.legends import Swatches, class_patches
 from plopkit.viz.masks import overlay

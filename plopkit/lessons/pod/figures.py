@@ -12,11 +12,9 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from plopkit.lessons.pod.maps import HEAT
 from plopkit.pod import local_pod, regions_of
+from plopkit.viz.colours import HEAT, OVER_COLUMNS, OVER_ROWS
 from plopkit.viz.figures import bare, legend_below, titled
-
-OVER_COLUMNS, OVER_ROWS = "#0072B2", "#E69F00"
 
 
 def pod_cut(picture: UInt8[Any, "3 H W"], values: Float[Any, "h w"], scales: Sequence[int], title: str) -> Figure:

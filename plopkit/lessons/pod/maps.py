@@ -12,12 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from plopkit.pod import regions_of
+from plopkit.scenario import IGNORE
+from plopkit.viz.colours import HEAT, OUTLINES
 from plopkit.viz.figures import bare, legend_below, titled
 from plopkit.viz.legends import class_patches
 from plopkit.viz.masks import grey, overlay
-
-HEAT = "viridis"
-LINES = {"an old object": "white", "a new object": "black"}
 
 
 def heated(
@@ -29,7 +28,7 @@ def heated(
     old: Sequence[int],
     strength: float = 0.7,
 ) -> UInt8[np.ndarray, "Y X 3"]:
-    """Regions' values over the grey picture, enlarged, with the outlines of ``LINES`` around the true objects.
+    """Regions' values over the grey picture, enlarged, with the outlines of ``OUTLINES`` around the true objects.
 
     shape: height and width of the map that was cut; what its regions leave out stays grey. top: the value of the last
     colour. old: labels of the old objects; all others are new.
@@ -53,8 +52,8 @@ def outlined(
 ) -> UInt8[np.ndarray, "Y X 3"]:
     """Enlarged by ``zoom``, with a white line around old objects and a black one around new ones."""
     large, labels = (np.asarray(a).repeat(zoom, 0).repeat(zoom, 1) for a in (pixels, mask))
-    for name, chosen in (("a new object", ~np.isin(labels, [0, 255, *old])), ("an old object", np.isin(labels, old))):
-        large[_border(chosen & (labels != 0))] = 255 * np.array(to_rgb(LINES[name]))
+    for age, chosen in (("new", ~np.isin(labels, [0, IGNORE, *old])), ("old", np.isin(labels, old))):
+        large[_border(chosen & (labels != 0))] = 255 * np.array(to_rgb(OUTLINES[age]))
     return large
 
 
@@ -103,4 +102,6 @@ def drift_maps(
 
 def line_handles() -> list[Line2D]:
     """Legend entries of the outlines; a grey edge keeps white visible."""
-    return [Line2D([], [], color=colour, linewidth=2, label=f"edge of {name}") for name, colour in LINES.items()]
+    return [
+        Line2D([], [], color=colour, linewidth=2, label=f"outline of {age} objects") for age, colour in OUTLINES.items()
+    ]

@@ -17,20 +17,24 @@ from plopkit.lessons.pseudo.measures import Judged, classify_pseudo_labels
 from plopkit.pseudo import Thresholds, pseudo_label
 from plopkit.scenario import Step
 from plopkit.support.errors import unknown
+from plopkit.viz.colours import EDGE, IGNORED, PSEUDO_LABELS, UNCERTAINTY_HEAT
 from plopkit.viz.figures import Plain, bare, legend_below, titled
 from plopkit.viz.legends import Swatches, class_patches
-from plopkit.viz.masks import UNSURE_HEAT, overlay, unsure_picture
+from plopkit.viz.masks import overlay, unsure_picture
 
 JUDGED = {
-    Judged.RIGHT: ("#b9d9ee", "right"),
-    Judged.UNSURE: ("#ffffff", "not sure: no label"),
-    Judged.GIVEN: ("#808080", "labelled as new, or ignored"),
-    Judged.MISSED: ("#e69f00", "old object called background"),
-    Judged.CONFUSED: ("#d55e00", "old object called another class"),
-    Judged.INVENTED: ("#cc79a7", "background called an old class"),
-    Judged.FUTURE: ("#0072b2", "object of a later step called old"),
+    kind: (PSEUDO_LABELS[kind.name.lower()], words)
+    for kind, words in {
+        Judged.RIGHT: "right",
+        Judged.UNSURE: "not sure: no label",
+        Judged.GIVEN: "labelled as new, or ignored",
+        Judged.MISSED: "old object called background",
+        Judged.CONFUSED: "old object called another class",
+        Judged.INVENTED: "background called an old class",
+        Judged.FUTURE: "object of a later step called old",
+    }.items()
 }
-"""Colour and words of each kind, safe for the colour-blind; mistakes stand out."""
+"""Colour and words of each kind."""
 
 
 class Shown(NamedTuple):
@@ -115,16 +119,16 @@ def pseudo_rows(
         axis.set_title(name, fontsize=9)
     if heat:
         bar = figure.colorbar(
-            ScalarMappable(Normalize(0, images[0].most), UNSURE_HEAT), ax=axes[:, -1], shrink=0.7, aspect=30
+            ScalarMappable(Normalize(0, images[0].most), UNCERTAINTY_HEAT), ax=axes[:, -1], shrink=0.7, aspect=30
         )
         bar.set_label("uncertainty", fontsize=8)
         bar.ax.tick_params(labelsize=7)
     judged = "right and wrong" in panels
     handles = legend_of(images, names, judged)
     if not judged and {"training mask", "target", "truth"} & set(panels):
-        handles.append(Patch(facecolor="white", edgecolor="0.5", label="no label, or ignored"))
+        handles.append(Patch(facecolor=IGNORED, edgecolor=EDGE, label="no label, or ignored"))
     if not judged and "sure (white)" in panels:
-        handles.append(Patch(facecolor=JUDGED[Judged.GIVEN][0], edgecolor="0.5", label=JUDGED[Judged.GIVEN][1]))
+        handles.append(Patch(facecolor=JUDGED[Judged.GIVEN][0], edgecolor=EDGE, label=JUDGED[Judged.GIVEN][1]))
     columns = max(2, int(width / 2.4))
     legend_below(figure, handles, columns, credit)
     return figure
@@ -136,7 +140,7 @@ def legend_of(images: Sequence[Shown], names: Sequence[str], judged: bool) -> li
     patches = class_patches(masks, names)
     kinds = {kind for one in images for kind in np.unique(one.judged)} | set(Judged) - {Judged.FUTURE}
     told = [JUDGED[kind] for kind in JUDGED if judged and kind in kinds]
-    return patches + [Patch(facecolor=colour, edgecolor="0.5", label=words) for colour, words in told]
+    return patches + [Patch(facecolor=colour, edgecolor=EDGE, label=words) for colour, words in told]
 
 
 class PseudoView:

@@ -13,12 +13,12 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from plopkit.lessons.pseudo.measures import Precision
+from plopkit.viz.colours import NEUTRAL, PIXELS, legend_colour
 from plopkit.viz.figures import legend_below, titled
-from plopkit.viz.masks import legend_colour
 
 BINS = 60
 MOST_CLASSES = 20
-KINDS = {"all": ("#0072B2", "all pixels"), "objects": ("#D55E00", "pixels that the teacher gives to an old class")}
+KINDS = {"all": "all pixels", "objects": "pixels that the teacher gives to an old class"}
 MARKERS = "D^sov"
 
 
@@ -51,7 +51,7 @@ def uncertainty_histograms(
     handles = [
         Line2D([], [], color="black", linewidth=2.5, label="threshold: what lies left of it is sure"),
         Line2D([], [], color="black", linestyle=":", linewidth=1.5, label="true median of these pixels"),
-        Patch(facecolor="0.6", label="share of the class's pixels"),
+        Patch(facecolor=NEUTRAL, label="share of the class's pixels"),
     ]
     legend_below(figure, handles, 3)
     return figure
@@ -89,7 +89,8 @@ def precision_curves(
     figure = titled(title, 9, 3.8)
     left, right = figure.subplots(1, 2)
     lines = []
-    for kind, (colour, words) in KINDS.items():
+    for kind, words in KINDS.items():
+        colour = PIXELS[kind]
         labelled, correct = 100 * np.asarray(curve[kind].share), 100 * np.asarray(curve[kind].right)
         left.plot(curve[kind].thresholds, labelled, color=colour, linestyle="--")
         left.plot(curve[kind].thresholds, correct, color=colour)

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from plopkit.lessons.published.measures import OWN
-from plopkit.viz.curves import method_styles
+from plopkit.viz.colours import method_styles
 from plopkit.viz.figures import legend_below, titled
 
 HATCH = "////"

@@ -13,17 +13,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from plopkit.scenario import Scenario, Step
+from plopkit.viz.colours import EDGE, HIDDEN, IMAGE_COUNTS, OTHER_STEPS, colour_of, legend_colour
 from plopkit.viz.figures import Plain, legend_below, titled
-from plopkit.viz.masks import colour_of, grid, legend_colour, overlay
+from plopkit.viz.masks import grid, overlay
 from plopkit.viz.text import wrapped
 
-OLD, FUTURE, LEFT_OUT = "#7f7f7f", "#cccccc", "#f2f2f2"
-SHARES = {
-    "background": ("#999999", "true background"),
-    "old": ("#E69F00", "hidden old"),
-    "future": ("#0072B2", "hidden future"),
-}
-BAR = "#56B4E9"
+SHARES = {"background": "true background", "old": "hidden old", "future": "hidden future"}
 NAMED = 30  # with more classes than that, the columns are too narrow for names
 
 
@@ -58,7 +53,7 @@ def schedule(scenario: Scenario, names: Sequence[str], table: pd.DataFrame, imag
     )
     for start, kind, total in ((1.03 * n, "training", images[0]), (1.37 * n, "validation", images[1])):
         _bars(axis, start, 0.2 * n, kind, table[f"{kind} images"].to_numpy(), total)
-    patches = [Patch(facecolor=colour, edgecolor="0.5", label=told) for told, colour in _legend(scenario).items()]
+    patches = [Patch(facecolor=colour, edgecolor=EDGE, label=told) for told, colour in _legend(scenario).items()]
     figure.legend(handles=patches, loc="lower center", ncols=len(patches), fontsize=8, frameon=False)
     return figure
 
@@ -70,26 +65,27 @@ def _told(label: int, names: Sequence[str]) -> str:
 def _cells(step: Step, classes: Sequence[int]) -> list[tuple[float, float, float]]:
     """A class's own colour where the step's masks show it, else what becomes of it."""
     table = step.lookup(step.labelled)
-    unseen = FUTURE if step.protocol == "overlap" else LEFT_OUT
-    return [colour_of(c) if table[c] else to_rgb(OLD if c in step.old else unseen) for c in classes]
+    unseen = OTHER_STEPS["future" if step.protocol == "overlap" else "left out"]
+    return [colour_of(c) if table[c] else to_rgb(OTHER_STEPS["old"] if c in step.old else unseen) for c in classes]
 
 
 def _legend(scenario: Scenario) -> dict[str, Any]:
     """The words for a schedule's colours, as far as it has them."""
     told: dict[str, Any] = {"in colour: labelled": colour_of(scenario.order[1])}
     if len(scenario.steps) > 1 and scenario.protocol != "sequential":
-        told["old: labelled background where it shows"] = OLD
+        told["old: labelled background where it shows"] = OTHER_STEPS["old"]
     if len(scenario.steps) > 1 and scenario.protocol == "overlap":
-        told["future: labelled background where it shows"] = FUTURE
+        told["future: labelled background where it shows"] = OTHER_STEPS["future"]
     elif len(scenario.steps) > 1:
-        told["future: images with it are left out"] = LEFT_OUT
+        told["future: images with it are left out"] = OTHER_STEPS["left out"]
     return told
 
 
 def _bars(axis: Axes, start: float, width: float, kind: str, counts: np.ndarray, total: int) -> None:
     """A bar per row from ``start`` on; all images would be ``width`` wide."""
     for row, count in enumerate(counts):
-        axis.add_artist(Rectangle((start, row + 0.15), width * count / total, 0.7, facecolor=BAR))  # quicker than barh
+        # Quicker than barh.
+        axis.add_artist(Rectangle((start, row + 0.15), width * count / total, 0.7, facecolor=IMAGE_COUNTS))
         place = start + width * (count / total + 0.04)
         axis.text(place, row + 0.5, f"{count:,}", va="center", fontsize=8)
     axis.text(start, -0.15, f"{kind} images\n(of {total:,})", va="bottom", fontsize=9)
@@ -131,9 +127,9 @@ def hidden_bars(tables: Mapping[str, pd.DataFrame], title: str) -> Figure:
     axes = figure.subplots(1, len(tables), sharey=True, squeeze=False)[0]
     for axis, (name, table) in zip(axes, tables.items(), strict=True):
         bottom = np.zeros(len(table))
-        for kind, (colour, told) in SHARES.items():
+        for kind, told in SHARES.items():
             shares = table[kind].to_numpy()
-            axis.bar(table.index, shares, bottom=bottom, color=colour, label=told, width=0.7)
+            axis.bar(table.index, shares, bottom=bottom, color=HIDDEN[kind], label=told, width=0.7)
             for step, share, low in zip(table.index, shares, bottom, strict=True):
                 if share >= 4 and len(table) <= 6:
                     ink = "white" if kind == "future" else "black"
@@ -153,7 +149,7 @@ def class_bars(scores: Mapping[str, np.ndarray], labels: Sequence[int], names: S
     axes = figure.subplots(len(scores), 1, sharex=True, squeeze=False)[:, 0]
     colours = [legend_colour(label) for label in labels]
     for axis, (name, values) in zip(axes, scores.items(), strict=True):
-        axis.bar(range(len(values)), np.nan_to_num(values), color=colours, edgecolor="0.5", linewidth=0.5)
+        axis.bar(range(len(values)), np.nan_to_num(values), color=colours, edgecolor=EDGE, linewidth=0.5)
         axis.set_title(f"{name}: mIoU {np.nanmean(values):.1f} %", fontsize=10)
         axis.set(ylim=(0, 105), ylabel="IoU (%)")
     if len(labels) <= NAMED:

@@ -15,9 +15,10 @@ from matplotlib.ticker import MaxNLocator
 
 from plopkit.lessons.thresholds.measures import FINE_BINS, Histograms, limit_of_share
 from plopkit.thresholds import RELEASED_BINS, RELEASED_FLOOR, ReleasedMedian, released_median
+from plopkit.viz.colours import IGNORED
 from plopkit.viz.figures import Plain, bare, legend_below, pinned, titled
 from plopkit.viz.legends import class_patches
-from plopkit.viz.masks import IGNORED, overlay
+from plopkit.viz.masks import overlay
 
 RELEASED, MEDIAN, PLAIN = "#CC79A7", "#0072B2", "#777777"  # Okabe and Ito's; no methods are shown beside
 STYLES = {"released": (RELEASED, "o"), "median": (MEDIAN, "D"), "no limit": (PLAIN, "|")}

@@ -1,0 +1,67 @@
+"""Results in a notebook before they exist: a placeholder that is filled, and updated after every finished step."""
+
+from collections.abc import Callable
+from typing import Any
+
+import ipywidgets
+from IPython.core.formatters import DisplayFormatter
+from IPython.core.getipython import get_ipython
+from matplotlib.figure import Figure
+
+from plopkit.runs.folder import RunFolder
+from plopkit.viz.png import encoded, png
+from plopkit.widgets.explorer import with_fallback
+
+WAITING = "Nothing here yet. Press Run above: this cell updates itself after every finished step."
+
+
+def is_interactive() -> bool:
+    """Whether a person uses this kernel: JupyterLab lets a cell ask for input; papermill and scripts do not."""
+    kernel = getattr(get_ipython(), "kernel", None)
+    if kernel is None:
+        return False
+    return bool(kernel.get_parent("shell").get("content", {}).get("allow_stdin", False))
+
+
+class Placeholder:
+    """A cell's output that shows ``make(folder)`` once the folder has results.
+
+    Args:
+        make: makes what is shown: a figure, a table, or anything else that a notebook can display.
+    """
+
+    def __init__(self, make: Callable[[RunFolder], Any]):
+        self._make = make
+        self.output = ipywidgets.Output()
+        self.data: dict[str, Any] = {}
+        """What is shown, by MIME type."""
+        self._version: object = None
+        self._show({"text/plain": WAITING})
+
+    def refresh(self, folder: RunFolder, version: object) -> None:
+        """Show the folder's results, or ``WAITING`` if it has none. An error in ``make`` is shown in their place.
+
+        Args:
+            folder: the run, up to its last finished step.
+            version: identifies what the folder holds; nothing happens if it is the version that is shown already.
+        """
+        if version == self._version:
+            return
+        self._version = version
+        try:
+            self._show(_bundle(self._make(folder)) if folder.evaluated() else {"text/plain": WAITING})
+        except Exception as error:
+            self._show({"text/plain": f"{type(error).__name__}: {error}"})
+
+    def _show(self, data: dict[str, Any]) -> None:
+        self.data = data
+        self.output.outputs = ({"output_type": "display_data", "data": data, "metadata": {}},)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        return with_fallback(self.output, self.data)
+
+
+def _bundle(value: Any) -> dict[str, Any]:
+    if isinstance(value, Figure):
+        return {"image/png": encoded(png(value)), "text/plain": "a figure"}
+    return DisplayFormatter().format(value)[0]
