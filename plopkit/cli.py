@@ -158,15 +158,15 @@ def data(arguments: Sequence[str]) -> None:
         urls = {word: url for word, url in named.items() if url is not None}
         print(prepare.get(given.dataset, given.root, prepare.known_from(given.dataset, urls, given.any_archive)))
         return
-    from plopkit.datasets import counts
+    from plopkit.datasets import check as checks
     from plopkit.support.files import write_table
 
     settings = configure(given.scenario, overrides={"data.root": given.root})
-    scenario, steps, classes = counts.count(settings.scenario, settings.data, settings.seed)
-    print(counts.report(scenario, steps, classes, given.all))
+    scenario, steps, classes = checks.count(settings.scenario, settings.data, settings.seed)
+    print(checks.report(scenario, steps, classes, given.all))
     if given.table:
         write_table(given.table, classes)
-    if counts.differences(scenario, steps) or counts.gaps(steps):
+    if checks.differences(scenario, steps) or checks.gaps(steps):
         raise SystemExit(1)
 
 

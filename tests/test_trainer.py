@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from plopkit.compute import check_shares, make_accelerator, num_micro_batches
 from plopkit.datasets.emoji import EmojiScenes
-from plopkit.datasets.steps import StepDataset, eval_loader, train_loader
+from plopkit.datasets.steps import Selection, StepDataset, eval_loader, train_loader
 from plopkit.datasets.transforms import eval_transform, train_transform
 from plopkit.methods import METHODS, PLOP, FineTuning, Method
 from plopkit.metrics import confusion
@@ -48,7 +48,7 @@ def scenes() -> EmojiScenes:
 @pytest.fixture
 def loader(scenes: EmojiScenes) -> DataLoader:
     """Three batches of two images."""
-    chosen = StepDataset(scenes, np.arange(7), SECOND.lookup("seen"), train_transform(64, (0.5, 1.0)))
+    chosen = StepDataset(scenes, Selection.of(np.arange(7), SECOND.lookup("seen")), train_transform(64, (0.5, 1.0)))
     return train_loader(chosen, 2, seed=1)
 
 
@@ -252,7 +252,7 @@ def test_losses_become_numbers_by_name() -> None:
 @pytest.mark.parametrize("training", [True, False])
 def test_evaluate_counts_every_pixel_and_restores_the_mode(training: bool, tiny_net: Nets, scenes: EmojiScenes) -> None:
     net = tiny_net(21)
-    chosen = StepDataset(scenes, np.arange(7), SECOND.lookup("seen"), eval_transform(64))
+    chosen = StepDataset(scenes, Selection.of(np.arange(7), SECOND.lookup("seen")), eval_transform(64))
     images, targets = (torch.stack(parts) for parts in zip(*chosen, strict=True))
     net.train(training)
     before = copy.deepcopy(net.state_dict())
@@ -296,7 +296,7 @@ def test_parts_of_a_batch_add_up_to_it(
             parameter.data += (
                 0.05 * parameter.data.std().nan_to_num() * torch.randn(parameter.shape, generator=generator)
             )
-        chosen = StepDataset(scenes, np.arange(7), SECOND.lookup("seen"), train_transform(64, (0.5, 1.0)))
+        chosen = StepDataset(scenes, Selection.of(np.arange(7), SECOND.lookup("seen")), train_transform(64, (0.5, 1.0)))
         loader = train_loader(chosen, 3, seed=1)
         training = Training(net, Optim(name="sgd", lr_later=1e-3, epochs_later=1, batch=3), SECOND)
         kind = METHODS[method]()

@@ -1,4 +1,4 @@
-"""Work on every image of a data set, in threads with a bar; and tables that are kept in the cache."""
+"""Work on every image of a data set in threads, with a progress bar, and the cache of the resulting tables."""
 
 import contextlib
 import os
@@ -13,44 +13,53 @@ from tqdm.auto import tqdm
 from plopkit.support.files import atomic_write
 
 Item = TypeVar("Item")
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
 def in_threads(
-    work: Callable[[Item], Found], items: Sequence[Item], description: str, threads: int | None = None
-) -> Iterator[Found]:
-    """``work`` of each item, in order; the first error ends all. The bar shows from 500 items on."""
-    # Threads, not processes: decoding releases the lock, and nothing needs to be copied.
+    work: Callable[[Item], Result], items: Sequence[Item], description: str, threads: int | None = None
+) -> Iterator[Result]:
+    """Yield ``work(item)`` of each item, in order.
+
+    The first error cancels the rest. A progress bar is shown for 500 items or more.
+
+    Args:
+        work: Called in several threads at once.
+        items: What to work on.
+        description: Title of the progress bar.
+        threads: Number of threads; by default one per core, at most 16.
+    """
+    # Threads rather than processes: decoding releases the interpreter lock, and nothing needs to be copied.
     with ThreadPoolExecutor(threads or min(16, os.cpu_count() or 1)) as pool:
         try:
-            done = pool.map(work, items)
-            yield from tqdm(done, total=len(items), desc=description, leave=False, disable=len(items) < 500)
+            results = pool.map(work, items)
+            yield from tqdm(results, total=len(items), desc=description, leave=False, disable=len(items) < 500)
         except BaseException:
-            pool.shutdown(cancel_futures=True)  # a broken file must not wait for all the others
+            pool.shutdown(cancel_futures=True)  # report a broken file without waiting for all the others
             raise
 
 
 def cache_folder() -> Path:
     """``$PLOPKIT_CACHE``, else ``$XDG_CACHE_HOME/plopkit``, else ``~/.cache/plopkit``."""
-    if chosen := os.environ.get("PLOPKIT_CACHE"):
-        return Path(chosen)
+    if folder := os.environ.get("PLOPKIT_CACHE"):
+        return Path(folder)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "plopkit"
 
 
-def cached(path: Path, shape: tuple[int, ...], dtype: Any) -> np.ndarray | None:
-    """The array kept there; None where there is none of this shape and type, or it is broken."""
-    with contextlib.suppress(Exception), open(path, "rb") as file:  # a broken one makes numpy raise almost anything
-        found = np.load(file, allow_pickle=False)
-        array = found if isinstance(found, np.ndarray) else found["table"]
+def load_table(path: Path, shape: tuple[int, ...], dtype: Any) -> np.ndarray | None:
+    """The cached array in a file; None if there is no file, it is damaged, or its array has another shape or type."""
+    with contextlib.suppress(Exception), open(path, "rb") as file:  # numpy raises almost anything for a damaged file
+        content = np.load(file, allow_pickle=False)
+        array = content if isinstance(content, np.ndarray) else content["table"]
         if array.shape == shape and array.dtype == dtype:
             return array
     return None
 
 
-def keep(path: Path, array: np.ndarray, told: str) -> None:
-    """Keep an array for ``cached``, compressed where the name ends in .npz.
+def save_table(path: Path, array: np.ndarray, warning: str) -> None:
+    """Cache an array for `load_table`, compressed if the name ends in ``.npz``.
 
-    A folder that cannot be written costs only the next scan: ``told`` says so.
+    A cache that cannot be written costs time only: ``warning`` is printed with the reason, and nothing is raised.
     """
     try:
         with atomic_write(path) as part, open(part, "wb") as file:
@@ -59,4 +68,4 @@ def keep(path: Path, array: np.ndarray, told: str) -> None:
             else:
                 np.save(file, array, allow_pickle=False)
     except OSError as error:
-        tqdm.write(f"{told} ({error})")
+        tqdm.write(f"{warning} ({error})")

@@ -1,4 +1,4 @@
-"""A scenario's images: opened, indexed and checked before anything is trained, then given out step by step."""
+"""A scenario's images: opened and checked before anything is trained, then served step by step."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,33 +12,42 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from plopkit.datasets import Source, n_labels, open_split
-from plopkit.datasets.presence import presence
-from plopkit.datasets.steps import StepDataset, eval_loader, train_loader
+from plopkit.datasets.counts import presence
+from plopkit.datasets.steps import Selection, StepDataset, eval_loader, train_loader
+from plopkit.datasets.tables import steps_table
 from plopkit.datasets.transforms import eval_transform, picture, train_transform
-from plopkit.scenario import Scenario, Step
+from plopkit.scenario import N_IDS, Scenario, Step
 from plopkit.settings import Settings
 from plopkit.support.seeding import seed_of
 
 
-class Batch(NamedTuple):
-    """Images as a step sees them, to look at: no augmentation."""
+class Samples(NamedTuple):
+    """A few images without augmentation, to look at, with what a step makes of their masks."""
 
     images: Float[Tensor, "B 3 H W"]
-    """normalised, for a net"""
+    """normalised, as a net expects them"""
     target: Int[Tensor, "B H W"]
-    """channels, as the step's training masks show them"""
+    """channels, as in the step's training targets"""
     masks: Int[Tensor, "B H W"]
     """the true labels"""
 
     @property
     def pictures(self) -> UInt8[Tensor, "B 3 H W"]:
-        """For people."""
+        """The images as 8-bit colours, for display."""
         return torch.stack([picture(image) for image in self.images])
 
 
 @dataclass(frozen=True)
-class StepData:
-    """The training and validation images of a scenario under some settings."""
+class ScenarioData:
+    """The training and validation images of a scenario under the given settings. `ScenarioData.open` makes it.
+
+    Example:
+        The batches of the second step::
+
+            data = ScenarioData.open(configure("emoji 15-5 overlap"))
+            for images, target in data.train_loader(data.scenario.steps[1]):
+                ...
+    """
 
     settings: Settings
     scenario: Scenario
@@ -46,95 +55,163 @@ class StepData:
     val: Source
 
     @classmethod
-    def open(cls, settings: Settings, trains: bool = True) -> Self:
-        """Open both splits and check all of it; ValueError or FileNotFoundError names the file or the step.
+    def open(cls, settings: Settings, scenario: Scenario | None = None, trains: bool = True) -> Self:
+        """Open both splits and check all images, masks and steps.
 
-        trains: whether there must be enough images to train on.
+        Args:
+            settings: The settings of a run.
+            scenario: Their scenario as a value; parsed from the settings if it is left out.
+            trains: Whether each step needs enough images to train on.
+
+        Raises:
+            ValueError: A file is damaged, or a step has too few images. The message names the file or the step.
+            FileNotFoundError: A file or folder is missing.
         """
-        dataset = settings.scenario.split()[0]
-        scenario = Scenario.parse(settings.scenario, n_labels(dataset, settings.data))
-        sources = (open_split(dataset, split, settings.data, settings.seed) for split in ("train", "val"))
+        scenario = scenario or _parse(settings)
+        sources = (open_split(scenario.dataset, split, settings.data, settings.seed) for split in ("train", "val"))
         data = cls(settings, scenario, *sources)
         for step in scenario.steps:
             if trains:
                 data.train_loader(step)
             if not len(data._val_set(step)):
-                raise ValueError(f"step {step.index}: no validation image has any of its labels {step.seen[1:]}")
+                raise ValueError(
+                    f"{scenario}, step {step.index}: no validation image contains any of the labels seen so far, "
+                    f"{step.seen[1:]}; add such images, or choose another task"
+                )
         return data
 
     @cached_property
-    def presence(self) -> tuple[np.ndarray, np.ndarray]:
-        """Which labels the training and the validation images have: two (N, 256) bool."""
+    def mask_presence(self) -> tuple[np.ndarray, np.ndarray]:
+        """Which labels the training and the validation masks contain: two (N, 256) bool."""
         return presence(self.train), presence(self.val)
 
+    @property
+    def presence(self) -> tuple[np.ndarray, np.ndarray]:
+        """The tables that the protocol selects training and validation images by: two (N, 256) bool."""
+        return self.mask_presence
+
     def table(self) -> pd.DataFrame:
-        """One row per step: its new classes, and the images that it is trained and evaluated on."""
-        names = self.val.classes
-        rows = [
-            {
-                "step": step.index,
-                "new classes": ", ".join(names[label] for label in step.new if label),
-                "training images": int(step.trains_on(self.presence[0]).sum()),
-                "validation images": int(step.evaluates_on(self.presence[1]).sum()),
-            }
-            for step in self.scenario.steps
-        ]
-        return pd.DataFrame(rows).set_index("step")
+        """One row per step: the names of its new classes, and its numbers of training and validation images."""
+        return steps_table(self.scenario, *self.presence, self.val.classes)
 
-    def train_loader(self, step: Step, rehearse: bool = False, shard: tuple[int, int] = (0, 1)) -> DataLoader:
-        """The shuffled batches that a step trains on; ``rehearse``: every image and label so far (joint training).
+    def train_loader(
+        self, step: Step, selection: Selection | None = None, shard: tuple[int, int] = (0, 1)
+    ) -> DataLoader:
+        """The shuffled batches that a step trains on.
 
-        shard: this process's number and how many there are; each gets its part of every batch.
+        Args:
+            step: The step, which also determines the random numbers drawn.
+            selection: Which images, with which targets; None selects the protocol's.
+            shard: This process's number and the number of processes; each gets its part of every batch.
+
+        Raises:
+            ValueError: There are fewer images than one batch. The message names the scenario and the step.
         """
         s = self.settings
-        used = step.evaluates_on(self.presence[0]) if rehearse else step.trains_on(self.presence[0])
-        lookup = step.lookup("seen" if rehearse else step.labelled)
-        chosen = StepDataset(self.train, np.flatnonzero(used), lookup, train_transform(s.data.size, s.data.scale))
+        if selection is None:
+            selection = Selection.protocol(step, self.presence[0])
+        dataset = StepDataset(self.train, selection, train_transform(s.data.size, s.data.scale))
         try:
-            return train_loader(chosen, s.optim.batch, seed_of(s.seed, step.index), s.compute.workers, shard)
+            return train_loader(dataset, s.optim.batch, seed_of(s.seed, step.index), s.compute.workers, shard)
         except ValueError as error:
             raise ValueError(f"{self.scenario}, step {step.index}: {error}") from None
 
     def eval_loader(self, step: Step, shard: tuple[int, int] = (0, 1)) -> DataLoader:
-        """The validation images with a label seen so far; labels of later steps are background. ``shard`` as above."""
+        """The validation images with a label seen so far, in order; labels of later steps are background.
+
+        Args:
+            step: The step.
+            shard: This process's number and the number of processes; each gets its part of the images.
+        """
         batch = 1 if self.settings.evaluate == "full" else self.settings.optim.batch  # full images differ in size
         return eval_loader(self._val_set(step, shard), batch, self.settings.compute.workers)
 
     def examples(self, count: int) -> StepDataset:
-        """A few validation images, evenly over those with labels of step 0 and of later steps if there are any."""
-        table, (first, *_, last) = self.presence[1], (self.scenario.steps[0], *self.scenario.steps)
-        old, new = (table[:, [label for label in step.new if label]].any(1) for step in (first, last))
-        both = np.flatnonzero(old & new)
-        found = both if len(both) else np.flatnonzero(old | new)
-        chosen = found[np.linspace(0, len(found) - 1, min(count, len(found))).astype(int)]
-        return StepDataset(self.val, chosen, last.lookup("seen"), eval_transform(self.settings.data.size))
+        """Validation images for pictures, with the targets of the last step.
 
-    def look(self, step: Step, count: int = 8, split: str = "train") -> Batch:
-        """A few images that ``step`` trains on ("train") or is evaluated on ("val"), evenly over those that show old
-        and new classes together, where there are such; ``target`` is that of training in either case."""
+        Args:
+            count: Number of images, at most. They are evenly spaced over the images that contain both labels of step 0
+                and of the last step, if there are any, else over those that contain either.
+        """
+        (first, *_, last) = (self.scenario.steps[0], *self.scenario.steps)
+        old, new = (_contains(self.presence[1], labels) for labels in (first.new, last.new))
+        chosen = evenly_spaced(old | new, old & new, count)
+        selection = Selection.of(chosen, last.lookup("seen"))
+        return StepDataset(self.val, selection, eval_transform(self.settings.data.size))
+
+    def samples(self, step: Step, count: int = 8, split: str = "train") -> Samples:
+        """Images of a step to look at.
+
+        Args:
+            step: The step.
+            count: Number of images, at most. They are evenly spaced over the step's images that contain both old and
+                new classes, if there are any, else over all of the step's images.
+            split: "train", images that the step trains on, or "val", images that it is evaluated on. ``target`` is the
+                training target for either.
+
+        Raises:
+            ValueError: There is no such split.
+        """
         if split not in ("train", "val"):
             raise ValueError(f"split is 'train' or 'val', not {split!r}")
-        source, table = (self.train, self.presence[0]) if split == "train" else (self.val, self.presence[1])
-        used = step.trains_on(table) if split == "train" else step.evaluates_on(table)
-        old, new = (table[:, [label for label in labels if label]].any(1) for labels in (step.old, step.new))
-        both = np.flatnonzero(used & old & new)
-        found = both if len(both) else np.flatnonzero(used)
-        chosen = found[np.linspace(0, len(found) - 1, min(count, len(found))).astype(int)]
-        plain = StepDataset(source, chosen, np.arange(256), eval_transform(self.settings.data.size))
-        images, masks = (torch.stack(parts) for parts in zip(*(plain[i] for i in range(len(plain))), strict=True))
-        return Batch(images, channels_of(masks, step, step.labelled), masks)
+        train = split == "train"
+        source, contents = (self.train, self.mask_presence[0]) if train else (self.val, self.mask_presence[1])
+        used = step.trains_on(self.presence[0]) if train else step.evaluates_on(self.presence[1])
+        old, new = (_contains(contents, labels) for labels in (step.old, step.new))
+        selection = Selection.of(evenly_spaced(used, used & old & new, count), np.arange(N_IDS))
+        dataset = StepDataset(source, selection, eval_transform(self.settings.data.size))
+        images, masks = (torch.stack(parts) for parts in zip(*(dataset[i] for i in range(len(dataset))), strict=True))
+        return Samples(images, channels_of(masks, step, step.labelled), masks)
+
+    look = samples  # an earlier name
 
     def _val_set(self, step: Step, shard: tuple[int, int] = (0, 1)) -> StepDataset:
-        found = np.flatnonzero(step.evaluates_on(self.presence[1]))[shard[0] :: shard[1]]
+        process, n_processes = shard
+        indices = np.flatnonzero(step.evaluates_on(self.presence[1]))[process::n_processes]
         size = None if self.settings.evaluate == "full" else self.settings.data.size
-        return StepDataset(self.val, found, step.lookup("seen"), eval_transform(size))
+        return StepDataset(self.val, Selection.of(indices, step.lookup("seen")), eval_transform(size))
+
+
+def evenly_spaced(allowed: np.ndarray, preferred: np.ndarray, count: int) -> np.ndarray:
+    """The positions of at most ``count`` images, evenly spaced over the preferred ones, or else the allowed ones.
+
+    Args:
+        allowed: (N,) bool.
+        preferred: (N,) bool; ignored if it is False everywhere.
+        count: How many.
+
+    Returns:
+        (count,) int, or fewer if there are fewer images.
+    """
+    candidates = np.flatnonzero(preferred if preferred.any() else allowed)
+    return candidates[np.linspace(0, len(candidates) - 1, min(count, len(candidates))).astype(int)]
 
 
 def channels_of(masks: Int[Tensor, "*shape"], step: Step, labelled: str) -> Int[Tensor, "*shape"]:
-    """Labels as a step's channels, 255 staying; ``labelled`` as in `Step.lookup`: "seen", or ``step.labelled``."""
+    """Convert labels to a step's channels; ignored pixels stay ignored.
+
+    Args:
+        masks: Labels.
+        step: The step.
+        labelled: Which labels are shown, as in `Step.lookup`: "seen", "new", or ``step.labelled``.
+    """
     return torch.from_numpy(step.lookup(labelled).astype(np.int64)).to(masks.device)[masks]
 
 
 def labels_of(channels: Int[Tensor, "*shape"], step: Step) -> Int[Tensor, "*shape"]:
-    """A target's or a prediction's channels as labels; 255 stays."""
+    """Convert the channels of a target or a prediction to labels; ignored pixels stay ignored."""
     return torch.from_numpy(step.label_of.astype(np.int64)).to(channels.device)[channels]
+
+
+def _contains(presence: np.ndarray, labels: tuple[int, ...]) -> np.ndarray:
+    """Which images contain one of the labels other than background: (N, 256) -> (N,) bool."""
+    return np.asarray(presence[:, [label for label in labels if label]].any(1))
+
+
+def _parse(settings: Settings) -> Scenario:
+    return Scenario.parse(settings.scenario, n_labels(settings.scenario.split()[0], settings.data))
+
+
+# Earlier names.
+StepData = ScenarioData
+Batch = Samples

@@ -1,6 +1,8 @@
-"""What one step trains on and is tested on: the images it uses, with target = table[mask]."""
+"""What one step trains on and is evaluated on: a selection of images, and the targets made of their masks."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -9,20 +11,108 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from plopkit.datasets.source import Source
 from plopkit.datasets.transforms import Transform
+from plopkit.scenario import N_IDS, Step
+
+
+class Group(NamedTuple):
+    """Images whose masks become targets by one lookup table."""
+
+    indices: np.ndarray
+    """(N,) int: positions of the images in the source"""
+    lookup: np.ndarray
+    """(256,) uint8: the target of each label, as `Step.lookup` gives it"""
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """The images that a step trains on, in groups that share a lookup table.
+
+    ``a + b`` joins two selections. An image that is in both is drawn twice an epoch, each time with its own target.
+
+    Example:
+        The images of a protocol, and three images of earlier steps with all the labels seen so far::
+
+            Selection.protocol(step, presence) + Selection.of([3, 14, 15], step.lookup("seen"))
+    """
+
+    groups: tuple[Group, ...] = ()
+
+    @classmethod
+    def of(cls, indices: "np.ndarray | list[int]", lookup: np.ndarray) -> Self:
+        """One group of images.
+
+        Args:
+            indices: (N,) positions in the training images, in the order in which they are to be numbered.
+            lookup: (256,) the target of each label.
+
+        Raises:
+            ValueError: ``indices`` are not integers in one dimension, or ``lookup`` has another shape.
+        """
+        positions, table = np.asarray(indices), np.asarray(lookup)
+        if not positions.size:
+            positions = np.zeros(0, np.int64)
+        if positions.ndim != 1 or positions.dtype.kind not in "iu":
+            raise ValueError(
+                "a selection needs the positions of images, integers in one dimension, not "
+                f"{positions.dtype} of shape {positions.shape}; np.flatnonzero(mask) gives those of a mask"
+            )
+        if table.shape != (N_IDS,):
+            raise ValueError(f"a lookup table has the shape ({N_IDS},), not {table.shape}; Step.lookup makes one")
+        return cls((Group(positions, table),))
+
+    @classmethod
+    def protocol(cls, step: Step, presence: np.ndarray) -> Self:
+        """The images that the step's protocol trains on, with the labels that its masks show.
+
+        Args:
+            step: The step.
+            presence: (N, 256) bool, the labels in each training mask (`ScenarioData.presence`).
+        """
+        return cls.of(np.flatnonzero(step.trains_on(presence)), step.lookup(step.labelled))
+
+    @classmethod
+    def all_seen(cls, step: Step, presence: np.ndarray) -> Self:
+        """Every image that contains a label seen so far, with all seen labels: joint training.
+
+        Args:
+            step: The step.
+            presence: (N, 256) bool, the labels in each training mask (`ScenarioData.presence`).
+        """
+        return cls.of(np.flatnonzero(step.evaluates_on(presence)), step.lookup("seen"))
+
+    def __add__(self, other: "Selection") -> "Selection":
+        return Selection(self.groups + other.groups)
+
+    def __len__(self) -> int:
+        """Number of images, counting an image once per group."""
+        return sum(len(group.indices) for group in self.groups)
+
+    @property
+    def indices(self) -> np.ndarray:
+        """(N,) int: positions in the training images, group after group."""
+        return np.concatenate([group.indices for group in self.groups] or [np.zeros(0, np.int64)])
 
 
 class StepDataset(Dataset):
-    """The images ``indices`` of a source; masks of labels become targets of channels by one look-up.
+    """The selected images of a source; masks of labels become targets of channels by the lookup table of their group.
 
-    Indexed by (position, seed): the seed decides the augmentation, so that a sample does not depend on which worker
-    draws it or what was drawn before. A plain position gives seed None, for transforms that draw nothing.
+    An item is (image, target): float32 (3, H, W) and int64 (H, W). The key is (position, seed): the seed determines the
+    augmentation, so a sample depends neither on the worker that makes it nor on the samples before it. A plain position
+    means seed None, for transforms without randomness.
+
+    Args:
+        source: The images and masks.
+        selection: Which of them, and what their labels become.
+        transform: Applied to image and mask together.
     """
 
-    def __init__(self, source: Source, indices: np.ndarray, lookup: np.ndarray, transform: Transform):
+    def __init__(self, source: Source, selection: Selection, transform: Transform):
         self.source = source
-        self.indices = indices
-        self.lookup = torch.from_numpy(lookup.astype(np.int64))
+        self.indices = selection.indices
         self.transform = transform
+        self._tables = [torch.from_numpy(group.lookup.astype(np.int64)) for group in selection.groups]
+        sizes = np.array([len(group.indices) for group in selection.groups], int)
+        self._table_of = np.repeat(np.arange(len(sizes)), sizes)
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -30,15 +120,19 @@ class StepDataset(Dataset):
     def __getitem__(self, key: "tuple[int, int] | int") -> tuple[Tensor, Tensor]:
         position, seed = key if isinstance(key, tuple) else (key, None)
         sample = self.transform(self.source.read(int(self.indices[position])), seed)
-        return sample.image, self.lookup[sample.mask.long()]
+        return sample.image, self._tables[self._table_of[position]][sample.mask.long()]
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
-    """A new permutation each epoch with a seed for each sample, both drawn from (seed, epoch) alone.
+    """A new permutation each epoch and a seed for each sample, both derived from (seed, epoch) alone.
 
-    So an epoch can be repeated or resumed without the ones before it. ``epoch`` is set by the training loop. batch:
-    samples come in batches of so many, and the last incomplete one is left out; ``shard``, a number and how many, gives
-    its part of every batch, ``own`` samples.
+    An epoch can therefore be repeated or resumed without running the earlier ones. The training loop sets ``epoch``.
+
+    Args:
+        count: Number of samples in the data set.
+        seed: Determines all permutations and sample seeds.
+        batch: Size of a batch over all processes; the last incomplete batch is dropped. None: one batch of everything.
+        shard: This process's number and the number of processes. Each process gets ``per_batch`` samples of each batch.
     """
 
     def __init__(self, count: int, seed: int, batch: int | None = None, shard: tuple[int, int] = (0, 1)):
@@ -46,39 +140,47 @@ class EpochSampler(Sampler[tuple[int, int]]):
         self.seed = seed
         self.batch = batch or count
         self.shard = shard
-        self.own = len(range(self.batch)[shard[0] :: shard[1]])
+        self.per_batch = len(range(self.batch)[shard[0] :: shard[1]])
         self.epoch = 0
 
     def __len__(self) -> int:
-        return self.count // self.batch * self.own
+        return self.count // self.batch * self.per_batch
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         generator = np.random.default_rng([self.seed, self.epoch])
         order = generator.permutation(self.count)
         seeds = generator.integers(2**62, size=self.count)
         pairs = list(zip(order.tolist(), seeds.tolist(), strict=True))
-        number, of = self.shard
+        process, n_processes = self.shard
         for begin in range(0, self.count // self.batch * self.batch, self.batch):
-            yield from pairs[begin : begin + self.batch][number::of]
+            yield from pairs[begin : begin + self.batch][process::n_processes]
 
 
 def train_loader(
     dataset: StepDataset, batch: int, seed: int, workers: int = 0, shard: tuple[int, int] = (0, 1)
 ) -> DataLoader:
-    """Shuffled batches, the last incomplete one dropped, as published. ``loader.sampler`` is the EpochSampler.
+    """Shuffled batches without the last incomplete one, as published. ``loader.sampler`` is the `EpochSampler`.
 
-    shard: this process's number and how many there are. Their parts make up batches of ``batch`` images together, and
-    differ by one image where it cannot be shared evenly.
+    Args:
+        dataset: What to load.
+        batch: Size of a batch over all processes.
+        seed: Determines the order of the images and their augmentation.
+        workers: Number of processes that load images; 0 loads them in the calling process.
+        shard: This process's number and the number of processes. The parts of all processes make up the same batches
+            for any number of processes; their sizes differ by at most one.
+
+    Raises:
+        ValueError: There are fewer images than one batch.
     """
     if len(dataset) < batch:
         raise ValueError(
             f"this step has {len(dataset)} training images, fewer than one batch of {batch}; "
-            "lower optim.batch, or give the data set more images"
+            "lower optim.batch, or add images to the data set"
         )
     sampler = EpochSampler(len(dataset), seed, batch, shard)
     return DataLoader(
         dataset,
-        sampler.own,
+        sampler.per_batch,
         sampler=sampler,
         drop_last=True,
         num_workers=workers,
@@ -88,5 +190,5 @@ def train_loader(
 
 
 def eval_loader(dataset: StepDataset, batch: int, workers: int = 0) -> DataLoader:
-    """Every image once, in order."""
+    """Batches of every image once, in order."""
     return DataLoader(dataset, batch, num_workers=workers, pin_memory=torch.cuda.is_available())

@@ -14,7 +14,7 @@ from accelerate import Accelerator
 from plopkit import viz
 from plopkit.compute import make_accelerator, summed
 from plopkit.datasets.scenario_data import StepData
-from plopkit.datasets.steps import eval_loader
+from plopkit.datasets.steps import Selection, eval_loader
 from plopkit.datasets.transforms import picture
 from plopkit.methods import FineTuning
 from plopkit.model.segmenter import Segmenter, segmenter_of
@@ -166,7 +166,9 @@ class Experiment:
         memory = self._store(self.scenario.steps[step.index - 1]).memory() if step.index else None
         training = Training(net, s.optim, step, method.rehearses, method.watcher(net, memory))
         shard = (accelerator.process_index, accelerator.num_processes)
-        loader = self.data.train_loader(step, method.rehearses and step.index > 0, shard)
+        everything = method.rehearses and step.index > 0
+        selection = Selection.all_seen(step, self.data.presence[0]) if everything else None
+        loader = self.data.train_loader(step, selection, shard)
         prepared = None
         if teacher is not None:
             seen = wrap(batches(loader, 0, accelerator), f"step {step.index}: the teacher's look", len(loader))

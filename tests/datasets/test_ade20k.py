@@ -10,7 +10,7 @@ from PIL import Image
 
 from plopkit.datasets import n_labels, open_split
 from plopkit.datasets.ade20k import ade
-from plopkit.datasets.presence import presence
+from plopkit.datasets.counts import presence
 from plopkit.scenario import Scenario
 from plopkit.settings import Data
 from plopkit.support import resources

@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 from plopkit.cli import main
-from plopkit.datasets import counts
-from plopkit.datasets import pixels as counting
-from plopkit.datasets.counts import classes_table, compare, count, hidden_table, report, steps_table, voc_presence
+from plopkit.datasets import check, counts
+from plopkit.datasets.check import compare, count, report, voc_presence
+from plopkit.datasets.counts import pixels
 from plopkit.datasets.folder import folder
-from plopkit.datasets.pixels import pixels
+from plopkit.datasets.tables import classes_table, hidden_table, steps_table
 from plopkit.datasets.voc import voc
 from plopkit.scenario import Scenario
 from plopkit.settings import Data
@@ -57,7 +57,7 @@ def test_pixels_are_counted_and_kept(folder_root: Root, tmp_path: Path, monkeypa
     for index in range(5):
         values = np.array(Image.open(root / "masks" / f"train-0{index}.png"))
         assert table[index].tolist() == [int((values == label).sum()) for label in range(256)]
-    monkeypatch.setattr(counting, "_counted", None)  # from here on, nothing is counted
+    monkeypatch.setattr(counts, "_count", None)  # from here on, nothing is counted
     assert np.array_equal(pixels(source, tmp_path / "cache"), table)
 
 
@@ -77,7 +77,7 @@ def test_a_cache_that_cannot_be_written_only_warns(
 ) -> None:
     (tmp_path / "a file").write_text("in the way", encoding="utf-8")
     assert pixels(folder(folder_root(train=1, val=1), "train"), tmp_path / "a file").any()
-    assert "the pixel counts are not kept" in capsys.readouterr().out
+    assert "the pixel counts are not cached" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -155,13 +155,13 @@ def test_the_report_has_every_step_and_class(voc_root: Root) -> None:
     assert len(middle.splitlines()) == 1 + 2
     names, *rows = last.splitlines()
     assert "training pixels" in names
-    assert rows.pop().startswith("training: at the step that learns the class; validation: at the last.")
+    assert rows.pop().startswith("training: at the step that learns the class; validation: at the last step.")
     assert len(rows) == 21
     assert rows[3].split()[:3] == ["3", "bird", "0"]
     assert rows[16].split()[:3] == ["16", "pottedplant", "1"]
     assert known.startswith("step 0: 3 training images, known are 9,568\n")
     assert len(known.splitlines()) == 5
-    assert known.splitlines()[4].startswith("step 1: no training images, and a run needs some at every step; add")
+    assert known.splitlines()[4].startswith("step 1: no training images, but a run needs some at every step; add")
     blocks = report(scenario, steps, classes, every=True).split("\n\n")[2:4]
     for step, block in enumerate(blocks):
         assert len(block.splitlines()) == 1 + (classes["step"] == step).sum()
@@ -227,7 +227,7 @@ def test_the_command_prints_and_writes_the_tables(
 ) -> None:
     root = voc_root()
     tables = [pixels(voc(root, split)) > 0 for split in ("train", "val")]
-    monkeypatch.setattr(counts, "voc_presence", lambda: tables)
+    monkeypatch.setattr(check, "voc_presence", lambda: tables)
     words = ["data", "check", "VOC 10-10 overlapped", "--data.root", str(root), "-o", str(tmp_path / "all.csv")]
     assert main(words) == 0
     told = capsys.readouterr()
@@ -261,7 +261,7 @@ def test_a_step_without_images_is_told(
     kind, step = ("training", 1) if split == "train" else ("validation", 0)
     told = capsys.readouterr().out.split("\n\n")[-1]
     assert told == (
-        f"step {step}: no {kind} images, and a run needs some at every step; add images of its classes, or choose "
+        f"step {step}: no {kind} images, but a run needs some at every step; add images of its classes, or choose "
         "another task\n"
     )
 

@@ -8,9 +8,8 @@ import pytest
 import torch
 
 from plopkit.datasets import emoji
+from plopkit.datasets.counts import pixels, presence
 from plopkit.datasets.emoji import EmojiScenes
-from plopkit.datasets.pixels import pixels
-from plopkit.datasets.presence import presence
 
 CLASSES = range(1, 21)
 

@@ -13,15 +13,15 @@ import pytest
 import torch
 from PIL import Image
 
-from plopkit.datasets import n_labels, open_split, presence, scan
+from plopkit.datasets import n_labels, open_split, scan
+from plopkit.datasets.counts import presence as presence_of
 from plopkit.datasets.files import FileSource
 from plopkit.datasets.folder import folder, folder_classes
-from plopkit.datasets.presence import cache_folder
+from plopkit.datasets.scan import cache_folder
 from plopkit.datasets.voc import voc
 from plopkit.settings import Data
 
 Root = Callable[..., Path]
-presence_of = presence.presence
 
 
 def truth(path: Path) -> np.ndarray:
@@ -476,7 +476,7 @@ def test_classes_may_be_more_than_the_masks_hold(folder_root: Root) -> None:
     assert folder(root, "train").labels(0) == {0, 1, 2, 255}
 
 
-# The presence index
+# Labels per image
 
 
 class Counting(FileSource):
@@ -599,7 +599,7 @@ def test_a_cache_that_cannot_be_written_only_warns(
     for looked in (8, 16):
         assert presence_of(source, tmp_path / "a file").any()
         assert source.looked == looked
-        assert "the presence index is not kept" in capsys.readouterr().out
+        assert "the table of labels per image is not cached" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -14,7 +14,7 @@ from torch.utils.data import SequentialSampler
 
 from plopkit.datasets.scenario_data import StepData
 from plopkit.datasets.source import Pair, Source
-from plopkit.datasets.steps import EpochSampler, StepDataset, eval_loader, train_loader
+from plopkit.datasets.steps import EpochSampler, Selection, StepDataset, eval_loader, train_loader
 from plopkit.datasets.transforms import Transform, eval_transform, normalised, picture, train_transform
 from plopkit.scenario import Scenario
 from plopkit.settings import Data, Optim, Settings
@@ -169,7 +169,7 @@ def test_colours_are_normalised_as_imagenet() -> None:
 def test_targets_equal_a_loop(text: str, labelled: str) -> None:
     step = Scenario.parse(text).steps[1]
     source = Coloured(3)
-    chosen = StepDataset(source, np.array([2, 0]), step.lookup(labelled), eval_transform(20))
+    chosen = StepDataset(source, Selection.of([2, 0], step.lookup(labelled)), eval_transform(20))
     shown = step.new if labelled == "new" else step.seen
     assert len(chosen) == 2
     for position, index in enumerate((2, 0)):
@@ -183,7 +183,9 @@ def test_targets_equal_a_loop(text: str, labelled: str) -> None:
 
 
 def test_a_sample_depends_on_its_seed_alone() -> None:
-    chosen = StepDataset(Coloured(4), np.arange(4), Scenario.parse("voc joint").steps[0].lookup("seen"), TRAIN)
+    chosen = StepDataset(
+        Coloured(4), Selection.of(np.arange(4), Scenario.parse("voc joint").steps[0].lookup("seen")), TRAIN
+    )
     image, target = chosen[3, 11]
     assert image.dtype == torch.float32 and target.dtype == torch.int64
     chosen[0, 5], torch.rand(3)
@@ -223,17 +225,19 @@ def test_processes_share_every_batch(processes: int) -> None:
     assert len(whole) == 21  # the last, incomplete batch is left out
     assert whole == list(EpochSampler(24, 3))[:21]
     parts = [EpochSampler(24, 3, 7, (number, processes)) for number in range(processes)]
-    assert sum(part.own for part in parts) == 7
-    assert max(part.own for part in parts) - min(part.own for part in parts) <= 1
+    assert sum(part.per_batch for part in parts) == 7
+    assert max(part.per_batch for part in parts) - min(part.per_batch for part in parts) <= 1
     drawn = [list(part) for part in parts]
     assert [len(one) for one in drawn] == [len(part) for part in parts]
     for index in range(3):
-        shares = [one[index * part.own :][: part.own] for part, one in zip(parts, drawn, strict=True)]
+        shares = [one[index * part.per_batch :][: part.per_batch] for part, one in zip(parts, drawn, strict=True)]
         assert sorted(pair for share in shares for pair in share) == sorted(whole[7 * index : 7 * index + 7])
 
 
 def batches_of(workers: int, epoch: int) -> list[tuple[Tensor, Tensor]]:
-    chosen = StepDataset(Coloured(10), np.arange(9), Scenario.parse("voc joint").steps[0].lookup("seen"), TRAIN)
+    chosen = StepDataset(
+        Coloured(10), Selection.of(np.arange(9), Scenario.parse("voc joint").steps[0].lookup("seen")), TRAIN
+    )
     loader = train_loader(chosen, batch=2, seed=7, workers=workers)
     loader.sampler.epoch = epoch
     return list(loader)
@@ -250,7 +254,7 @@ def test_workers_change_nothing() -> None:
 
 def test_evaluation_takes_every_image_once_in_order() -> None:
     source = Coloured(5)
-    chosen = StepDataset(source, np.array([4, 1, 2]), np.arange(256, dtype=np.uint8), eval_transform(40))
+    chosen = StepDataset(source, Selection.of(np.array([4, 1, 2]), np.arange(256, dtype=np.uint8)), eval_transform(40))
     loader = eval_loader(chosen, batch=2)
     assert isinstance(loader.sampler, SequentialSampler)
     targets = torch.cat([target for _, target in loader])
@@ -259,7 +263,7 @@ def test_evaluation_takes_every_image_once_in_order() -> None:
 
 
 def test_too_few_images_are_told() -> None:
-    chosen = StepDataset(Coloured(3), np.arange(3), np.arange(256, dtype=np.uint8), TRAIN)
+    chosen = StepDataset(Coloured(3), Selection.of(np.arange(3), np.arange(256, dtype=np.uint8)), TRAIN)
     assert len(train_loader(chosen, batch=3, seed=0)) == 1
     with pytest.raises(ValueError, match=r"has 3 training images, fewer than one batch of 4; lower optim.batch"):
         train_loader(chosen, batch=4, seed=0)
@@ -277,10 +281,11 @@ def test_each_step_trains_on_the_images_that_its_protocol_uses(folder_root: Call
     first, second = data.scenario.steps
     assert data.train_loader(first).dataset.indices.tolist() == list(range(9))
     assert data.train_loader(second).dataset.indices.tolist() == [1, 2, 4, 5, 7, 8]
-    assert data.train_loader(second, rehearse=True).dataset.indices.tolist() == list(range(9))
+    everything = Selection.all_seen(second, data.presence[0])
+    assert data.train_loader(second, everything).dataset.indices.tolist() == list(range(9))
     targets = {label for _, target in data.train_loader(second) for label in target.unique().tolist()}
     assert targets == {0, 3, 255}
-    targets = {label for _, target in data.train_loader(second, rehearse=True) for label in target.unique().tolist()}
+    targets = {label for _, target in data.train_loader(second, everything) for label in target.unique().tolist()}
     assert targets == {0, 1, 2, 3, 255}
     disjoint = opened(folder_root(train=9, classes=4), "folder 2-1 disjoint")
     assert disjoint.train_loader(disjoint.scenario.steps[0]).dataset.indices.tolist() == [0, 3, 6]

@@ -12,7 +12,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from small_runs import small
 
-from plopkit.datasets.counts import hidden_table, steps_table, voc_presence
+from plopkit.datasets.check import hidden_table, steps_table, voc_presence
 from plopkit.datasets.scenario_data import StepData
 from plopkit.lessons import splits
 from plopkit.lessons.exercises import check

@@ -13,6 +13,7 @@ from PIL import Image
 from small_runs import contents, small
 
 from plopkit import trainer
+from plopkit.datasets.steps import Selection
 from plopkit.metrics import iou
 from plopkit.runs import experiment
 from plopkit.runs.checkpoints import StepStore
@@ -434,7 +435,8 @@ def test_joint_training_sees_every_image_and_label_so_far(tmp_path: Path) -> Non
     assert len(ticks) == 40 // 8  # all scenes, and as many epochs and as large a rate as step 0
     assert ticks[0].lr == opened.settings.optim.lr
     step = opened.scenario.steps[1]
-    labels = {int(label) for _, target in opened.data.train_loader(step, rehearse=True) for label in target.unique()}
+    everything = Selection.all_seen(step, opened.data.presence[0])
+    labels = {int(label) for _, target in opened.data.train_loader(step, everything) for label in target.unique()}
     assert labels <= {*range(21), 255}
     assert labels & set(range(1, 16))
     own = {int(label) for _, target in opened.data.train_loader(step) for label in target.unique()}
@@ -482,7 +484,7 @@ def test_what_does_not_fit_shows_before_the_training(tmp_path: Path, wrong: dict
 def test_a_step_that_no_validation_image_shows_is_refused(folder_root: Callable[..., Path], tmp_path: Path) -> None:
     root = folder_root(train=20, val=1, classes=6, size=(64, 64))  # its labels are 1 and 2
     settings = small(tmp_path / "out", "folder 1-1 overlap order=3,1,2,4,5", data__root=root, optim__batch=2)
-    with pytest.raises(ValueError, match=r"step 0: no validation image has any of its labels \(3,\)"):
+    with pytest.raises(ValueError, match=r"step 0: no validation image contains any of the labels seen so far, \(3,\)"):
         Experiment(settings)
     assert not (tmp_path / "out").exists()
 

@@ -5,8 +5,8 @@ from typing import Any
 import ipywidgets
 from matplotlib.figure import Figure
 
-from plopkit.datasets.counts import steps_table, voc_presence
-from plopkit.datasets.scenario_data import StepData
+from plopkit.datasets.check import steps_table, voc_presence
+from plopkit.datasets.scenario_data import ScenarioData
 from plopkit.grammar import PROTOCOLS, joined, named_orders
 from plopkit.lessons.splits.figures import schedule
 from plopkit.scenario import Scenario
@@ -18,13 +18,13 @@ NATURAL = "natural"
 WIDTH = {"width": "13em"}
 
 
-def splits_explorer(data: StepData) -> Explorer:
+def splits_explorer(data: ScenarioData) -> Explorer:
     """Controls ``dataset``, ``task``, ``protocol`` and ``order``; the picture is ``schedule``.
 
     The data sets are that of ``data`` and VOC, whose images are known without its files.
     """
     own = data.scenario
-    found = {own.dataset: (data.train.classes, *data.presence)}
+    found = {own.dataset: (data.train.classes, *data.mask_presence)}
     found.setdefault("voc", (resources.class_names("voc"), *voc_presence()))
 
     def draw(dataset: str, task: str, protocol: str, order: str) -> Figure:

@@ -1,0 +1,131 @@
+"""``plopkit data check``: images and pixels per step and class, compared with known counts."""
+
+import functools
+
+import numpy as np
+import pandas as pd
+
+from plopkit.datasets import n_labels, open_split
+from plopkit.datasets.counts import pixels
+from plopkit.datasets.tables import classes_table, hidden_table, steps_table
+from plopkit.scenario import N_IDS, Scenario, check
+from plopkit.settings import Data
+from plopkit.support import resources
+
+__all__ = [
+    "classes_table",
+    "compare",
+    "count",
+    "differences",
+    "gaps",
+    "hidden_table",
+    "report",
+    "steps_table",
+    "voc_presence",
+]
+
+KINDS = ("training images", "validation images")
+
+
+@functools.cache
+def voc_presence() -> tuple[np.ndarray, np.ndarray]:
+    """Which labels the masks of VOC 2012 with SBD contain, so that VOC's scenarios can be counted without its files.
+
+    Returns:
+        (10582, 256) and (1449, 256) bool, training and validation, read-only. The rows are sorted by their labels, not
+        by image, and column 0 (background) is always False.
+    """
+    sets = pd.read_csv(resources.path("voc_images.csv"))
+    ids = np.arange(N_IDS)
+    table = np.array([np.isin(ids, list(map(int, labels.split()))) for labels in sets["labels"].astype(str)])
+    tables = table.repeat(sets["train"], axis=0), table.repeat(sets["val"], axis=0)
+    for split in tables:
+        split.flags.writeable = False
+    return tables
+
+
+def count(text: str, data: Data, seed: int = 0) -> tuple[Scenario, pd.DataFrame, pd.DataFrame]:
+    """Read every image and mask of a scenario and count them.
+
+    Args:
+        text: The scenario.
+        data: Where its images are.
+        seed: Draws the scenes of emoji.
+
+    Returns:
+        The scenario, its `steps_table` and its `classes_table`.
+
+    Raises:
+        ValueError: The text is not a scenario, or a file is damaged. The message names the file.
+        FileNotFoundError: A file or folder is missing.
+    """
+    scenario = Scenario.parse(text, n_labels(check(text).split()[0], data))
+    train, val = (open_split(scenario.dataset, split, data, seed) for split in ("train", "val"))
+    counts = pixels(train), pixels(val)
+    return scenario, steps_table(scenario, *counts), classes_table(scenario, train.classes, *counts)
+
+
+def compare(scenario: Scenario, steps: pd.DataFrame) -> list[str]:
+    """The lines of `differences`, or one line that says that there are none; empty if no counts are known."""
+    if scenario.dataset != "voc":
+        return []
+    return differences(scenario, steps) or ["images per step: as known"]
+
+
+def differences(scenario: Scenario, steps: pd.DataFrame) -> list[str]:
+    """Describe where the images per step differ from the known counts.
+
+    Args:
+        scenario: The scenario; counts are known for VOC only.
+        steps: Its `steps_table`.
+
+    Returns:
+        A line per difference; empty if there is none, or no counts are known.
+    """
+    if scenario.dataset != "voc":
+        return []
+    known = steps_table(scenario, *voc_presence())
+    lines = []
+    for step in scenario.steps:
+        for kind in KINDS:
+            actual, expected = int(steps.loc[step.index, kind]), int(known.loc[step.index, kind])
+            if actual != expected:
+                lines.append(f"step {step.index}: {actual:,} {kind}, known are {expected:,}")
+    return lines
+
+
+def gaps(steps: pd.DataFrame) -> list[str]:
+    """A line for each step without images to train or evaluate on, which a run would refuse."""
+    return [
+        f"step {step}: no {kind}, but a run needs some at every step; add images of its classes, or choose another task"
+        for kind in KINDS
+        for step in steps.index[steps[kind] == 0]
+    ]
+
+
+def report(scenario: Scenario, steps: pd.DataFrame, classes: pd.DataFrame, every: bool = False) -> str:
+    """Format the tables as text, followed by the lines of `compare` and `gaps`.
+
+    Args:
+        scenario: The scenario.
+        steps: Its `steps_table`.
+        classes: Its `classes_table`.
+        every: Print each class at each step, instead of training at the step that learns it and validation at the last.
+    """
+    remarks = "\n".join([*compare(scenario, steps), *gaps(steps)])
+    if every:
+        blocks = [_aligned(rows) for _, rows in classes.groupby("step")]
+        return "\n\n".join(filter(None, [f"{scenario}", _aligned(steps.reset_index()), *blocks, remarks]))
+    trained = classes[classes["step"] == classes["learnt at"]].set_index("label")
+    evaluated = classes[classes["step"] == classes["step"].max()].set_index("label")
+    shown = trained.drop(columns=["step"]).assign(
+        **{name: evaluated[name] for name in ("validation images", "validation pixels")}
+    )
+    parts = [f"{scenario}", _aligned(steps.reset_index()), _aligned(shown.reset_index())]
+    parts[2] += "\ntraining: at the step that learns the class; validation: at the last step. All: --all or -o CSV"
+    return "\n\n".join(filter(None, [*parts, remarks]))
+
+
+def _aligned(table: pd.DataFrame) -> str:
+    formats = {name: "{:,}".format for name in table.columns if name.endswith(("images", "pixels"))}
+    return table.to_string(index=False, formatters=formats)
