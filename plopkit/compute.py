@@ -9,11 +9,17 @@ from plopkit.settings import Settings
 
 
 def make_accelerator(settings: Settings) -> Accelerator:
-    """Accelerate's device and precision, which may change between runs; its global state forbids it."""
+    """The device, precision and processes of a run.
+
+    Accelerate keeps them in global state and refuses others afterwards; runs of one process may differ in them.
+
+    Raises:
+        ValueError: where this machine or number of processes cannot do what the settings ask for.
+    """
     compute, batch = settings.compute, settings.optim.batch
     precision = "no" if compute.precision == "fp32" else compute.precision
     state = AcceleratorState._shared_state
-    if (state.get("_mixed_precision"), state.get("_cpu")) != (precision, compute.cpu):  # a run in another thread has it
+    if (state.get("_mixed_precision"), state.get("_cpu")) != (precision, compute.cpu):  # not while a run in another thread uses it
         AcceleratorState._reset_state(reset_partial_state=True)
     accelerator = Accelerator(mixed_precision=precision, cpu=compute.cpu)
     if precision == "fp16" and accelerator.device.type == "cpu":
@@ -23,11 +29,11 @@ def make_accelerator(settings: Settings) -> Accelerator:
 
 
 def check_shares(batch: int, processes: int, micro_batch: int | None) -> None:
-    """ValueError where a process or a part would have no image, or batch norm would see one alone."""
+    """ValueError where a process or a part would have no image, or batch norm would see a single one."""
     if batch < processes:
         raise ValueError(
-            f"optim.batch {batch} is of all processes together, and there are {processes}; "
-            f"give it {processes} images or more, or take fewer processes"
+            f"optim.batch {batch} counts the images of all processes together, and there are {processes} processes; "
+            f"raise it to {processes} or more, or use fewer processes"
         )
     least, most = batch // processes, -(-batch // processes)
     parts = num_micro_batches(most, micro_batch)
@@ -44,17 +50,17 @@ def check_shares(batch: int, processes: int, micro_batch: int | None) -> None:
 
 
 def num_micro_batches(batch: int, micro_batch: int | None) -> int:
-    """In how many parts, as even as possible, a batch goes through the net."""
+    """The number of parts, as even as possible, in which a batch goes through the net."""
     return -(-batch // (micro_batch or batch))
 
 
-def shares(images: int, accelerator: Accelerator) -> list[int]:
-    """How many images each process has of a batch, of which this one has so many."""
+def images_per_process(images: int, accelerator: Accelerator) -> list[int]:
+    """The number of images of a batch in each process; ``images`` is this process's."""
     if accelerator.num_processes == 1:
         return [images]
     return accelerator.gather(torch.tensor([images], device=accelerator.device)).tolist()
 
 
 def summed(counts: Tensor, accelerator: Accelerator) -> Tensor:
-    """Over all processes."""
+    """The sum over all processes."""
     return accelerator.reduce(counts, "sum") if accelerator.num_processes > 1 else counts
