@@ -6,7 +6,7 @@ divisor only when all parts and processes have been seen: its gradient is gather
 
 import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -94,6 +94,7 @@ def backward(
         last = number == parts - 1
         with contextlib.nullcontext() if last else accelerator.no_sync(net):  # processes add up once, at the end
             terms = losses(images, targets)
+            check_divisible(terms, parts)
             shared: list[Tensor] = []  # means: each part adds by its share of the batch
             exact: list[Tensor] = []  # pairs of a batch in one part: divided by all processes' count at once
             for name, term in terms.items():
@@ -104,7 +105,7 @@ def backward(
                     exact.append(len(sizes) * term[0] / at_least_one(summed(term[1].detach(), accelerator)))
                     means[name] = exact[-1].detach().float()
                 else:
-                    shared.append(mean_of(name, term, parts))
+                    shared.append(term.value if isinstance(term, Whole) else term)
                     means[name] = means.get(name, 0.0) + share * shared[-1].detach().float()
             if last and means:
                 values = check_finite(averaged(means, accelerator), place)
@@ -128,16 +129,14 @@ def total_of(shared: list[Tensor], exact: list[Tensor], share: float, parameters
     return sums[0] if len(sums) == 1 else sums[0] + sums[1]
 
 
-def mean_of(name: str, term: Tensor | Whole, parts: int) -> Tensor:
-    """A term's value; ValueError where it cannot be added up from several parts."""
-    if not isinstance(term, Whole):
-        return term
-    if parts > 1:
-        raise ValueError(
-            f"the loss term {name!r} compares all images of a batch and cannot be computed part by part; leave "
-            "compute.micro_batch out, or lower optim.batch"
-        )
-    return term.value
+def check_divisible(terms: Mapping[str, Term], parts: int) -> None:
+    """ValueError where a term cannot be added up from several parts of a batch."""
+    for name, term in terms.items():
+        if isinstance(term, Whole) and parts > 1:
+            raise ValueError(
+                f"the loss term {name!r} compares all images of a batch and cannot be computed part by part; leave "
+                "out compute.micro_batch, or lower optim.batch"
+            )
 
 
 def check_finite(losses: dict[str, Tensor], place: Place) -> dict[str, float]:

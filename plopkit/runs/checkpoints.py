@@ -1,8 +1,8 @@
 """Where one step's training is kept: its state while it runs, weights and the method's state when it is done."""
 
 import json
-import shutil
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -15,7 +15,8 @@ from torch import Tensor
 from plopkit.methods.base import State
 from plopkit.model.checkpoints import write_torch
 from plopkit.model.keys import current_names
-from plopkit.model.segmenter import Segmenter
+from plopkit.model.segmenter import Segmenter, segmenter_of
+from plopkit.settings import Model
 from plopkit.support.files import atomic_write, write_text
 
 AGAIN = "delete it to train the step again"
@@ -102,6 +103,27 @@ class StepStore:
         kept = self._kept()
         return json.loads(kept["recipe"]) if "recipe" in kept else None
 
+    def net(self, model: Model) -> Segmenter:
+        """The net as the step left it.
+
+        Args:
+            model: settings of the net, for a checkpoint of plopkit 0.1, which does not say how to build it.
+
+        Raises:
+            FileNotFoundError: where there is no checkpoint.
+            ValueError: where it cannot be read, or needs what is not there.
+        """
+        recipe = self.recipe()
+        if recipe is None:
+            plain = model.model_copy(update={"weights": "none", "norm": "abn"})  # the checkpoint has all weights
+            recipe = segmenter_of(plain, self.classes()).recipe()
+            recipe["encoder"]["norm"] = model.norm
+        if recipe["encoder"]["norm"] == "iabn" and find_spec("inplace_abn") is None:
+            recipe["encoder"]["norm"] = "abn"  # the same state, the same numbers
+        net = Segmenter.from_recipe(recipe)
+        net.load_state_dict(self.weights())
+        return net
+
     def weights(self) -> dict[str, Tensor]:
         """The net's tensors under today's names."""
         return _load(self.checkpoint)
@@ -115,16 +137,6 @@ class StepStore:
                 f"{self.ticks_file}: not readable ({error}); delete it and {self.checkpoint.name} to train the step "
                 "again"
             ) from error
-
-    def copy_to(self, other: "StepStore") -> None:
-        """Copy what `finish` kept; ValueError where it cannot be read."""
-        self.ticks()
-        self.weights()
-        for name in ("ticks_file", "state_file", "checkpoint"):
-            source, target = getattr(self, name), getattr(other, name)
-            if source.is_file():
-                with atomic_write(target) as part:
-                    shutil.copyfile(source, part)
 
     def _kept(self) -> dict[str, str]:
         """What the checkpoint says of itself."""

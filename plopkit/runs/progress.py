@@ -7,7 +7,7 @@ from tqdm.auto import tqdm
 
 from plopkit.trainer import Tick
 
-Wrap = Callable[[Iterable[Any], str, int], Iterable[Any]]
+Progress = Callable[[Iterable[Any], str, int], Iterable[Any]]
 """(items, description, their number) -> the same items, with a progress bar."""
 
 
@@ -25,7 +25,7 @@ class Bars:
         self.step = -1
 
     def wrap(self, items: Iterable[Any], description: str, total: int) -> Iterable[Any]:
-        """A ``Wrap``."""
+        """A `Progress` that shows a bar."""
         self.close()
         return tqdm(items, description, total, leave=False, disable=not self.shown)
 
@@ -33,7 +33,7 @@ class Bars:
         """One iteration further, in a run of so many steps."""
         if self.bar is None or tick.step != self.step:
             self.close()
-            self.bar = tqdm(total=tick.of, initial=tick.iteration, disable=not self.shown)
+            self.bar = tqdm(total=tick.n_iterations, initial=tick.iteration, disable=not self.shown)
             self.step = tick.step
         self.bar.set_description(f"step {tick.step}/{steps - 1} epoch {tick.epoch + 1}/{tick.epochs}", refresh=False)
         told = " ".join(f"{name} {value:.3g}" for name, value in tick.losses.items())
