@@ -1,6 +1,7 @@
-"""`make site`: run every lesson, lay its pages out with Sphinx, and follow every link inside the site.
+"""`make site`: run every lesson, build the pages with Sphinx, and check every link inside the site.
 
 python docs/make_site.py [--preset laptop] [--build build]
+python docs/make_site.py --only api    # the API reference alone, within a minute
 """
 
 import argparse
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import api
 import nbformat
 import papermill
 from links import faults
@@ -16,32 +18,32 @@ from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
-# Beside the lessons, at the places where the links between them expect them.
-PAGES = ("README.md", "CONTRIBUTING.md", "CITATION.cff", "docs/fidelity.md", "docs/*.png", "benchmarks/README.md")
-PAGES += ("data/measured/*.csv", "notebooks/README.md")
+# Next to the lessons, where the links between them expect them.
+PAGES = ("*.md", "CITATION.cff", "docs/fidelity.md", "docs/moved.md", "docs/*.png")
+PAGES += ("benchmarks/README.md", "data/measured/*.csv", "notebooks/README.md")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 def notebooks() -> list[Path]:
     """The lessons, in order."""
-    found = (ROOT / "notebooks").glob("*.ipynb")
-    return sorted(path for path in found if not path.name.endswith(".out.ipynb"))
+    paths = (ROOT / "notebooks").glob("*.ipynb")
+    return sorted(path for path in paths if not path.name.endswith(".out.ipynb"))
 
 
 def execute(lessons: Sequence[Path], folder: Path, preset: str) -> list[Path]:
-    """Run each lesson in ``folder``, where they share what is trained (``runs``); the executed copies."""
+    """Run each lesson in `folder`, where they share the trained networks in `runs`, and return the executed copies."""
     folder.mkdir(parents=True, exist_ok=True)
     executed = []
-    given = {} if preset == "laptop" else {"preset": preset}  # a page shows what is given
+    parameters = {} if preset == "laptop" else {"preset": preset}  # a page shows the parameters that are passed
     for lesson in lessons:
         executed.append(folder / lesson.name)
         print(f"{lesson.name}, preset {preset}", flush=True)
-        papermill.execute_notebook(lesson, executed[-1], given, cwd=folder, progress_bar=False)
+        papermill.execute_notebook(lesson, executed[-1], parameters, cwd=folder, progress_bar=False)
     return executed
 
 
 def tidied(notebook: NotebookNode) -> NotebookNode:
-    """The notebook as a page: pictures in the widgets' place, no progress bars, no widgets' state."""
+    """The notebook as a page: pictures instead of widgets, no progress bars, no widget state."""
     for cell in notebook.cells:
         if cell.cell_type == "code":
             for output in cell.outputs:
@@ -55,30 +57,37 @@ def tidied(notebook: NotebookNode) -> NotebookNode:
 
 
 def stage(executed: Sequence[Path], source: Path) -> None:
-    """All that Sphinx reads, in a fresh folder laid out as the checkout is."""
+    """Write all that Sphinx reads into a fresh folder, laid out like the checkout."""
     shutil.rmtree(source, ignore_errors=True)
     for pattern in PAGES:
         for path in ROOT.glob(pattern):
-            place = source / path.relative_to(ROOT)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(path, place)
+            copy = source / path.relative_to(ROOT)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, copy)
     shutil.copy(DOCS / "index.md", source)
+    api.write(source / "api")
     for path in executed:
         nbformat.write(tidied(nbformat.read(path, as_version=4)), source / "notebooks" / path.name)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0 where the site stands, its links lead somewhere and Sphinx has nothing to warn of."""
+    """Build the site; 0 where Sphinx has no warning and every link inside the site leads somewhere."""
     parser = argparse.ArgumentParser(description="Run the lessons and build the site.")
-    parser.add_argument("--preset", default="laptop")
-    parser.add_argument("--build", type=Path, default=ROOT / "build", help="where everything goes")
-    given = parser.parse_args(arguments)
+    parser.add_argument("--preset", default="laptop", help="preset of the lessons' runs")
+    parser.add_argument("--build", type=Path, default=ROOT / "build", help="folder for the site and all else")
+    parser.add_argument("--only", choices=["api"], help="build the API reference alone, without running the lessons")
+    args = parser.parse_args(arguments)
     from sphinx.cmd.build import build_main  # comes with the extra `site`
 
-    source, site = given.build / "site-source", given.build / "site"
-    stage(execute(notebooks(), given.build / "lessons", given.preset), source)
+    name = f"site-{args.only}" if args.only else "site"
+    source, site = args.build / f"{name}-source", args.build / name
+    flags = ["--fail-on-warning", "--keep-going", "--quiet", "-d", str(args.build / f"{name}-doctrees"), "-E"]
+    if args.only:
+        shutil.rmtree(source, ignore_errors=True)
+        api.write(source)
+    else:
+        stage(execute(notebooks(), args.build / "lessons", args.preset), source)
     shutil.rmtree(site, ignore_errors=True)
-    flags = ["--fail-on-warning", "--keep-going", "--quiet", "-d", str(given.build / "doctrees"), "-E"]
     if build_main(["-c", str(DOCS), *flags, str(source), str(site)]):
         return 1
     if wrong := faults(site):

@@ -80,22 +80,30 @@ def remove(path: Path) -> None:
 
 
 BROKEN: dict[str, tuple[Callable[[Path], Any], str, str]] = {
-    "no folder": (remove, "", "no such folder; data.root must hold images/, masks/ and classes.txt"),
-    "no images": (lambda root: remove(root / "images"), "", "no images/ in it"),
-    "no masks": (lambda root: remove(root / "masks"), "", "no masks/ in it; images/*.jpg and masks/*.png are needed"),
+    "no folder": (remove, "", "no such folder; data.root must contain images/, masks/ and classes.txt"),
+    "no images": (lambda root: remove(root / "images"), "", "it contains no images/"),
+    "no masks": (
+        lambda root: remove(root / "masks"),
+        "",
+        "it contains no masks/; images/*.jpg and masks/*.png are needed",
+    ),
     "a mask is missing": (
         lambda root: remove(root / "masks/train-03.png"),
         "masks/train-03.png",
-        "is missing; the split file names it",
+        "is missing; complete the data set, or remove the image from the split file",
     ),
     "an image is missing": (
         lambda root: remove(root / "images/val-01.jpg"),
         "images/val-01.jpg",
-        "is missing; the split file names it",
+        "is missing; complete the data set, or remove the image from the split file",
     ),
     "no split": (lambda root: remove(root / "val.txt"), "val.txt", "no val list; write the file stems"),
     "an empty split": (lambda root: (root / "train.txt").write_text("\n \n"), "train.txt", "the split is empty"),
-    "no classes": (lambda root: remove(root / "classes.txt"), "classes.txt", "is missing; write one class name a line"),
+    "no classes": (
+        lambda root: remove(root / "classes.txt"),
+        "classes.txt",
+        "is missing; write one class name per line",
+    ),
     "too few classes": (
         lambda root: (root / "classes.txt").write_text("background\n"),
         "classes.txt",
@@ -104,17 +112,17 @@ BROKEN: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     "a class twice": (
         lambda root: (root / "classes.txt").write_text("background\na\nb\na\n"),
         "classes.txt",
-        "a class name stands there twice",
+        "the class name 'a' is repeated; every name must be unique",
     ),
     "sizes differ": (
         lambda root: save_mask(root / "masks/train-02.png", np.ones((64, 60), np.uint8)),
         "masks/train-02.png",
-        "they must be equal",
+        "make them equal",
     ),
     "a label outside the classes": (
         lambda root: save_mask(root / "masks/val-00.png", np.full((64, 64), 9, np.uint8)),
         "masks/val-00.png",
-        "label 9 is outside the classes: 0 to 3 are named, 255 is ignore; correct the mask",
+        "label 9 is outside the classes, which are 0 to 3; correct the mask (255 marks ignored pixels)",
     ),
     "fewer names than labels": (
         lambda root: (root / "classes.txt").write_text("background\na\nb\n"),
@@ -124,20 +132,20 @@ BROKEN: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     "a mask in colour": (
         lambda root: save_mask(root / "masks/train-00.png", np.zeros((64, 64, 3), np.uint8)),
         "masks/train-00.png",
-        "RGB'; save the labels as such (255 = ignore)",
+        "RGB'; save the labels in that format (255 marks ignored pixels)",
     ),
     "a mask of 16 bits": (
         lambda root: save_mask(root / "masks/train-00.png", np.ones((64, 64), np.uint16)),
         "masks/train-00.png",
-        "I;16'; save the labels as such",
+        "I;16'; save the labels in that format",
     ),
     "an image of 16 bits": (
         lambda root: save_image(root, "train-00", np.full((64, 64), 3000, np.uint16)),
         "images/train-00.png",
-        "I;16'; save it so",
+        "I;16'; save it with 8 bits",
     ),
-    "a truncated JPEG": (lambda root: cut(root / "images/train-05.jpg"), "images/train-05.jpg", "cut short"),
-    "a truncated PNG": (lambda root: cut(root / "masks/val-02.png"), "masks/val-02.png", "cut short"),
+    "a truncated JPEG": (lambda root: cut(root / "images/train-05.jpg"), "images/train-05.jpg", "damaged or truncated"),
+    "a truncated PNG": (lambda root: cut(root / "masks/val-02.png"), "masks/val-02.png", "damaged or truncated"),
     "no image at all": (
         lambda root: (root / "images/train-05.jpg").write_text("hello"),
         "images/train-05.jpg",
@@ -206,8 +214,8 @@ def test_broken_voc_is_told(
         (["--method", "plop", "--hyper.scales", "9"], "does not go through PLOP: scale 9 does not fit a map of side 8"),
         (["--model.encoder", "resnet1001"], "no encoder 'resnet1001'"),
         (["--data.root", "x", "--optim.lr", "20", "voc 15-5 overlap"], "optim.lr = 20.0: "),
-        (["voc 15-5 overlap"], "voc needs data.root, the folder that the data set lies in"),
-        (["folder 2-1 overlap"], "folder needs data.root, the folder that the data set lies in"),
+        (["voc 15-5 overlap"], "voc needs data.root, the folder that the data set is in"),
+        (["folder 2-1 overlap"], "folder needs data.root, the folder that the data set is in"),
         (["--data.root", "/no/such", "voc 15-5 overlap"], "/no/such: no such folder; data.root must be a VOC"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -373,7 +381,7 @@ def test_a_disk_that_is_full_in_the_middle_leaves_no_half_file_and_the_run_goes_
         patch.setattr(writing.os, "replace", full)
         assert main(words) == 2
     told = capsys.readouterr().err.split("\r")[-1]
-    assert f"{file}: cannot be written (No space left on device); make room" in told
+    assert f"{file}: cannot be written (No space left on device); free disk space" in told
     assert "what was finished is kept" in told
     left = contents(tmp_path / "out")
     assert not [name for name in left if name.endswith((".part", f"/{file}"))]

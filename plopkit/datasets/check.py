@@ -1,4 +1,4 @@
-"""``plopkit data check``: images and pixels per step and class, compared with known counts."""
+"""`plopkit data check`: images and pixels per step and class, compared with known counts."""
 
 import functools
 

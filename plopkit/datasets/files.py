@@ -1,4 +1,4 @@
-"""A source that reads image and mask files; every error names the file and what to do."""
+"""A source that reads image and mask files; every error names the file and says what to do."""
 
 import hashlib
 from collections import Counter
@@ -11,19 +11,31 @@ import torch
 from PIL import Image
 
 from plopkit.datasets.source import Pair, Source
+from plopkit.scenario import IGNORE, N_IDS
 
 
 class FileSource(Source):
-    """Images and masks on disk. That all exist is checked at once, their pixels by ``labels`` and ``read``.
+    """Images and masks on disk.
 
-    classes: names by label; a mask may hold labels 0 … len(classes) - 1 and 255.
+    That all files exist is checked at once; their pixels are checked by `labels` and `read`.
+
+    Args:
+        classes: The name of each label; a mask may contain the labels 0 to len(classes) - 1, and 255.
+        stems: The name of each image.
+        images: The file of each image.
+        masks: The file of each mask: a PNG with one 8-bit channel.
+
+    Raises:
+        FileNotFoundError: A file is missing.
     """
 
     def __init__(self, classes: Sequence[str], stems: Sequence[str], images: Sequence[Path], masks: Sequence[Path]):
         missing = [path for path in (*images, *masks) if not path.is_file()]
         if missing:
             more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-            raise FileNotFoundError(f"{missing[0]} is missing{more}; the split file names it, or complete the data set")
+            raise FileNotFoundError(
+                f"{missing[0]} is missing{more}; complete the data set, or remove the image from the split file"
+            )
         self.classes = tuple(classes)
         self.stems = tuple(stems)
         self.images = tuple(images)
@@ -39,7 +51,7 @@ class FileSource(Source):
             image = _pixels(picture, self.images[index], "RGB")
         mask = self._mask(index)
         if image.shape[:2] != mask.shape:
-            raise _sizes_differ(self.images[index], image.shape[1::-1], self.masks[index], mask.shape[::-1])
+            raise _size_mismatch(self.images[index], image.shape[1::-1], self.masks[index], mask.shape[::-1])
         return Pair(torch.from_numpy(image).permute(2, 0, 1), torch.from_numpy(mask))
 
     def labels(self, index: int) -> frozenset[int]:
@@ -48,15 +60,15 @@ class FileSource(Source):
         with _open(path) as picture:
             _check_depth(picture, path)
             if picture.size != mask.shape[::-1]:
-                raise _sizes_differ(path, picture.size, self.masks[index], mask.shape[::-1])
+                raise _size_mismatch(path, picture.size, self.masks[index], mask.shape[::-1])
             picture.draft("RGB", (picture.width // 8 or 1, picture.height // 8 or 1))  # JPEG: an eighth is cheap
-            _pixels(picture, path)  # a truncated file shows itself here, not in the middle of a training
-        present = np.bincount(mask.reshape(-1), minlength=256).nonzero()[0]
-        foreign = [int(label) for label in present if len(self.classes) <= label < 255]
-        if foreign:
+            _pixels(picture, path)  # detects a truncated file now rather than in the middle of training
+        present = np.bincount(mask.reshape(-1), minlength=N_IDS).nonzero()[0]
+        outside = [int(label) for label in present if len(self.classes) <= label < IGNORE]
+        if outside:
             raise ValueError(
-                f"{self.masks[index]}: label {foreign[0]} is outside the classes: 0 to {len(self.classes) - 1} are "
-                "named, 255 is ignore; correct the mask, or add the class name"
+                f"{self.masks[index]}: label {outside[0]} is outside the classes, which are 0 to "
+                f"{len(self.classes) - 1}; correct the mask ({IGNORE} marks ignored pixels), or add the class name"
             )
         return frozenset(map(int, present))
 
@@ -65,8 +77,8 @@ class FileSource(Source):
         with _open(path) as picture:
             if (kind := _kind(picture)) not in ("PNG L", "PNG P"):
                 raise ValueError(
-                    f"{path}: a mask is a PNG of one 8-bit channel (grey or palette), this one is {kind!r}; "
-                    "save the labels as such (255 = ignore)"
+                    f"{path}: a mask must be a PNG with one 8-bit channel (grey or palette), but this is {kind!r}; "
+                    f"save the labels in that format ({IGNORE} marks ignored pixels)"
                 )
             return _pixels(picture, path)
 
@@ -79,16 +91,18 @@ def _open(path: Path) -> Image.Image:
 
 
 def _check_depth(picture: Image.Image, path: Path) -> None:
-    if picture.mode.startswith(("I", "F")):  # as RGB, Pillow would make all above 255 white
+    if picture.mode.startswith(("I", "F")):  # converted to RGB by Pillow, every value above 255 would be white
         raise ValueError(
-            f"{path}: an image has 8 bits a channel (grey or colour), this one is {_kind(picture)!r}; save it so"
+            f"{path}: an image must have 8 bits per channel (grey or colour), but this is {_kind(picture)!r}; "
+            "save it with 8 bits"
         )
 
 
 def _kind(picture: Any) -> str:
-    """Format and mode. Greys of 2 and 4 bits are "L;2" and "L;4": Pillow stretches them, and label 1 would be 85 or 17.
+    """File format and mode.
 
-    A palette of 1, 2 or 4 bits is not stretched.
+    Grey images of 2 and 4 bits are "L;2" and "L;4": Pillow stretches their values, so label 1 would become 85 or 17.
+    Palette images of 1, 2 or 4 bits are not stretched.
     """
     grey_png = (picture.format, picture.mode) == ("PNG", "L") and picture.tile
     return f"{picture.format} {picture.tile[0][3] if grey_png else picture.mode}"
@@ -96,20 +110,20 @@ def _kind(picture: Any) -> str:
 
 def _pixels(picture: Image.Image, path: Path, mode: str | None = None) -> np.ndarray:
     try:
-        return np.array(picture.convert(mode) if mode else picture)  # a copy: torch wants memory that it may write to
+        return np.array(picture.convert(mode) if mode else picture)  # a copy, because torch needs writable memory
     except (OSError, SyntaxError, ValueError) as error:
-        raise ValueError(f"{path}: broken or cut short ({error}); replace the file") from error
+        raise ValueError(f"{path}: damaged or truncated ({error}); replace the file") from error
 
 
-def _sizes_differ(image: Path, image_size: tuple[int, ...], mask: Path, mask_size: tuple[int, ...]) -> ValueError:
+def _size_mismatch(image: Path, image_size: tuple[int, ...], mask: Path, mask_size: tuple[int, ...]) -> ValueError:
     return ValueError(
-        f"{image} is {image_size[0]} x {image_size[1]} pixels, its mask {mask} {mask_size[0]} x {mask_size[1]}; "
-        "they must be equal (was one of them resized or turned by its EXIF flag?)"
+        f"{image} has {image_size[0]} x {image_size[1]} pixels, but its mask {mask} has {mask_size[0]} x "
+        f"{mask_size[1]}; make them equal (was one of them resized, or rotated by its EXIF flag?)"
     )
 
 
 def _fingerprint(paths: Sequence[Path], n_classes: int) -> str:
-    """Of names, sizes and times of change: reading every byte would cost minutes."""
+    """A digest of names, sizes and modification times; reading every byte would take minutes."""
     digest = hashlib.sha256(f"{n_classes}\n".encode())
     for path in paths:
         stat = path.stat()
@@ -118,17 +132,25 @@ def _fingerprint(paths: Sequence[Path], n_classes: int) -> str:
 
 
 def read_stems(path: Path, columns: bool = False) -> list[str]:
-    """The file stems of a split file, one a line; ``columns``: each line's first word, for others follow."""
+    """Read the file stems in a split file, one per line.
+
+    Args:
+        path: The split file.
+        columns: Whether lines have several columns, of which only the first is read.
+
+    Raises:
+        ValueError: The file is empty, repeats a stem, or is not UTF-8.
+    """
     stems = [line.split()[0] if columns else line for line in read_lines(path) if line]
     if not stems:
-        raise ValueError(f"{path}: the split is empty; write one file stem a line")
+        raise ValueError(f"{path}: the split is empty; write one file stem per line")
     if repeated := [stem for stem, times in Counter(stems).items() if times > 1]:
-        raise ValueError(f"{path}: {repeated[0]} stands there twice; name every image once")
+        raise ValueError(f"{path}: {repeated[0]} is listed twice; list every image once")
     return stems
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a text file to the last that is not blank; ValueError naming the file where it is not UTF-8."""
+    """Read the lines of a UTF-8 text file, without trailing blank lines; ValueError if it is not UTF-8."""
     try:
         return [line.strip() for line in path.read_text(encoding="utf-8-sig").rstrip().splitlines()]
     except UnicodeDecodeError as error:

@@ -1,44 +1,70 @@
-"""A user's own data: ``images/``, ``masks/``, ``classes.txt``, ``train.txt``, ``val.txt``."""
+"""The user's own data: a folder with `images/`, `masks/`, `classes.txt`, `train.txt` and `val.txt`."""
 
 from pathlib import Path
 
 from plopkit.datasets.files import FileSource, read_lines, read_stems
+from plopkit.scenario import IGNORE
+from plopkit.settings import Data
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 def folder(root: Path, split: str) -> FileSource:
-    """The split ("train" or "val") of a folder of one's own. FileNotFoundError and ValueError say what is missing."""
+    """Open a split of the user's own folder.
+
+    Args:
+        root: Contains `images/*.jpg` (or png), `masks/*.png`, `classes.txt` (a class name per line, background first),
+            `train.txt` and `val.txt` (a file stem per line).
+        split: "train" or "val".
+
+    Raises:
+        FileNotFoundError: A folder, list, image or mask is missing. The message names it and says what to do.
+        ValueError: A list is empty, repeats a name, or is not UTF-8.
+    """
     classes = folder_classes(root)
     for name in ("images", "masks"):
         if not (root / name).is_dir():
-            raise FileNotFoundError(f"{root}: no {name}/ in it; images/*.jpg and masks/*.png are needed")
+            raise FileNotFoundError(f"{root}: it contains no {name}/; images/*.jpg and masks/*.png are needed")
     listing = root / f"{split}.txt"
     if not listing.is_file():
-        raise FileNotFoundError(f"{listing}: no {split} list; write the file stems of that split, one a line")
-    found: dict[str, Path] = {}
+        raise FileNotFoundError(f"{listing}: no {split} list; write the file stems of that split, one per line")
+    paths: dict[str, Path] = {}
     for path in sorted((root / "images").iterdir()):
-        if path.suffix.lower() in IMAGE_SUFFIXES and found.setdefault(path.stem, path) != path:
-            raise ValueError(f"{found[path.stem]} and {path.name} have one stem; keep one image for each mask")
-    stems = read_stems(listing)  # which may hold blanks
-    if not found.keys() >= set(stems) and found.keys() >= {stem.split()[0] for stem in stems}:
+        if path.suffix.lower() in IMAGE_SUFFIXES and paths.setdefault(path.stem, path) != path:
+            raise ValueError(f"{paths[path.stem]} and {path.name} have the same stem; keep one image per mask")
+    stems = read_stems(listing)  # a stem may contain blanks
+    if not paths.keys() >= set(stems) and paths.keys() >= {stem.split()[0] for stem in stems}:
         stems = read_stems(listing, columns=True)
-    images = [found.get(stem, root / "images" / f"{stem}.jpg") for stem in stems]
+    images = [paths.get(stem, root / "images" / f"{stem}.jpg") for stem in stems]
     return FileSource(classes, stems, images, [root / "masks" / f"{stem}.png" for stem in stems])
 
 
 def folder_classes(root: Path) -> tuple[str, ...]:
-    """The class names of ``classes.txt``: line 1 is the background."""
+    """The class names in `classes.txt`; line 1 is the background.
+
+    Raises:
+        FileNotFoundError: There is no such folder or file.
+        ValueError: A name is empty or repeated, or there are too few or too many.
+    """
     if not root.is_dir():
-        raise FileNotFoundError(f"{root}: no such folder; data.root must hold images/, masks/ and classes.txt")
+        raise FileNotFoundError(f"{root}: no such folder; data.root must contain images/, masks/ and classes.txt")
     path = root / "classes.txt"
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing; write one class name a line, the background first")
+        raise FileNotFoundError(f"{path} is missing; write one class name per line, the background first")
     names = tuple(read_lines(path))
     if "" in names:
         raise ValueError(f"{path}: line {names.index('') + 1} is empty; line n names label n - 1, so give it a name")
-    if not 3 <= len(names) <= 255:
-        raise ValueError(f"{path}: {len(names)} names; the background and 2 to 254 classes are needed, one a line")
+    if not 3 <= len(names) <= IGNORE:
+        raise ValueError(
+            f"{path}: {len(names)} names; the background and 2 to {IGNORE - 1} classes are needed, one per line"
+        )
     if len(set(names)) < len(names):
-        raise ValueError(f"{path}: a class name stands there twice; every name must be another")
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{path}: the class name {repeated!r} is repeated; every name must be unique")
     return names
+
+
+def open_split(split: str, data: Data, seed: int = 0) -> FileSource:
+    """The catalogue's opener: `folder` in `data.root`."""
+    assert data.root is not None  # the catalogue has asked for it
+    return folder(data.root, split)

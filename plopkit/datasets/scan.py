@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 def in_threads(
     work: Callable[[Item], Result], items: Sequence[Item], description: str, threads: int | None = None
 ) -> Iterator[Result]:
-    """Yield ``work(item)`` of each item, in order.
+    """Yield `work(item)` of each item, in order.
 
     The first error cancels the rest. A progress bar is shown for 500 items or more.
 
@@ -40,7 +40,7 @@ def in_threads(
 
 
 def cache_folder() -> Path:
-    """``$PLOPKIT_CACHE``, else ``$XDG_CACHE_HOME/plopkit``, else ``~/.cache/plopkit``."""
+    """`$PLOPKIT_CACHE`, else `$XDG_CACHE_HOME/plopkit`, else `~/.cache/plopkit`."""
     if folder := os.environ.get("PLOPKIT_CACHE"):
         return Path(folder)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "plopkit"
@@ -57,9 +57,9 @@ def load_table(path: Path, shape: tuple[int, ...], dtype: Any) -> np.ndarray | N
 
 
 def save_table(path: Path, array: np.ndarray, warning: str) -> None:
-    """Cache an array for `load_table`, compressed if the name ends in ``.npz``.
+    """Cache an array for `load_table`, compressed if the name ends in `.npz`.
 
-    A cache that cannot be written costs time only: ``warning`` is printed with the reason, and nothing is raised.
+    A cache that cannot be written costs time only: `warning` is printed with the reason, and nothing is raised.
     """
     try:
         with atomic_write(path) as part, open(part, "wb") as file:

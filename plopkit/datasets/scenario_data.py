@@ -42,11 +42,8 @@ class ScenarioData:
     """The training and validation images of a scenario under the given settings. `ScenarioData.open` makes it.
 
     Example:
-        The batches of the second step::
-
-            data = ScenarioData.open(configure("emoji 15-5 overlap"))
-            for images, target in data.train_loader(data.scenario.steps[1]):
-                ...
+        >>> data = ScenarioData.open(configure("emoji 15-5 overlap"))
+        >>> images, target = next(iter(data.train_loader(data.scenario.steps[1])))
     """
 
     settings: Settings
@@ -146,7 +143,7 @@ class ScenarioData:
             step: The step.
             count: Number of images, at most. They are evenly spaced over the step's images that contain both old and
                 new classes, if there are any, else over all of the step's images.
-            split: "train", images that the step trains on, or "val", images that it is evaluated on. ``target`` is the
+            split: "train", images that the step trains on, or "val", images that it is evaluated on. `target` is the
                 training target for either.
 
         Raises:
@@ -173,7 +170,7 @@ class ScenarioData:
 
 
 def evenly_spaced(allowed: np.ndarray, preferred: np.ndarray, count: int) -> np.ndarray:
-    """The positions of at most ``count`` images, evenly spaced over the preferred ones, or else the allowed ones.
+    """The positions of at most `count` images, evenly spaced over the preferred ones, or else the allowed ones.
 
     Args:
         allowed: (N,) bool.
@@ -193,7 +190,7 @@ def channels_of(masks: Int[Tensor, "*shape"], step: Step, labelled: str) -> Int[
     Args:
         masks: Labels.
         step: The step.
-        labelled: Which labels are shown, as in `Step.lookup`: "seen", "new", or ``step.labelled``.
+        labelled: Which labels are shown, as in `Step.lookup`: "seen", "new", or `step.labelled`.
     """
     return torch.from_numpy(step.lookup(labelled).astype(np.int64)).to(masks.device)[masks]
 

@@ -1,4 +1,4 @@
-"""A source: images with masks, in a fixed order. What a data set has to offer to be learnt from."""
+"""A source: images with their masks, in a fixed order. Every data set provides one for each split."""
 
 from abc import ABC, abstractmethod
 from typing import NamedTuple
@@ -8,26 +8,43 @@ from torch import Tensor
 
 
 class Pair(NamedTuple):
-    """One image and its mask of labels (0 background, 255 ignore), both 8-bit and of the same height and width."""
+    """An image and its mask of labels (0 is background, 255 is ignored), both 8-bit and of the same size."""
 
     image: UInt8[Tensor, "3 H W"]
     mask: UInt8[Tensor, "H W"]
 
 
 class Source(ABC):
-    """Images with masks. ``classes[label]`` is a label's name; ``stems[i]`` names image i."""
+    """Images with masks.
+
+    A new data set is a subclass that sets the attributes below and implements `read` and `labels`.
+
+    Example:
+        >>> class Empty(Source):
+        ...     classes, stems, fingerprint = ("background", "cat"), ("first", "second"), "empty-1"
+        ...
+        ...     def read(self, index):
+        ...         return Pair(torch.zeros(3, 32, 32, dtype=torch.uint8), torch.zeros(32, 32, dtype=torch.uint8))
+        ...
+        ...     def labels(self, index):
+        ...         return frozenset({0})
+    """
 
     classes: tuple[str, ...]
+    """The name of each label, background first: `classes[label]`."""
+
     stems: tuple[str, ...]
+    """The name of each image."""
+
     fingerprint: str
-    """Changes whenever an image, a mask or the order does: a run keeps it, to go on with the same data only."""
+    """Changes whenever an image, a mask or their order changes. A run stores it and refuses to resume on other data."""
 
     credit: str = ""
-    """Whom a picture made from it has to name."""
+    """Whom to name in a picture made from these images."""
 
     @property
     def cache_key(self) -> str:
-        """Names its tables in the cache: the fingerprint, and the versions of what draws it, if it is drawn."""
+        """Names the cached tables: the fingerprint and, for generated images, the versions of what generates them."""
         return self.fingerprint
 
     def __len__(self) -> int:
@@ -35,12 +52,22 @@ class Source(ABC):
 
     @abstractmethod
     def read(self, index: int) -> Pair:
-        """Image and mask number ``index``; ValueError naming the file where one cannot be read."""
+        """Read an image and its mask.
+
+        Raises:
+            ValueError: A file cannot be read. The message names it.
+        """
 
     @abstractmethod
     def labels(self, index: int) -> frozenset[int]:
-        """The labels of mask number ``index``, 255 included; checks the pair as far as reading it cheaply allows."""
+        """The labels in a mask, 255 included if some of its pixels are ignored.
+
+        The image and the mask are checked as far as that is cheap.
+
+        Raises:
+            ValueError: A file cannot be read, or the mask contains a label outside the classes.
+        """
 
     def where(self, index: int) -> str:
-        """What to call image ``index`` in an error."""
+        """The name of an image in error messages."""
         return self.stems[index]

@@ -27,12 +27,13 @@ class Group(NamedTuple):
 class Selection:
     """The images that a step trains on, in groups that share a lookup table.
 
-    ``a + b`` joins two selections. An image that is in both is drawn twice an epoch, each time with its own target.
+    `a + b` joins two selections. An image that is in both is drawn twice an epoch, each time with its own target.
 
     Example:
-        The images of a protocol, and three images of earlier steps with all the labels seen so far::
+        The protocol's images, and three images of earlier steps with all labels seen so far:
 
-            Selection.protocol(step, presence) + Selection.of([3, 14, 15], step.lookup("seen"))
+        >>> memory = Selection.of([3, 14, 15], step.lookup("seen"))
+        >>> selection = Selection.protocol(step, presence) + memory
     """
 
     groups: tuple[Group, ...] = ()
@@ -46,7 +47,7 @@ class Selection:
             lookup: (256,) the target of each label.
 
         Raises:
-            ValueError: ``indices`` are not integers in one dimension, or ``lookup`` has another shape.
+            ValueError: `indices` are not integers in one dimension, or `lookup` has another shape.
         """
         positions, table = np.asarray(indices), np.asarray(lookup)
         if not positions.size:
@@ -126,13 +127,13 @@ class StepDataset(Dataset):
 class EpochSampler(Sampler[tuple[int, int]]):
     """A new permutation each epoch and a seed for each sample, both derived from (seed, epoch) alone.
 
-    An epoch can therefore be repeated or resumed without running the earlier ones. The training loop sets ``epoch``.
+    An epoch can therefore be repeated or resumed without running the earlier ones. The training loop sets `epoch`.
 
     Args:
         count: Number of samples in the data set.
         seed: Determines all permutations and sample seeds.
         batch: Size of a batch over all processes; the last incomplete batch is dropped. None: one batch of everything.
-        shard: This process's number and the number of processes. Each process gets ``per_batch`` samples of each batch.
+        shard: This process's number and the number of processes. Each process gets `per_batch` samples of each batch.
     """
 
     def __init__(self, count: int, seed: int, batch: int | None = None, shard: tuple[int, int] = (0, 1)):
@@ -159,7 +160,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
 def train_loader(
     dataset: StepDataset, batch: int, seed: int, workers: int = 0, shard: tuple[int, int] = (0, 1)
 ) -> DataLoader:
-    """Shuffled batches without the last incomplete one, as published. ``loader.sampler`` is the `EpochSampler`.
+    """Shuffled batches without the last incomplete one, as published. `loader.sampler` is the `EpochSampler`.
 
     Args:
         dataset: What to load.

@@ -20,7 +20,7 @@ def steps_table(
         names: The name of each label; without them, new classes are counted rather than named.
 
     Returns:
-        One row per ``step``: ``new classes``, ``training images`` and ``validation images``.
+        One row per `step`: `new classes`, `training images` and `validation images`.
     """
     rows = [
         {
@@ -51,11 +51,11 @@ def classes_table(
         names: The name of each label.
         train: (N, 256), the pixels of each label in each training mask.
         val: The same for validation.
-        presence: (N, 256) bool, what the protocol selects the training images by; ``train > 0`` by default.
+        presence: (N, 256) bool, what the protocol selects the training images by; `train > 0` by default.
 
     Returns:
-        One row per ``step`` and ``label`` seen so far: its ``name``, the step in which it is ``learnt at``, and
-        ``images`` and ``pixels`` with it in ``training`` and in ``validation``.
+        One row per `step` and `label` seen so far: its `name`, the step in which it is `learnt at`, and
+        `images` and `pixels` with it in `training` and in `validation`.
     """
     presence = train > 0 if presence is None else presence
     rows = []
@@ -85,11 +85,11 @@ def hidden_table(scenario: Scenario, train: np.ndarray, presence: np.ndarray | N
     Args:
         scenario: The scenario.
         train: (N, 256), the pixels of each label in each training mask.
-        presence: (N, 256) bool, what the protocol selects the training images by; ``train > 0`` by default.
+        presence: (N, 256) bool, what the protocol selects the training images by; `train > 0` by default.
 
     Returns:
-        One row per ``step``, in percent of the pixels with target 0: ``background``, pixels of label 0; ``old`` and
-        ``future``, pixels of labels learnt before and later, which the target hides.
+        One row per `step`, in percent of the pixels with target 0: `background`, pixels of label 0; `old` and
+        `future`, pixels of labels learnt before and later, which the target hides.
     """
     presence = train > 0 if presence is None else presence
     rows = []

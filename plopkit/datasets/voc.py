@@ -1,25 +1,38 @@
-"""PASCAL VOC 2012 (with or without SBD's masks) in its own layout."""
+"""PASCAL VOC 2012 in its own layout, with or without the masks of SBD."""
 
 from pathlib import Path
 
 from plopkit.datasets.files import FileSource, read_stems
+from plopkit.settings import Data
 from plopkit.support import resources
 
 MASKS = ("SegmentationClassAug", "SegmentationClass")
-LISTS = ("ImageSets/Segmentation", "splits")  # VOC's place, and that of the released repositories
+LISTS = ("ImageSets/Segmentation", "splits")  # VOC's folder, and that of the released repositories
 SPLITS = {"train": ("train_aug.txt", "trainaug.txt", "train.txt"), "val": ("val.txt",)}
 
 
 def voc(root: Path, split: str) -> FileSource:
-    """The split ("train" or "val") of a ``VOCdevkit/VOC2012``, or of the folder that holds ``VOCdevkit``.
+    """Open a split of PASCAL VOC 2012.
 
-    Augmented masks and lists are taken where they are, VOC's own otherwise. FileNotFoundError tells what is missing.
+    The augmented masks and lists are used if they exist, and VOC's own otherwise.
+
+    Args:
+        root: The folder `VOCdevkit/VOC2012`, or one that contains `VOC2012` or `VOCdevkit`.
+        split: "train" or "val".
+
+    Raises:
+        FileNotFoundError: A folder, list, image or mask is missing. The message names it.
+        ValueError: A list is empty or names an image twice.
+
+    Example:
+        >>> voc(Path("data/voc"), "val").classes[20]
+        'tvmonitor'
     """
     base = voc_base(root)
     folders = [base / name for name in MASKS if (base / name).is_dir()]
     if not folders:
         raise FileNotFoundError(f"{base}: no masks; one of the folders {' or '.join(MASKS)} is needed")
-    # The augmented list names images that only the augmented masks cover.
+    # The augmented list contains images that only the augmented masks cover.
     usable = [path for path in lists(base, split) if folders[0].name == MASKS[0] or "aug" not in path.name]
     if not usable:
         raise FileNotFoundError(
@@ -31,22 +44,33 @@ def voc(root: Path, split: str) -> FileSource:
 
 
 def lists(base: Path, split: str) -> list[Path]:
-    """The lists of a split that are there, the one to take first."""
+    """The existing lists of a split in a `VOC2012` folder, the preferred one first."""
     paths = (base / place / name for name in SPLITS[split] for place in LISTS)
     return [path for path in paths if path.is_file()]
 
 
 def listed(path: Path) -> list[str]:
-    """The stems of a list, which may name files, and the masks in a second column."""
+    """The stems in a list. Its lines may be file names, with the mask in a second column."""
     return [Path(name).stem for name in read_stems(path, columns=True)]
 
 
 def voc_base(root: Path) -> Path:
-    """The ``VOC2012`` folder that ``root`` means."""
-    tried = (root, root / "VOC2012", root / "VOCdevkit" / "VOC2012")
-    for base in tried:
+    """The `VOC2012` folder in or at `root`.
+
+    Raises:
+        FileNotFoundError: There is none. The message names the folders searched.
+    """
+    candidates = (root, root / "VOC2012", root / "VOCdevkit" / "VOC2012")
+    for base in candidates:
         if (base / "JPEGImages").is_dir():
             return base
     if not root.is_dir():
         raise FileNotFoundError(f"{root}: no such folder; data.root must be a VOC 2012 folder")
-    raise FileNotFoundError(f"{root}: no VOC 2012 here; looked for JPEGImages in {', '.join(map(str, tried))}")
+    searched = ", ".join(map(str, candidates))
+    raise FileNotFoundError(f"{root}: no VOC 2012 here; looked for JPEGImages in {searched}")
+
+
+def open_split(split: str, data: Data, seed: int = 0) -> FileSource:
+    """The catalogue's opener: `voc` in `data.root`."""
+    assert data.root is not None  # the catalogue has asked for it
+    return voc(data.root, split)

@@ -189,7 +189,7 @@ def current_names(state: State) -> dict[str, Tensor]:
 
 
 def absolute_scales(state: State, eps: float = 1e-5) -> dict[str, Tensor]:
-    """Plain batch norm's state for an ABN, which scales by |weight| + eps: the same function of the image.
+    """Plain batch norm's state for an ABN, which scales by `|weight|` + eps: the same function of the image.
 
     Where a weight is negative, the filter before it, its running mean and the weight change sign together.
     """

@@ -1,4 +1,4 @@
-"""Curves: mIoU through the steps, methods side by side, and one run's losses."""
+"""Curves: mIoU through the steps, method by method, and the losses of one run."""
 
 import textwrap
 
@@ -18,9 +18,13 @@ GROUP_TITLES = {
 
 
 def forgetting_curves(summary: pd.DataFrame, title: str) -> Figure:
-    """mIoU after each step of old, new and all classes; a line per method, the mean over seeds in a band of the range.
+    """mIoU of old, new and all classes after each step: a line per method, the mean over seeds, in a band of the range.
 
-    summary: rows of ``summary.csv`` of one scenario, any methods and seeds.
+    Args:
+        summary: rows of `summary.csv` of one scenario, of any methods and seeds.
+
+    Example:
+        >>> forgetting_curves(plopkit.RunFolder("runs/...").summary, "emoji 15-5 overlap")
     """
     figure = titled(title, 11, 3.4)
     axes = figure.subplots(1, len(GROUP_TITLES), sharey=True)
@@ -49,14 +53,20 @@ def forgetting_curves(summary: pd.DataFrame, title: str) -> Figure:
 
 
 def smoothed(losses: pd.Series) -> pd.Series:
-    """The mean over the last fortieth of a step's iterations; NaN where it is 0, which a logarithm cannot show, or
-    where there is no loss."""
+    """The moving average over a fortieth of a step's iterations.
+
+    NaN where there is no loss, and where it is 0, which a logarithmic axis cannot show.
+    """
     smooth = losses.rolling(max(1, len(losses) // 40), min_periods=1).mean()
     return smooth.where((smooth > 0) & losses.notna())
 
 
 def loss_curves(ticks: pd.DataFrame, title: str) -> Figure:
-    """Every loss term over a run's iterations, smoothed, one panel per step."""
+    """Every loss term of a run over its iterations, smoothed; a panel per step.
+
+    Args:
+        ticks: rows of `ticks.csv`, with the columns step, iteration and loss_*.
+    """
     steps = list(ticks.groupby("step"))
     width = 1.2 + max(3.6, 2.6 * len(steps))
     figure = titled(title, width, 3.0)
@@ -72,7 +82,7 @@ def loss_curves(ticks: pd.DataFrame, title: str) -> Figure:
         axis.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
         plain_log_numbers(axis)
         axis.grid(alpha=0.3)
-    axes[0].set_ylabel("loss (as added up)")
+    axes[0].set_ylabel("weighted loss")
     names = [term.removeprefix("loss_") for term in lines]
     figure.legend(list(lines.values()), names, title="term", loc="outside right upper", fontsize=8, title_fontsize=8)
     return figure

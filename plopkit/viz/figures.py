@@ -1,4 +1,4 @@
-"""How every picture begins and ends: a figure with a title that fits, plain words, a legend below, no ticks."""
+"""What all figures share: a title that fits, words without mathematics, a legend below, places in inches."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,31 +10,44 @@ from matplotlib.text import Text
 
 from plopkit.viz.text import wrapped
 
+Place = tuple[float, float, float, float]
+"""Left, top, width and height in inches, from the figure's upper left corner."""
+
 
 class Plain(Figure):
-    """A figure whose words are text: a class or a file may have dollar signs in its name, and is no formula."""
+    """A figure that shows dollar signs as they are: names of classes and files are not formulas."""
 
     def draw(self, renderer: RendererBase) -> None:
-        for words in self.findobj(Text):
-            text = words.get_text()
-            ours = "$" in text and not text.startswith(r"$\mathdefault{")  # the powers of ten beside logarithmic axes
-            words.set_parse_math(not ours)
+        for text in self.findobj(Text):
+            words = text.get_text()
+            power_of_ten = words.startswith(r"$\mathdefault{")  # by matplotlib, on logarithmic axes
+            text.set_parse_math("$" not in words or power_of_ten)
         super().draw(renderer)
 
 
 def titled(title: str, width: float, height: float) -> Figure:
-    """A figure of so many inches, whose parts share the room that the title leaves."""
+    """A figure of this size in inches, with a title; its axes share the rest of the space."""
     figure = Plain(figsize=(width, height), layout="constrained")
     figure.suptitle(wrapped(title, width), fontsize=11)
     return figure
 
 
+def axes_at(figure: Figure, place: Place) -> Axes:
+    """Axes in a fixed place: no time is spent on finding out how much space their labels need."""
+    left, top, width, height = place
+    wide, high = figure.get_size_inches()
+    return figure.add_axes((left / wide, 1 - (top + height) / high, width / wide, height / high))
+
+
 def legend_below(
     figure: Figure, handles: Sequence[Any], columns: int, credit: str = "", fontsize: int = 8, background: str = ""
 ) -> None:
-    """The artists by their labels; ``credit`` names in small print whose pictures are shown.
+    """Add a legend of these artists, by their labels, below everything else.
 
-    background: a colour for legends with white lines in them.
+    Args:
+        columns: of the legend.
+        credit: whose pictures are shown, in small print.
+        background: a colour, for legends with white lines.
     """
     figure.legend(
         handles=list(handles),
@@ -49,12 +62,12 @@ def legend_below(
 
 
 def pinned(axis: Axes, below: float, left: float) -> None:
-    """The axes' labels stay there, in parts of the axes: to look for room behind the ticks' numbers takes long."""
+    """Fix the places of the axis labels, in fractions of the axes; to measure the tick labels each time is slow."""
     axis.xaxis.set_label_coords(0.5, -below)
     axis.yaxis.set_label_coords(-left, 0.5)
 
 
 def bare(axis: Axes) -> None:
-    """A picture's axes: no ticks, no frame."""
+    """Remove ticks and frame, as for a picture."""
     axis.set(xticks=[], yticks=[])
     axis.spines[:].set_visible(False)

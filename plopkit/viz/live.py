@@ -1,4 +1,4 @@
-"""A run while it trains: its losses so far, and the mIoU of the steps that are finished."""
+"""A run while it trains: its losses so far, and the mIoU of the finished steps."""
 
 from typing import Any
 
@@ -15,38 +15,41 @@ from plopkit.viz.text import plain_log_numbers, wrapped
 GROUPS: dict[str, tuple[str, dict[str, Any]]] = {
     "old": ("classes of step 0", {"marker": "o"}),
     "new": ("learnt since", {"marker": "s"}),
-    "all": ("all", {"marker": ".", "linestyle": "--"}),  # at step 0 the same as "old"
+    "all": ("all", {"marker": ".", "linestyle": "--"}),  # at step 0 on top of "old"
 }
 
 
-def live_curves(ticks: pd.DataFrame, summary: pd.DataFrame, steps: int, title: str) -> Figure:
+def live_curves(ticks: pd.DataFrame, summary: pd.DataFrame, n_steps: int, title: str) -> Figure:
     """The loss terms over the iterations of all steps, end to end, and mIoU after each finished step.
 
-    ticks: rows of ``ticks.csv`` so far (step, iteration, loss_*). summary: rows of ``summary.csv`` so far. Either may
-    be empty. steps: how many the scenario has.
+    Args:
+        ticks: rows of `ticks.csv` so far (step, iteration, loss_*); may be empty.
+        summary: rows of `summary.csv` so far; may be empty.
+        n_steps: the number of steps in the scenario.
     """
     figure = Plain(figsize=(9.6, 3.3))
     figure.suptitle(wrapped(title, 9.6), fontsize=11)
     losses, scores = figure.subplots(1, 2, width_ratios=(3, 2))
     figure.subplots_adjust(left=0.1, right=0.985, bottom=0.15, top=0.82, wspace=0.2)
     _draw_losses(losses, ticks)
-    _draw_scores(scores, summary, steps)
+    _draw_scores(scores, summary, n_steps)
     return figure
 
 
 def _draw_losses(axis: Axes, ticks: pd.DataFrame) -> None:
-    axis.set_title("losses, as added up", fontsize=9)
-    axis.set(xlabel="iteration", ylabel="loss", yscale="log")
+    axis.set_title("training", fontsize=9)
+    axis.set(xlabel="iteration", ylabel="weighted loss", yscale="log")
     terms = [name for name in ticks.columns if name.startswith("loss_")]
     begin = 0
     for step, rows in ticks.groupby("step") if terms else ():
         axis.axvline(begin, color="0.6", linewidth=0.8, linestyle=":")
         axis.annotate(f" step {step}", (begin, 1), xycoords=axis.get_xaxis_transform(), va="top", fontsize=8)
+        thin = slice(None, None, 1 + len(rows) // 1000)
+        iterations = begin + rows["iteration"].to_numpy()[thin]
         for term, colour in term_colours(terms).items():
-            shown = smoothed(rows[term])
-            thin = slice(None, None, 1 + len(rows) // 1000)
-            new = term.removeprefix("loss_") if step == ticks["step"][ticks[term].notna()].min() else None
-            axis.plot(begin + rows["iteration"].to_numpy()[thin], shown.to_numpy()[thin], color=colour, label=new)
+            first = step == ticks["step"][ticks[term].notna()].min()
+            label = term.removeprefix("loss_") if first else None
+            axis.plot(iterations, smoothed(rows[term]).to_numpy()[thin], color=colour, label=label)
         begin += int(rows["iteration"].max()) + 1
     axis.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     axis.grid(alpha=0.3)
@@ -55,10 +58,10 @@ def _draw_losses(axis: Axes, ticks: pd.DataFrame) -> None:
         axis.legend(title="term", fontsize=8, title_fontsize=8, loc="lower left")
 
 
-def _draw_scores(axis: Axes, summary: pd.DataFrame, steps: int) -> None:
-    axis.set_title("mIoU on the validation set", fontsize=9)
-    axis.set(xlabel="after step", ylabel="mIoU (%)", ylim=(-2, 102), xlim=(-0.15, max(1, steps - 1) + 0.15))
-    axis.set_xticks(range(0, max(2, steps), 1 + steps // 12))
+def _draw_scores(axis: Axes, summary: pd.DataFrame, n_steps: int) -> None:
+    axis.set_title("validation", fontsize=9)
+    axis.set(xlabel="after step", ylabel="mIoU (%)", ylim=(-2, 102), xlim=(-0.15, max(1, n_steps - 1) + 0.15))
+    axis.set_xticks(range(0, max(2, n_steps), 1 + n_steps // 12))
     axis.grid(alpha=0.3)
     for group, (name, style) in GROUPS.items() if len(summary) else ():
         if summary[group].notna().any():

@@ -1,4 +1,4 @@
-"""Masks as colours: one colour per label everywhere, overlays, and strips of predictions through the steps."""
+"""Masks as colours: overlays on images, and strips of predictions through the steps."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -16,14 +16,22 @@ from plopkit.viz.figures import legend_below, titled
 
 
 def grey(image: UInt8[Any, "3 H W"]) -> Float32[np.ndarray, "H W 3"]:
-    """A picture without its colours, 0 to 255."""
+    """An image without its colours, 0 to 255."""
     return np.asarray(image, np.float32).mean(0)[..., None].repeat(3, 2)
 
 
 def overlay(image: np.ndarray, mask: np.ndarray, strength: float = 0.7) -> np.ndarray:
-    """Image (3, H, W) uint8 in grey under the colours of a mask (H, W) of labels -> (H, W, 3) uint8.
+    """An image in grey under the colours of a mask.
 
-    Background stays the dimmed picture; ignored pixels are white.
+    Background shows the image, dimmed; ignored pixels are white.
+
+    Args:
+        image: (3, H, W) uint8.
+        mask: (H, W) labels.
+        strength: of the colours, 0 to 1.
+
+    Returns:
+        (H, W, 3) uint8.
     """
     plain, colours = grey(image), PALETTE[mask].astype(np.float32)
     mixed = np.where((mask == 0)[..., None], 0.6 * plain, (1 - strength) * plain + strength * colours)
@@ -31,40 +39,50 @@ def overlay(image: np.ndarray, mask: np.ndarray, strength: float = 0.7) -> np.nd
 
 
 def unsure_picture(unsure: Float[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W 3"]:
-    """Uncertainties in [0, 1] in the colours that they have everywhere."""
+    """Uncertainties in [0, 1] as colours, the same in every figure."""
     return colormaps[UNCERTAINTY_HEAT](unsure, bytes=True)[..., :3]
 
 
 def strip(examples: Mapping[str, np.ndarray], title: str) -> Figure:
-    """A run's examples (``RunFolder.examples``) through its steps.
+    """A run's examples through its steps: a row per image, with the image, the truth and each step's prediction.
 
-    Rows are images; columns the image, the truth and each step's prediction.
+    Args:
+        examples: `RunFolder.examples`.
     """
     images, masks, predictions = examples["images"], examples["masks"], examples["predictions"]
-    stems, names = map(str, examples["stems"]), list(examples["names"])
     rows = [
-        [image.transpose(1, 2, 0), overlay(image, mask), *(overlay(image, p) for p in predictions[:, i])]
-        for i, (image, mask) in enumerate(zip(images, masks, strict=True))
+        _through_the_steps(image, mask, predictions[:, index])
+        for index, (image, mask) in enumerate(zip(images, masks, strict=True))
     ]
-    columns = ["image", "truth", *(f"after step {k}" for k in range(len(predictions)))]
-    return grid(rows, list(stems), columns, _present(masks, predictions), names, title, str(examples.get("credit", "")))
+    stems, names = [str(stem) for stem in examples["stems"]], list(examples["names"])
+    credit = str(examples.get("credit", ""))
+    return grid(rows, stems, _columns(len(predictions)), _present(masks, predictions), names, title, credit)
 
 
 def strips(runs: Mapping[str, Mapping[str, np.ndarray]], index: int, title: str) -> Figure:
-    """One image through all steps, methods side by side: ``runs`` gives each method's examples, rows are methods."""
-    rows, present, names = [], set(), list(next(iter(runs.values()))["names"])
-    credit = str(next(iter(runs.values())).get("credit", ""))
+    """One image through the steps, a row per method.
+
+    Args:
+        runs: each method's examples.
+        index: of the image among the examples.
+    """
+    first = next(iter(runs.values()))
+    rows, present = [], set()
     for examples in runs.values():
-        image, mask, predictions = (
-            examples["images"][index],
-            examples["masks"][index],
-            examples["predictions"][:, index],
-        )
-        rows.append([image.transpose(1, 2, 0), overlay(image, mask), *(overlay(image, p) for p in predictions)])
+        mask, predictions = examples["masks"][index], examples["predictions"][:, index]
+        rows.append(_through_the_steps(examples["images"][index], mask, predictions))
         present |= _present(mask, predictions)
-    steps = max(len(row) for row in rows) - 2
-    columns = ["image", "truth", *(f"after step {k}" for k in range(steps))]
+    columns = _columns(max(len(row) for row in rows) - 2)
+    names, credit = list(first["names"]), str(first.get("credit", ""))
     return grid(rows, list(runs), columns, present, names, title, credit)
+
+
+def _through_the_steps(image: np.ndarray, mask: np.ndarray, predictions: np.ndarray) -> list[np.ndarray]:
+    return [image.transpose(1, 2, 0), overlay(image, mask), *(overlay(image, labels) for labels in predictions)]
+
+
+def _columns(n_steps: int) -> list[str]:
+    return ["image", "truth", *(f"after step {step}" for step in range(n_steps))]
 
 
 def _present(*masks: np.ndarray) -> set[int]:
@@ -80,18 +98,27 @@ def grid(
     title: str,
     credit: str,
 ) -> Figure:
-    """Pictures (H, W, 3) in rows, of which a short one ends early, with a legend of the labels ``present``.
+    """Pictures in rows and columns, with a legend of labels.
 
-    One pair of axes, where the picture of row i and column j has its middle at (j + 0.5, i + 0.5).
+    All are drawn in one pair of axes, as a pair for each picture takes three times as long. The picture of row i and
+    column j has its centre at (j + 0.5, i + 0.5).
+
+    Args:
+        rows: pictures (H, W, 3); a row may end early.
+        row_names: at the left.
+        columns: names above the columns.
+        present: the labels in the legend.
+        names: by label.
+        credit: whose pictures are shown, in small print.
     """
-    shown = sorted(present - {IGNORE})
+    labels = sorted(present - {IGNORE})
     width = 1.6 * len(columns) + 0.5
-    longest = max(len(str(names[label])) for label in [*shown, 0])
+    longest = max(len(str(names[label])) for label in [*labels, 0])
     per_row = max(1, int(width / (0.55 + 0.07 * max(longest, len("ignored")))))
-    legend_rows = -(-(len(shown) + 1) // per_row)
+    legend_rows = -(-(len(labels) + 1) // per_row)
     height = 1.55 * len(rows) + 0.2 * legend_rows + 0.8
     figure = titled(title, width, height)
-    axis = figure.subplots()  # one for all: a pair of axes for each picture takes three times as long to draw
+    axis = figure.subplots()
     axis.spines[:].set_visible(False)
     for line, row in enumerate(rows):
         for place, picture in enumerate(row):
@@ -101,10 +128,10 @@ def grid(
     axis.set(xlim=(0, len(columns)), ylim=(len(rows), 0))
     axis.xaxis.tick_top()
     axis.set_xticks(np.arange(len(columns)) + 0.5, columns, fontsize=9)
-    wrapped = [textwrap.fill(name, 18) for name in row_names]  # files may have long ones
+    wrapped = [textwrap.fill(name, 18) for name in row_names]  # file names may be long
     axis.set_yticks(np.arange(len(rows)) + 0.5, wrapped, fontsize=9, rotation=90, va="center")
     axis.tick_params(length=0, pad=0)
-    told = [(label, str(names[label])) for label in shown] + [(IGNORE, "ignored")]
-    patches = [Patch(facecolor=legend_colour(label), edgecolor=EDGE, label=name) for label, name in told]
+    entries = [(label, str(names[label])) for label in labels] + [(IGNORE, "ignored")]
+    patches = [Patch(facecolor=legend_colour(label), edgecolor=EDGE, label=name) for label, name in entries]
     legend_below(figure, patches, per_row, credit)
     return figure

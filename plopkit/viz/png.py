@@ -19,24 +19,29 @@ _drawing = threading.Lock()
 
 
 def save(figure: Figure, path: Path) -> None:
-    """A file to keep, written beside its place and then moved there."""
+    """Write the figure as a PNG file to keep: well compressed, and never half written."""
     with atomic_write(path) as part:
         part.write_bytes(png(figure, dpi=130, level=6))
 
 
 def png(figure: Figure, dpi: float = 100, level: int = 1) -> bytes:
-    """level: how hard to compress, 1 to 9; a picture that follows a slider has to be quick, not small."""
+    """The figure as PNG.
+
+    Args:
+        dpi: pixels per inch.
+        level: of compression, 1 to 9. By default low: a picture that follows a slider has to be fast, not small.
+    """
     buffer = io.BytesIO()
     Image.fromarray(pixels(figure, dpi)[..., :3]).save(buffer, format="png", compress_level=level)
     return buffer.getvalue()
 
 
 def pixels(figure: Figure, dpi: float = 100) -> UInt8[np.ndarray, "H W 4"]:
-    """The figure drawn; from several threads one after the other.
+    """The figure as RGBA pixels. Safe to call from several threads, which take turns.
 
-    Drawn once: ``Figure.savefig`` goes through all of it twice, to lay it out and to draw it.
+    `Figure.savefig` would draw everything twice, once for the layout.
     """
-    # Text takes most of the time, and a good part of that is hinting, which no eye misses in small smooth letters.
+    # Text takes most of the time. Hinting is a good part of that, and makes no visible difference to smooth text.
     with _drawing, matplotlib.rc_context({"text.hinting": "none"}):
         figure.set_dpi(dpi)
         canvas = _Canvas(figure)
@@ -45,7 +50,7 @@ def pixels(figure: Figure, dpi: float = 100) -> UInt8[np.ndarray, "H W 4"]:
 
 
 class _Canvas(FigureCanvasAgg):
-    """A canvas on a renderer that others of its size have used: it knows the extents of words drawn before."""
+    """A canvas that reuses renderers: a renderer remembers the sizes of words that it has drawn before."""
 
     def get_renderer(self) -> RendererAgg:
         self.renderer = _renderer(*self.get_width_height(physical=True), self.figure.dpi)
@@ -58,5 +63,5 @@ def _renderer(width: int, height: int, dpi: float) -> RendererAgg:
 
 
 def encoded(picture: bytes | memoryview) -> str:
-    """A PNG as pages and MIME bundles hold it; ipywidgets keeps a picture's bytes as a view of memory."""
+    """A PNG as base64 text, for HTML and MIME bundles. ipywidgets holds a picture's bytes as a memoryview."""
     return base64.b64encode(picture).decode()

@@ -1,4 +1,4 @@
-"""Words and numbers on pictures that fit."""
+"""Text and numbers that fit into a picture."""
 
 import re
 import textwrap
@@ -8,15 +8,15 @@ from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator
 
 
 def wrapped(title: str, width: float) -> str:
-    """A title in lines that fit a figure so many inches wide, at eleven points."""
-    spaced = re.sub(r",(?=\S)", ", ", title)  # a class order may have its line broken
+    """A title of eleven points, broken into lines that fit a figure of this width in inches."""
+    spaced = re.sub(r",(?=\S)", ", ", title)  # so that the line may break within a class order
     return textwrap.fill(spaced, max(20, int(width / 0.095)))
 
 
 def plain_log_numbers(axis: Axes) -> None:
-    """Numbers such as 0.2 beside a logarithmic height, where matplotlib writes 2 x 10^-1; for when all is drawn.
+    """Label a logarithmic y axis with numbers such as 0.2 instead of 2 x 10^-1. Call it when everything is drawn.
 
-    A range of less than a decade or so, which may hold no power of ten, gets even steps.
+    A range of about a decade, which may hold no power of ten, gets even steps.
     """
     low, high = axis.get_ylim()
     if high < 20 * low:

@@ -91,9 +91,9 @@ def label_outside(root: Path) -> None:
         (without("images"), r"no ADE20K here; looked for images/training in .*, .*ADEChallengeData2016"),
         (without("images/validation"), r"images.validation: no such folder; ADE20K has images/ and annotations/"),
         (without("annotations"), r"annotations.validation: no such folder; ADE20K has images/ and annotations/"),
-        (without_jpegs, r"validation: no \*.jpg in it; unpack ADEChallengeData2016.zip again"),
+        (without_jpegs, r"validation: it contains no \*.jpg; unpack ADEChallengeData2016.zip again"),
         (without("annotations/validation/ADE_valid_00000002.png"), r"ADE_valid_00000002.png is missing"),
-        (label_outside, r"ADE_valid_00000001.png: label 151 is outside the classes: 0 to 150 are named"),
+        (label_outside, r"ADE_valid_00000001.png: label 151 is outside the classes, which are 0 to 150"),
     ],
 )
 def test_what_is_missing_or_wrong_is_told(

@@ -84,11 +84,11 @@ def test_a_cache_that_cannot_be_written_only_warns(
 def test_bad_files_are_named(threads: int, folder_root: Root, tmp_path: Path) -> None:
     root = folder_root(train=6)
     Image.fromarray(np.full((40, 48), 9, np.uint8)).save(root / "masks" / "train-02.png")
-    with pytest.raises(ValueError, match=r"train-02.png: label 9 is outside the classes: 0 to 3 are named"):
+    with pytest.raises(ValueError, match=r"train-02.png: label 9 is outside the classes, which are 0 to 3"):
         pixels(folder(root, "train"), tmp_path / "cache", threads)
     path = root / "images" / "train-01.jpg"
     path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(ValueError, match=r"train-01.jpg: broken or cut short"):
+    with pytest.raises(ValueError, match=r"train-01.jpg: damaged or truncated"):
         pixels(folder(root, "train"), tmp_path / "cache", threads)
 
 

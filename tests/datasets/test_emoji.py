@@ -179,7 +179,7 @@ def test_glyphs_of_every_class_are_there() -> None:
     ("arguments", "message"),
     [
         (("test", 1, 32), "'train' or 'val', not 'test'"),
-        (("train", 0, 32), "not 0 of 32"),
+        (("train", 0, 32), "at least 1 scene of at least 16 pixels, not 0 of 32"),
         (("val", 1, 15), "not 1 of 15"),
     ],
 )

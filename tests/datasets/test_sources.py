@@ -124,7 +124,7 @@ def test_open_split_finds_the_reader_of_a_data_set(folder_root: Root, voc_root: 
     for call in (lambda: open_split("voc", "val", Data()), lambda: n_labels("folder", Data())):
         with pytest.raises(ValueError, match=r"needs data\.root"):
             call()
-    with pytest.raises(ValueError, match="no reader of 'coco' yet; known: emoji, voc, ade, folder"):
+    with pytest.raises(ValueError, match="there is no data set 'coco'; known: voc, emoji, ade, folder"):
         open_split("coco", "val", data)
 
 
@@ -212,69 +212,69 @@ def test_real_photographs(shared: Path) -> None:
 
 def without_root(root: Path) -> str:
     root.rename(root.with_name("moved"))
-    return r"my data: no such folder; data.root must hold images/, masks/ and classes.txt"
+    return r"my data: no such folder; data.root must contain images/, masks/ and classes.txt"
 
 
 def without_images(root: Path) -> str:
     (root / "images").rename(root / "photos")
-    return r"my data: no images/ in it; images/\*.jpg and masks/\*.png are needed"
+    return r"my data: it contains no images/; images/\*.jpg and masks/\*.png are needed"
 
 
 def without_masks(root: Path) -> str:
     (root / "masks").rename(root / "labels")
-    return r"my data: no masks/ in it; images/\*.jpg and masks/\*.png are needed"
+    return r"my data: it contains no masks/; images/\*.jpg and masks/\*.png are needed"
 
 
 def without_list(root: Path) -> str:
     (root / "train.txt").unlink()
-    return r"train.txt: no train list; write the file stems of that split, one a line"
+    return r"train.txt: no train list; write the file stems of that split, one per line"
 
 
 def without_classes(root: Path) -> str:
     (root / "classes.txt").unlink()
-    return r"classes.txt is missing; write one class name a line, the background first"
+    return r"classes.txt is missing; write one class name per line, the background first"
 
 
 def missing_image(root: Path) -> str:
     (root / "images" / "train-01.jpg").unlink()
-    return r"train-01.jpg is missing; the split file names it"
+    return r"train-01.jpg is missing; complete the data set, or remove the image from the split file"
 
 
 def missing_masks(root: Path) -> str:
     for index in (1, 3, 4):
         (root / "masks" / f"train-0{index}.png").unlink()
-    return r"train-01.png is missing and 2 more; the split file names it"
+    return r"train-01.png is missing and 2 more; complete the data set"
 
 
 def listed_only(root: Path) -> str:
     with open(root / "train.txt", "a", encoding="utf-8") as file:
         file.write("train-99\n")
-    return r"train-99.jpg is missing and 1 more; the split file names it, or complete the data set"
+    return r"train-99.jpg is missing and 1 more; complete the data set, or remove the image from the split file"
 
 
 def empty_list(root: Path) -> str:
     (root / "train.txt").write_text(" \n\n", encoding="utf-8")
-    return r"train.txt: the split is empty; write one file stem a line"
+    return r"train.txt: the split is empty; write one file stem per line"
 
 
 def repeated_stem(root: Path) -> str:
     (root / "train.txt").write_text("train-01\ntrain-00\ntrain-01\n", encoding="utf-8")
-    return r"train.txt: train-01 stands there twice; name every image once"
+    return r"train.txt: train-01 is listed twice; list every image once"
 
 
 def two_images_of_one_stem(root: Path) -> str:
     Image.open(root / "images" / "train-01.jpg").save(root / "images" / "train-01.png")
-    return r"train-01.jpg and train-01.png have one stem; keep one image for each mask"
+    return r"train-01.jpg and train-01.png have the same stem; keep one image per mask"
 
 
 def too_few_classes(root: Path) -> str:
     (root / "classes.txt").write_text("background\ncat\n", encoding="utf-8")
-    return r"classes.txt: 2 names; the background and 2 to 254 classes are needed, one a line"
+    return r"classes.txt: 2 names; the background and 2 to 254 classes are needed, one per line"
 
 
 def too_many_classes(root: Path) -> str:
     (root / "classes.txt").write_text("".join(f"{i}\n" for i in range(256)), encoding="utf-8")
-    return r"classes.txt: 256 names; the background and 2 to 254 classes are needed, one a line"
+    return r"classes.txt: 256 names; the background and 2 to 254 classes are needed, one per line"
 
 
 def no_class_at_all(root: Path) -> str:
@@ -284,7 +284,7 @@ def no_class_at_all(root: Path) -> str:
 
 def repeated_class(root: Path) -> str:
     (root / "classes.txt").write_text("background\ncat\ndog\ncat\n", encoding="utf-8")
-    return r"classes.txt: a class name stands there twice"
+    return r"classes.txt: the class name 'cat' is repeated; every name must be unique"
 
 
 def gap_in_the_classes(root: Path) -> str:
@@ -329,62 +329,66 @@ def test_a_broken_folder_is_told(spoil: Callable[[Path], str], kind: type[Except
 
 def smaller_mask(root: Path) -> str:
     save_mask(root / "masks" / "train-01.png", np.zeros((40, 47), np.uint8))
-    return r"train-01.jpg is 48 x 40 pixels, its mask .*train-01.png 47 x 40; they must be equal"
+    return r"train-01.jpg has 48 x 40 pixels, but its mask .*train-01.png has 47 x 40; make them equal"
 
 
 def turned_image(root: Path) -> str:
     path = root / "images" / "train-01.jpg"
     Image.open(path).transpose(Image.Transpose.ROTATE_90).save(path)
-    return r"train-01.jpg is 40 x 48 pixels, its mask .*train-01.png 48 x 40; .* turned by its EXIF flag\?"
+    return r"train-01.jpg has 40 x 48 pixels, but its mask .*train-01.png has 48 x 40; .* rotated by its EXIF flag\?"
 
 
 def mask_of_16_bits(root: Path) -> str:
     save_mask(root / "masks" / "train-01.png", np.zeros((40, 48), np.uint16))
-    return r"train-01.png: a mask is a PNG of one 8-bit channel \(grey or palette\), this one is 'PNG I;16'; save"
+    return (
+        r"train-01.png: a mask must be a PNG with one 8-bit channel \(grey or palette\), but this is 'PNG I;16'; save"
+    )
 
 
 def mask_of_colours(root: Path) -> str:
     save_mask(root / "masks" / "train-01.png", np.zeros((40, 48, 3), np.uint8))
-    return r"train-01.png: .* this one is 'PNG RGB'; save the labels as such \(255 = ignore\)"
+    return r"train-01.png: .* but this is 'PNG RGB'; save the labels in that format \(255 marks ignored pixels\)"
 
 
 def mask_with_transparency(root: Path) -> str:
     save_mask(root / "masks" / "train-01.png", np.zeros((40, 48, 2), np.uint8))
-    return r"train-01.png: .* this one is 'PNG LA'"
+    return r"train-01.png: .* but this is 'PNG LA'"
 
 
 def mask_of_1_bit(root: Path) -> str:
     """It cannot hold three labels, and readers disagree whether its white is 1 or 255."""
     save_mask(root / "masks" / "train-01.png", np.zeros((40, 48), bool))
-    return r"train-01.png: .* this one is 'PNG 1'"
+    return r"train-01.png: .* but this is 'PNG 1'"
 
 
 def mask_of_4_bits(root: Path) -> str:
     """Pillow reads its 1 as 17."""
     (root / "masks" / "train-01.png").write_bytes(grey_of_4_bits(np.ones((40, 48), np.uint8)))
-    return r"train-01.png: .* this one is 'PNG L;4'"
+    return r"train-01.png: .* but this is 'PNG L;4'"
 
 
 def mask_that_is_a_jpeg(root: Path) -> str:
     save_mask(root / "masks" / "train-01.png", np.zeros((40, 48), np.uint8), format="JPEG")
-    return r"train-01.png: .* this one is 'JPEG L'"
+    return r"train-01.png: .* but this is 'JPEG L'"
 
 
 def image_of_16_bits(root: Path) -> str:
     """As RGB, Pillow would make it white."""
     (root / "images" / "train-01.jpg").unlink()
     Image.fromarray(np.full((40, 48), 3000, np.uint16)).save(root / "images" / "train-01.png")
-    return r"train-01.png: an image has 8 bits a channel \(grey or colour\), this one is 'PNG I;16'; save it so"
+    return (
+        r"train-01.png: an image must have 8 bits per channel \(grey .*\), but this is 'PNG I;16'; save it with 8 bits"
+    )
 
 
 def cut_mask(root: Path) -> str:
     cut(root / "masks" / "train-01.png", 0.7)
-    return r"train-01.png: broken or cut short .*; replace the file"
+    return r"train-01.png: damaged or truncated .*; replace the file"
 
 
 def cut_image(root: Path) -> str:
     cut(root / "images" / "train-01.jpg", 0.6)
-    return r"train-01.jpg: broken or cut short .*; replace the file"
+    return r"train-01.jpg: damaged or truncated .*; replace the file"
 
 
 def empty_image(root: Path) -> str:
@@ -461,7 +465,7 @@ def test_a_label_outside_the_classes_is_told(folder_root: Root) -> None:
     root = folder_root(classes=4)
     (root / "classes.txt").write_text("background\ncat\ndog\n", encoding="utf-8")
     message = (
-        r"masks/train-01.png: label 3 is outside the classes: 0 to 2 are named, 255 is ignore; correct the mask, or add"
+        r"masks/train-01.png: label 3 is outside the classes, which are 0 to 2; correct the mask \(255 .*\), or add the"
     )
     with pytest.raises(ValueError, match=message):
         folder(root, "train").labels(1)
@@ -608,7 +612,7 @@ def test_a_bad_file_in_the_middle_is_named_at_once(threads: int, folder_root: Ro
     cut(root / "masks" / "train-10.png", 0.7)
     source = counting(root)
     source.pause = 0.01
-    with pytest.raises(ValueError, match=r"train-10.png: broken or cut short"):
+    with pytest.raises(ValueError, match=r"train-10.png: damaged or truncated"):
         presence_of(source, tmp_path / "cache", threads)
     assert source.looked < 60
     assert not (tmp_path / "cache").exists()

@@ -24,7 +24,7 @@ from plopkit.runs.experiment import Experiment
 from plopkit.scenario import Scenario
 from plopkit.trainer import Tick
 from plopkit.viz.colours import colour_of
-from plopkit.viz.legends import Swatches, places
+from plopkit.viz.legends import CachedLegend, entry_corners
 
 STEP = Scenario.parse("voc 15-5 overlap").steps[1]
 NAMES = [f"class {label}" for label in range(21)]
@@ -264,18 +264,18 @@ def test_methods_have_to_be_watched_at_the_same_moments() -> None:
 def test_a_legend_has_room_for_a_full_image_and_all_mistakes() -> None:
     words = [*NAMES, *(told for _, told in JUDGED.values())]
     width, height = 2.7, 4.2
-    found = places(words, width, height)
+    found = entry_corners(words, width, height)
     assert max(y for _, y in found) < height - 0.15
     assert len(set(found)) == len(found)
     for (x, y), (after, below), word in zip(found, found[1:], words, strict=False):
         end = after if y == below else width
         assert x + 0.26 + 0.06 * len(word) <= end + 0.1
-    np.testing.assert_allclose(places(["a"] * 12, 4.0, 4.2)[:4], [(0, 0), (4 / 3, 0), (8 / 3, 0), (0, 0.19)])
+    np.testing.assert_allclose(entry_corners(["a"] * 12, 4.0, 4.2)[:4], [(0, 0), (4 / 3, 0), (8 / 3, 0), (0, 0.19)])
 
 
 def test_a_legend_kept_as_a_picture_shows_its_colours_and_words() -> None:
     figure = Figure(figsize=(4, 2))
-    legend = Swatches(figure, 0, 0, 4, 1, "by somebody")
+    legend = CachedLegend(figure, (0, 0, 4, 1), "by somebody")
     entries = [Patch(facecolor=colour_of(label), label=f"class {label}") for label in (1, 2)]
     legend.show(entries)
     drawn = np.asarray(figure.axes[0].images[0].get_array())

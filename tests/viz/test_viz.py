@@ -112,7 +112,7 @@ def test_loss_curves_tell_title_axes_and_terms(ticks: pd.DataFrame) -> None:
     assert figure.get_suptitle() == "losses of a run"
     assert [axis.get_title() for axis in figure.axes] == ["step 0", "step 1", "step 2"]
     assert {axis.get_xlabel() for axis in figure.axes} == {"iteration"}
-    assert figure.axes[0].get_ylabel() == "loss (as added up)"
+    assert figure.axes[0].get_ylabel() == "weighted loss"
     assert [len(axis.get_lines()) for axis in figure.axes] == [1, 3, 2]
     assert sorted(words(figure)) == ["ce", "kd", "pod"]
     assert inside(figure)

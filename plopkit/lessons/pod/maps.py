@@ -95,12 +95,12 @@ def drift_maps(
     bar = figure.colorbar(ScalarMappable(Normalize(0, top), HEAT), ax=axes[:, 1:], shrink=0.7)
     bar.set_label("the region's part of the distance", fontsize=8)
     bar.ax.tick_params(labelsize=7)
-    handles = [*class_patches(np.asarray(masks), names), *line_handles()]
+    handles = [*class_patches(np.asarray(masks), names), *outline_handles()]
     legend_below(figure, handles, 4, credit, background="0.85")
     return figure
 
 
-def line_handles() -> list[Line2D]:
+def outline_handles() -> list[Line2D]:
     """Legend entries of the outlines; a grey edge keeps white visible."""
     return [
         Line2D([], [], color=colour, linewidth=2, label=f"outline of {age} objects") for age, colour in OUTLINES.items()

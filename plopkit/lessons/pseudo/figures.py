@@ -18,9 +18,10 @@ from plopkit.pseudo import Thresholds, pseudo_label
 from plopkit.scenario import Step
 from plopkit.support.errors import unknown
 from plopkit.viz.colours import EDGE, IGNORED, PSEUDO_LABELS, UNCERTAINTY_HEAT
-from plopkit.viz.figures import Plain, bare, legend_below, titled
-from plopkit.viz.legends import Swatches, class_patches
+from plopkit.viz.figures import bare, legend_below, titled
+from plopkit.viz.legends import class_patches
 from plopkit.viz.masks import overlay, unsure_picture
+from plopkit.viz.panels import Panels
 
 JUDGED = {
     kind: (PSEUDO_LABELS[kind.name.lower()], words)
@@ -144,30 +145,22 @@ def legend_of(images: Sequence[Shown], names: Sequence[str], judged: bool) -> li
 
 
 class PseudoView:
-    """One image's pseudo-labels and what is right of them: a picture that is drawn once and then changed.
+    """One image's pseudo-labels and which of them are right, updated in place.
 
-    names by label.
+    Args:
+        names: by label.
+        credit: whose pictures are shown, in small print.
     """
 
     PANELS = ("teacher", "uncertainty", "sure (white)", "target", "truth", "right and wrong")
 
     def __init__(self, names: Sequence[str], credit: str = ""):
         self.names = names
-        self.figure = Plain(figsize=(9, 5.0))
-        self._title = self.figure.suptitle("", fontsize=11)
-        grid = self.figure.add_gridspec(2, 3, left=0.01, right=0.68, bottom=0.02, top=0.86, hspace=0.12, wspace=0.04)
-        axes = [self.figure.add_subplot(grid[place // 3, place % 3]) for place in range(len(self.PANELS))]
-        blank = np.zeros((2, 2, 3), np.uint8)
-        self._images = [axis.imshow(blank, extent=(0, 1, 0, 1), interpolation="nearest") for axis in axes]
-        for axis, name in zip(axes, self.PANELS, strict=True):
-            axis.set_axis_off()
-            axis.set_title("uncertainty (bright: most)" if name == "uncertainty" else name, fontsize=9, y=1.01)
-        self._legend = Swatches(self.figure, 6.2, 0.7, 2.7, 4.2, credit)
+        places = [(0.09 + 2.04 * column, 0.7 + 2.22 * row, 1.96, 1.98) for row in range(2) for column in range(3)]
+        titles = ["uncertainty (bright: high)" if name == "uncertainty" else name for name in self.PANELS]
+        self._panels = Panels((9, 5.0), places, titles, (6.2, 0.7, 2.7, 4.2), credit)
 
-    def show(self, one: Shown, title: str) -> Figure:
-        self._title.set_text(title)
-        pictures = one.panels()
-        for image, name in zip(self._images, self.PANELS, strict=True):
-            image.set_data(pictures[name])
-        self._legend.show(legend_of([one], self.names, judged=True))
-        return self.figure
+    def show(self, image: Shown, title: str) -> Figure:
+        """Show another image, or the same image with other thresholds."""
+        pictures = image.panels()
+        return self._panels.show(title, [pictures[name] for name in self.PANELS], legend_of([image], self.names, True))
