@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from plopkit.compute import num_micro_batches, summed
 from plopkit.methods.base import Term, Whole
 
-Losses = Callable[[Tensor, Tensor], dict[str, Term]]
+Losses = Callable[[Tensor, Tensor], Mapping[str, Term]]
 """Images and targets of a part of a batch -> its terms by name."""
 
 
@@ -40,9 +40,9 @@ class Ratio:
     def add(self, total: Tensor, count: Tensor, accelerator: Accelerator) -> None:
         """Add a part's sum, with its gradient, and its count."""
         scaled = total if accelerator.scaler is None else accelerator.scaler.scale(total)
-        grads = torch.autograd.grad(scaled, self.parameters, retain_graph=True, allow_unused=True)
-        grads = [torch.zeros_like(p) if g is None else g for p, g in zip(self.parameters, grads, strict=True)]
-        self.gradients = [a.add_(b) for a, b in zip(self.gradients, grads, strict=True)] if self.gradients else grads
+        found = torch.autograd.grad(scaled, self.parameters, retain_graph=True, allow_unused=True)
+        new = [torch.zeros_like(p) if g is None else g for p, g in zip(self.parameters, found, strict=True)]
+        self.gradients = [a.add_(b) for a, b in zip(self.gradients, new, strict=True)] if self.gradients else new
         self.total, self.count = self.total + total.detach().float(), self.count + count.detach().float()
 
     def finish(self, accelerator: Accelerator) -> Tensor:

@@ -19,7 +19,10 @@ def make_accelerator(settings: Settings) -> Accelerator:
     compute, batch = settings.compute, settings.optim.batch
     precision = "no" if compute.precision == "fp32" else compute.precision
     state = AcceleratorState._shared_state
-    if (state.get("_mixed_precision"), state.get("_cpu")) != (precision, compute.cpu):  # not while a run in another thread uses it
+    if (state.get("_mixed_precision"), state.get("_cpu")) != (
+        precision,
+        compute.cpu,
+    ):  # not while a run in another thread uses it
         AcceleratorState._reset_state(reset_partial_state=True)
     accelerator = Accelerator(mixed_precision=precision, cpu=compute.cpu)
     if precision == "fp16" and accelerator.device.type == "cpu":

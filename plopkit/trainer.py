@@ -1,7 +1,7 @@
 """The loop: `fit` trains one step and yields a Tick each iteration; `evaluate` counts."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from plopkit.model.segmenter import Output, Segmenter
 from plopkit.scenario import Step
 from plopkit.settings import Optim
 
-Loader = DataLoader | list[tuple[Tensor, Tensor]]
+Loader = DataLoader | Sequence[tuple[Tensor, Tensor]]
 """Images (B, 3, H, W) and targets (B, H, W), batch by batch; its length is their number. A `DataLoader` with an
 `EpochSampler` shuffles by epoch."""
 
@@ -99,9 +99,7 @@ class Training:
             self.regularizer.restore(state["regularizer"])
 
 
-def make_optimizer(
-    net: Segmenter, optim: Optim, lr: float, groups: list[dict[str, Any]] | None = None
-) -> Optimizer:
+def make_optimizer(net: Segmenter, optim: Optim, lr: float, groups: list[dict[str, Any]] | None = None) -> Optimizer:
     """The optimiser of the settings.
 
     Args:
@@ -163,7 +161,7 @@ def fit(
     n_iterations = training.epochs * len(loader)
     sizes: list[int] = []
 
-    def losses(image: Tensor, target: Tensor) -> dict[str, Term]:
+    def losses(image: Tensor, target: Tensor) -> Mapping[str, Term]:
         with accelerator.autocast():
             out = net(image)
             old = teacher_output(teacher, image)

@@ -1,17 +1,12 @@
 """The methods. `plopkit.METHODS` has them by the name that the command line, the tables and the run folders use."""
 
 from plopkit.catalogue import METHODS
-<<<<<<< HEAD
 from plopkit.methods.base import Batch, Method, Regularizer, Schedule, State, StepContext, Term, Whole
 from plopkit.methods.baselines import FineTuning, Joint
-=======
-from plopkit.methods.base import FineTuning, Joint, Method
->>>>>>> main
 from plopkit.methods.distil import ILT, LwF, LwFMC, MiB
 from plopkit.methods.plop import PLOP
 from plopkit.methods.regularize import EWC, PI, RW
 
-<<<<<<< HEAD
 __all__ = [
     "EWC",
     "ILT",
@@ -33,6 +28,3 @@ __all__ = [
     "Term",
     "Whole",
 ]
-=======
-__all__ = ["EWC", "ILT", "METHODS", "PI", "PLOP", "RW", "FineTuning", "Joint", "LwF", "LwFMC", "Method", "MiB"]
->>>>>>> main

@@ -7,7 +7,7 @@ batch, then ``end_step``. ``predict`` decides what is evaluated.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -192,7 +192,7 @@ class Method(BaseModel, ABC):
         return None
 
     @abstractmethod
-    def losses(self, batch: Batch) -> dict[str, Term]:
+    def losses(self, batch: Batch) -> Mapping[str, Term]:
         """The terms by name; the loop adds them up and logs each."""
 
     def regularizer(self, net: nn.Module, state: State) -> Regularizer | None:

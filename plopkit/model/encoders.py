@@ -66,7 +66,9 @@ class Encoder(nn.Module):
             self.output_stride: int = output_stride
             return
         if weights not in ("imagenet", "none"):
-            raise ValueError(f"weights of {name!r} are 'imagenet' or 'none', not {weights!r}; only the released ResNets take a file")
+            raise ValueError(
+                f"weights of {name!r} are 'imagenet' or 'none', not {weights!r}; only the released ResNets take a file"
+            )
         self.net = _timm_net(name.removeprefix("timm/"), output_stride, weights, stages)
         self.channels = tuple(self.net.feature_info.channels()[-4:])
         self.output_stride = self.net.feature_info.reduction()[-1]
@@ -121,8 +123,8 @@ def _timm_net(name: str, output_stride: int, weights: str, stages: int | None) -
 
 def _no_hub(name: str, error: Exception) -> ValueError:
     return ValueError(
-        f"cannot get the ImageNet weights of {name!r} from the model hub ({error}); connect to the internet once, or use "
-        f"model.weights none, or model.encoder {LITE0}, whose weights come with a package that is installed"
+        f"cannot get the ImageNet weights of {name!r} from the model hub ({error}); connect to the internet once, or "
+        f"use model.weights none, or model.encoder {LITE0}, whose weights come with a package that is installed"
     )
 
 

@@ -184,8 +184,10 @@ def current_names(state: State) -> dict[str, Tensor]:
 
     A method's state has its kind before a slash: "fisher/head.reduce.weight".
     """
-    return {re.sub(r"^(.*/)?head\.", r"\1decoder.", re.sub(r"^(.*/)?classifiers\.", r"\1classifier.", key)): tensor
-            for key, tensor in state.items()}
+    return {
+        re.sub(r"^(.*/)?head\.", r"\1decoder.", re.sub(r"^(.*/)?classifiers\.", r"\1classifier.", key)): tensor
+        for key, tensor in state.items()
+    }
 
 
 def absolute_scales(state: State, eps: float = 1e-5) -> dict[str, Tensor]:

@@ -91,13 +91,21 @@ class Segmenter(nn.Module):
 
     def recipe(self) -> dict[str, Any]:
         """What builds a net of this shape, as plain values; a checkpoint keeps it."""
-        parts = {"encoder": self.encoder, "decoder": self.decoder, "classifier": self.classifier}
-        return {name: part.recipe() for name, part in parts.items()}
+        return {
+            "encoder": self.encoder.recipe(),
+            "decoder": self.decoder.recipe(),
+            "classifier": self.classifier.recipe(),
+        }
 
     @property
     def classes(self) -> tuple[int, ...]:
         """Channels of each step's classifier."""
         return self.classifier.classes
+
+    @property
+    def classifiers(self) -> Classifier:
+        """The classifier, by its name in plopkit 0.1."""
+        return self.classifier
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> Output:
         stages, encoded = self.encode(image)

@@ -1,7 +1,7 @@
 """A run, from settings to a folder of results; the same settings give the same folder, resumed or read back."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import asdict
 from functools import cached_property
 from typing import Any, NamedTuple, Self
@@ -9,11 +9,12 @@ from typing import Any, NamedTuple, Self
 import pandas as pd
 import torch
 from accelerate import Accelerator
+from torch import Tensor
 
 from plopkit.backward import check_divisible
 from plopkit.compute import make_accelerator, num_micro_batches, summed
 from plopkit.datasets.scenario_data import ScenarioData
-from plopkit.methods.base import Batch, Batches, Method, State, StepContext
+from plopkit.methods.base import Batch, Batches, Method, State, StepContext, Term
 from plopkit.methods.baselines import FineTuning
 from plopkit.model.segmenter import Segmenter, make_decoder, make_encoder
 from plopkit.presets import method_of, open_scenario, settle
@@ -188,8 +189,8 @@ class Experiment:
             ) from error
 
     def _dry_step(
-        self, before: Segmenter, step: Step, images: Any, target: Any, state: State, data: ScenarioData
-    ) -> dict[str, Any]:
+        self, before: Segmenter, step: Step, images: Tensor, target: Tensor, state: State, data: ScenarioData
+    ) -> Mapping[str, Term]:
         """The loss terms of a blank batch in a later step."""
         method = self.method
         teacher, net = method.teacher(before, step), method.begin_step(before, step)
@@ -230,7 +231,7 @@ class Experiment:
 
     def _train(
         self, training: Training, ticks: Iterator[Tick], store: StepStore, accelerator: Accelerator
-    ) -> Iterator[Tick]:
+    ) -> Generator[Tick, None, list[dict[str, Any]]]:
         """Draw all ticks, saving the training after every epoch; returns them as plain values."""
         done: list[dict[str, Any]] = []
         if (saved := store.load_epoch()) is not None:
@@ -244,7 +245,7 @@ class Experiment:
                 scaler = accelerator.scaler.state_dict() if accelerator.scaler else {}
                 store.save_epoch(training.state() | {"scaler": scaler}, done)
             yield tick
-        return done  # noqa: B901  (the value of `yield from`)
+        return done
 
     def _begin_step(self, step: Step, accelerator: Accelerator, progress: Progress) -> Begun:
         """A step about to be trained, from the checkpoint of the step before."""
@@ -286,7 +287,7 @@ class Experiment:
         def one_epoch() -> Batches:
             return progress(batches(loader, 0, accelerator), f"step {step.index}: {method.title} reads", len(loader))
 
-        def reduce(counts: torch.Tensor) -> torch.Tensor:
+        def reduce(counts: Tensor) -> Tensor:
             return summed(counts, accelerator)
 
         return StepContext(step, teacher, one_epoch, state, reduce, selection), loader

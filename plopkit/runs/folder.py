@@ -137,9 +137,7 @@ class RunFolder:
         try:
             lock.acquire()
         except Timeout:
-            raise ValueError(
-                f"{self.path}: another process is working on this run; wait for it, or stop it"
-            ) from None
+            raise ValueError(f"{self.path}: another process is working on this run; wait for it, or stop it") from None
         except (OSError, NotImplementedError) as error:
             warnings.warn(
                 f"{self.path}: cannot be locked here ({error}); make sure that no other process works on this run",
