@@ -20,7 +20,7 @@ import importlib.util, sys, torch
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 sys.path.insert(0, sys.argv[1])
-from plopkit.model.abn import norm_of
+from plopkit.model.norms import norm_of
 
 distributed.init_process_group("gloo")
 rank = distributed.get_rank()
