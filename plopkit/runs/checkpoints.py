@@ -73,8 +73,9 @@ class StepStore:
         write_text(self.ticks_file, json.dumps(ticks))
         if state:
             _save(self.state_file, state)
-        kept = {"classes": json.dumps(net.classes), "recipe": json.dumps(net.recipe()), "state": json.dumps(len(state))}
-        _save(self.checkpoint, net.state_dict(), kept)
+        # One entry: safetensors writes several in an order that changes from file to file.
+        kept = {"classes": net.classes, "recipe": net.recipe(), "state": len(state)}
+        _save(self.checkpoint, net.state_dict(), {"step": json.dumps(kept)})
         self.training_file.unlink(missing_ok=True)
 
     def state(self) -> State:
@@ -87,7 +88,7 @@ class StepStore:
         for path in (self.state_file, earlier):
             if path.is_file():
                 return _load(path)
-        if self.checkpoint.is_file() and json.loads(self._kept().get("state", "0")):
+        if self.checkpoint.is_file() and self._kept().get("state"):
             raise ValueError(
                 f"{self.state_file}: the method's state after step {self.index} is missing; delete "
                 f"{self.checkpoint.name} as well to train the step again"
@@ -96,12 +97,11 @@ class StepStore:
 
     def classes(self) -> list[int]:
         """Channels of each step's classifier."""
-        return json.loads(self._kept()["classes"])
+        return self._kept()["classes"]
 
     def recipe(self) -> dict[str, Any] | None:
         """What builds the net; None in a checkpoint of plopkit 0.1."""
-        kept = self._kept()
-        return json.loads(kept["recipe"]) if "recipe" in kept else None
+        return self._kept().get("recipe")
 
     def net(self, model: Model) -> Segmenter:
         """The net as the step left it.
@@ -138,17 +138,16 @@ class StepStore:
                 "again"
             ) from error
 
-    def _kept(self) -> dict[str, str]:
+    def _kept(self) -> dict[str, Any]:
         """What the checkpoint says of itself."""
         if not self.checkpoint.is_file():
             raise FileNotFoundError(f"{self.checkpoint}: there is no such checkpoint (yet)")
         try:
             with safe_open(self.checkpoint, "pt") as file:
                 kept = file.metadata()
-            json.loads(kept["classes"])
+            return json.loads(kept["step"]) if "step" in kept else {"classes": json.loads(kept["classes"])}
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{self.checkpoint}: not a readable checkpoint ({error}); {AGAIN}") from error
-        return kept
 
 
 def _save(path: Path, tensors: dict[str, Tensor], kept: dict[str, str] | None = None) -> None:

@@ -68,7 +68,7 @@ class BackgroundRun:
     def _work(self) -> None:
         try:
             self._wait_while_paused()
-            experiment = Experiment(self.settings)
+            experiment = Experiment.open(self.settings)
             self.n_steps = len(experiment.scenario.steps)
             self.status = Status("starting")
             self._wait_while_paused()

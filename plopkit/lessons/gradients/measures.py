@@ -88,9 +88,9 @@ def attribution(
 ) -> pd.DataFrame:
     """One row per (method, term): its ``value``, then the L2 norm of its gradient on each part of the net.
 
-    seen: the training batches that ``prepare`` reads. states: what the regularizers of EWC, PI and RW gave at the end of
-    the step before, by the method's name; without one, such a method has no penalty yet. ValueError where the net is
-    frozen.
+    seen: the training batches that ``prepare`` reads. states: what the regularizers of EWC, PI and RW gave at the end
+    of the step before, by the method's name; without one, such a method has no penalty yet. ValueError where the net
+    is frozen.
     """
     part_of = parts(at.net, at.images)
     rows = {}
