@@ -88,7 +88,7 @@ def test_maps_are_the_distance_taken_apart() -> None:
 
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
-    done = Experiment(small(tmp_path_factory.mktemp("runs"), optim__epochs_later=2))
+    done = Experiment.open(small(tmp_path_factory.mktemp("runs"), optim__epochs_later=2))
     done.run(progress=False)
     return done
 
