@@ -330,7 +330,7 @@ def test_too_little_room_is_told(tmp_path: Path, refused: Callable[..., str], mo
     monkeypatch.setattr(shutil, "disk_usage", lambda _: types.SimpleNamespace(free=2**20))
     told = refused()
     assert f"{tmp_path / 'out'}: 1 MiB are free, this run needs about 2 MiB" in told
-    assert "make room, or choose another folder with out" in told
+    assert "free disk space, or choose another folder with out" in told
 
 
 def test_a_folder_of_other_settings_is_told(
@@ -342,7 +342,7 @@ def test_a_folder_of_other_settings_is_told(
     capsys.readouterr()
     before = contents(out)
     told = refused(*words, "--optim.lr", "0.5", left=before)
-    assert f"{out / 'mine'}: made with other settings: optim.lr is 0.002 there, 0.5 asked for" in told
+    assert f"{out / 'mine'}: made with other settings: optim.lr was 0.002, and is now 0.5" in told
     assert "Choose another name or out, or delete it" in told
 
 
@@ -401,6 +401,6 @@ def test_a_checkpoint_that_was_damaged_is_told(
     assert main(words) == 2
     told = capsys.readouterr().err
     assert f"{checkpoint}: not a readable checkpoint (" in told
-    assert "delete it to train anew" in told
+    assert "delete it to train the step again" in told
     checkpoint.unlink()
     assert main(words) == 0

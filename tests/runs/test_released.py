@@ -105,7 +105,7 @@ def test_checkpoints_of_different_nets_are_refused(
     save_published(other, tmp_path / "other.pth")
     assert evaluate([checkpoints[0], tmp_path / "other.pth"], tmp_path / "runs") == 2
     told = capsys.readouterr().err
-    assert "other.pth: a resnet34 with a head 256 wide" in told and "is a resnet18" in told
+    assert "other.pth: a resnet34 with a decoder 256 wide" in told and "is a resnet18" in told
     assert "the rows are named 'plop'; --method names another" in told
     assert not (tmp_path / "runs").exists()
 
@@ -176,7 +176,7 @@ def test_a_name_is_not_given_to_other_checkpoints(
     kept = (tmp_path / "t" / "results.csv").read_bytes()
     save_published(load_published(checkpoints[1]), tmp_path / "other.pth", "cssegmentation")
     assert evaluate([checkpoints[0], tmp_path / "other.pth"], tmp_path, "--name", "t") == 2
-    assert "t: the checkpoints are others; choose another name" in capsys.readouterr().err
+    assert "t: the checkpoints differ since this run was made; choose another name or out, or delete it" in capsys.readouterr().err
     assert (tmp_path / "t" / "results.csv").read_bytes() == kept
 
 
