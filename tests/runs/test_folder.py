@@ -46,7 +46,11 @@ def test_a_name_used_for_other_settings_is_refused_with_the_differences(tmp_path
         open_folder(small(tmp_path, name="mine", optim__lr=0.25, seed=3, hyper__pod=0.25), "data")
     message = str(raised.value)
     assert message.startswith(f"{tmp_path / 'mine'}: ")
-    differences = ("optim.lr was 0.5, and is now 0.25", "seed was 0, and is now 3", "hyper.pod was 0.5, and is now 0.25")
+    differences = (
+        "optim.lr was 0.5, and is now 0.25",
+        "seed was 0, and is now 3",
+        "hyper.pod was 0.5, and is now 0.25",
+    )
     for difference in differences:
         assert difference in message
     assert "optim.batch" not in message
