@@ -25,7 +25,7 @@ PAGES = (
     Page("losses", "Losses", ("losses",)),
     Page("pod", "Local POD", ("pod",)),
     Page("pseudo", "Pseudo-labels and thresholds", ("pseudo", "thresholds")),
-    Page("metrics", "Metrics", ("metrics",)),
+    Page("metrics", "Metrics", ("metrics", "confusion")),
     Page("methods", "Methods", ("methods",)),
     Page("model", "The network", ("model",)),
     Page("datasets", "Data sets", ("datasets",)),
