@@ -1,17 +1,14 @@
-"""The grammar of scenarios, ``<data set> <task> <protocol> [order=<name or labels>]``: read, checked, explained."""
+"""The grammar of scenarios, `<data set> <task> <protocol> [order=<name or labels>]`: read, checked, explained."""
 
 import difflib
 import functools
-import json
 import re
 from itertools import product
 from typing import NamedTuple
 
-from plopkit.support import resources
+from plopkit.catalogue import DATASETS
 
-PROTOCOLS = ("overlap", "disjoint", "sequential")
-N_LABELS = {"voc": 21, "emoji": 21, "ade": 151}  # background included
-DATASETS = (*N_LABELS, "folder")
+PROTOCOLS = ("overlap", "disjoint", "sequential", "partitioned")
 
 
 class Words(NamedTuple):
@@ -25,25 +22,35 @@ class Words(NamedTuple):
 
 _GRAMMAR = re.compile(r"(\S+) (\S+)(?: (?!order=)(\S+))?(?: order=(\S+))?")
 _REWRITES = (
-    (r" ?([=,]) ?", r"\1"),
-    (r"^(voc|emoji) 15-5s_([a-z])(?= |$)(.*)", r"\1 15-1\3 order=\2"),
-    (r"^(voc|emoji) 15-5s(?= |$)", r"\1 15-1"),
-    (r"^ade 50(?= |$)", "ade 50-50"),
+    (r" ?([=,+]) ?", r"\1"),
     (r" offline(?= |$)", " joint"),
     (r" overlapp(ed|ing)(?= |$)", " overlap"),
 )
-_USUAL = ("voc 15-5", "voc 15-1", "voc 19-1", "voc 10-1", "emoji 15-5", "ade 100-50", "folder 10-5")
 
 
+@functools.lru_cache(maxsize=256)
 def read_words(text: str) -> Words:
-    """The four words, lower-case and without aliases; empty where left out."""
+    """Read the four words, lower-case and without aliases; empty where left out.
+
+    Raises:
+        ValueError: The text is not a scenario, or there is no such data set; lists what is possible.
+    """
     plain = " ".join(text.lower().split())
     for pattern, replacement in _REWRITES:
         plain = re.sub(pattern, replacement, plain)
-    match = _GRAMMAR.fullmatch(plain)
-    if match and match[1] in DATASETS:
-        return Words(*match.groups(""))
-    usual = [" ".join(parts) for parts in product(_USUAL, PROTOCOLS)]
+    dataset, _, rest = plain.partition(" ")
+    if dataset in DATASETS:
+        for pattern, replacement in DATASETS[dataset].task_aliases:
+            rest = re.sub(pattern, replacement, rest)
+        if match := _GRAMMAR.fullmatch(f"{dataset} {rest}"):
+            return Words(*match.groups(""))
+    usual = [
+        joined(entry.name, task, protocol)
+        for entry in DATASETS.values()
+        for task in entry.tasks
+        if task != "joint"
+        for protocol in PROTOCOLS
+    ]
     near = difflib.get_close_matches(plain, usual, cutoff=0)
     raise ValueError(
         f"{text!r} is not a scenario; possible: <data set> <task> <protocol> [order=<name or labels>], with "
@@ -51,15 +58,13 @@ def read_words(text: str) -> Words:
     )
 
 
-@functools.cache
-def named_orders(dataset: str) -> dict[str, tuple[int, ...]]:
-    orders = json.loads(resources.path("orders.json").read_text(encoding="utf-8"))
-    same = "voc" if dataset == "emoji" else dataset  # emoji draws VOC's classes
-    return {name: tuple(order) for name, order in orders.get(same, {}).items()}
-
-
 def class_order(words: Words, n_labels: int) -> tuple[int, ...]:
-    named = named_orders(words.dataset)
+    """The labels in the order in which they are learnt, 0 first.
+
+    Raises:
+        ValueError: There is no order of this name, or the list is not of all labels.
+    """
+    named = DATASETS[words.dataset].class_orders()
     natural = tuple(range(n_labels))
     if not words.order or words.order in named:
         return named.get(words.order, natural)
@@ -75,7 +80,12 @@ def class_order(words: Words, n_labels: int) -> tuple[int, ...]:
 
 
 def task_and_protocol(words: Words, n_labels: int | None) -> tuple[str, str]:
-    task = _fitting(words.task, n_labels)
+    """The canonical task and protocol; `n_labels` is None where a user's folder decides it later.
+
+    Raises:
+        ValueError: The task does not fit the number of labels, or the protocol is missing or unknown.
+    """
+    task = canonical_task(words.task, n_labels)
     protocol = "overlap" if task == "joint" and not words.protocol else words.protocol
     if task and protocol in PROTOCOLS:
         return task, protocol
@@ -83,44 +93,80 @@ def task_and_protocol(words: Words, n_labels: int | None) -> tuple[str, str]:
     problem += f"; possible: {', '.join(PROTOCOLS)}"
     if not task:
         total = f" = {n_labels - 1} classes" if n_labels else ""
-        possible = f"base-increment with base + increment + … + increment{total}, or joint"
-        problem = f"the task {words.task!r} does not fit; possible: {possible}"
+        possible = f"base-increment with base + increment + … + increment{total}, each step's number as in 10+3+2"
+        problem = f"the task {words.task!r} does not fit; possible: {possible}, or joint"
     raise _error(words, problem, n_labels, words.order)
 
 
-def _fitting(task: str, n_labels: int | None) -> str | None:
-    """The canonical task; None if a data set with so many labels (any number if None) cannot be learnt so."""
+def canonical_task(task: str, n_labels: int | None) -> str | None:
+    """The canonical task: `10-5` also for `10+5`; None if a data set with `n_labels` labels cannot be learnt so.
+
+    Without a number of labels, `10+5` stays as it is: it says that there are 15 classes, and `10-5` does not.
+    """
+    if task == "joint":
+        return task
+    if re.fullmatch(r"[0-9]{1,3}(\+[0-9]{1,3})+", task):
+        base, *later = map(int, task.split("+"))
+        if not min(base, *later) or (n_labels and base + sum(later) != n_labels - 1):
+            return None
+        alike = n_labels and len(set(later)) == 1
+        return f"{base}-{later[0]}" if alike else "+".join(map(str, (base, *later)))
     match = re.fullmatch("([0-9]{1,3})-([0-9]{1,3})", task)
     if not match:
-        return task if task == "joint" else None
+        return None
     base, increment = map(int, match.groups())
     rest = n_labels - 1 - base if n_labels else increment
     return f"{base}-{increment}" if min(base, increment, rest) > 0 and rest % increment == 0 else None
 
 
+def step_sizes(task: str, n_classes: int) -> list[int]:
+    """Number of classes that each step of a canonical task learns, the background not counted."""
+    if task == "joint":
+        return [n_classes]
+    if "+" in task:
+        return list(map(int, task.split("+")))
+    base, increment = map(int, task.split("-"))
+    return [base, *[increment] * ((n_classes - base) // increment)]
+
+
 def joined(dataset: str, task: str, protocol: str, order: str = "") -> str:
+    """The text of a scenario's parts."""
     shown = "" if (task, protocol) == ("joint", "overlap") else protocol
     return " ".join(filter(None, (dataset, task, shown, order and f"order={order}")))
 
 
 def _error(words: Words, problem: str, n_labels: int | None, order: str = "") -> ValueError:
     """The error with up to three valid texts near these words; `order` is what they keep of the order."""
-    task = _fitting(words.task, n_labels)
-    tasks = [task] if task else _near_tasks(words.task, n_labels or 16)  # a folder's number may be unknown
+    task = canonical_task(words.task, n_labels)
+    tasks = [task] if task else _near_tasks(words.task, n_labels)
     protocols = difflib.get_close_matches(words.protocol, PROTOCOLS, n=1) or PROTOCOLS
     near = [joined(words.dataset, *rest, order) for rest in product(tasks, protocols)]
     given = " ".join(filter(None, (*words[:3], words.order and f"order={words.order}")))
     return ValueError(f"{given!r}: {problem}; nearest: {' or '.join(map(repr, near[:3]))}")
 
 
-def _near_tasks(task: str, n_labels: int) -> list[str]:
+def _near_tasks(task: str, n_labels: int | None) -> list[str]:
+    numbers = [int(number) for number in re.findall("[0-9]{1,3}", task)]
+    if "+" in task and (uneven := _near_uneven(numbers, n_labels)):
+        return [uneven]
+    n_labels = n_labels or 16  # a folder's number may be unknown
     n = n_labels - 1
-    sizes = {f"{b}-{i}": (b, i) for b in range(1, n) for i in range(1, n) if _fitting(f"{b}-{i}", n_labels)}
-    given = [int(number) for number in re.findall("[0-9]{1,3}", task)]
-    if len(given) != 2 or not sizes:
+    sizes = {f"{b}-{i}": (b, i) for b in range(1, n) for i in range(1, n) if canonical_task(f"{b}-{i}", n_labels)}
+    if len(numbers) != 2 or not sizes:
         return difflib.get_close_matches(task, ["joint", *sizes]) or ["joint"]
 
     def distance(task: str) -> int:  # the base counts double: 100-7 is rather 100-5 than 101-7
-        return 2 * abs(sizes[task][0] - given[0]) + abs(sizes[task][1] - given[1])
+        return 2 * abs(sizes[task][0] - numbers[0]) + abs(sizes[task][1] - numbers[1])
 
     return sorted(sizes, key=distance)[:3]
+
+
+def _near_uneven(numbers: list[int], n_labels: int | None) -> str | None:
+    """The same steps with another last one, so that all classes are learnt; None where that cannot be."""
+    numbers = [number for number in numbers if number]
+    if n_labels:
+        while numbers and sum(numbers) > n_labels - 1:
+            numbers.pop()
+        if rest := n_labels - 1 - sum(numbers):
+            numbers.append(rest)
+    return canonical_task("+".join(map(str, numbers)), n_labels)

@@ -1,39 +1,39 @@
 """Metrics from one confusion matrix: IoU, accuracy, means over groups of classes, forgetting."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from jaxtyping import Integer
-from torch import Tensor
 
-from plopkit.scenario import IGNORE
+if TYPE_CHECKING:
+    from plopkit.confusion import confusion
+
+__all__ = ["accuracy", "confusion", "forgetting", "group_means", "iou"]
 
 
-def confusion(
-    prediction: Integer[Tensor, "*shape"], target: Integer[Tensor, "*shape"], n: int
-) -> Integer[Tensor, "{n} {n}"]:
-    """Counts of pixels, int64: rows are targets, columns predictions. Pixels with target 255 are left out.
+def __getattr__(name: str) -> Any:
+    if name == "confusion":  # the only metric that needs torch; tables of finished runs are read without
+        from plopkit.confusion import confusion
 
-    ValueError for a channel beyond n, in either.
-    """
-    asked = target != IGNORE
-    cells = target[asked].long() * (n + 1) + prediction[asked].long().clamp(max=n)  # a column for what is beyond
-    counts = torch.bincount(cells, minlength=n * (n + 1))
-    if len(counts) > n * (n + 1) or (counts := counts.view(n, n + 1))[:, n].any():
-        raise ValueError(f"channels go from 0 to {n - 1} here, and some are larger; n is the number of them all")
-    return counts[:, :n].contiguous()
+        return confusion
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def iou(counts: np.ndarray) -> np.ndarray:
-    """(n, n) counts -> (n,) intersection over union in percent; NaN for a class that no pixel has."""
+    """Intersection over union in percent, (n, n) counts -> (n,); NaN for a class that no pixel has.
+
+    Example:
+        >>> iou(np.array([[3, 1], [0, 4]]))
+        array([75., 80.])
+    """
     counts = np.asarray(counts, np.float64)
     hit, truth = counts.diagonal(), counts.sum(1)
     return _percent(hit, truth + counts.sum(0) - hit, truth)
 
 
 def accuracy(counts: np.ndarray) -> np.ndarray:
-    """(n, n) counts -> (n,) share of a class's pixels that are found, in percent; NaN for a class that no pixel has."""
+    """Share of a class's pixels that are predicted right, in percent, (n, n) counts -> (n,); NaN for a class that no
+    pixel has."""
     counts = np.asarray(counts, np.float64)
     return _percent(counts.diagonal(), counts.sum(1), counts.sum(1))
 
@@ -41,8 +41,15 @@ def accuracy(counts: np.ndarray) -> np.ndarray:
 def group_means(values: Sequence[float] | np.ndarray, n_first: int) -> dict[str, float]:
     """Means of per-channel values over the groups of the papers' tables; NaN where a group is empty.
 
-    old: the ``n_first`` channels of step 0, background included; new: all learnt since; all: both; ``*_nobg``: without
-    the background, as MiB's tables have it. A class without pixels is in no mean, as in the released code.
+    A class without pixels counts in no mean, as in the released code.
+
+    Args:
+        values: A value per channel; NaN for a class without pixels.
+        n_first: Number of channels of step 0, background included.
+
+    Returns:
+        `old`, the channels of step 0, background included; `new`, those learnt since; `all`, both; `old_nobg` and
+        `all_nobg`, without the background, as MiB's tables have it.
     """
     values = np.asarray(values, np.float64)
     groups = {"old": values[:n_first], "new": values[n_first:], "all": values}
@@ -51,9 +58,15 @@ def group_means(values: Sequence[float] | np.ndarray, n_first: int) -> dict[str,
 
 
 def forgetting(history: np.ndarray) -> np.ndarray:
-    """(steps, n) of a class's IoU at each step, NaN before it is learnt -> (n,) best so far minus last.
+    """How much each class has lost: its best value at any step minus the last.
 
     Chaudhry et al. (ECCV 2018), eq. 3, with the last step in the maximum, so that it is never negative.
+
+    Args:
+        history: (steps, n), a value per step and class; NaN before the class is learnt.
+
+    Returns:
+        (n,); NaN for a class that is never learnt.
     """
     history = np.asarray(history, np.float64)
     best = np.where(np.isfinite(history), history, -np.inf).max(0)

@@ -1,99 +1,65 @@
-"""Presets, literal, and ``configure``: a preset, then the data set's values, then the user's -> checked Settings."""
+"""Presets and `configure`: a preset, then the data set's values, then the user's -> checked Settings."""
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from plopkit.methods import METHODS, Method
+from plopkit.catalogue import DATASETS, METHODS
+from plopkit.grammar import Words, read_words
+from plopkit.scenario import Scenario
 from plopkit.settings import Settings, build, flat, nested
-from plopkit.support.errors import unknown
+from plopkit.support.errors import unknown_name
+
+if TYPE_CHECKING:
+    from plopkit.methods.base import Method
 
 Values = Mapping[str, Any]
 
-# A key "plop: thresholds" is a hyper-parameter of that method; all others are settings.
+# Settings in their groups. `hyper` holds hyper-parameters by method; a run takes those of its own method.
 PRESETS: dict[str, dict[str, Any]] = {
     # Seconds; proves that everything works, teaches nothing.
     "smoke": {
-        "data.size": 64,
-        "data.scenes": 80,
-        "data.val_scenes": 40,
-        "data.scale": (0.5, 1.0),
-        "model.encoder": "efficientnet_lite0",
-        "model.stages": 4,  # as in `laptop`
-        "model.width": 32,
-        "model.dilations": (1, 2),
-        "model.pool": None,
-        "optim.name": "adamw",
-        "optim.lr": 2e-3,
-        "optim.lr_later": 1e-3,
-        "optim.epochs": 1,
-        "optim.epochs_later": 1,
-        "optim.batch": 4,  # a step of one class has few scenes
+        "data": {"size": 64, "scenes": 80, "val_scenes": 40, "scale": (0.5, 1.0)},
+        "model": {
+            "encoder": "efficientnet_lite0",
+            "stages": 4,  # as in `laptop`
+            "width": 32,
+            "dilations": (1, 2),
+            "pool": None,
+        },
+        "optim": {
+            "name": "adamw",
+            "lr": 2e-3,
+            "lr_later": 1e-3,
+            "epochs": 1,
+            "epochs_later": 1,
+            "batch": 4,  # a step of one class has few scenes
+        },
     },
     # `plopkit run "emoji 15-5 overlap"`: about four minutes on two cores.
     "laptop": {
-        "data.size": 96,
-        "data.scenes": 2000,
-        "data.val_scenes": 300,
-        "data.scale": (0.5, 1.0),
-        "model.encoder": "efficientnet_lite0",
-        "model.stages": 4,  # without the last, dilated stage: half the time
-        "model.width": 128,
-        "model.dilations": (1, 2, 3),  # the map has 6 x 6 pixels: the released 6, 12, 18 would see only its border
-        "model.pool": None,
-        "optim.name": "adamw",
-        "optim.lr": 2e-3,
-        "optim.lr_later": 1e-3,
-        "optim.epochs": 4,
-        "optim.epochs_later": 4,
-        "optim.batch": 16,
+        "data": {"size": 96, "scenes": 2000, "val_scenes": 300, "scale": (0.5, 1.0)},
+        "model": {
+            "encoder": "efficientnet_lite0",
+            "stages": 4,  # without the last, dilated stage: half the time
+            "width": 128,
+            "dilations": (1, 2, 3),  # the map has 6 x 6 pixels: the released 6, 12, 18 would see only its border
+            "pool": None,
+        },
+        "optim": {"name": "adamw", "lr": 2e-3, "lr_later": 1e-3, "epochs": 4, "epochs_later": 4, "batch": 16},
         # Adam's steps do not grow with the loss, so only POD's weight against the cross-entropy counts: the released
         # 0.01, made for SGD, leaves no room to learn (benchmarks/README.md has the figures, those of `thresholds` too).
-        "plop: pod": 0.001,
-        "plop: pod_logits": 0.00005,
+        "hyper": {"plop": {"pod": 0.001, "pod_logits": 0.00005}},
     },
     # One modern GPU: the published recipe at half the crop, in bf16.
     "gpu": {
-        "data.size": 256,
-        "data.scenes": 10_000,
-        "data.val_scenes": 1000,
-        "model.pool": 16,
-        "compute.precision": "bf16",
-        "compute.workers": 8,
+        "data": {"size": 256, "scenes": 10_000, "val_scenes": 1000},
+        "model": {"pool": 16},
+        "compute": {"precision": "bf16", "workers": 8},
     },
     # CVPR2021_PLOP's recipe: the defaults of Settings.
-    "paper": {"compute.workers": 8},
+    "paper": {"compute": {"workers": 8}},
 }
-
-# Photographs need more pixels than emoji do.
-_PHOTOGRAPHS = {
-    "data.size": 192,
-    "data.scale": (0.5, 2.0),
-    "model.dilations": (1, 3, 5),
-    "optim.lr": 1e-3,
-    "optim.lr_later": 3e-4,
-    "optim.epochs": 5,
-    "optim.epochs_later": 5,
-    "plop: pod": 0.003,
-    "plop: pod_logits": 0.00015,
-}
-
-# What a preset changes for one data set, or for one of its tasks.
-BY_DATASET: dict[tuple[str, str], dict[str, Any]] = {
-    ("laptop", "voc"): _PHOTOGRAPHS,
-    ("laptop", "folder"): _PHOTOGRAPHS,
-    ("gpu", "emoji"): {"data.size": 128, "data.scenes": 4000, "model.pool": None},
-    ("paper", "voc 10-1"): {"optim.epochs_later": 10},
-    ("paper", "ade"): {
-        "optim.epochs": 60,
-        "optim.epochs_later": 60,
-        "plop: pod": 0.001,
-        "plop: pod_logits": 0.00001,
-    },
-}
-
-# What the lessons change of a preset: half the scenes show the gap between methods in two minutes.
-LESSONS: dict[tuple[str, str], dict[str, Any]] = {("laptop", "emoji"): {"data.scenes": 1000, "data.val_scenes": 150}}
+"""What a preset sets; what it changes for a data set is in the data set's entry in `plopkit.catalogue`."""
 
 
 def configure(
@@ -103,42 +69,77 @@ def configure(
     overrides: Values | None = None,
     lesson: bool = False,
 ) -> Settings:
-    """The settings of a run. ``overrides`` are dotted or nested: ``{"optim.lr": 0.01, "hyper": {"pod": 0.02}}``.
+    """The settings of a run.
 
-    lesson: with the fewer scenes of the lessons.
+    Args:
+        scenario: Data set, task, protocol and, optionally, class order.
+        method: A name in `plopkit.METHODS`.
+        preset: A name in `PRESETS`.
+        overrides: Settings that differ, dotted or nested.
+        lesson: Whether to take the fewer scenes of the lessons.
 
-    ValueError for an unknown preset, method or setting, or a value out of bounds: it names what is known.
+    Raises:
+        ValueError: An unknown preset, method or setting, or a value out of bounds; says what is possible.
+
+    Example:
+        >>> configure("voc 15-5 overlap", "plop", "paper", {"optim.lr": 0.01, "hyper": {"pod": 0.02}})
     """
-    _among("preset", preset, PRESETS)
-    kind = METHODS[_among("method", method, METHODS)]
-    settings = build(Settings, {"scenario": scenario, "method": method})
-    dataset, task = settings.scenario.split()[:2]
-    values = PRESETS[preset] | BY_DATASET.get((preset, dataset), {}) | BY_DATASET.get((preset, f"{dataset} {task}"), {})
-    values |= LESSONS.get((preset, dataset), {}) if lesson else {}
-    own = f"{method}: "
-    chosen = {key: value for key, value in values.items() if ": " not in key}
-    chosen |= {f"hyper.{key.removeprefix(own)}": value for key, value in values.items() if key.startswith(own)}
-    given = flat(overrides or {})
-    if twice := {"scenario", "method"} & set(given):
+    return settle(draft(scenario, method, preset, overrides, lesson))
+
+
+def draft(scenario: str, method: str, preset: str, overrides: Values | None = None, lesson: bool = False) -> Settings:
+    """`configure` without the method's own check and defaults of `hyper`: no method is imported."""
+    if preset not in PRESETS:
+        raise unknown_name("preset", preset, PRESETS)
+    if method not in METHODS:
+        raise unknown_name("method", method, METHODS)
+    chosen = flat(overrides or {})
+    if twice := {"scenario", "method"} & set(chosen):
         raise ValueError(f"{' and '.join(sorted(twice))}: arguments of their own, not overrides")
-    return settle(build(Settings, nested(chosen | given | {"scenario": settings.scenario, "method": method})), kind)
+    settings = build(Settings, {"scenario": scenario, "method": method})
+    values = preset_values(read_words(settings.scenario), method, preset, lesson)
+    return build(Settings, nested(values | chosen | {"scenario": settings.scenario, "method": method}))
 
 
-def settle(settings: Settings, kind: type[Method] | None = None) -> Settings:
-    """The same settings with every hyper-parameter of the method written out, and the root as an absolute path."""
-    kind = kind or METHODS[_among("method", settings.method, METHODS)]
+def preset_values(words: Words, method: str, preset: str, lesson: bool = False) -> dict[str, Any]:
+    """The dotted settings that a preset sets for this data set, task and method."""
+    entry = DATASETS[words.dataset]
+    layers = [PRESETS[preset], entry.presets.get(preset, {}), entry.task_presets.get(preset, {}).get(words.task, {})]
+    if lesson:
+        layers.append(entry.lesson.get(preset, {}))
+    values: dict[str, Any] = {}
+    for layer in layers:
+        values |= flat({name: value for name, value in layer.items() if name != "hyper"})
+        values |= flat({"hyper": layer.get("hyper", {}).get(method, {})})
+    return values
+
+
+def settle(settings: Settings, kind: "type[Method] | None" = None) -> Settings:
+    """The same settings with every hyper-parameter of the method written out, and absolute paths.
+
+    Args:
+        settings: The settings.
+        kind: The method's class; by default that of the settings.
+    """
+    kind = kind or METHODS[settings.method]
     hyper = build(kind, settings.hyper, "hyper.").model_dump(mode="json")
-    root = settings.data.root and Path(settings.data.root).expanduser().absolute()
+    root = settings.data.root and settings.data.root.expanduser().absolute()
     data = settings.data.model_copy(update={"root": root})
     return settings.model_copy(update={"hyper": hyper, "data": data, "out": settings.out.expanduser()})
 
 
-def method_of(settings: Settings) -> Method:
+def method_of(settings: Settings) -> "Method":
     """The method as a value, with these settings' hyper-parameters."""
-    return build(METHODS[_among("method", settings.method, METHODS)], settings.hyper, "hyper.")
+    return build(METHODS[settings.method], settings.hyper, "hyper.")
 
 
-def _among(what: str, name: str, known: Mapping[str, Any]) -> str:
-    if name in known:
-        return name
-    raise unknown(what, name, known)
+def open_scenario(settings: Settings) -> Scenario:
+    """The scenario as a value: the only place where the text of the settings becomes one.
+
+    Raises:
+        ValueError: The task does not fit the classes of the user's folder, or that folder is not named.
+        FileNotFoundError: The user's folder has no list of classes.
+    """
+    words = read_words(settings.scenario)
+    entry = DATASETS[words.dataset]
+    return Scenario.from_words(words, entry.n_labels or len(entry.class_names(settings.data.root)))

@@ -1,40 +1,40 @@
 """Who learns which class when: scenarios such as `voc 15-5 overlap`, and their steps.
 
-A *label* is a class id of the data set (0 background, 255 ignore), a *channel* an output of the classifier;
-channels are labels in the order learnt. The rules are those of the code of MiB (CVPR 2020), PLOP (2021).
+A *label* is a class id of the data set (0 is background, 255 is ignored), a *channel* an output of the classifier;
+channels are labels in the order learnt. The rules are those of the code of MiB (CVPR 2020) and PLOP (CVPR 2021).
 """
 
 import functools
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
-from plopkit.grammar import (
-    DATASETS,
-    N_LABELS,
-    PROTOCOLS,
-    class_order,
-    joined,
-    named_orders,
-    read_words,
-    task_and_protocol,
-)
+from plopkit.catalogue import DATASETS
+from plopkit.grammar import PROTOCOLS, Words, class_order, joined, read_words, step_sizes, task_and_protocol
 
-__all__ = ["DATASETS", "IGNORE", "PROTOCOLS", "Scenario", "Step", "check"]
+__all__ = ["DATASETS", "IGNORE", "N_IDS", "PROTOCOLS", "Scenario", "Step", "assign_classes", "check"]
 
 IGNORE = 255
 """The label, and the target, of ignored pixels."""
 
 N_IDS = 256
-"""Ids that an 8-bit mask can hold, `IGNORE` among them."""
+"""Number of ids that an 8-bit mask can hold, `IGNORE` among them."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One training phase. `new`, `old` and `future` are labels; the background is new at step 0."""
+    """One training phase. `new`, `old` and `future` are labels; the background is new at step 0.
+
+    Example:
+        >>> step = Scenario.parse("voc 15-5 overlap").steps[1]
+        >>> step.new, step.n_old, step.n_seen
+        ((16, 17, 18, 19, 20), 16, 21)
+    """
 
     index: int
     protocol: str
@@ -49,7 +49,7 @@ class Step:
 
     @property
     def n_old(self) -> int:
-        """Channels of the teacher, background included; 0 at step 0, which has none."""
+        """Channels of the teacher, background included; 0 at step 0, which has no teacher."""
         return len(self.old)
 
     @property
@@ -59,39 +59,65 @@ class Step:
 
     @property
     def labelled(self) -> str:
-        """Which labels the training masks show: `seen` in the sequential protocol, else `new`."""
+        """Which labels the training masks show: "seen" in the sequential protocol, else "new"."""
         return "seen" if self.protocol == "sequential" else "new"
 
     def uses(self, present: Iterable[int]) -> bool:
-        """Is an image whose mask has these labels trained on? The rule is that of `trains_on`."""
-        return bool(self.trains_on(np.isin(np.arange(256), list(present))[None])[0])
+        """Whether an image whose mask has these labels is trained on, by the rule of `trains_on`."""
+        return bool(self.trains_on(np.isin(np.arange(N_IDS), list(present))[None])[0])
 
     def trains_on(self, presence: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-        """Which images are trained on: (N,) bool, from which labels each mask has, (N, 256) bool.
+        """Which images are trained on.
 
-        Overlap asks for at least one new label; disjoint and sequential also for no future one. Background,
-        ignored pixels and ids that are not of the data set never count. Raises ValueError for another shape.
+        Overlap requires at least one new label; disjoint and sequential also that there is no future label.
+        Partitioned requires that the image was given to one of the new classes by `assign_classes`. Background,
+        ignored pixels and ids that are not labels of the data set never count.
+
+        Args:
+            presence: (N, 256) bool, the labels that each mask has; for partitioned, a table of `assign_classes`.
+
+        Returns:
+            (N,) bool.
+
+        Raises:
+            ValueError: The table has another shape, or several classes in one row where images are partitioned.
         """
         used = _any_of(presence, self.new)
-        if self.protocol != "overlap":
+        if self.protocol in ("disjoint", "sequential"):
             used[_any_of(presence, self.future)] = False
+        elif self.protocol == "partitioned":
+            classes = [label for label in self.seen + self.future if label]
+            if (presence[:, classes].sum(axis=1) > 1).any():
+                raise ValueError(
+                    "partitioned: an image belongs to one class only, and the presence table has several in one row; "
+                    "apply assign_classes(presence, stems, seed) to it first"
+                )
         return used
 
     def evaluates_on(self, presence: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-        """Which images are evaluated on, (N, 256) -> (N,) bool: those with a seen label beside background."""
+        """Which images are evaluated on, (N, 256) -> (N,) bool: those with a seen label other than background."""
         return _any_of(presence, self.seen)
 
     def lookup(self, labelled: str = "new") -> npt.NDArray[np.uint8]:
-        """The table (256,) uint8 that makes channels of the labels in a mask: `target = table[mask]`.
+        """The table that turns labels into channels: `target = table[mask]`.
 
-        `labelled="new"` shows the new labels only (training), `"seen"` every seen label (evaluation and
-        sequential training). Other labels of the data set become background; ids that are not of the data set
-        become 255, as 255 itself. The array is read-only. Raises ValueError for another `labelled`.
+        Labels of the data set that are not shown become background (channel 0); ids that are not labels of the data
+        set become 255, as does 255 itself.
+
+        Args:
+            labelled: "new" shows the new labels only (training), "seen" every seen label (evaluation, and training
+                in the sequential protocol).
+
+        Returns:
+            (256,) uint8, read-only.
+
+        Raises:
+            ValueError: Another `labelled`.
         """
         if labelled not in ("new", "seen"):
             raise ValueError(f"labelled is 'new' or 'seen', not {labelled!r}")
         first = self.n_old if labelled == "new" else 0
-        table = np.full(256, IGNORE, dtype=np.uint8)
+        table = np.full(N_IDS, IGNORE, dtype=np.uint8)
         table[list(self.seen + self.future)] = 0
         table[list(self.seen[first:])] = np.arange(first, self.n_seen)
         table.flags.writeable = False
@@ -99,15 +125,21 @@ class Step:
 
     @property
     def label_of(self) -> npt.NDArray[np.uint8]:
-        """The table (256,) uint8 that makes labels of channels: `mask = label_of[target]`; all else is 255."""
-        table = np.full(256, IGNORE, dtype=np.uint8)
+        """The table (256,) uint8 that turns channels into labels: `mask = label_of[target]`; all else is 255."""
+        table = np.full(N_IDS, IGNORE, dtype=np.uint8)
         table[: self.n_seen] = self.seen
         return table
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """Data set, task, protocol and class order; made by `Scenario.parse`. `str` gives the canonical text."""
+    """Data set, task, protocol and class order; made by `Scenario.parse`. `str` gives the canonical text.
+
+    Example:
+        >>> scenario = Scenario.parse("voc 15-5s overlap")
+        >>> str(scenario), len(scenario.steps)
+        ('voc 15-1 overlap', 6)
+    """
 
     dataset: str
     task: str
@@ -116,48 +148,55 @@ class Scenario:
 
     @classmethod
     def parse(cls, text: str, n_labels: int | None = None) -> Self:
-        """Read `<dataset> <task> [<protocol>] [order=<name or labels>]`, e.g. `voc 15-1 overlap order=b`.
+        """Read `<data set> <task> [<protocol>] [order=<name or labels>]`, e.g. `voc 15-1 overlap order=b`.
 
-        The data set is voc, emoji, ade or folder; `n_labels` (background included) is needed for folder only.
-        The task is base-increment or joint; only joint may leave out the protocol. The released code's names
-        `15-5s`, `15-5s_b`, `50` (ADE) and `offline` are understood.
+        The task is base-increment, the number of classes of each step (`10+3+2`), or joint; only joint may leave out
+        the protocol. The released code's names `15-5s`, `15-5s_b`, `50` (ADE) and `offline` are understood.
 
-        Raises ValueError that says what was given, what is possible, and the nearest valid texts.
+        Args:
+            text: The scenario.
+            n_labels: Number of labels, background included; needed only for data in a user's own folder.
+
+        Raises:
+            ValueError: Says what was given, what is possible, and the nearest valid texts.
         """
-        words = read_words(text)
-        known = N_LABELS.get(words.dataset, n_labels)
+        return cls.from_words(read_words(text), n_labels)
+
+    @classmethod
+    def from_words(cls, words: Words, n_labels: int | None = None) -> Self:
+        """Make the scenario of words that have been read; `n_labels` and errors as for `parse`."""
+        known = DATASETS[words.dataset].n_labels or n_labels
         if known is None:
             raise ValueError(
-                f"the scenario {text!r} needs n_labels, the number of labels of your data, background "
+                f"the scenario {joined(*words)!r} needs n_labels, the number of labels of your data, background "
                 "included: it is the number of lines of classes.txt"
             )
         if n_labels not in (None, known):
             raise ValueError(f"{words.dataset} has {known} labels, background included, not {n_labels}")
-        if not 2 <= known <= 255:  # a mask has 8 bits, and 255 is taken
-            raise ValueError(f"n_labels is 2 to 255, background included, not {n_labels}")
+        if not 2 <= known <= IGNORE:  # a mask has 8 bits, and 255 is taken
+            raise ValueError(f"n_labels is 2 to {IGNORE}, background included, not {n_labels}")
         order = class_order(words, known)
         return cls(words.dataset, *task_and_protocol(words, known), order)
 
     @property
     def n_labels(self) -> int:
-        """Labels of the data set, background included."""
+        """Number of labels of the data set, background included."""
         return len(self.order)
 
     @functools.cached_property
     def order_name(self) -> str | None:
-        """Name of the class order; None for the natural order and for one of the user's own."""
-        named = {order: name for name, order in named_orders(self.dataset).items()}
+        """Name of the class order; None for the natural order and for a list of the user."""
+        named = {order: name for name, order in DATASETS[self.dataset].class_orders().items()}
         return None if self.order == tuple(range(self.n_labels)) else named.get(self.order)
 
     @functools.cached_property
     def steps(self) -> tuple[Step, ...]:
         """The steps; their `new` labels, one step after the other, are `order`."""
-        n = self.n_labels
-        base, increment = (n - 1, n) if self.task == "joint" else map(int, self.task.split("-"))
-        starts = [0, *range(1 + base, n, increment)]
+        ends = np.cumsum(step_sizes(self.task, self.n_labels - 1)) + 1
+        starts = [0, *ends.tolist()]
         return tuple(
             Step(index, self.protocol, self.order[start:end], self.order[:start], self.order[end:])
-            for index, (start, end) in enumerate(zip(starts, [*starts[1:], n], strict=True))
+            for index, (start, end) in enumerate(pairwise(starts))
         )
 
     def __str__(self) -> str:
@@ -169,19 +208,45 @@ class Scenario:
 def check(text: str) -> str:
     """The canonical text of a scenario, without knowing how many labels a user's own folder has.
 
-    Raises the ValueError of `Scenario.parse`; for a folder only what the words tell is checked.
+    Raises:
+        ValueError: As of `Scenario.parse`; for a user's folder only what the words say is checked.
     """
     words = read_words(text)
-    if words.dataset != "folder":
-        return str(Scenario.parse(text))
-    if words.order:  # a list of all labels tells their number; anything else is refused for any number
-        listed = len({"0", *words.order.split(",")})
-        return str(Scenario.parse(text, listed if words.order[0].isdigit() else 16))
+    if DATASETS[words.dataset].n_labels is not None:
+        return str(Scenario.from_words(words))
+    if words.order:  # a list of all labels says their number; anything else is refused for any number
+        n_listed = len({"0", *words.order.split(",")})
+        return str(Scenario.from_words(words, n_listed if words.order[0].isdigit() else 16))
     return joined(words.dataset, *task_and_protocol(words, None))
 
 
+def assign_classes(presence: npt.NDArray[np.bool_], stems: Sequence[str], seed: int) -> npt.NDArray[np.bool_]:
+    """Give each image to one of the classes that it shows, uniformly at random: the protocol `partitioned`.
+
+    The class depends on the seed, the image's name and the labels that it shows, and on nothing else: neither on the
+    order of the files nor on the task or the class order.
+
+    Args:
+        presence: (N, 256) bool, the labels that each mask has.
+        stems: The name of each image.
+        seed: Another seed gives other classes.
+
+    Returns:
+        (N, 256) bool, one label per image; none for an image that shows no class.
+
+    Source: arXiv 2405.09858, the partitioned setting.
+    """
+    classes = presence.copy()
+    classes[:, [0, IGNORE]] = False
+    counts = classes.sum(axis=1)
+    digests = (hashlib.blake2b(f"{seed}/{stem}".encode(), digest_size=8).digest() for stem in stems)
+    draws = np.frombuffer(b"".join(digests), dtype=">u8").astype(np.float64) / 2.0**64  # uniform in [0, 1]
+    places = np.minimum(np.floor(draws * counts), counts - 1)  # the largest 64-bit numbers round up to 1
+    return classes & (classes.cumsum(axis=1) == places[:, None] + 1)
+
+
 def _any_of(presence: npt.NDArray[np.bool_], labels: tuple[int, ...]) -> npt.NDArray[np.bool_]:
-    if presence.ndim != 2 or presence.shape[1] != 256:
-        raise ValueError(f"a presence table has the shape (images, 256), not {presence.shape}")
+    if presence.ndim != 2 or presence.shape[1] != N_IDS:
+        raise ValueError(f"a presence table has the shape (images, {N_IDS}), not {presence.shape}")
     columns = [label for label in labels if label != 0]
     return np.asarray(presence[:, columns].any(axis=1))

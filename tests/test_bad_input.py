@@ -214,8 +214,8 @@ def test_broken_voc_is_told(
         (["--method", "plop", "--hyper.scales", "9"], "does not go through PLOP: scale 9 does not fit a map of side 8"),
         (["--model.encoder", "resnet1001"], "no encoder 'resnet1001'"),
         (["--data.root", "x", "--optim.lr", "20", "voc 15-5 overlap"], "optim.lr = 20.0: "),
-        (["voc 15-5 overlap"], "voc needs data.root, the folder that the data set lies in"),
-        (["folder 2-1 overlap"], "folder needs data.root, the folder that the data set lies in"),
+        (["voc 15-5 overlap"], "voc needs data.root, the folder that the data set is in"),
+        (["folder 2-1 overlap"], "folder needs data.root, the folder that the data set is in"),
         (["--data.root", "/no/such", "voc 15-5 overlap"], "/no/such: no such folder; data.root must be a VOC"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -381,7 +381,7 @@ def test_a_disk_that_is_full_in_the_middle_leaves_no_half_file_and_the_run_goes_
         patch.setattr(writing.os, "replace", full)
         assert main(words) == 2
     told = capsys.readouterr().err.split("\r")[-1]
-    assert f"{file}: cannot be written (No space left on device); make room" in told
+    assert f"{file}: cannot be written (No space left on device); free disk space" in told
     assert "what was finished is kept" in told
     left = contents(tmp_path / "out")
     assert not [name for name in left if name.endswith((".part", f"/{file}"))]

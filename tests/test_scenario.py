@@ -5,6 +5,7 @@ import pickle
 import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plopkit.scenario import DATASETS, PROTOCOLS, Scenario, Step, check
+from plopkit.catalogue import DATASETS
+from plopkit.scenario import PROTOCOLS, Scenario, Step, assign_classes, check
 
 # Class lists of CVPR2021_PLOP, commit 4b4a060.
 RELEASED = json.loads((Path(__file__).parent / "golden" / "tasks.json").read_text(encoding="utf-8"))
@@ -42,6 +44,10 @@ def test_released_class_lists(text: str, steps: list[list[int]]) -> None:
         ("voc 15-1 overlap order=a", "voc 15-1 overlap"),
         ("voc 015-01 overlap", "voc 15-1 overlap"),
         ("voc 10-5 sequential order=" + ",".join(map(str, range(21))), "voc 10-5 sequential"),
+        ("voc 15+5 overlap", "voc 15-5 overlap"),
+        ("voc 10 + 3 + 7 disjoint", "voc 10+3+7 disjoint"),
+        ("voc 010+03+07 partitioned", "voc 10+3+7 partitioned"),
+        ("voc 10+5+5 overlap order=b", "voc 10-5 overlap order=b"),
         ("ade 50 overlap", "ade 50-50 overlap"),
         ("ade 50-50 overlap", "ade 50-50 overlap"),
         ("voc offline", "voc joint"),
@@ -75,6 +81,11 @@ def test_folder_takes_its_number_of_labels() -> None:
     assert [(step.n_old, step.n_seen) for step in scenario.steps] == [(0, 11), (11, 16)]
     assert Scenario.parse("folder joint", n_labels=2).steps[0].new == (0, 1)
     assert check("FOLDER 10-5 overlapped") == "folder 10-5 overlap"
+    assert str(Scenario.parse("folder 10+3+2 overlap", n_labels=16)) == "folder 10+3+2 overlap"
+    assert str(Scenario.parse("folder 10+5 overlap", n_labels=16)) == "folder 10-5 overlap"
+    assert check("folder 10+5 overlap") == "folder 10+5 overlap"  # 15 classes, which `10-5` does not say
+    with pytest.raises(ValueError, match=r"'10\+3\+2' does not fit.*= 20 classes.*'folder 10\+3\+2\+5 overlap'"):
+        Scenario.parse("folder 10+3+2 overlap", n_labels=21)
     with pytest.raises(ValueError, match=r"n_labels.*lines of classes\.txt"):
         Scenario.parse("folder 10-5 overlap")
 
@@ -110,6 +121,10 @@ def test_values_survive_pickling_and_hashing() -> None:
         ("voc 0-5 overlap", ["'0-5'"]),
         ("voc 15-0 overlap", ["'15-0'", "'voc 15-1 overlap'"]),
         ("voc 50 overlap", ["'50'"]),
+        ("voc 10+3+2 overlap", ["'10\\+3\\+2'", "20 classes", "nearest: 'voc 10\\+3\\+2\\+5 overlap'"]),
+        ("voc 10+3+9 overlap", ["'10\\+3\\+9'", "'voc 10\\+3\\+7 overlap'"]),
+        ("voc 10+0+10 overlap", ["'10\\+0\\+10'", "'voc 10-10 overlap'"]),
+        ("voc 30+3 overlap", ["'30\\+3'"]),
         ("voc jont", ["nearest: 'voc joint'"]),
         ("ade 100-7 disjoint", ["150 classes", "'ade 100-5 disjoint'", "'ade 100-10 disjoint'"]),
         ("ade 15-5s overlap", ["'15-5s'"]),
@@ -123,6 +138,7 @@ def test_values_survive_pickling_and_hashing() -> None:
         ("voc 15-5s_b overlap order=c", ["15-5s_b overlap order=c"]),
         ("voc 15-1 overlap order=1,2,2,30", [r"missing: \[3, 4,", r"wrong: \[2, 30\]"]),
         ("folder 10 overlap", ["'10'"]),
+        ("folder 10+0 overlap", ["'10\\+0'"]),
         ("folder 10-5 overlp", ["'folder 10-5 overlap'"]),
         ("folder 10-5 overlap order=b", ["'b'", "all labels", "'folder 10-5 overlap'"]),
     ],
@@ -180,11 +196,13 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 @st.composite
 def scenarios(draw: st.DrawFn) -> Scenario:
     """Any scenario, mostly of small folders."""
-    dataset = draw(st.sampled_from(DATASETS))
-    n_labels = {"voc": 21, "emoji": 21, "ade": 151}.get(dataset) or draw(st.integers(3, 30))
+    dataset = draw(st.sampled_from(list(DATASETS)))
+    n_labels = DATASETS[dataset].n_labels or draw(st.integers(3, 30))
     n = n_labels - 1
     sizes = [(b, i) for b in range(1, n) for i in range(1, n) if (n - b) % i == 0 and b + i <= n]
-    task = draw(st.sampled_from(["joint", *(f"{b}-{i}" for b, i in sizes)]))
+    cuts = sorted(draw(st.sets(st.integers(1, n - 1), min_size=1, max_size=4)))
+    uneven = "+".join(str(end - start) for start, end in pairwise([0, *cuts, n]))
+    task = draw(st.sampled_from(["joint", uneven, *(f"{b}-{i}" for b, i in sizes)]))
     text = f"{dataset} {task} {draw(st.sampled_from(PROTOCOLS))}"
     if draw(st.booleans()):
         text += " order=" + ",".join(map(str, draw(st.permutations(range(1, n_labels)))))
@@ -199,7 +217,7 @@ def loop_uses(step: Step, present: set[int]) -> bool:
     things = [label for label in present if label not in (0, 255)]
     has_new = any(label in step.new for label in things)
     has_future = any(label in step.future for label in things)
-    return has_new if step.protocol == "overlap" else has_new and not has_future
+    return has_new and not (has_future and step.protocol in ("disjoint", "sequential"))
 
 
 def loop_channel(step: Step, label: int, labelled: str) -> int:
@@ -233,7 +251,11 @@ def test_steps_partition_the_labels(scenario: Scenario) -> None:
         assert step.seen == seen
         assert step.seen + step.future == scenario.order
         assert (step.n_old, step.n_seen) == (len(step.old), len(seen))
-    if scenario.task != "joint":
+    if "+" in scenario.task:
+        sizes = [int(size) for size in scenario.task.split("+")]
+        assert [len(step.new) for step in scenario.steps] == [1 + sizes[0], *sizes[1:]]
+        assert len(set(sizes[1:])) > 1  # else it is written base-increment
+    elif scenario.task != "joint":
         base, increment = map(int, scenario.task.split("-"))
         assert [len(step.new) for step in scenario.steps[1:]] == [increment] * (len(scenario.steps) - 1)
         assert len(scenario.steps[0].new) == 1 + base
@@ -263,6 +285,8 @@ def test_lookup_is_the_loop(step: Step, labelled: str) -> None:
 def test_uses_is_the_loop_and_the_table(step: Step, masks: list[set[int]]) -> None:
     # Labels of this very step make more of the images count than chance would.
     masks = [*masks, {step.new[-1]}, {0, 255}, {step.new[-1], *step.future[:1]}, set()]
+    if step.protocol == "partitioned":  # each image has been given to one class
+        masks = [{label for label in mask if label in (0, 255)} | set(sorted(mask - {0, 255})[:1]) for mask in masks]
     presence = np.zeros((len(masks), 256), dtype=bool)
     for row, present in zip(presence, masks, strict=True):
         row[list(present)] = True
@@ -277,7 +301,68 @@ def test_uses_is_the_loop_and_the_table(step: Step, masks: list[set[int]]) -> No
 def test_disjoint_images_are_among_the_overlap_ones(step: Step, present: set[int]) -> None:
     overlap, disjoint = (Step(0, p, step.new, step.old, step.future) for p in ("overlap", "disjoint"))
     assert overlap.uses(present) or not disjoint.uses(present)
-    assert step.uses(present) == step.uses(present | {0, 255}) == step.uses(present - {0, 255})
+    assert overlap.uses(present) == overlap.uses(present | {0, 255}) == overlap.uses(present - {0, 255})
+
+
+# The protocol `partitioned`
+
+
+def random_presence(count: int, seed: int = 0, n_labels: int = 21) -> np.ndarray:
+    """Masks of one to four classes with background, some with ignored pixels, a few with no class."""
+    rng = np.random.default_rng(seed)
+    presence = np.zeros((count, 256), dtype=bool)
+    for row in presence:
+        row[rng.choice(np.arange(1, n_labels), rng.integers(0, 5), replace=False)] = True
+    presence[:, 0] = True
+    presence[:, 255] = rng.random(count) < 0.5
+    return presence
+
+
+STEMS = [f"2007_{index:06d}" for index in range(1000)]
+
+
+@pytest.mark.parametrize("task", ["15-5", "15-1", "10+3+7", "joint"])
+@pytest.mark.parametrize("order", ["", " order=b"])
+def test_the_steps_partition_the_images(task: str, order: str) -> None:
+    presence = random_presence(len(STEMS))
+    assigned = assign_classes(presence, STEMS, seed=3)
+    scenario = Scenario.parse(f"voc {task} partitioned{order}")
+    used = np.stack([step.trains_on(assigned) for step in scenario.steps])
+    shows_a_class = presence[:, 1:255].any(axis=1)
+    assert used.sum(axis=0).tolist() == shows_a_class.astype(int).tolist()
+    for step in scenario.steps:
+        assert step.labelled == "new"
+        assert all(assigned[index].nonzero()[0][0] in step.new for index in step.trains_on(assigned).nonzero()[0])
+        assert step.evaluates_on(presence).sum() >= used[step.index].sum()
+
+
+def test_each_image_is_given_to_one_of_its_classes_by_name_and_seed_alone() -> None:
+    presence = random_presence(len(STEMS))
+    assigned = assign_classes(presence, STEMS, seed=3)
+    assert assigned.shape == presence.shape and assigned.dtype == bool
+    assert (assigned <= presence).all() and not assigned[:, [0, 255]].any()
+    order = np.random.default_rng(1).permutation(len(STEMS))
+    shuffled = assign_classes(presence[order], [STEMS[index] for index in order], seed=3)
+    assert (shuffled == assigned[order]).all()
+    assert (assign_classes(presence[:10], STEMS[:10], seed=3) == assigned[:10]).all()
+    assert (assign_classes(presence, STEMS, seed=4) != assigned).any()
+    assert assign_classes(presence[:0], [], seed=0).shape == (0, 256)
+
+
+def test_the_draw_is_uniform() -> None:
+    count = 12_000
+    presence = np.zeros((count, 256), dtype=bool)
+    presence[:, [0, 3, 7, 15, 20, 255]] = True
+    assigned = assign_classes(presence, [f"image {index}" for index in range(count)], seed=0)
+    counts = assigned[:, [3, 7, 15, 20]].sum(axis=0)
+    expected = count / 4
+    assert ((counts - expected) ** 2 / expected).sum() < 16.3  # chi-square, 3 degrees of freedom: p > 0.001
+
+
+def test_an_image_of_several_classes_is_refused_where_images_are_partitioned() -> None:
+    step = Scenario.parse("voc 15-5 partitioned").steps[0]
+    with pytest.raises(ValueError, match="several in one row; apply assign_classes"):
+        step.trains_on(random_presence(20))
 
 
 def test_tables_keep_their_inputs() -> None:

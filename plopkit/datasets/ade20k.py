@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from plopkit.datasets.files import FileSource
+from plopkit.settings import Data
 from plopkit.support import resources
 
 FOLDERS = {"train": "training", "val": "validation"}
@@ -48,3 +49,9 @@ def ade_base(root: Path) -> Path:
         raise FileNotFoundError(f"{root}: no such folder; data.root must be an ADEChallengeData2016 folder")
     searched = ", ".join(map(str, candidates))
     raise FileNotFoundError(f"{root}: no ADE20K here; looked for images/training in {searched}")
+
+
+def open_split(split: str, data: Data, seed: int = 0) -> FileSource:
+    """The catalogue's opener: `ade` in `data.root`."""
+    assert data.root is not None  # the catalogue has asked for it
+    return ade(data.root, split)

@@ -18,6 +18,7 @@ from PIL import Image
 
 from plopkit.datasets.source import Pair, Source
 from plopkit.scenario import IGNORE
+from plopkit.settings import Data
 from plopkit.support import resources
 
 CREDIT = "Graphics: Twemoji, © Twitter, Inc and other contributors, CC-BY 4.0"
@@ -205,3 +206,13 @@ def with_border(mask: np.ndarray) -> np.ndarray:
     edge[1:] |= mask[1:] != mask[:-1]
     edge[:, 1:] |= mask[:, 1:] != mask[:, :-1]
     return np.where(edge, np.uint8(IGNORE), mask)
+
+
+@lru_cache(maxsize=4)  # one kernel opens the same scenes for every method
+def _scenes(split: str, count: int, size: int, seed: int) -> EmojiScenes:
+    return EmojiScenes(split, count, size, seed)
+
+
+def open_split(split: str, data: Data, seed: int = 0) -> EmojiScenes:
+    """The catalogue's opener: `data.scenes` or `data.val_scenes` scenes of `data.size` pixels."""
+    return _scenes(split, data.scenes if split == "train" else data.val_scenes, data.size, seed)

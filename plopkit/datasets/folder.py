@@ -4,6 +4,7 @@ from pathlib import Path
 
 from plopkit.datasets.files import FileSource, read_lines, read_stems
 from plopkit.scenario import IGNORE
+from plopkit.settings import Data
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
@@ -61,3 +62,9 @@ def folder_classes(root: Path) -> tuple[str, ...]:
         repeated = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"{path}: the class name {repeated!r} is repeated; every name must be unique")
     return names
+
+
+def open_split(split: str, data: Data, seed: int = 0) -> FileSource:
+    """The catalogue's opener: `folder` in `data.root`."""
+    assert data.root is not None  # the catalogue has asked for it
+    return folder(data.root, split)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from plopkit.datasets.files import FileSource, read_stems
+from plopkit.settings import Data
 from plopkit.support import resources
 
 MASKS = ("SegmentationClassAug", "SegmentationClass")
@@ -67,3 +68,9 @@ def voc_base(root: Path) -> Path:
         raise FileNotFoundError(f"{root}: no such folder; data.root must be a VOC 2012 folder")
     searched = ", ".join(map(str, candidates))
     raise FileNotFoundError(f"{root}: no VOC 2012 here; looked for JPEGImages in {searched}")
+
+
+def open_split(split: str, data: Data, seed: int = 0) -> FileSource:
+    """The catalogue's opener: `voc` in `data.root`."""
+    assert data.root is not None  # the catalogue has asked for it
+    return voc(data.root, split)

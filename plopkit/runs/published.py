@@ -7,8 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from plopkit.grammar import DATASETS
-from plopkit.methods import METHODS
+from plopkit.catalogue import DATASETS, METHODS
 from plopkit.presets import configure
 from plopkit.runs.folder import RunFolder
 from plopkit.scenario import Scenario
@@ -18,8 +17,8 @@ from plopkit.support import resources
 # The twelve of cssegmentation's page on PLOP come first.
 FIRST = [
     ("plop", f"{dataset} {task} {protocol}")
-    for dataset, tasks in (("voc", ("15-5", "15-1", "10-1")), ("ade", ("100-50", "100-10", "100-5")))
-    for task in tasks
+    for dataset, entry in DATASETS.items()
+    for task in entry.table_tasks
     for protocol in ("disjoint", "overlap")
 ]
 

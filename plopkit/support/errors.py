@@ -1,12 +1,28 @@
-"""A name that nobody knows: what was given, the nearest to it, and all that there are."""
+"""The error for an unknown name: what was given, the name nearest to it, and all known names."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 
-def unknown(what: str, name: object, known: Iterable[str]) -> ValueError:
-    """The error for a name that is not among the known ones."""
+class UnknownNameError(ValueError, KeyError):
+    """A name that is not among the known ones. A `ValueError` for users, a `KeyError` for mappings."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # KeyError would show the text in quotes
+
+
+def unknown_name(what: str, name: object, known: Iterable[str]) -> UnknownNameError:
+    """Make the error for a name that is not among the known ones.
+
+    Args:
+        what: The kind of name, such as "method".
+        name: What was given.
+        known: Every name that is possible.
+    """
     known = list(known)
     near = get_close_matches(str(name).lower(), known, n=1)
     guess = f" (did you mean {near[0]}?)" if near else ""
-    return ValueError(f"there is no {what} {name!r}{guess}; known: {', '.join(known)}")
+    return UnknownNameError(f"there is no {what} {name!r}{guess}; known: {', '.join(known)}")
+
+
+unknown = unknown_name

@@ -1,19 +1,39 @@
-"""Files written beside their place and then moved there: never half of one."""
+"""Atomic writes: a file is written under another name next to its place and then moved there, never half of it."""
 
 import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pandas as pd
-import torch
+if TYPE_CHECKING:  # neither is needed to write a text
+    import numpy as np
+    import pandas as pd
+
+AGAIN = "run the same command again: what was finished is kept"
+
+
+def disk_error(path: object, error: OSError, advice: str = AGAIN, action: str = "written") -> OSError:
+    """An error of the same type that says what to do where a disk is full or a folder may not be written.
+
+    Args:
+        path: The file or folder.
+        error: What the operating system said.
+        advice: What to do after freeing disk space or fixing the permissions.
+        action: What failed, as a past participle.
+    """
+    return type(error)(
+        f"{path}: cannot be {action} ({error.strerror or error}); free disk space or fix the permissions and {advice}"
+    )
 
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A path beside ``path`` to write to; moved there at the end if it was written, removed where anything fails."""
+    """A path next to `path` to write to; it is moved to `path` at the end, or removed where anything fails.
+
+    Raises:
+        OSError: The file cannot be written; names it and says what to do.
+    """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -26,23 +46,24 @@ def atomic_write(path: Path) -> Iterator[Path]:
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         raise type(error)(f"{path}: a file or a folder is in the way; name another place") from error
     except OSError as error:
-        raise type(error)(
-            f"{path}: cannot be written ({error.strerror or error}); make room or mend the rights and run the same "
-            "command again: what was finished is kept"
-        ) from error
+        raise disk_error(path, error) from error
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
 
 
 def remove_partial_files(folder: Path) -> None:
-    """Remove what writers that were killed left half written in ``folder`` and below. None may be at work there."""
+    """Remove what killed writers left in `folder` and below. No writer may be active there."""
     for part in folder.rglob(".*.part"):
         part.unlink(missing_ok=True)
 
 
 def make_folder(path: Path) -> None:
-    """A folder, where there is none yet; ValueError where a file has its place."""
+    """Make a folder, with its parents, where there is none yet.
+
+    Raises:
+        ValueError: A file is in its place.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
@@ -50,16 +71,20 @@ def make_folder(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text."""
     with atomic_write(path) as part:
         part.write_text(text, encoding="utf-8")
 
 
-def write_table(path: Path, table: pd.DataFrame) -> None:
-    """CSV with six digits after the point: the same numbers give the same bytes."""
+def write_table(path: Path, table: "pd.DataFrame") -> None:
+    """Write CSV with six digits after the point: the same numbers give the same bytes."""
     write_text(path, table.to_csv(index=False, float_format="%.6f", lineterminator="\n"))
 
 
 def write_torch(path: Path, value: Any) -> None:
+    """Write what `torch.save` takes."""
+    import torch
+
     with atomic_write(path) as part:
         try:
             torch.save(value, part)
@@ -67,6 +92,9 @@ def write_torch(path: Path, value: Any) -> None:
             raise OSError(f"{error}") from error
 
 
-def write_arrays(path: Path, **arrays: np.ndarray) -> None:
+def write_arrays(path: Path, **arrays: "np.ndarray") -> None:
+    """Write arrays by name as a compressed .npz file."""
+    import numpy as np
+
     with atomic_write(path) as part, open(part, "wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]

@@ -1,6 +1,7 @@
-"""The files of facts that plopkit carries: the papers' tables, class names and class orders.
+"""The files that plopkit carries: the papers' tables, class names, class orders and notebooks.
 
-In a checkout they lie in the top-level `data/`; in an installed package in `plopkit/_facts/`.
+In a checkout they are in the top-level `data/` and `notebooks/`, in an installed package in `plopkit/_facts/` and
+`plopkit/_notebooks/`.
 """
 
 from pathlib import Path
@@ -9,27 +10,28 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def path(name: str) -> Path:
-    """Where the file of facts `name` lies, for example `published.csv` or `classes/voc.txt`.
+    """The path of a file of facts, such as `published.csv` or `classes/voc.txt`.
 
-    Raises FileNotFoundError that names both places looked at.
+    Raises:
+        FileNotFoundError: There is no such file; names both places that were searched.
     """
-    # The package's own folder first: beside an installed package, `data` may be anybody's.
-    places = (_PACKAGE / "_facts" / name, _PACKAGE.parent / "data" / name)
-    for place in places:
-        if place.is_file():
-            return place
-    raise FileNotFoundError(f"no file of facts {name!r}: neither {places[0]} nor {places[1]} exists")
+    return _carried("_facts", "data", name)
 
 
 def notebook(name: str) -> Path:
-    """Where a notebook lies: in an installed package in `plopkit/_notebooks/`, in a checkout in `notebooks/`."""
-    places = (_PACKAGE / "_notebooks" / name, _PACKAGE.parent / "notebooks" / name)
-    for place in places:
-        if place.is_file():
-            return place
-    raise FileNotFoundError(f"no notebook {name!r}: neither {places[0]} nor {places[1]} exists")
+    """The path of a notebook; errors as for `path`."""
+    return _carried("_notebooks", "notebooks", name)
 
 
 def class_names(dataset: str) -> tuple[str, ...]:
     """The names of a data set's labels: `class_names("voc")[1] == "aeroplane"`."""
     return tuple(path(f"classes/{dataset}.txt").read_text(encoding="utf-8").split("\n")[:-1])
+
+
+def _carried(packaged: str, checkout: str, name: str) -> Path:
+    # The package's own folder comes first: next to an installed package, `data` may be anybody's.
+    places = (_PACKAGE / packaged / name, _PACKAGE.parent / checkout / name)
+    for place in places:
+        if place.is_file():
+            return place
+    raise FileNotFoundError(f"plopkit lacks its file {name!r}: neither {places[0]} nor {places[1]} exists")

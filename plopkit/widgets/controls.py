@@ -10,18 +10,11 @@ import ipywidgets
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from plopkit.grammar import DATASETS, PROTOCOLS
-from plopkit.methods import METHODS
+from plopkit.catalogue import DATASETS, METHODS
+from plopkit.grammar import PROTOCOLS
 from plopkit.presets import PRESETS
 from plopkit.widgets.explorer import STYLE
 
-TASKS = {
-    "emoji": ("15-5", "15-1", "19-1", "10-1", "joint"),
-    "voc": ("15-5", "15-1", "19-1", "10-1", "joint"),
-    "ade": ("100-50", "100-10", "100-5", "50-50", "joint"),
-    "folder": ("10-5", "joint"),
-}
-"""The usual ones, offered; any other that fits may be typed."""
 HELP = {
     "dataset": "emoji is drawn on the spot; voc, ade and folder need data.root",
     "task": "15-5: fifteen classes first, then five at a time; joint: all at once",
@@ -128,7 +121,7 @@ def top_controls() -> dict[str, Any]:
 
     typed = {"ensure_option": False, "continuous_update": False}
     return {
-        "dataset": ipywidgets.Dropdown(options=DATASETS, **given("dataset", "data set", "11em")),
+        "dataset": ipywidgets.Dropdown(options=tuple(DATASETS), **given("dataset", "data set", "11em")),
         "task": ipywidgets.Combobox(**typed, **given("task", "task", "11em")),
         "protocol": ipywidgets.Dropdown(options=PROTOCOLS, **given("protocol", "protocol", "13em")),
         "order": ipywidgets.Combobox(placeholder="its own", **typed, **given("order", "class order", "14em")),

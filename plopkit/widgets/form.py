@@ -8,13 +8,13 @@ from typing import Any
 import ipywidgets
 from traitlets import TraitError
 
-from plopkit.grammar import PROTOCOLS, Words, joined, named_orders, read_words
-from plopkit.methods import METHODS
+from plopkit.catalogue import DATASETS, METHODS
+from plopkit.grammar import PROTOCOLS, Words, joined, read_words
 from plopkit.presets import configure
 from plopkit.settings import Settings, flat
 from plopkit.spelling import command_line, overrides_of, parameters, parameters_yaml
 from plopkit.support.errors import unknown
-from plopkit.widgets.controls import TASKS, Knob, knobs_of, top_controls
+from plopkit.widgets.controls import Knob, knobs_of, top_controls
 from plopkit.widgets.explorer import with_fallback
 
 PARTS = Words._fields
@@ -114,9 +114,9 @@ class SettingsForm:
 
     def _adapt_task(self, dataset: str) -> None:
         """The task and order stay where the new data set has them."""
-        if self._top["task"].value not in TASKS[dataset]:
-            self._take("task", TASKS[dataset][0])
-        if self._top["order"].value not in named_orders(dataset):
+        if self._top["task"].value not in DATASETS[dataset].tasks:
+            self._take("task", DATASETS[dataset].tasks[0])
+        if self._top["order"].value not in DATASETS[dataset].class_orders():
             self._take("order", "")
 
     def _key(self, name: str) -> tuple[str, str]:
@@ -145,8 +145,8 @@ class SettingsForm:
         words = read_words(self.settings.scenario)
         scenario = words._replace(protocol=words.protocol or PROTOCOLS[0])._asdict()
         values = flat(self.settings.model_dump(mode="json"))
-        self._top["task"].options = TASKS[words.dataset]
-        self._top["order"].options = tuple(filter(None, named_orders(words.dataset)))
+        self._top["task"].options = DATASETS[words.dataset].tasks
+        self._top["order"].options = tuple(filter(None, DATASETS[words.dataset].class_orders()))
         for name, control in self._top.items():
             self._put(control, (scenario | self._chosen)[name])
         for knob in self._knobs():

@@ -124,7 +124,7 @@ def test_open_split_finds_the_reader_of_a_data_set(folder_root: Root, voc_root: 
     for call in (lambda: open_split("voc", "val", Data()), lambda: n_labels("folder", Data())):
         with pytest.raises(ValueError, match=r"needs data\.root"):
             call()
-    with pytest.raises(ValueError, match="no reader of 'coco' yet; known: emoji, voc, ade, folder"):
+    with pytest.raises(ValueError, match="there is no data set 'coco'; known: voc, emoji, ade, folder"):
         open_split("coco", "val", data)
 
 

@@ -19,7 +19,7 @@ from plopkit.lessons.exercises import check
 from plopkit.lessons.splits import splits_explorer
 from plopkit.lessons.splits.figures import SHARES
 from plopkit.runs.results import most_different_example
-from plopkit.scenario import IGNORE, PROTOCOLS, Scenario
+from plopkit.scenario import IGNORE, Scenario
 from plopkit.support import resources
 from plopkit.viz.colours import OTHER_STEPS, PALETTE
 from plopkit.viz.masks import overlay
@@ -38,6 +38,9 @@ def drawn(scenario: Scenario) -> Figure:
 
 
 # The schedule
+
+
+PROTOCOLS = ("overlap", "disjoint", "sequential")
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

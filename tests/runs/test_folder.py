@@ -117,7 +117,7 @@ def test_a_disk_that_fills_up_leaves_no_half_files(tmp_path: Path, name: str) ->
         "step-0.training.pt": lambda: store.save_epoch({"a": big}, []),
         "step-0.safetensors": lambda: store.finish({"a": big}, [], {}),
     }
-    with pytest.raises(OSError, match=r"cannot be written \(.*\); make room") as told, little_space():
+    with pytest.raises(OSError, match=r"cannot be written \(.*\); free disk space") as told, little_space():
         writers[name]()
     assert str(told.value).startswith(f"{tmp_path / name}: ")
     left = contents(tmp_path)

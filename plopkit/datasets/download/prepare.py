@@ -181,3 +181,8 @@ def _list_from_masks(base: Path, known: Known) -> bool:
         return False
     write_list(base, sorted(masks - val))
     return True
+
+
+def download(dataset: str, root: Path, urls: Mapping[str, str], any_archive: bool = False) -> str:
+    """The catalogue's downloader: `get`, with archives from other places or of any size and checksum."""
+    return get(dataset, root, known_from(dataset, urls, any_archive))

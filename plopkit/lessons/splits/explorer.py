@@ -5,13 +5,14 @@ from typing import Any
 import ipywidgets
 from matplotlib.figure import Figure
 
+from plopkit.catalogue import DATASETS
 from plopkit.datasets.check import steps_table, voc_presence
 from plopkit.datasets.scenario_data import ScenarioData
-from plopkit.grammar import PROTOCOLS, joined, named_orders
+from plopkit.grammar import PROTOCOLS, joined
 from plopkit.lessons.splits.figures import schedule
 from plopkit.scenario import Scenario
 from plopkit.support import resources
-from plopkit.widgets.controls import HELP, TASKS
+from plopkit.widgets.controls import HELP
 from plopkit.widgets.explorer import STYLE, Explorer
 
 NATURAL = "natural"
@@ -39,10 +40,12 @@ def splits_explorer(data: ScenarioData) -> Explorer:
         )
 
     tasks, orders = _choices(own, own.dataset)
+    # How many images each class gets in `partitioned` depends on their names, which the facts about VOC do not have.
+    protocols = [protocol for protocol in PROTOCOLS if protocol in {own.protocol, *PROTOCOLS[:3]}]
     controls = {
         "dataset": dropdown("dataset", "data set", list(found), own.dataset),
         "task": dropdown("task", "task", tasks, own.task),
-        "protocol": dropdown("protocol", "protocol", list(PROTOCOLS), own.protocol),
+        "protocol": dropdown("protocol", "protocol", protocols, own.protocol),
         "order": dropdown("order", "class order", orders, _order(own)),
     }
 
@@ -58,7 +61,8 @@ def splits_explorer(data: ScenarioData) -> Explorer:
 
 def _choices(own: Scenario, dataset: str) -> tuple[list[str], list[str]]:
     """The tasks and the class orders to offer: the usual ones, and the scenario's own of its data set."""
-    tasks, orders = list(TASKS[dataset]), [NATURAL, *(name for name in named_orders(dataset) if name != "a")]
+    entry = DATASETS[dataset]
+    tasks, orders = list(entry.tasks), [NATURAL, *(name for name in entry.class_orders() if name != "a")]
     if dataset == own.dataset:
         tasks, orders = [*tasks, own.task], [*orders, _order(own)]
     return list(dict.fromkeys(tasks)), list(dict.fromkeys(orders))
