@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+import pandas as pd
 import pytest
 
 import plopkit
-from plopkit import METHODS, cli
+from plopkit import METHODS, cli, metrics
 from plopkit.catalogue import DATASETS
 from plopkit.methods.base import Method
 from plopkit.viz import colours
@@ -110,6 +112,15 @@ def test_a_data_set_is_added(follow: Callable[[str], Path], capsys: pytest.Captu
     assert set(results["scenario"]) == {"shapes 2-1 overlap", "shapes 1-1 partitioned"}
     assert set(results["name"]) == {"background", "disc", "square", "stripe"}
     assert "shapes 2-1 overlap" in capsys.readouterr().out
+
+
+def test_a_metric_is_added(follow: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "PER_CLASS", dict(metrics.PER_CLASS))
+    (path,) = follow("Add a metric").glob("*/results.csv")
+    table = pd.read_csv(path)
+    assert table["precision"].dropna().between(0, 100).all()
+    first = table[table["step"] == 0]
+    assert not np.allclose(first["precision"].fillna(0), first["accuracy"].fillna(0))
 
 
 def test_a_colour_is_added(monkeypatch: pytest.MonkeyPatch) -> None:
