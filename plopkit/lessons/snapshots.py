@@ -1,4 +1,4 @@
-"""A net on its way through a step: what it gives for a few images, now and then while it is trained."""
+"""Snapshots of a net during a step: its output for a few images, several times while it is trained."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from plopkit.model.segmenter import Output, Segmenter
 from plopkit.trainer import Tick
 
 SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2)
-"""Of a step's iterations. Most of the forgetting happens early, so they lie closer there."""
+"""Of a step's iterations. Most of the forgetting happens early, so they are closer together there."""
 
 
 class Snapshot(NamedTuple):
@@ -20,37 +20,45 @@ class Snapshot(NamedTuple):
     done: int
     of: int
     output: Output
-    """on the images watched, in evaluation mode, on the CPU"""
+    """For the given images, in evaluation mode, on the CPU."""
 
 
 def snapshots(
     net: Segmenter, ticks: Iterable[Tick], images: Float[Tensor, "B 3 H W"], shares: Sequence[float] = SHARES
 ) -> list[Snapshot]:
-    """Draw the ticks, which train ``net``, and look at it before the first and after these shares of the iterations;
-    after the last share no more ticks are drawn.
+    """Train a net and take snapshots of it: before the first iteration, and after these shares of all iterations.
 
-    Looking changes nothing: the net goes on as it would have unwatched. Two shares that come to the same iteration give
-    one moment. A share outside (0, 1], or training without a tick, raises a ValueError.
+    Training ends after the last share. The snapshots do not change the training. Shares that fall on the same
+    iteration give one snapshot.
+
+    Args:
+        net: the net that is trained.
+        ticks: the training; each tick that is drawn trains ``net`` by one iteration.
+        images: normalised, as the net expects them.
+        shares: of the step's iterations, in (0, 1].
+
+    Raises:
+        ValueError: a share is outside (0, 1], or the training has no iteration.
     """
     if not shares or not all(0 < share <= 1 for share in shares):
         raise ValueError(f"shares of a step's iterations are numbers above 0 and at most 1, not {tuple(shares)}")
-    found = {0: outputs_of(net, images)}
-    of = 0
+    outputs = {0: outputs_of(net, images)}
+    n_iterations = 0
     for tick in ticks:
-        of, done = tick.of, tick.iteration + 1
-        wanted = {max(1, round(share * of)) for share in shares}
+        n_iterations, done = tick.of, tick.iteration + 1
+        wanted = {max(1, round(share * n_iterations)) for share in shares}
         if done in wanted:
-            found[done] = outputs_of(net, images)
+            outputs[done] = outputs_of(net, images)
         if done >= max(wanted):
             break
-    if not of:
-        raise ValueError("there is nothing to watch: the training has no iteration left")
-    return [Snapshot(done, of, output) for done, output in found.items()]
+    if not n_iterations:
+        raise ValueError("there are no snapshots to take: the training has no iteration left")
+    return [Snapshot(done, n_iterations, output) for done, output in outputs.items()]
 
 
 @torch.no_grad()
 def outputs_of(net: Segmenter, images: Float[Tensor, "B 3 H W"]) -> Output:
-    """The net's output in evaluation mode, on the CPU; the net stays in the mode it was in."""
+    """The net's output in evaluation mode, on the CPU; afterwards the net is in the mode it was in."""
     training = net.training
     out = net.eval()(images.to(next(net.parameters()).device))
     net.train(training)

@@ -160,7 +160,7 @@ OUTLINES = {"old": "white", "new": "black"}
 PSEUDO_LABELS = {
     "right": "#b9d9ee",
     "unsure": "#ffffff",
-    "given": "#808080",
+    "excluded": "#808080",
     "missed": ORANGE,
     "confused": VERMILLION,
     "invented": PURPLE,

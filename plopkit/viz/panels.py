@@ -1,11 +1,12 @@
 """A figure of pictures that is made once and then updated, fast enough to follow a slider.
 
-matplotlib spends most of its time on making axes and on drawing text. So axes, titles and labels are made once and keep
-their places; an update replaces pixels and a few words only, and the legend is drawn again only when its entries change.
+matplotlib spends most of its time on making axes and on drawing text. So axes, titles and labels are made once and
+keep their places; an update replaces pixels and a few words only, and the legend is drawn again only when its entries
+change.
 
-The explorers of lessons 03 and 04 use `Panels`. That of lesson 09 shows no pictures: matplotlib's own setters update its
-bars and lines, and it needs nothing from here. That of lesson 07 changes its size with its legends, so it draws a new
-figure each time, all of it in one pair of axes.
+The explorers of lessons 03 and 04 use `Panels`. That of lesson 09 shows no pictures: matplotlib's own setters update
+its bars and lines, and it needs nothing from here. That of lesson 07 changes its size with its legends, so it draws a
+new figure each time, all of it in one pair of axes.
 """
 
 from collections.abc import Sequence

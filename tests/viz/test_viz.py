@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.text import Text
 
-from plopkit.lessons.forgetting import drops
+from plopkit.lessons.forgetting import drop_bars
 from plopkit.support import resources
 from plopkit.viz import forgetting_curves, loss_curves, overlay, strip, strips
 from plopkit.viz.colours import PALETTE, colour_of
@@ -220,7 +220,7 @@ def test_strips_put_methods_side_by_side() -> None:
 def test_names_are_text_and_no_formulas(name: str) -> None:
     shown = examples(n=1, steps=1) | {"names": np.array([name] * 21), "stems": np.array([name])}
     lost = pd.DataFrame({"method": name, "learned_at": 0, "label": [1, 2], "name": name, "forgetting": 1.0})
-    for figure in (strip(shown, name), drops(lost, name)):
+    for figure in (strip(shown, name), drop_bars(lost, name)):
         pixels(figure)
         told = [word for word in figure.findobj(Text) if name in word.get_text()]
         assert len(told) > 3 and not any(word.get_parse_math() for word in told)

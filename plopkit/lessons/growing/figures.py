@@ -1,4 +1,4 @@
-"""Growing a classifier: resolutions, features before and after the activation, weights, and probabilities."""
+"""Growing a classifier: resolutions, features before and after the activation, weights, probabilities."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,13 +13,22 @@ from plopkit.viz.figures import legend_below, titled
 from plopkit.viz.legends import class_patches
 from plopkit.viz.masks import overlay
 
-MANY = 40  # channels, beyond which their names no longer fit
+MANY = 40  # with more channels than that, their names do not fit
 
 
 def resolutions(
     image: np.ndarray, small: np.ndarray, large: np.ndarray, names: Sequence[str], title: str, credit: str = ""
 ) -> Figure:
-    """An image (3, H, W) uint8, and its prediction as labels: (h, w) as the classifier gives it, (H, W) upsampled."""
+    """An image and its prediction, at the classifier's resolution and at its own.
+
+    Args:
+        image: (3, H, W) uint8.
+        small: (h, w) labels, from the classifier's own output.
+        large: (H, W) labels, from the upsampled logits.
+        names: by label.
+        title: of the figure.
+        credit: whose pictures are shown, in small print.
+    """
     figure = titled(title, 9, 3.6)
     height, width = large.shape
     rows, columns = (np.arange(n) * m // n for n, m in ((height, small.shape[0]), (width, small.shape[1])))
@@ -32,14 +41,21 @@ def resolutions(
         axis.imshow(picture, interpolation="nearest")
         axis.set_title(name, fontsize=10)
         axis.set(xticks=[], yticks=[])
-    found = sorted({*np.unique(small).tolist(), *np.unique(large).tolist()})
-    legend_below(figure, class_patches(np.array(found), names), 8, credit, fontsize=9)
+    labels = np.union1d(small, large)
+    legend_below(figure, class_patches(labels, names), 8, credit, fontsize=9)
     return figure
 
 
 def before_and_after(image: np.ndarray, features: np.ndarray, channel: int, slope: float, title: str) -> Figure:
-    """One channel of a map (C, h, w) before and after a leaky ReLU, in the same colours, beside the image (3, H, W);
-    and the values of all its channels."""
+    """The image, one channel of a feature map before and after a leaky ReLU, and a histogram of all channels.
+
+    Args:
+        image: (3, H, W) uint8.
+        features: (C, h, w), before the activation.
+        channel: the one shown.
+        slope: of the leaky ReLU below zero.
+        title: of the figure.
+    """
     after = np.where(features > 0, features, slope * features)
     figure = titled(title, 9, 2.4)
     figure.get_layout_engine().set(w_pad=0.1)  # type: ignore[union-attr, call-arg]
@@ -52,19 +68,26 @@ def before_and_after(image: np.ndarray, features: np.ndarray, channel: int, slop
         axis.set_title(f"channel {channel}, {when}", fontsize=10)
     for axis in (left, *maps):
         axis.set(xticks=[], yticks=[])
-    figure.colorbar(picture, ax=maps, location="right", shrink=0.8, label="feature (no unit)")
+    figure.colorbar(picture, ax=maps, location="right", shrink=0.8, label="feature value (no unit)")
     low, high = np.quantile(features, [0.002, 0.998]).tolist()
     bins = np.linspace(low, high, 60).tolist()
     right.hist(features.ravel(), bins, color=BEFORE, alpha=0.8, label="before")
     right.hist(after.ravel(), bins, color=AFTER, histtype="step", linewidth=1.6, label="after")
-    right.set(yscale="log", xlabel="feature, all channels", ylabel="how many")
+    right.set(yscale="log", xlabel="feature value, all channels", ylabel="number of values")
     right.legend(fontsize=8)
     return figure
 
 
 def classifier_view(rows: np.ndarray, labels: Sequence[int], n_old: int, names: Sequence[str], title: str) -> Figure:
-    """A classifier's weights: a row (width + 1,) per channel, the bias set apart at the right. A line lies between the
-    ``n_old`` old channels and the new."""
+    """A classifier's weights as a heat map, with the biases at the right.
+
+    Args:
+        rows: (C, width + 1): a row per channel, its bias last (`classifier_rows`).
+        labels: by channel.
+        n_old: number of old channels; a line separates them from the new ones.
+        names: by label.
+        title: of the figure.
+    """
     figure = titled(title, 9, 0.17 * min(len(rows), MANY) + 1.4)
     axes = figure.subplots(1, 2, sharey=True, width_ratios=(20, 1))
     parts = (("weights, by channel of the head", rows[:, :-1]), ("bias", rows[:, -1:]))
@@ -85,8 +108,15 @@ def classifier_view(rows: np.ndarray, labels: Sequence[int], n_old: int, names: 
 def probability_bars(
     before: np.ndarray, after: Mapping[str, np.ndarray], labels: Sequence[int], names: Sequence[str], title: str
 ) -> Figure:
-    """Each channel's probability, before growing (n_old,) in white and after (n_seen,) in the class's colour, on a
-    logarithmic axis; a panel for each way to grow. labels: of all channels."""
+    """The probability of each channel before and after growing, on a logarithmic axis; a panel for each way to grow.
+
+    Args:
+        before: (n_old,).
+        after: (n_seen,) by the panel's name.
+        labels: by channel.
+        names: by label.
+        title: of the figure.
+    """
     figure = titled(title, 9, 2.1 * len(after) + 1.4)
     axes = figure.subplots(len(after), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     places = np.arange(len(labels))

@@ -1,4 +1,4 @@
-"""What growing does to a net's probabilities, in numbers: the background's share, and whose place it loses."""
+"""What growing does to a net's probabilities, in numbers."""
 
 import math
 from collections.abc import Iterable
@@ -9,21 +9,28 @@ from torch import Tensor, nn
 
 
 def mean_probabilities(logits: Float[Tensor, "B C H W"], where: Bool[Tensor, "B H W"]) -> Float[Tensor, " C"]:
-    """Each channel's probability, averaged over the pixels chosen; ValueError where none is."""
+    """Each channel's probability, averaged over the pixels of ``where``.
+
+    Raises:
+        ValueError: ``where`` has no pixel.
+    """
     if not where.any():
         raise ValueError("no pixel is chosen, so there is no mean probability; choose others")
     return logits.softmax(1).movedim(1, -1)[where].mean(0)
 
 
 def overtaken(old_logits: Float[Tensor, "B C H W"], n_new: int) -> Bool[Tensor, "B H W"]:
-    """Pixels of the teacher's background at which an old class is more likely than the background's share of it."""
+    """Pixels of the teacher's background where, after balanced growth, an old class is the most likely.
+
+    There the background keeps 1 / (n_new + 1) of its probability, which is less than that of an old class.
+    """
     others = old_logits[:, 1:].amax(1)
     background = old_logits[:, 0]
     return (background > others) & (background - math.log(n_new + 1) < others)
 
 
 def classifier_rows(classifiers: Iterable[nn.Conv2d]) -> Float[Tensor, "C width_and_bias"]:
-    """The 1x1 classifiers' weights, a row per channel, the bias in the last column."""
+    """The weights of 1x1 classifiers, a row per channel, with the bias in the last column."""
     rows = []
     for classifier in classifiers:
         assert classifier.bias is not None

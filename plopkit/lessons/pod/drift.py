@@ -11,7 +11,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import LinearLocator, MaxNLocator
 
-from plopkit.lessons.pod.maps import heated, outline_handles
+from plopkit.lessons.pod.figures import heated, outline_handles
 from plopkit.viz.colours import HEAT, method_styles
 from plopkit.viz.figures import pinned
 from plopkit.viz.legends import class_patches

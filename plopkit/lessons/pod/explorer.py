@@ -1,11 +1,11 @@
-"""POD's distances by region, to move through: image, layer, scale, and the progress of training."""
+"""An explorer of POD's distances by region: image, layer, scale, and progress of the training."""
 
 from collections.abc import Mapping, Sequence
 
 import ipywidgets
 from matplotlib.figure import Figure
 
-from plopkit.datasets.scenario_data import Batch
+from plopkit.datasets.scenario_data import Samples
 from plopkit.lessons.pod.drift import DriftView
 from plopkit.lessons.pod.measures import pod_layers, pod_maps
 from plopkit.lessons.snapshots import Snapshot
@@ -19,37 +19,49 @@ from plopkit.widgets.explorer import STYLE, Explorer
 def pod_explorer(
     watched: Mapping[str, Sequence[Snapshot]],
     teacher: Output,
-    batch: Batch,
+    batch: Samples,
     step: Step,
     names: Sequence[str],
     scales: Sequence[int] = SCALES,
     credit: str = "",
 ) -> Explorer:
-    """An explorer of where nets drift from their teacher; its controls are image, layer, scale and moment.
+    """An explorer of where nets drift from their teacher, with the controls `image`, `layer`, `scale`, `moment`.
 
-    watched: the snapshots of each method's net, on the images of ``batch``; teacher: its output on the same; names by
-    label. All distances are worked out now, so that a slider only draws. ValueError where methods were watched at
-    different iterations.
+    All distances are computed at once, so that moving a slider only draws.
+
+    Args:
+        watched: the snapshots of each method's net, for the images of ``batch``.
+        teacher: the teacher's output for the same images.
+        batch: images and true labels.
+        step: the step that was trained.
+        names: by label.
+        scales: of local POD.
+        credit: whose pictures are shown, in small print.
+
+    Raises:
+        ValueError: the snapshots of the methods are of different iterations.
     """
-    done = {tuple(moment.done for moment in snapshots) for snapshots in watched.values()}
+    done = {tuple(snapshot.done for snapshot in taken) for taken in watched.values()}
     if len(done) != 1:
-        raise ValueError(f"the methods were watched at different iterations: {sorted(done)}; give all the same shares")
+        raise ValueError(f"the snapshots are of different iterations, {sorted(done)}; take them at the same shares")
     iterations = next(iter(done))
-    maps = {m: [pod_maps(moment.output, teacher, step.n_old, scales) for moment in ms] for m, ms in watched.items()}
+    maps = {
+        method: [pod_maps(snapshot.output, teacher, step.n_old, scales) for snapshot in taken]
+        for method, taken in watched.items()
+    }
     layers = pod_layers(teacher, step.n_old)
-    usable = fitting_scales(scales, min(one.shape[3] for one in layers.values()))
+    usable = fitting_scales(scales, min(layer.shape[3] for layer in layers.values()))
     pictures, masks = batch.pictures.numpy(), batch.masks.numpy()
-    view = DriftView({m: METHODS[m].title for m in watched}, names, step.old, credit)
+    view = DriftView({method: METHODS[method].title for method in watched}, names, step.old, credit)
 
     def draw(image: int, layer: str, scale: int, moment: int) -> Figure:
-        heats = {m: found[moment].regions[layer, scale][image - 1] for m, found in maps.items()}
-        totals = {m: [float(one.distances[layer][image - 1]) for one in found] for m, found in maps.items()}
-        top = max(float(one.regions[layer, scale][image - 1].max()) for found in maps.values() for one in found)
+        at = image - 1
+        heats = {method: series[moment].regions[layer, scale][at] for method, series in maps.items()}
+        totals = {method: [float(one.distances[layer][at]) for one in series] for method, series in maps.items()}
+        top = max(float(one.regions[layer, scale][at].max()) for series in maps.values() for one in series)
         channels, height, width = layers[layer].shape[1:]
         title = f"{layer} ({channels} x {height} x {width}), scale {scale}, after {iterations[moment]} iterations"
-        return view.show(
-            pictures[image - 1], masks[image - 1], heats, (height, width), top, totals, iterations, moment, title
-        )
+        return view.show(pictures[at], masks[at], heats, (height, width), top, totals, iterations, moment, title)
 
     return Explorer(draw, _controls(len(pictures), list(layers), usable, iterations))
 
@@ -57,24 +69,22 @@ def pod_explorer(
 def _controls(images: int, layers: Sequence[str], scales: Sequence[int], iterations: Sequence[int]) -> dict:
     middle = layers[-4]  # the stage before the last: fine enough for every scale, coarse enough to be read
     return {
-        "image": ipywidgets.IntSlider(
-            1, 1, images, description="image", tooltip="which of the images watched", style=STYLE
-        ),
+        "image": ipywidgets.IntSlider(1, 1, images, description="image", tooltip="which of the images", style=STYLE),
         "layer": ipywidgets.Dropdown(
-            options=layers, value=middle, description="layer", tooltip="the map that is compared", style=STYLE
+            options=layers, value=middle, description="layer", tooltip="the feature map that is compared", style=STYLE
         ),
         "scale": ipywidgets.Dropdown(
             options=list(scales),
             value=scales[-1],
             description="scale",
-            tooltip="how many regions a side the map is cut in",
+            tooltip="number of regions per side of the map",
             style=STYLE,
         ),
         "moment": ipywidgets.SelectionSlider(
             options=[(str(done), place) for place, done in enumerate(iterations)],
             value=len(iterations) - 1,
             description="after iterations",
-            tooltip="how far the step's training has come",
+            tooltip="iterations of this step trained so far",
             style=STYLE,
         ),
     }

@@ -1,4 +1,4 @@
-"""Where in an image, and on which map, a net has drifted from its teacher: PLOP's distance taken apart for pictures."""
+"""Where in an image, and in which feature map, a net has drifted from its teacher: PLOP's distance in parts."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,9 +12,9 @@ from plopkit.pod import SCALES, fitting_scales, fold_new_into_background, pod_re
 
 
 def pod_layers(output: Output, n_old: int) -> dict[str, Tensor]:
-    """The maps that PLOP compares, by name, finest first: the encoder's stages, the head, the logits.
+    """The feature maps that PLOP compares, by name, finest first: the encoder's stages, the head, the logits.
 
-    Of the logits the new channels are folded into the background, so that a net's fit its teacher's.
+    In the logits, the new channels are folded into the background, so that those of a net fit its teacher's.
     """
     *stages, head = output.features
     named = {f"stage {number}": stage for number, stage in enumerate(stages, 1)}
@@ -22,17 +22,23 @@ def pod_layers(output: Output, n_old: int) -> dict[str, Tensor]:
 
 
 class PodMaps(NamedTuple):
-    """One net against its teacher on B images. ``regions[layer, scale]`` and ``distances[layer]``."""
+    """The distance of a net from its teacher on B images."""
 
     regions: dict[tuple[str, int], Float[Tensor, "B s s"]]
-    """each region's part of the distance"""
+    """By layer and scale: the distance of each region."""
     distances: dict[str, Float[Tensor, " B"]]
-    """`pod_distance` of each image: the root of the sum of the squares of the regions' parts, over all scales"""
+    """By layer: `plopkit.pod.pod_distance` of each image, the root of the sum of the regions' squared distances."""
 
 
 def pod_maps(net: Output, teacher: Output, n_old: int, scales: Sequence[int] = SCALES) -> PodMaps:
-    """All layers at all scales that fit them. Both outputs are of the same B images; ``n_old`` counts the teacher's
-    channels."""
+    """Compare a net with its teacher, on all layers and at all scales that fit them.
+
+    Args:
+        net: the net's output.
+        teacher: the teacher's output for the same images.
+        n_old: the number of the teacher's channels.
+        scales: of local POD.
+    """
     new, old = pod_layers(net, n_old), pod_layers(teacher, n_old)
     fitting = {name: fitting_scales(scales, one.shape[3]) for name, one in new.items()}
     regions = {(name, scale): pod_regions(new[name], old[name], scale) for name in new for scale in fitting[name]}

@@ -1,18 +1,25 @@
-"""Pseudo-labels (lesson 04): what the notebook imports."""
+"""Lesson 04, pseudo-labels: everything that the notebook needs."""
 
-from plopkit.lessons.pseudo.explorer import pseudo_explorer
-from plopkit.lessons.pseudo.figures import JUDGED, pseudo_rows, shown
-from plopkit.lessons.pseudo.measures import classify_pseudo_labels, precision_at, precision_curve
+from plopkit.lessons.exercises import check
+from plopkit.lessons.pseudo.figures import OUTCOMES, label_images, pseudo_rows
+from plopkit.lessons.pseudo.measures import Outcome, classify_pseudo_labels, precision_at, precision_curve
 from plopkit.lessons.pseudo.uncertainty import precision_curves, uncertainty_histograms
+from plopkit.lessons.snapshots import outputs_of
+from plopkit.support.lazy import lazy_attributes
 
 __all__ = [
-    "JUDGED",
+    "OUTCOMES",
+    "Outcome",
+    "check",
     "classify_pseudo_labels",
+    "label_images",
+    "outputs_of",
     "precision_at",
     "precision_curve",
     "precision_curves",
     "pseudo_explorer",
     "pseudo_rows",
-    "shown",
     "uncertainty_histograms",
 ]
+
+__getattr__ = lazy_attributes(__name__, {"pseudo_explorer": "explorer"})  # only explorers need ipywidgets

@@ -1,4 +1,4 @@
-"""Pseudo-labels over images: what the teacher says, how sure it is, what becomes of it, and what of that is right."""
+"""Pseudo-labels over images: the teacher's prediction, its uncertainty, the new target, and what of it is right."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,139 +13,160 @@ from matplotlib.patches import Patch
 from torch import Tensor
 
 from plopkit.datasets.scenario_data import labels_of
-from plopkit.lessons.pseudo.measures import Judged, classify_pseudo_labels
+from plopkit.lessons.pseudo.measures import Outcome, classify_pseudo_labels
 from plopkit.pseudo import Thresholds, pseudo_label
 from plopkit.scenario import Step
-from plopkit.support.errors import unknown
+from plopkit.support.errors import unknown_name
 from plopkit.viz.colours import EDGE, IGNORED, PSEUDO_LABELS, UNCERTAINTY_HEAT
 from plopkit.viz.figures import bare, legend_below, titled
 from plopkit.viz.legends import class_patches
 from plopkit.viz.masks import overlay, unsure_picture
 from plopkit.viz.panels import Panels
 
-JUDGED = {
-    kind: (PSEUDO_LABELS[kind.name.lower()], words)
-    for kind, words in {
-        Judged.RIGHT: "right",
-        Judged.UNSURE: "not sure: no label",
-        Judged.GIVEN: "labelled as new, or ignored",
-        Judged.MISSED: "old object called background",
-        Judged.CONFUSED: "old object called another class",
-        Judged.INVENTED: "background called an old class",
-        Judged.FUTURE: "object of a later step called old",
-    }.items()
+OUTCOMES = {
+    Outcome.RIGHT: "right",
+    Outcome.UNSURE: "unsure: no label",
+    Outcome.EXCLUDED: "labelled as new, or ignored",
+    Outcome.MISSED: "old object called background",
+    Outcome.CONFUSED: "old object called another class",
+    Outcome.INVENTED: "background called an old class",
+    Outcome.FUTURE: "object of a later step called old",
 }
-"""Colour and words of each kind."""
+"""Each outcome in words, in the order of the legend."""
+COLOURS = {outcome: PSEUDO_LABELS[outcome.name.lower()] for outcome in Outcome}
 
 
-class Shown(NamedTuple):
-    """One image's pseudo-labels, all masks in labels."""
+class LabelledImage(NamedTuple):
+    """An image with its pseudo-labels; all masks are labels."""
 
     picture: UInt8[np.ndarray, "3 H W"]
     given: Integer[np.ndarray, "H W"]
-    """the training mask"""
+    """The training mask."""
     predicted: Integer[np.ndarray, "H W"]
-    """by the teacher"""
+    """By the teacher."""
     uncertainty: Float[np.ndarray, "H W"]
     sure: Bool[np.ndarray, "H W"]
     labelled: Integer[np.ndarray, "H W"]
-    """the target with pseudo-labels, 255 where there is none"""
-    judged: Integer[np.ndarray, "H W"]
+    """The target with pseudo-labels, 255 where there is none."""
+    outcome: Integer[np.ndarray, "H W"]
     truth: Integer[np.ndarray, "H W"]
     factor: float
-    """the adaptive factor"""
-    most: float
-    """the largest uncertainty there is, that of equal probabilities"""
+    """The adaptive factor."""
+    highest: float
+    """The highest possible uncertainty, where all classes are equally likely."""
 
     def panels(self) -> dict[str, UInt8[np.ndarray, "H W 3"]]:
-        """All as colours, by name."""
-        sure = np.where((self.judged == Judged.GIVEN)[..., None], 0.5, self.sure[..., None] * np.ones(3))
-        table = np.array([to_rgb(JUDGED[kind][0]) for kind in Judged])
+        """All parts as pictures, by name."""
+        sure = np.where((self.outcome == Outcome.EXCLUDED)[..., None], 0.5, self.sure[..., None] * np.ones(3))
+        table = np.array([to_rgb(COLOURS[outcome]) for outcome in Outcome])
         return {
             "image": self.picture.transpose(1, 2, 0),
             "training mask": overlay(self.picture, self.given),
             "teacher": overlay(self.picture, self.predicted),
-            "uncertainty": unsure_picture(self.uncertainty / self.most),
+            "uncertainty": unsure_picture(self.uncertainty / self.highest),
             "sure (white)": (255 * sure).astype(np.uint8),
             "target": overlay(self.picture, self.labelled),
             "truth": overlay(self.picture, self.truth),
-            "right and wrong": (255 * table[self.judged]).astype(np.uint8),
+            "right and wrong": (255 * table[self.outcome]).astype(np.uint8),
         }
 
 
-def shown(
+def label_images(
     old_logits: Float[Tensor, "B C_old H W"],
     pictures: UInt8[Tensor, "B 3 H W"],
     target: Int[Tensor, "B H W"],
     masks: Int[Tensor, "B H W"],
     step: Step,
     thresholds: Thresholds,
-) -> list[Shown]:
-    """Every image's pseudo-labels: from the teacher's logits, the training masks' channels and the true labels."""
+) -> list[LabelledImage]:
+    """Pseudo-label images, and compare with the truth.
+
+    Args:
+        old_logits: of the teacher.
+        pictures: the images.
+        target: the training masks: channels.
+        masks: the true labels.
+        step: the step that is trained.
+        thresholds: below which the teacher counts as sure.
+    """
     pseudo = pseudo_label(old_logits, target, step.n_old, thresholds)
-    judged = classify_pseudo_labels(pseudo.target, target, masks, step)
+    outcome = classify_pseudo_labels(pseudo.target, target, masks, step)
     given, predicted, labelled = (
         labels_of(channels, step) for channels in (target, old_logits.argmax(1), pseudo.target)
     )
-    parts = (pictures, given, predicted, pseudo.uncertainty, pseudo.sure, labelled, judged, masks)
+    parts = (pictures, given, predicted, pseudo.uncertainty, pseudo.sure, labelled, outcome, masks)
     arrays = [part.cpu().numpy() for part in parts]
-    most = float(thresholds.uncertainty(torch.zeros(1, step.n_old, 1, 1)))
-    return [Shown._make((*row, float(factor), most)) for *row, factor in zip(*arrays, pseudo.factor, strict=True)]
+    highest = float(thresholds.uncertainty(torch.zeros(1, step.n_old, 1, 1)))
+    return [
+        LabelledImage._make((*row, float(factor), highest)) for *row, factor in zip(*arrays, pseudo.factor, strict=True)
+    ]
 
 
 def pseudo_rows(
-    images: Sequence[Shown],
-    panels: Sequence[str],
-    names: Sequence[str],
-    title: str,
-    credit: str = "",
+    images: Sequence[LabelledImage], panels: Sequence[str], names: Sequence[str], title: str, credit: str = ""
 ) -> Figure:
-    """Rows are images, with their adaptive factors; columns the chosen panels of `Shown`.
+    """Rows are images, with their adaptive factors; columns are panels.
 
-    names by label. ValueError for a panel that there is not.
+    Args:
+        images: from `label_images`.
+        panels: names of `LabelledImage.panels`.
+        names: by label.
+        title: of the figure.
+        credit: whose pictures are shown, in small print.
+
+    Raises:
+        ValueError: there is no panel of this name.
     """
-    width, heat = 1.75 * len(panels) + 0.4, "uncertainty" in panels
+    width = 1.75 * len(panels) + 0.4
     figure = titled(title, width, 1.7 * len(images) + 1.2)
     axes = figure.subplots(len(images), len(panels), squeeze=False)
-    for line, one in zip(axes, images, strict=True):
-        pictures = one.panels()
+    for line, image in zip(axes, images, strict=True):
+        pictures = image.panels()
         for name in panels:
             if name not in pictures:
-                raise unknown("panel", name, pictures)
+                raise unknown_name("panel", name, pictures)
         for axis, name in zip(line, panels, strict=True):
             axis.imshow(pictures[name], interpolation="nearest")
             bare(axis)
-        line[0].set_ylabel(f"factor {one.factor:.2f}", fontsize=9)
+        line[0].set_ylabel(f"factor {image.factor:.2f}", fontsize=9)
     for axis, name in zip(axes[0], panels, strict=True):
         axis.set_title(name, fontsize=9)
-    if heat:
-        bar = figure.colorbar(
-            ScalarMappable(Normalize(0, images[0].most), UNCERTAINTY_HEAT), ax=axes[:, -1], shrink=0.7, aspect=30
-        )
+    if "uncertainty" in panels:
+        heat = ScalarMappable(Normalize(0, images[0].highest), UNCERTAINTY_HEAT)
+        bar = figure.colorbar(heat, ax=axes[:, -1], shrink=0.7, aspect=30)
         bar.set_label("uncertainty", fontsize=8)
         bar.ax.tick_params(labelsize=7)
-    judged = "right and wrong" in panels
-    handles = legend_of(images, names, judged)
-    if not judged and {"training mask", "target", "truth"} & set(panels):
-        handles.append(Patch(facecolor=IGNORED, edgecolor=EDGE, label="no label, or ignored"))
-    if not judged and "sure (white)" in panels:
-        handles.append(Patch(facecolor=JUDGED[Judged.GIVEN][0], edgecolor=EDGE, label=JUDGED[Judged.GIVEN][1]))
-    columns = max(2, int(width / 2.4))
-    legend_below(figure, handles, columns, credit)
+    legend_below(figure, _legend_of_rows(images, panels, names), max(2, int(width / 2.4)), credit)
     return figure
 
 
-def legend_of(images: Sequence[Shown], names: Sequence[str], judged: bool) -> list[Patch]:
-    """Entries of the labels that occur and, if ``judged``, of the kinds of right and wrong."""
+def _legend_of_rows(images: Sequence[LabelledImage], panels: Sequence[str], names: Sequence[str]) -> list[Patch]:
+    if "right and wrong" in panels:
+        return legend_entries(images, names, outcomes=True)
+    handles = legend_entries(images, names, outcomes=False)
+    if {"training mask", "target", "truth"} & set(panels):
+        handles.append(Patch(facecolor=IGNORED, edgecolor=EDGE, label="no label, or ignored"))
+    if "sure (white)" in panels:
+        handles.append(_patch(Outcome.EXCLUDED))
+    return handles
+
+
+def legend_entries(images: Sequence[LabelledImage], names: Sequence[str], outcomes: bool) -> list[Patch]:
+    """Entries of the labels that occur and, if wanted, of the outcomes."""
     masks = np.stack([mask for one in images for mask in (one.given, one.predicted, one.labelled, one.truth)])
     patches = class_patches(masks, names)
-    kinds = {kind for one in images for kind in np.unique(one.judged)} | set(Judged) - {Judged.FUTURE}
-    told = [JUDGED[kind] for kind in JUDGED if judged and kind in kinds]
-    return patches + [Patch(facecolor=colour, edgecolor=EDGE, label=words) for colour, words in told]
+    if outcomes:
+        with_future = any((image.outcome == Outcome.FUTURE).any() for image in images)
+        patches += [_patch(outcome) for outcome in OUTCOMES if outcome != Outcome.FUTURE or with_future]
+    return patches
+
+
+def _patch(outcome: Outcome) -> Patch:
+    return Patch(facecolor=COLOURS[outcome], edgecolor=EDGE, label=OUTCOMES[outcome])
 
 
 class PseudoView:
-    """One image's pseudo-labels and which of them are right, updated in place.
+    """One image's pseudo-labels and which of them are right: a figure that is updated in place.
 
     Args:
         names: by label.
@@ -160,7 +181,8 @@ class PseudoView:
         titles = ["uncertainty (bright: high)" if name == "uncertainty" else name for name in self.PANELS]
         self._panels = Panels((9, 5.0), places, titles, (6.2, 0.7, 2.7, 4.2), credit)
 
-    def show(self, image: Shown, title: str) -> Figure:
+    def show(self, image: LabelledImage, title: str) -> Figure:
         """Show another image, or the same image with other thresholds."""
         pictures = image.panels()
-        return self._panels.show(title, [pictures[name] for name in self.PANELS], legend_of([image], self.names, True))
+        legend = legend_entries([image], self.names, outcomes=True)
+        return self._panels.show(title, [pictures[name] for name in self.PANELS], legend)

@@ -1,10 +1,10 @@
-"""How right pseudo-labels are, in hindsight: judged by the true masks, which training never sees."""
+"""How many pseudo-labels are right, judged by the true masks, which training never sees."""
 
 from enum import IntEnum
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from plopkit.datasets.scenario_data import channels_of
@@ -12,58 +12,62 @@ from plopkit.pseudo import Thresholds, pseudo_label, uncertainty
 from plopkit.scenario import IGNORE, Step
 
 
-class Judged(IntEnum):
+class Outcome(IntEnum):
     """What became of a pixel."""
 
-    GIVEN = 0
-    """its training mask shows a new class, or asks for nothing, or the truth is not known: no pseudo-label is asked"""
+    EXCLUDED = 0
+    """Its training mask shows a new class or is ignored, or the truth is unknown: it needs no pseudo-label."""
     UNSURE = 1
-    """background in the training mask, and the teacher is not sure: no label"""
+    """Background in the training mask, and the teacher is unsure: no label."""
     RIGHT = 2
-    """the true old class, or background where there is none"""
+    """The true old class; or background, where there is no old class."""
     MISSED = 3
-    """an old object called background"""
+    """An old object called background."""
     CONFUSED = 4
-    """an old object called another old class"""
+    """An old object called another old class."""
     INVENTED = 5
-    """background called an old class"""
+    """Background called an old class."""
     FUTURE = 6
-    """an object that no step has shown yet called an old class; called background, it is RIGHT"""
+    """An object of a later step called an old class; called background, it is RIGHT."""
 
 
 def classify_pseudo_labels(
     pseudo: Int[Tensor, "B H W"], target: Int[Tensor, "B H W"], masks: Int[Tensor, "B H W"], step: Step
 ) -> Int[Tensor, "B H W"]:
-    """Every pixel's `Judged`.
+    """The `Outcome` of every pixel.
 
-    pseudo: the target of `pseudo_label`; target: channels as the training masks show them; masks: the true labels.
+    Args:
+        pseudo: the target that `plopkit.pseudo.pseudo_label` made: channels.
+        target: the training masks: channels.
+        masks: the true labels.
+        step: the step that is trained.
     """
     truth = channels_of(masks, step, "seen")
-    asked = (target < step.n_old) & (truth != IGNORE)
+    candidate = (target < step.n_old) & (truth != IGNORE)
     future = torch.isin(masks, torch.tensor(step.future, dtype=masks.dtype, device=masks.device))
-    found = torch.full_like(target, Judged.GIVEN)
-    # The later lines overrule the earlier ones.
+    outcome = torch.full_like(target, Outcome.EXCLUDED)
+    # Later lines overrule earlier ones.
     for kind, where in (
-        (Judged.CONFUSED, pseudo != truth),
-        (Judged.INVENTED, (pseudo != truth) & (truth == 0)),
-        (Judged.FUTURE, (pseudo != truth) & future),
-        (Judged.MISSED, (pseudo != truth) & (pseudo == 0)),
-        (Judged.RIGHT, pseudo == truth),
-        (Judged.UNSURE, pseudo == IGNORE),
+        (Outcome.CONFUSED, pseudo != truth),
+        (Outcome.INVENTED, (pseudo != truth) & (truth == 0)),
+        (Outcome.FUTURE, (pseudo != truth) & future),
+        (Outcome.MISSED, (pseudo != truth) & (pseudo == 0)),
+        (Outcome.RIGHT, pseudo == truth),
+        (Outcome.UNSURE, pseudo == IGNORE),
     ):
-        found[asked & where] = kind
-    return found
+        outcome[candidate & where] = kind
+    return outcome
 
 
 class Precision(NamedTuple):
-    """How many of some pixels get a label below a threshold, and how many of those labels are right."""
+    """The share of some pixels that get a label below each threshold, and the share of these labels that are right."""
 
     thresholds: Float[Tensor, " T"]
-    """NaN for class-wise thresholds, which are no single number"""
+    """NaN for class-wise thresholds, which are no single number."""
     share: Float[Tensor, " T"]
-    """that get a label; of all background pixels together it is the adaptive factor"""
+    """Of the pixels that get a label; for all background pixels together this is the adaptive factor."""
     right: Float[Tensor, " T"]
-    """of the labels that are right; NaN where there is none"""
+    """Of the labels that are right; NaN where there is no label."""
 
 
 def precision_curve(
@@ -73,20 +77,32 @@ def precision_curve(
     step: Step,
     points: int = 200,
 ) -> dict[str, Precision]:
-    """For "all" background pixels, and for the "objects" that the teacher gives to an old class: what one threshold for
-    all classes labels, from 1 / points to 1. At 1 every pixel is taken as sure. Arguments as in `judge`."""
+    """What a single threshold for all classes labels, for every threshold from 1 / points to 1.
+
+    At 1 every pixel counts as sure.
+
+    Args:
+        old_logits: of the teacher.
+        target: the training masks: channels.
+        masks: the true labels.
+        step: the step that is trained.
+        points: number of thresholds.
+
+    Returns:
+        "all": of all background pixels; "objects": of those that the teacher assigns to an old class.
+    """
     predicted = old_logits.argmax(1)
-    verdict = classify_pseudo_labels(predicted, target, masks, step)  # as if the teacher were sure everywhere
+    outcome = classify_pseudo_labels(predicted, target, masks, step)  # as if the teacher were sure everywhere
     bins = (uncertainty(old_logits) * points).long().clamp(max=points - 1)
     thresholds = torch.arange(1, points + 1) / points
-    found = {}
-    for kind, asked in _kinds(verdict != Judged.GIVEN, predicted).items():
+    curves = {}
+    for name, pixels in _groups(outcome != Outcome.EXCLUDED, predicted).items():
         labelled, right = (
-            torch.bincount(bins[asked & part], minlength=points).cumsum(0).float()
-            for part in (asked, verdict == Judged.RIGHT)
+            torch.bincount(bins[pixels & part], minlength=points).cumsum(0).float()
+            for part in (pixels, outcome == Outcome.RIGHT)
         )
-        found[kind] = Precision(thresholds, labelled / labelled[-1], right / labelled)
-    return found
+        curves[name] = Precision(thresholds, labelled / labelled[-1], right / labelled)
+    return curves
 
 
 def precision_at(
@@ -96,15 +112,15 @@ def precision_at(
     step: Step,
     thresholds: Thresholds,
 ) -> dict[str, Precision]:
-    """The same for class-wise thresholds: one point (T = 1) for each kind of pixels."""
+    """The same for class-wise thresholds: a single point (T = 1) for each group of pixels."""
     pseudo = pseudo_label(old_logits, target, step.n_old, thresholds)
-    verdict = classify_pseudo_labels(pseudo.target, target, masks, step)
-    found = {}
-    for kind, asked in _kinds(verdict != Judged.GIVEN, old_logits.argmax(1)).items():
-        labelled, right = ((asked & part).sum()[None] for part in (verdict > Judged.UNSURE, verdict == Judged.RIGHT))
-        found[kind] = Precision(torch.full((1,), torch.nan), labelled / asked.sum(), right / labelled)
-    return found
+    outcome = classify_pseudo_labels(pseudo.target, target, masks, step)
+    points = {}
+    for name, pixels in _groups(outcome != Outcome.EXCLUDED, old_logits.argmax(1)).items():
+        labelled, right = ((pixels & part).sum()[None] for part in (outcome > Outcome.UNSURE, outcome == Outcome.RIGHT))
+        points[name] = Precision(torch.full((1,), torch.nan), labelled / pixels.sum(), right / labelled)
+    return points
 
 
-def _kinds(asked: Tensor, predicted: Tensor) -> dict[str, Tensor]:
-    return {"all": asked, "objects": asked & (predicted != 0)}
+def _groups(candidates: Bool[Tensor, "B H W"], predicted: Int[Tensor, "B H W"]) -> dict[str, Bool[Tensor, "B H W"]]:
+    return {"all": candidates, "objects": candidates & (predicted != 0)}

@@ -1,4 +1,4 @@
-"""How sure a teacher is, class by class, and what a threshold makes of it."""
+"""How sure a teacher is, class by class, and what thresholds make of it."""
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
@@ -18,7 +18,7 @@ from plopkit.viz.figures import legend_below, titled
 
 BINS = 60
 MOST_CLASSES = 20
-KINDS = {"all": "all pixels", "objects": "pixels that the teacher gives to an old class"}
+GROUPS = {"all": "all pixels", "objects": "pixels that the teacher assigns to an old class"}
 MARKERS = "D^sov"
 
 
@@ -29,11 +29,17 @@ def uncertainty_histograms(
     names: Sequence[str],
     title: str,
 ) -> Figure:
-    """A histogram of N background pixels' uncertainty for each class the teacher predicts; a panel for each measure.
+    """A histogram of the uncertainty of N background pixels for each class that the teacher predicts.
 
-    predicted: channels; measures: for each measure its values on these pixels, and the thresholds by channel; labels by
-    channel, names by label. A threshold beyond all pixels, even an infinite one, stands at the right border. The twenty
-    classes with the most pixels are shown. Every histogram has the same height.
+    The twenty classes with the most pixels are shown, all histograms at the same height. A threshold above all pixels,
+    even an infinite one, is drawn at the right border.
+
+    Args:
+        predicted: the channel of each pixel.
+        measures: a panel each, by name: the values of the pixels, and the thresholds by channel.
+        labels: by channel.
+        names: by label.
+        title: of the figure.
     """
     predicted = np.asarray(predicted)
     counts = np.bincount(predicted, minlength=len(labels))
@@ -41,7 +47,7 @@ def uncertainty_histograms(
     figure = titled(title, 9, 0.27 * len(chosen) + 1.7)
     axes = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
     for axis, (name, (values, thresholds)) in zip(axes, measures.items(), strict=True):
-        _ridges(axis, predicted, np.asarray(values), np.asarray(thresholds), chosen, labels)
+        _draw_histograms(axis, predicted, np.asarray(values), np.asarray(thresholds), chosen, labels)
         axis.set_xlabel(name, fontsize=9)
         axis.xaxis.set_major_locator(MaxNLocator(5))
         axis.grid(axis="x", alpha=0.3)
@@ -49,7 +55,7 @@ def uncertainty_histograms(
     axes[0].set_ylim(len(chosen) - 0.4, -1.1)
     axes[0].set_ylabel("class that the teacher predicts")
     handles = [
-        Line2D([], [], color="black", linewidth=2.5, label="threshold: what lies left of it is sure"),
+        Line2D([], [], color="black", linewidth=2.5, label="threshold: pixels left of it are sure"),
         Line2D([], [], color="black", linestyle=":", linewidth=1.5, label="true median of these pixels"),
         Patch(facecolor=NEUTRAL, label="share of the class's pixels"),
     ]
@@ -57,7 +63,7 @@ def uncertainty_histograms(
     return figure
 
 
-def _ridges(
+def _draw_histograms(
     axis: Axes,
     predicted: np.ndarray,
     values: np.ndarray,
@@ -68,47 +74,51 @@ def _ridges(
     limits = thresholds[list(chosen)]
     edges = np.linspace(0, 1.001 * max(values.max(), limits[np.isfinite(limits)].max(initial=0.0)), BINS + 1)
     for row, channel in enumerate(chosen):
-        mine = values[predicted == channel]
-        counts = np.histogram(mine, edges)[0]
-        axis.stairs(
-            row - 0.85 * counts / counts.max(), edges, baseline=row, fill=True, color=legend_colour(labels[channel])
-        )
+        of_class = values[predicted == channel]
+        counts = np.histogram(of_class, edges)[0]
+        heights = row - 0.85 * counts / counts.max()
+        axis.stairs(heights, edges, baseline=row, fill=True, color=legend_colour(labels[channel]))
         axis.plot([min(thresholds[channel], edges[-1])] * 2, [row, row - 0.95], color="black", linewidth=2.5)
-        axis.plot([np.median(mine)] * 2, [row, row - 0.95], color="black", linestyle=":", linewidth=1.5)
+        axis.plot([np.median(of_class)] * 2, [row, row - 0.95], color="black", linestyle=":", linewidth=1.5)
     axis.set_xlim(edges[0], edges[-1])
 
 
 def precision_curves(
     curve: Mapping[str, Precision], points: Mapping[str, Mapping[str, Precision]], title: str
 ) -> Figure:
-    """Left: what is labelled, and what of it is right, against one threshold for all classes. Right: one against the
-    other, where class-wise thresholds have their place too.
+    """The shares of pixels that get a label, and of labels that are right.
 
-    curve: by the keys of `KINDS`; points: the same for each of several thresholds, with one value in place of many.
+    Left: against a single threshold for all classes. Right: one share against the other, where class-wise thresholds
+    have their place, too.
+
+    Args:
+        curve: of the single threshold, from `precision_curve`.
+        points: of class-wise thresholds by name, from `precision_at`.
+        title: of the figure.
     """
     figure = titled(title, 9, 3.8)
     left, right = figure.subplots(1, 2)
-    lines = []
-    for kind, words in KINDS.items():
-        colour = PIXELS[kind]
-        labelled, correct = 100 * np.asarray(curve[kind].share), 100 * np.asarray(curve[kind].right)
-        left.plot(curve[kind].thresholds, labelled, color=colour, linestyle="--")
-        left.plot(curve[kind].thresholds, correct, color=colour)
+    handles = []
+    for group, words in GROUPS.items():
+        colour = PIXELS[group]
+        labelled, correct = 100 * np.asarray(curve[group].share), 100 * np.asarray(curve[group].right)
+        left.plot(curve[group].thresholds, labelled, color=colour, linestyle="--")
+        left.plot(curve[group].thresholds, correct, color=colour)
         right.plot(labelled, correct, color=colour)
-        for found, marker in zip(points.values(), cycle(MARKERS)):
-            one = found[kind]
-            right.plot(100 * one.share, 100 * one.right, marker, color=colour, markersize=7, mec="black")
-        lines.append(Line2D([], [], color=colour, label=f"{words}: right, of those labelled"))
-        lines.append(Line2D([], [], color=colour, linestyle="--", label=f"{words}: labelled"))
-    left.set(xlabel="threshold for all classes (uncertainty)", ylabel="%", xlim=(0, 1), ylim=(0, 103))
+        for point, marker in zip(points.values(), cycle(MARKERS)):
+            x, y = 100 * point[group].share, 100 * point[group].right
+            right.plot(x, y, marker, color=colour, markersize=7, mec="black")
+        handles.append(Line2D([], [], color=colour, label=f"{words}: right, of the labels"))
+        handles.append(Line2D([], [], color=colour, linestyle="--", label=f"{words}: labelled"))
+    left.set(xlabel="threshold for all classes (uncertainty)", ylabel="share (%)", xlim=(0, 1), ylim=(0, 103))
     heights = np.concatenate([np.asarray(line.get_ydata(), float) for line in right.get_lines()])
     lowest = min(heights[np.isfinite(heights)], default=100.0)
     right.set(xlabel="labelled (%)", ylabel="right (%)", xlim=(0, 103), ylim=(max(0, 10 * (lowest // 10) - 5), 101))
-    left.set_title("against the threshold", fontsize=9)
-    right.set_title("right, of those labelled, against how many are labelled", fontsize=9)
+    left.set_title("by threshold", fontsize=9)
+    right.set_title("right labels against labelled pixels", fontsize=9)
     for axis in (left, right):
         axis.grid(alpha=0.3)
     for name, marker in zip(points, cycle(MARKERS)):
-        lines.append(Line2D([], [], linestyle="", marker=marker, color="0.8", mec="black", label=name))
-    legend_below(figure, lines, 2)
+        handles.append(Line2D([], [], linestyle="", marker=marker, color="0.8", mec="black", label=name))
+    legend_below(figure, handles, 2)
     return figure

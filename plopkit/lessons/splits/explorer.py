@@ -1,4 +1,4 @@
-"""An explorer of scenarios: which step learns what, and from how many images."""
+"""An explorer of scenarios: which classes each step learns, and from how many images."""
 
 from typing import Any
 
@@ -6,8 +6,9 @@ import ipywidgets
 from matplotlib.figure import Figure
 
 from plopkit.catalogue import DATASETS
-from plopkit.datasets.check import steps_table, voc_presence
+from plopkit.datasets.check import voc_presence
 from plopkit.datasets.scenario_data import ScenarioData
+from plopkit.datasets.tables import steps_table
 from plopkit.grammar import PROTOCOLS, joined
 from plopkit.lessons.splits.figures import schedule
 from plopkit.scenario import Scenario
@@ -20,16 +21,16 @@ WIDTH = {"width": "13em"}
 
 
 def splits_explorer(data: ScenarioData) -> Explorer:
-    """Controls ``dataset``, ``task``, ``protocol`` and ``order``; the picture is ``schedule``.
+    """An explorer with the controls ``dataset``, ``task``, ``protocol`` and ``order``; it draws `schedule`.
 
-    The data sets are that of ``data`` and VOC, whose images are known without its files.
+    The data sets are that of ``data`` and VOC, for which plopkit knows which image shows which classes.
     """
     own = data.scenario
-    found = {own.dataset: (data.train.classes, *data.mask_presence)}
-    found.setdefault("voc", (resources.class_names("voc"), *voc_presence()))
+    known = {own.dataset: (data.train.classes, *data.mask_presence)}
+    known.setdefault("voc", (resources.class_names("voc"), *voc_presence()))
 
     def draw(dataset: str, task: str, protocol: str, order: str) -> Figure:
-        names, train, val = found[dataset]
+        names, train, val = known[dataset]
         text = joined(dataset, task, protocol, "" if order == NATURAL else order)
         scenario = Scenario.parse(text, len(names))
         return schedule(scenario, names, steps_table(scenario, train, val), (len(train), len(val)))
@@ -40,27 +41,27 @@ def splits_explorer(data: ScenarioData) -> Explorer:
         )
 
     tasks, orders = _choices(own, own.dataset)
-    # How many images each class gets in `partitioned` depends on their names, which the facts about VOC do not have.
-    protocols = [protocol for protocol in PROTOCOLS if protocol in {own.protocol, *PROTOCOLS[:3]}]
+    # For `partitioned`, plopkit would have to know the names of VOC's images.
+    protocols = [protocol for protocol in PROTOCOLS if protocol in (own.protocol, "overlap", "disjoint", "sequential")]
     controls = {
-        "dataset": dropdown("dataset", "data set", list(found), own.dataset),
+        "dataset": dropdown("dataset", "data set", list(known), own.dataset),
         "task": dropdown("task", "task", tasks, own.task),
         "protocol": dropdown("protocol", "protocol", protocols, own.protocol),
         "order": dropdown("order", "class order", orders, _order(own)),
     }
 
-    def fit(change: Any) -> None:
-        for control, options in zip(("task", "order"), _choices(own, change["new"]), strict=True):
-            kept = controls[control].value
-            controls[control].options = options
-            controls[control].value = kept if kept in options else options[0]
+    def offer_choices(change: Any) -> None:
+        for name, options in zip(("task", "order"), _choices(own, change["new"]), strict=True):
+            before = controls[name].value
+            controls[name].options = options
+            controls[name].value = before if before in options else options[0]
 
-    controls["dataset"].observe(fit, names="value")  # before the explorer looks
+    controls["dataset"].observe(offer_choices, names="value")  # before the explorer's own observer
     return Explorer(draw, controls)
 
 
 def _choices(own: Scenario, dataset: str) -> tuple[list[str], list[str]]:
-    """The tasks and the class orders to offer: the usual ones, and the scenario's own of its data set."""
+    """The tasks and class orders of a data set: the usual ones, and those of the notebook's own scenario."""
     entry = DATASETS[dataset]
     tasks, orders = list(entry.tasks), [NATURAL, *(name for name in entry.class_orders() if name != "a")]
     if dataset == own.dataset:
@@ -69,7 +70,7 @@ def _choices(own: Scenario, dataset: str) -> tuple[list[str], list[str]]:
 
 
 def _order(scenario: Scenario) -> str:
-    """The order's name, or its labels; ``Scenario.parse`` reads either."""
+    """The order's name, or its labels; `Scenario.parse` reads either."""
     if scenario.order == tuple(range(scenario.n_labels)):
         return NATURAL
     return scenario.order_name or ",".join(map(str, scenario.order[1:]))

@@ -1,4 +1,4 @@
-"""Who learns what when: a scenario's schedule, an image's targets, what the background hides, scores of classes."""
+"""Which step learns which classes: schedules, an image's targets, what the background hides, scores of classes."""
 
 from collections.abc import Mapping, Sequence
 from textwrap import shorten
@@ -18,14 +18,18 @@ from plopkit.viz.figures import Plain, legend_below, titled
 from plopkit.viz.masks import grid, overlay
 from plopkit.viz.text import wrapped
 
-SHARES = {"background": "true background", "old": "hidden old", "future": "hidden future"}
+SHARES = {"background": "true background", "old": "hidden old classes", "future": "hidden future classes"}
 NAMED = 30  # with more classes than that, the columns are too narrow for names
 
 
 def schedule(scenario: Scenario, names: Sequence[str], table: pd.DataFrame, images: tuple[int, int]) -> Figure:
-    """A row per step: what becomes of each class's pixels in the targets, and how many images there are.
+    """A row per step: how the targets treat each class, and how many images there are.
 
-    table: ``counts.steps_table``; images: how many there are in training and validation altogether.
+    Args:
+        scenario: the scenario.
+        names: by label.
+        table: `steps_table` of the scenario.
+        images: the numbers of all training and of all validation images.
     """
     classes, steps = scenario.order[1:], scenario.steps
     named = len(classes) <= NAMED
@@ -37,54 +41,53 @@ def schedule(scenario: Scenario, names: Sequence[str], table: pd.DataFrame, imag
     axis = figure.add_axes((0.075, foot / height, 0.92, 1 - (head + foot) / height))
     axis.set_axis_off()
     board = np.array([_cells(step, classes) for step in steps])
-    n, end = len(classes), len(classes) * 1.7  # the bars take the room of so many columns again
+    n, end = len(classes), len(classes) * 1.7  # the bars are as wide as 0.7 times all columns
     edges = np.arange(n + 1), np.arange(len(steps) + 1)
     axis.pcolormesh(*edges, board, edgecolors="white", linewidth=1.5 if named else 0.2)
     axis.set(xlim=(0, end), ylim=(len(steps), 0))
     for row, step in enumerate(steps):
         axis.text(-0.01 * n, row + 0.5, f"step {step.index}", ha="right", va="center", fontsize=9)
     for place, label in enumerate(classes if named else ()):
-        axis.text(place + 0.5, 0, " " + _told(label, names), rotation=90, ha="center", va="bottom", fontsize=8)
+        axis.text(place + 0.5, 0, f" {_named(label, names)}", rotation=90, ha="center", va="bottom", fontsize=8)
     for place in (0, *range(4, n, 5 if named else 25)):
         axis.text(place + 0.5, len(steps) + 0.1, str(place + 1), ha="center", va="top", fontsize=8)
-    middle = 0.075 + 0.46 / 1.7  # of the columns, in the figure
-    figure.text(
-        middle, (foot - 0.2) / height, "channel: the place in the order learnt", ha="center", va="top", fontsize=9
-    )
+    middle = 0.075 + 0.46 / 1.7  # of the columns, as a fraction of the figure
+    words = "channel: position in the order learnt"
+    figure.text(middle, (foot - 0.2) / height, words, ha="center", va="top", fontsize=9)
     for start, kind, total in ((1.03 * n, "training", images[0]), (1.37 * n, "validation", images[1])):
         _bars(axis, start, 0.2 * n, kind, table[f"{kind} images"].to_numpy(), total)
-    patches = [Patch(facecolor=colour, edgecolor=EDGE, label=told) for told, colour in _legend(scenario).items()]
+    patches = [Patch(facecolor=colour, edgecolor=EDGE, label=words) for words, colour in _legend(scenario).items()]
     figure.legend(handles=patches, loc="lower center", ncols=len(patches), fontsize=8, frameon=False)
     return figure
 
 
-def _told(label: int, names: Sequence[str]) -> str:
+def _named(label: int, names: Sequence[str]) -> str:
     return f"{label} {shorten(str(names[label]), 14, placeholder='…')}"
 
 
 def _cells(step: Step, classes: Sequence[int]) -> list[tuple[float, float, float]]:
-    """A class's own colour where the step's masks show it, else what becomes of it."""
+    """A class's own colour where the step's targets show it, otherwise a grey that says why they do not."""
     table = step.lookup(step.labelled)
     unseen = OTHER_STEPS["future" if step.protocol == "overlap" else "left out"]
     return [colour_of(c) if table[c] else to_rgb(OTHER_STEPS["old"] if c in step.old else unseen) for c in classes]
 
 
 def _legend(scenario: Scenario) -> dict[str, Any]:
-    """The words for a schedule's colours, as far as it has them."""
-    told: dict[str, Any] = {"in colour: labelled": colour_of(scenario.order[1])}
+    """The meanings of the colours that occur in a schedule."""
+    meanings: dict[str, Any] = {"in colour: labelled": colour_of(scenario.order[1])}
     if len(scenario.steps) > 1 and scenario.protocol != "sequential":
-        told["old: labelled background where it shows"] = OTHER_STEPS["old"]
+        meanings["old: labelled background"] = OTHER_STEPS["old"]
     if len(scenario.steps) > 1 and scenario.protocol == "overlap":
-        told["future: labelled background where it shows"] = OTHER_STEPS["future"]
+        meanings["future: labelled background"] = OTHER_STEPS["future"]
     elif len(scenario.steps) > 1:
-        told["future: images with it are left out"] = OTHER_STEPS["left out"]
-    return told
+        meanings["future: images that show it are left out"] = OTHER_STEPS["left out"]
+    return meanings
 
 
 def _bars(axis: Axes, start: float, width: float, kind: str, counts: np.ndarray, total: int) -> None:
-    """A bar per row from ``start`` on; all images would be ``width`` wide."""
+    """A bar per row, which begins at ``start``; one for all images would be ``width`` wide."""
     for row, count in enumerate(counts):
-        # Quicker than barh.
+        # Faster than barh.
         axis.add_artist(Rectangle((start, row + 0.15), width * count / total, 0.7, facecolor=IMAGE_COUNTS))
         place = start + width * (count / total + 0.04)
         axis.text(place, row + 0.5, f"{count:,}", va="center", fontsize=8)
@@ -99,10 +102,15 @@ def targets(
     title: str,
     credit: str = "",
 ) -> Figure:
-    """One image's target at every step, drawn in the colours of the labels that its channels mean.
+    """One image's target at every step, in the colours of the labels that its channels stand for.
 
-    scenarios: by the name of their row, e.g. one for each protocol. A step that leaves the image out stays empty.
-    mask: the true labels.
+    Args:
+        image: the image.
+        mask: its true labels.
+        scenarios: a row each, by the row's name, e.g. one per protocol. Steps that do not use the image stay empty.
+        names: by label.
+        title: of the figure.
+        credit: whose pictures are shown, in small print.
     """
     present = {int(label) for label in np.unique(mask)}
     rows, left_out = [], []
@@ -122,14 +130,14 @@ def targets(
 
 
 def hidden_bars(tables: Mapping[str, pd.DataFrame], title: str) -> Figure:
-    """What the background of each step's targets is made of: a panel per table of ``counts.hidden_table``."""
+    """What the background of each step's targets consists of: a panel per `hidden_table`, by the panel's name."""
     figure = titled(title, 9.2, 3.4)
     axes = figure.subplots(1, len(tables), sharey=True, squeeze=False)[0]
     for axis, (name, table) in zip(axes, tables.items(), strict=True):
         bottom = np.zeros(len(table))
-        for kind, told in SHARES.items():
+        for kind, words in SHARES.items():
             shares = table[kind].to_numpy()
-            axis.bar(table.index, shares, bottom=bottom, color=HIDDEN[kind], label=told, width=0.7)
+            axis.bar(table.index, shares, bottom=bottom, color=HIDDEN[kind], label=words, width=0.7)
             for step, share, low in zip(table.index, shares, bottom, strict=True):
                 if share >= 4 and len(table) <= 6:
                     ink = "white" if kind == "future" else "black"
@@ -138,13 +146,20 @@ def hidden_bars(tables: Mapping[str, pd.DataFrame], title: str) -> Figure:
         axis.set_title(name, fontsize=10)
         axis.set_xlabel("step")
         axis.set_xticks(table.index)
-    axes[0].set(ylim=(0, 100), ylabel="share of the target's background (%)")
+    axes[0].set(ylim=(0, 100), ylabel="share of the background (%)")
     legend_below(figure, axes[0].get_legend_handles_labels()[0], len(SHARES))
     return figure
 
 
 def class_bars(scores: Mapping[str, np.ndarray], labels: Sequence[int], names: Sequence[str], title: str) -> Figure:
-    """IoU in percent of every class, a panel per entry of ``scores`` (n,); ``labels`` (n,) says whose they are."""
+    """The IoU of every class, in percent, and its mean: a panel per entry of ``scores``.
+
+    Args:
+        scores: IoU (n,) by the panel's name, NaN where a class does not occur.
+        labels: of the n classes.
+        names: by label.
+        title: of the figure.
+    """
     figure = titled(title, 9.2, 1.6 * len(scores) + 1.4)
     axes = figure.subplots(len(scores), 1, sharex=True, squeeze=False)[:, 0]
     colours = [legend_colour(label) for label in labels]
@@ -153,6 +168,6 @@ def class_bars(scores: Mapping[str, np.ndarray], labels: Sequence[int], names: S
         axis.set_title(f"{name}: mIoU {np.nanmean(values):.1f} %", fontsize=10)
         axis.set(ylim=(0, 105), ylabel="IoU (%)")
     if len(labels) <= NAMED:
-        axes[-1].set_xticks(range(len(labels)), [_told(label, names) for label in labels], rotation=90, fontsize=8)
+        axes[-1].set_xticks(range(len(labels)), [_named(label, names) for label in labels], rotation=90, fontsize=8)
     axes[-1].set_xlabel("class, by its channel")
     return figure

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from plopkit.datasets.scenario_data import Batch, labels_of
 from plopkit.lessons import pseudo as pseudo_lesson
 from plopkit.lessons.pseudo import pseudo_explorer
-from plopkit.lessons.pseudo.figures import JUDGED
-from plopkit.lessons.pseudo.measures import Judged, classify_pseudo_labels, precision_at, precision_curve
+from plopkit.lessons.pseudo.figures import COLOURS, OUTCOMES
+from plopkit.lessons.pseudo.measures import Outcome, classify_pseudo_labels, precision_at, precision_curve
 from plopkit.pseudo import Thresholds, median_thresholds, pseudo_label, released_thresholds, uncertainty
 from plopkit.scenario import Scenario
 from plopkit.viz.masks import overlay
@@ -57,20 +57,20 @@ def released(batch: Batch, logits: torch.Tensor) -> Thresholds:
 # Judging
 
 
-def plain_verdict(pseudo: int, target: int, label: int) -> Judged:
+def plain_verdict(pseudo: int, target: int, label: int) -> Outcome:
     """One pixel, said in words: ``pseudo`` and ``target`` are channels."""
     if target >= STEP.n_old or label == 255:
-        return Judged.GIVEN
+        return Outcome.EXCLUDED
     if pseudo == 255:
-        return Judged.UNSURE
+        return Outcome.UNSURE
     says = STEP.seen[pseudo]
     if label in STEP.future:
-        return Judged.RIGHT if says == 0 else Judged.FUTURE
+        return Outcome.RIGHT if says == 0 else Outcome.FUTURE
     if says == label:
-        return Judged.RIGHT
+        return Outcome.RIGHT
     if label == 0:
-        return Judged.INVENTED
-    return Judged.MISSED if says == 0 else Judged.CONFUSED
+        return Outcome.INVENTED
+    return Outcome.MISSED if says == 0 else Outcome.CONFUSED
 
 
 def test_judging_against_a_loop(batch: Batch, logits: torch.Tensor) -> None:
@@ -81,7 +81,7 @@ def test_judging_against_a_loop(batch: Batch, logits: torch.Tensor) -> None:
         pseudo.flatten().tolist(), batch.target.flatten().tolist(), batch.masks.flatten().tolist(), strict=True
     )
     assert found.flatten().tolist() == [plain_verdict(*triple) for triple in triples]
-    assert set(found.unique().tolist()) == set(Judged)  # every kind occurs
+    assert set(found.unique().tolist()) == set(Outcome)  # every kind occurs
 
 
 def test_labels_of_channels() -> None:
@@ -111,9 +111,9 @@ def test_precision_of_class_wise_thresholds_against_counting(
     found = precision_at(logits, batch.target, batch.masks, STEP, medians)
     for kind, among in (("all", torch.ones_like(verdict).bool()), ("objects", logits.argmax(1) != 0)):
         kinds = verdict[among].tolist()
-        labelled = [one for one in kinds if one not in (Judged.GIVEN, Judged.UNSURE)]
-        assert float(found[kind].share) == pytest.approx(len(labelled) / sum(one != Judged.GIVEN for one in kinds))
-        assert float(found[kind].right) == pytest.approx(labelled.count(Judged.RIGHT) / len(labelled))
+        labelled = [one for one in kinds if one not in (Outcome.EXCLUDED, Outcome.UNSURE)]
+        assert float(found[kind].share) == pytest.approx(len(labelled) / sum(one != Outcome.EXCLUDED for one in kinds))
+        assert float(found[kind].right) == pytest.approx(labelled.count(Outcome.RIGHT) / len(labelled))
     background = (batch.target == 0).sum((1, 2))
     assert float(found["all"].share) == pytest.approx(
         float((pseudo.factor * background).sum() / background.sum()), 1e-4
@@ -141,27 +141,27 @@ def words(figure: Figure) -> list[str]:
 
 
 def test_what_is_shown_is_in_labels(batch: Batch, logits: torch.Tensor, medians: Thresholds) -> None:
-    (one, *_) = pseudo_lesson.shown(logits, batch.pictures, batch.target, batch.masks, STEP, medians)
+    (one, *_) = pseudo_lesson.label_images(logits, batch.pictures, batch.target, batch.masks, STEP, medians)
     pseudo = pseudo_label(logits, batch.target, STEP.n_old, medians)
     seen = np.array([*STEP.seen, *[255] * (256 - STEP.n_seen)])
     assert (one.labelled == seen[pseudo.target[0]]).all()
     assert (one.predicted == seen[logits[0].argmax(0)]).all()
     assert (one.given == np.where(batch.masks[0] == STEP.new[0], STEP.new[0], 0)).all()
     assert one.factor == pytest.approx(float(pseudo.factor[0]))
-    assert one.most == pytest.approx(1)
+    assert one.highest == pytest.approx(1)
 
 
 def test_most_uncertain_in_either_measure(
     batch: Batch, logits: torch.Tensor, medians: Thresholds, released: Thresholds
 ) -> None:
     known = (logits, batch.pictures, batch.target, batch.masks, STEP)
-    ordinary, other = pseudo_lesson.shown(*known, medians)[0], pseudo_lesson.shown(*known, released)[0]
-    assert other.most == pytest.approx(1 / (STEP.n_old * math.log(STEP.n_seen)), rel=1e-4)
+    ordinary, other = pseudo_lesson.label_images(*known, medians)[0], pseudo_lesson.label_images(*known, released)[0]
+    assert other.highest == pytest.approx(1 / (STEP.n_old * math.log(STEP.n_seen)), rel=1e-4)
     np.testing.assert_allclose(ordinary.panels()["uncertainty"], other.panels()["uncertainty"], atol=1)
 
 
 def test_rows_show_the_panels_asked_for(batch: Batch, logits: torch.Tensor, medians: Thresholds) -> None:
-    images = pseudo_lesson.shown(logits, batch.pictures, batch.target, batch.masks, STEP, medians)
+    images = pseudo_lesson.label_images(logits, batch.pictures, batch.target, batch.masks, STEP, medians)
     figure = pseudo_lesson.pseudo_rows(images, ("image", "target", "right and wrong"), NAMES, "some", "by somebody")
     told = words(figure)
     assert {
@@ -170,13 +170,13 @@ def test_rows_show_the_panels_asked_for(batch: Batch, logits: torch.Tensor, medi
         "right and wrong",
         f"factor {images[2].factor:.2f}",
         "right",
-        "not sure: no label",
+        "unsure: no label",
     } <= set(told)
     axes = np.array(figure.axes).reshape(3, 3)
     assert (axes[1, 1].images[0].get_array() == overlay(images[1].picture, images[1].labelled)).all()
-    colours = np.array([to_rgb(JUDGED[kind][0]) for kind in Judged])
+    colours = np.array([to_rgb(COLOURS[kind]) for kind in Outcome])
     errors = np.asarray(axes[2, 2].images[0].get_array()) / 255
-    np.testing.assert_allclose(errors, colours[images[2].judged], atol=1 / 255)
+    np.testing.assert_allclose(errors, colours[images[2].outcome], atol=1 / 255)
     with pytest.raises(ValueError, match="no panel 'masks'; known: image, training mask"):
         pseudo_lesson.pseudo_rows(images, ("masks",), NAMES, "some")
 
@@ -261,12 +261,12 @@ def test_the_slider_changes_the_picture_and_the_numbers(explorer, batch: Batch, 
         limit = Thresholds(torch.full((STEP.n_seen,), threshold), "median")
         pseudo = pseudo_label(logits[1:2], batch.target[1:2], STEP.n_old, limit)
         verdict = classify_pseudo_labels(pseudo.target, batch.target[1:2], batch.masks[1:2], STEP)
-        labelled, right = int((verdict > 1).sum()), int((verdict == Judged.RIGHT).sum())
+        labelled, right = int((verdict > 1).sum()), int((verdict == Outcome.RIGHT).sum())
         factor, *counts = told_numbers(explorer.figure())
         assert factor == pytest.approx(float(pseudo.factor), abs=0.005)
         assert counts[:3] == [labelled, right, labelled - right]
         named = (verdict > 1) & (pseudo.target != 0)
-        right_named = int((named & (verdict == Judged.RIGHT)).sum())
+        right_named = int((named & (verdict == Outcome.RIGHT)).sum())
         assert counts[3:] == [int(named.sum()), right_named, int(named.sum()) - right_named]
         pictures.append(explorer.picture.value)
         factors.append(factor)
@@ -295,7 +295,7 @@ def test_a_control_without_meaning_is_greyed(explorer) -> None:
 def test_the_explorer_tells_what_its_colours_mean(explorer, batch: Batch, logits: torch.Tensor) -> None:
     explorer.set(image=3, kind="one for all", threshold=1.0)
     told = words(explorer.figure())
-    assert {words_of for _, words_of in JUDGED.values()} <= set(told)
+    assert set(OUTCOMES.values()) <= set(told)
     assert {"teacher", "truth", "right and wrong", "by somebody", "class 0"} <= set(told)
     assert {NAMES[label] for label in batch.masks[2].unique().tolist()} <= set(told)
     assert (uncertainty(logits) < 1).all()

@@ -14,9 +14,9 @@ from small_runs import small
 from plopkit.datasets.scenario_data import Batch
 from plopkit.lessons import pod as pod_lesson
 from plopkit.lessons.pod import pod_explorer
-from plopkit.lessons.pod.maps import heated, outlined
+from plopkit.lessons.pod.figures import heated, outlined
 from plopkit.lessons.pod.measures import pod_layers, pod_maps
-from plopkit.lessons.pseudo import JUDGED
+from plopkit.lessons.pseudo import OUTCOMES
 from plopkit.lessons.snapshots import Snapshot, outputs_of, snapshots
 from plopkit.model.segmenter import Output
 from plopkit.pod import fold_new_into_background, local_pod, pod_distance, pod_regions, regions_of
@@ -142,7 +142,7 @@ def test_no_more_is_trained_than_is_looked_at(tiny_net: Callable) -> None:
     for shares in ((0, 1), (1.5,), ()):
         with pytest.raises(ValueError, match="above 0 and at most 1"):
             snapshots(net, ticks(), images, shares)
-    with pytest.raises(ValueError, match="nothing to watch"):
+    with pytest.raises(ValueError, match="no iteration left"):
         snapshots(net, [], images)
 
 
@@ -160,7 +160,7 @@ def words(figure: Figure) -> list[str]:
 def test_the_cut_shows_every_region_with_its_strips() -> None:
     values = draw(3, 8, 8).numpy()
     figure = pod_lesson.pod_cut(np.zeros((3, 16, 16), np.uint8), values, (1, 2), "a map")
-    assert {"image", "scale 1: 1 region", "scale 2: 2 x 2 regions", "value of the map"} <= set(words(figure))
+    assert {"image", "scale 1: 1 region", "scale 2: 2 x 2 regions", "value of the map (no unit)"} <= set(words(figure))
     drawn = [np.asarray(image.get_array()) for image in figure.axes[2].images]
     assert len(drawn) == 3 * 4
     np.testing.assert_allclose(drawn[3], values[:4, 4:])
@@ -174,7 +174,7 @@ def test_the_embedding_is_drawn_in_its_order() -> None:
     axis = figure.axes[0]
     bars = sorted(axis.patches, key=lambda bar: bar.get_x())
     np.testing.assert_allclose([bar.get_height() for bar in bars], local_pod(values[None, None])[0], rtol=1e-6)
-    assert {"place in the embedding", "mean over columns"} <= set(words(figure))
+    assert {"index in the embedding", "mean over columns"} <= set(words(figure))
 
 
 def test_heat_lies_on_its_regions() -> None:
@@ -262,7 +262,7 @@ def test_methods_have_to_be_watched_at_the_same_moments() -> None:
 
 
 def test_a_legend_has_room_for_a_full_image_and_all_mistakes() -> None:
-    words = [*NAMES, *(told for _, told in JUDGED.values())]
+    words = [*NAMES, *OUTCOMES.values()]
     width, height = 2.7, 4.2
     found = entry_corners(words, width, height)
     assert max(y for _, y in found) < height - 0.15

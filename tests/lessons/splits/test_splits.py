@@ -62,7 +62,7 @@ def test_a_schedule_tells_images_names_and_channels() -> None:
     told = texts(figure)
     for word in ("8,437", "378", "548", "1,240", "1,449", "step 5", "15 person", "20 tvmonitor", "1", "20"):
         assert told.count(word) == 1
-    assert "future: images with it are left out" in told
+    assert "future: images that show it are left out" in told
     widths = [patch.get_width() for patch in figure.axes[0].patches]
     assert widths[:6] == pytest.approx([4.0 * n / 10582 for n in (8437, 378, 299, 420, 500, 548)])
 
