@@ -66,9 +66,10 @@ def _submodules(package: str) -> list[str]:
 def write(folder: Path) -> None:
     """Write the sources of all pages, and `index.rst`, which lists them."""
     folder.mkdir(parents=True, exist_ok=True)
-    names = "\n   ".join(page.name for page in PAGES)
-    index = f"{_title('API reference', '=')}\n.. toctree::\n   :maxdepth: 1\n\n   {names}\n"
-    (folder / "index.rst").write_text(index, encoding="utf-8")
+    rows = [f"   * - :doc:`{page.name}`\n     - {', '.join(_literal(name) for name in page.modules)}" for page in PAGES]
+    toctree = [".. toctree::", "   :hidden:", "", *(f"   {page.name}" for page in PAGES)]
+    index = [_title("API reference", "="), ".. list-table::", "", *rows, "", *toctree, ""]
+    (folder / "index.rst").write_text("\n".join(index), encoding="utf-8")
     for page in PAGES:
         (folder / f"{page.name}.rst").write_text(source(page), encoding="utf-8")
 
@@ -82,6 +83,10 @@ def source(page: Page) -> str:
             parts.append(_title(name, "-"))
         parts.append(f".. automodule:: {name}\n   :members:\n   :ignore-module-all:\n")
     return "\n".join(parts)
+
+
+def _literal(module: str) -> str:
+    return f"``plopkit.{module}``" if module else "``plopkit``, the names that users need"
 
 
 def _title(text: str, line: str) -> str:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import pytest
+from small_runs import SMALL
 
 import plopkit
 from plopkit import METHODS, cli, metrics
@@ -48,6 +49,18 @@ def recipe(title: str) -> Recipe:
     return Recipe(files, [shlex.split(line, comments=True) for line in shell.splitlines() if line])
 
 
+def shrunk(words: list[str]) -> list[str]:
+    """The command with a smaller network and fewer images, where it trains and does not set them itself."""
+    if words[1] != "run":
+        return words
+    more = []
+    for name, value in SMALL.items():
+        flag = "--" + name.replace("_", "-")
+        if flag not in words:
+            more += [flag, *([] if value is True else map(str, value if isinstance(value, tuple) else (value,)))]
+    return words + more
+
+
 @pytest.fixture
 def follow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_pictures: None) -> Iterator[Callable[[str], Path]]:
     """``follow(title)``: write a recipe's files into a folder of the test and run its commands there."""
@@ -59,7 +72,7 @@ def follow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_pictures: None) -
         for name, text in files.items():
             (tmp_path / name).write_text(text, encoding="utf-8")
         monkeypatch.chdir(tmp_path)
-        for words in commands:
+        for words in map(shrunk, commands):
             assert words[0] == "plopkit"
             assert cli.main(words[1:]) == 0, shlex.join(words)
         return tmp_path / "runs"
