@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from plopkit.flags import RUN, parse_run
-from plopkit.presets import PRESETS, configure
+from plopkit.presets import PRESETS, configure, open_scenario
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -156,13 +156,14 @@ def data(arguments: Sequence[str]) -> None:
 
         named = {word: getattr(given, f"url.{word}") for word in ("voc", "sbd", "ade")}
         urls = {word: url for word, url in named.items() if url is not None}
-        print(prepare.get(given.dataset, given.root, prepare.known_from(given.dataset, urls, given.any_archive)))
+        print(prepare.download(given.dataset, given.root, urls, given.any_archive))
         return
     from plopkit.datasets import check as checks
     from plopkit.support.files import write_table
 
     settings = configure(given.scenario, overrides={"data.root": given.root})
-    scenario, steps, classes = checks.count(settings.scenario, settings.data, settings.seed)
+    scenario = open_scenario(settings)
+    steps, classes = checks.count(scenario, settings.data, settings.seed)
     print(checks.report(scenario, steps, classes, given.all))
     if given.table:
         write_table(given.table, classes)

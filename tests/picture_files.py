@@ -26,3 +26,18 @@ def write_pair(image: Path, mask: Path, labels: Sequence[int], size: tuple[int, 
     if palette:
         picture.putpalette(COLOURS.tobytes())
     picture.save(mask)
+
+
+def read_values(path: Path) -> np.ndarray:
+    """The pixels of an image or mask, as Pillow reads them."""
+    return np.array(Image.open(path))
+
+
+def save_mask(path: Path, values: np.ndarray, **options: object) -> None:
+    Image.fromarray(values).save(path, **options)
+
+
+def truncate(path: Path, share: float) -> None:
+    """Keep only the first bytes of a file, a share of all."""
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])

@@ -5,10 +5,12 @@ import functools
 import numpy as np
 import pandas as pd
 
-from plopkit.datasets import n_labels, open_split
+from plopkit.catalogue import DATASETS
+from plopkit.datasets import open_split
 from plopkit.datasets.counts import pixels
+from plopkit.datasets.steps import protocol_presence
 from plopkit.datasets.tables import classes_table, hidden_table, steps_table
-from plopkit.scenario import N_IDS, Scenario, check
+from plopkit.scenario import N_IDS, Scenario
 from plopkit.settings import Data
 from plopkit.support import resources
 
@@ -44,53 +46,54 @@ def voc_presence() -> tuple[np.ndarray, np.ndarray]:
     return tables
 
 
-def count(text: str, data: Data, seed: int = 0) -> tuple[Scenario, pd.DataFrame, pd.DataFrame]:
+def count(scenario: Scenario, data: Data, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read every image and mask of a scenario and count them.
 
     Args:
-        text: The scenario.
+        scenario: The scenario.
         data: Where its images are.
-        seed: Draws the scenes of emoji.
+        seed: For data sets that are drawn, and for the protocol partitioned.
 
     Returns:
-        The scenario, its `steps_table` and its `classes_table`.
+        The scenario's `steps_table` and its `classes_table`.
 
     Raises:
-        ValueError: The text is not a scenario, or a file is damaged. The message names the file.
+        ValueError: A file is damaged. The message names it.
         FileNotFoundError: A file or folder is missing.
     """
-    scenario = Scenario.parse(text, n_labels(check(text).split()[0], data))
     train, val = (open_split(scenario.dataset, split, data, seed) for split in ("train", "val"))
     counts = pixels(train), pixels(val)
-    return scenario, steps_table(scenario, *counts), classes_table(scenario, train.classes, *counts)
+    presence = protocol_presence(scenario, counts[0] > 0, train.stems, seed)
+    steps = steps_table(scenario, presence, counts[1])
+    return steps, classes_table(scenario, train.classes, *counts, presence)
 
 
 def compare(scenario: Scenario, steps: pd.DataFrame) -> list[str]:
     """The lines of `differences`, or one line that says that there are none; empty if no counts are known."""
-    if scenario.dataset != "voc":
+    if _expected(scenario) is None:
         return []
-    return differences(scenario, steps) or ["images per step: as known"]
+    return differences(scenario, steps) or ["images per step: as expected"]
 
 
 def differences(scenario: Scenario, steps: pd.DataFrame) -> list[str]:
     """Describe where the images per step differ from the known counts.
 
     Args:
-        scenario: The scenario; counts are known for VOC only.
+        scenario: The scenario.
         steps: Its `steps_table`.
 
     Returns:
         A line per difference; empty if there is none, or no counts are known.
     """
-    if scenario.dataset != "voc":
+    expected_steps = _expected(scenario)
+    if expected_steps is None:
         return []
-    known = steps_table(scenario, *voc_presence())
     lines = []
     for step in scenario.steps:
         for kind in KINDS:
-            actual, expected = int(steps.loc[step.index, kind]), int(known.loc[step.index, kind])
+            actual, expected = int(steps.loc[step.index, kind]), int(expected_steps.loc[step.index, kind])
             if actual != expected:
-                lines.append(f"step {step.index}: {actual:,} {kind}, known are {expected:,}")
+                lines.append(f"step {step.index}: {actual:,} {kind}, expected {expected:,}")
     return lines
 
 
@@ -124,6 +127,13 @@ def report(scenario: Scenario, steps: pd.DataFrame, classes: pd.DataFrame, every
     parts = [f"{scenario}", _aligned(steps.reset_index()), _aligned(shown.reset_index())]
     parts[2] += "\ntraining: at the step that learns the class; validation: at the last step. All: --all or -o CSV"
     return "\n\n".join(filter(None, [*parts, remarks]))
+
+
+def _expected(scenario: Scenario) -> pd.DataFrame | None:
+    """The `steps_table` of the published images; None if it is not known without them."""
+    # Which images the protocol partitioned trains on depends on their names, which are not known.
+    known = None if scenario.protocol == "partitioned" else DATASETS[scenario.dataset].presence_tables()
+    return None if known is None else steps_table(scenario, *known)
 
 
 def _aligned(table: pd.DataFrame) -> str:

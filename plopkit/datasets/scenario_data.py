@@ -11,11 +11,12 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from plopkit.datasets import Source, n_labels, open_split
+from plopkit.datasets import Source, open_split
 from plopkit.datasets.counts import presence
-from plopkit.datasets.steps import Selection, StepDataset, eval_loader, train_loader
+from plopkit.datasets.steps import Selection, StepDataset, eval_loader, protocol_presence, train_loader
 from plopkit.datasets.tables import steps_table
 from plopkit.datasets.transforms import eval_transform, picture, train_transform
+from plopkit.presets import open_scenario
 from plopkit.scenario import N_IDS, Scenario, Step
 from plopkit.settings import Settings
 from plopkit.support.seeding import seed_of
@@ -57,14 +58,14 @@ class ScenarioData:
 
         Args:
             settings: The settings of a run.
-            scenario: Their scenario as a value; parsed from the settings if it is left out.
+            scenario: Their scenario, as `open_scenario(settings)` gives it, which is called if it is left out.
             trains: Whether each step needs enough images to train on.
 
         Raises:
             ValueError: A file is damaged, or a step has too few images. The message names the file or the step.
             FileNotFoundError: A file or folder is missing.
         """
-        scenario = scenario or _parse(settings)
+        scenario = scenario or open_scenario(settings)
         sources = (open_split(scenario.dataset, split, settings.data, settings.seed) for split in ("train", "val"))
         data = cls(settings, scenario, *sources)
         for step in scenario.steps:
@@ -82,10 +83,14 @@ class ScenarioData:
         """Which labels the training and the validation masks contain: two (N, 256) bool."""
         return presence(self.train), presence(self.val)
 
-    @property
+    @cached_property
     def presence(self) -> tuple[np.ndarray, np.ndarray]:
-        """The tables that the protocol selects training and validation images by: two (N, 256) bool."""
-        return self.mask_presence
+        """The tables by which the protocol selects training and validation images: two (N, 256) bool.
+
+        They are `mask_presence`, except that the protocol partitioned assigns each training image to one class.
+        """
+        train, val = self.mask_presence
+        return protocol_presence(self.scenario, train, self.train.stems, self.settings.seed), val
 
     def table(self) -> pd.DataFrame:
         """One row per step: the names of its new classes, and its numbers of training and validation images."""
@@ -203,10 +208,6 @@ def labels_of(channels: Int[Tensor, "*shape"], step: Step) -> Int[Tensor, "*shap
 def _contains(presence: np.ndarray, labels: tuple[int, ...]) -> np.ndarray:
     """Which images contain one of the labels other than background: (N, 256) -> (N,) bool."""
     return np.asarray(presence[:, [label for label in labels if label]].any(1))
-
-
-def _parse(settings: Settings) -> Scenario:
-    return Scenario.parse(settings.scenario, n_labels(settings.scenario.split()[0], settings.data))
 
 
 # Earlier names.

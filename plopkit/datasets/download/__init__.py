@@ -1,1 +1,1 @@
-"""Data sets fetched, checked and unpacked."""
+"""Data sets downloaded, verified and unpacked: `plopkit data get`."""

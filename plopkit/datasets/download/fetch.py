@@ -1,4 +1,4 @@
-"""Downloads that go on after a break and are checked by size and checksum before they are used."""
+"""Downloads that resume after an interruption and are verified by size and checksum before use."""
 
 import hashlib
 import http.client
@@ -15,133 +15,143 @@ from typing import Any
 from tqdm.auto import tqdm
 
 CHUNK = 1 << 18
-TIMEOUT = 30.0  # seconds without a byte
-WAITS = (1.0, 4.0, 15.0, 60.0)  # seconds before each new attempt; an attempt that got further begins the row anew
+TIMEOUT = 30.0  # seconds without data
+RETRY_DELAYS = (1.0, 4.0, 15.0, 60.0)  # seconds before each retry; an attempt that makes progress starts from the first
 
 
 @dataclass(frozen=True)
 class Archive:
-    """A file to download. ``checksum`` is "md5:…" or "sha256:…"; None stands for an unknown size or checksum.
-
-    flag: the command line's, which names another place.
-    """
+    """A file to download."""
 
     name: str
     url: str
     size: int | None = None
+    """in bytes; None if it is unknown"""
     checksum: str | None = None
+    """"md5:…" or "sha256:…"; None if it is unknown"""
     flag: str = "--url"
+    """the option of the command line that sets another URL"""
 
 
-class _Broken(Exception):
-    """The connection ended early; what came is kept."""
+class _ConnectionLost(Exception):
+    """The connection ended early. The bytes received so far are kept."""
 
 
 def fetch(archive: Archive, folder: Path) -> Path:
-    """The archive in ``folder``: the one that lies there already, or a download, and either of them checked.
+    """Download an archive, or verify it if it is already there.
 
-    What is downloaded lies in ``<name>.part`` until it is whole, and a later call goes on from there. ValueError where
-    size or checksum are others than known; OSError where the server cannot be reached or the disk is full.
+    The download is written to `<name>.part` until it is complete, and a later call resumes it.
+
+    Args:
+        archive: What to download, and its expected size and checksum.
+        folder: Where the archive is or goes.
+
+    Returns:
+        The path of the archive.
+
+    Raises:
+        ValueError: Size or checksum differ, or the URL is not valid.
+        OSError: The server cannot be reached, refuses, or the disk is full.
     """
     path = folder / archive.name
     if path.is_file():
-        if wrong := mismatch(path, archive):
-            raise ValueError(f"{wrong}; delete it, or accept it as it is with --any-archive")
+        if problem := mismatch(path, archive):
+            raise ValueError(f"{problem}; delete the file, or accept it with --any-archive")
         return path
     folder.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
     _download(archive, part)
-    if wrong := mismatch(part, archive):
-        part.unlink()  # nothing to go on from
+    if problem := mismatch(part, archive):
+        part.unlink()  # nothing to resume from
         raise ValueError(
-            f"{wrong}; it came from {archive.url} and is deleted: try again, name another place with {archive.flag}, "
-            "or accept what comes with --any-archive"
+            f"{problem}; the download from {archive.url} was deleted: try again, set another URL with {archive.flag}, "
+            "or accept any content with --any-archive"
         )
     os.replace(part, path)
     return path
 
 
 def mismatch(path: Path, archive: Archive) -> str:
-    """How a file differs from the archive in size or checksum; empty where it does not, or nothing is known."""
+    """Describe how a file differs from an archive's size or checksum; empty if it does not, or neither is known."""
     size = path.stat().st_size
     with open(path, "rb") as file:
-        page = "; it looks like a web page" if file.read(1) == b"<" else ""
+        hint = "; it looks like a web page" if file.read(1) == b"<" else ""
         file.seek(0)
         if archive.size not in (None, size):
-            return f"{path}: {size:,} bytes, known are {archive.size:,}{page}"
+            return f"{path}: {size:,} bytes, expected {archive.size:,}{hint}"
         if archive.checksum is None:
             return ""
-        kind, _, known = archive.checksum.partition(":")
+        kind, _, expected = archive.checksum.partition(":")
         digest = hashlib.new(kind, usedforsecurity=False)
-        with _bar(f"checking {archive.name}", size) as bar:
+        with _bar(f"verifying {archive.name}", size) as bar:
             while chunk := file.read(CHUNK):
                 digest.update(chunk)
                 bar.update(len(chunk))
-    found = digest.hexdigest()
-    return "" if found == known else f"{path}: its {kind} is {found}, known is {known}{page}"
+    actual = digest.hexdigest()
+    return "" if actual == expected else f"{path}: its {kind} is {actual}, expected {expected}{hint}"
 
 
 def _download(archive: Archive, part: Path) -> None:
-    """Bytes into ``part`` until it is whole, over as many connections as that takes."""
-    failures, furthest = 0, _size(part)
+    """Download into `part` until it is complete, over as many connections as necessary."""
+    failures, largest = 0, _size(part)
     while True:
         try:
-            return _go_on(archive, part)
-        except _Broken as error:
-            if _size(part) > furthest:
-                failures, furthest = 0, _size(part)
-            if failures == len(WAITS):
+            return _download_rest(archive, part)
+        except _ConnectionLost as error:
+            if _size(part) > largest:
+                failures, largest = 0, _size(part)
+            if failures == len(RETRY_DELAYS):
                 raise OSError(
-                    f"{archive.url}: {error}; {_size(part):,} bytes are kept, and the same command goes on from there "
-                    f"if the server can. Or name another place with {archive.flag}, or put "
-                    f"{archive.name} into {part.parent}"
+                    f"{archive.url}: {error}; {_size(part):,} bytes are kept, and the same command resumes there if "
+                    f"the server supports it. Or set another URL with {archive.flag}, or put {archive.name} into "
+                    f"{part.parent}"
                 ) from None
-            tqdm.write(f"{archive.name}: {error}; trying again in {WAITS[failures]:.0f} s")
-            time.sleep(WAITS[failures])
+            tqdm.write(f"{archive.name}: {error}; trying again in {RETRY_DELAYS[failures]:.0f} s")
+            time.sleep(RETRY_DELAYS[failures])
             failures += 1
 
 
-def _go_on(archive: Archive, part: Path) -> None:
-    """One connection, from where ``part`` ends if the server can."""
-    have = _size(part)
-    if have and have == archive.size:
-        return  # it broke between the last byte and the check
+def _download_rest(archive: Archive, part: Path) -> None:
+    """Download over one connection, from the end of `part` if the server supports it."""
+    received = _size(part)
+    if received and received == archive.size:
+        return  # the last call ended between the last byte and the verification
     try:
-        answer = _ask(archive, have)
+        response = _request(archive, received)
     except urllib.error.HTTPError as error:
         error.close()
         if error.code != 416:
             raise
-        if error.headers.get("Content-Range") == f"bytes */{have}":
+        if error.headers.get("Content-Range") == f"bytes */{received}":
             return
-        part.unlink()  # longer than what the server has
-        raise _Broken("the file on the server is another one now") from None
-    with answer:
-        start, total = _extent(answer)
+        part.unlink()  # longer than the file on the server
+        raise _ConnectionLost("the file on the server has changed") from None
+    with response:
+        start, total = _byte_range(response)
         if archive.size is not None and total not in (None, archive.size):
             raise ValueError(
-                f"{archive.url}: the file there has {total:,} bytes, known are {archive.size:,}; "
-                f"name another place with {archive.flag}, or accept it with --any-archive"
+                f"{archive.url}: the file there has {total:,} bytes, expected {archive.size:,}; "
+                f"set another URL with {archive.flag}, or accept it with --any-archive"
             )
-        if start not in (0, have):
-            raise _Broken(f"the server sent byte {start:,}, not {have:,}, first")
-        _check_room(part, (total or 0) - start)
+        if start not in (0, received):
+            raise _ConnectionLost(f"the server sent byte {start:,} first instead of {received:,}")
+        _check_disk_space(part, (total or 0) - start)
         with open(part, "ab" if start else "wb") as file, _bar(archive.name, total, start) as bar:
-            while chunk := _read(answer):
+            while chunk := _read(response):
                 file.write(chunk)
                 bar.update(len(chunk))
     if total is not None and _size(part) != total:
-        raise _Broken(f"the connection broke after {_size(part):,} of {total:,} bytes")
+        raise _ConnectionLost(f"the connection was lost after {_size(part):,} of {total:,} bytes")
 
 
-def _ask(archive: Archive, have: int) -> Any:
-    """The server's answer to a request for all bytes from ``have`` on; 416 is left to the caller."""
+def _request(archive: Archive, start: int) -> Any:
+    """Request all bytes from `start` on. Status 416 (nothing there) is raised as it is, for the caller."""
     if not archive.url.startswith(("http://", "https://")):
         raise ValueError(
-            f"{archive.url!r} is not an http or https address; a file that you have already goes into the root as "
-            f"{archive.name}"
+            f"{archive.url!r} is not an http or https URL; to use a file that you already have, put it into the root "
+            f"as {archive.name}"
         )
-    headers = {"User-Agent": "plopkit", "Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+    headers = {"User-Agent": "plopkit", "Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
     try:
         return urllib.request.urlopen(urllib.request.Request(archive.url, headers=headers), timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
@@ -149,39 +159,42 @@ def _ask(archive: Archive, have: int) -> Any:
             raise
         error.close()
         if error.code >= 500 or error.code in (408, 429):
-            raise _Broken(f"the server answers {error.code} {error.reason}") from None
+            raise _ConnectionLost(f"the server responds {error.code} {error.reason}") from None
         raise OSError(
-            f"{archive.url}: the server answers {error.code} {error.reason}; name another place with {archive.flag}, "
+            f"{archive.url}: the server responds {error.code} {error.reason}; set another URL with {archive.flag}, "
             f"or put {archive.name} into the root"
         ) from None
     except (OSError, http.client.HTTPException) as error:
-        raise _Broken(f"no connection ({getattr(error, 'reason', error)})") from None
+        raise _ConnectionLost(f"no connection ({getattr(error, 'reason', error)})") from None
     except ValueError as error:
-        raise ValueError(f"{archive.url!r} is not an address ({error})") from None
+        raise ValueError(f"{archive.url!r} is not a valid URL ({error})") from None
 
 
-def _extent(answer: Any) -> tuple[int, int | None]:
-    """Where the answer's bytes begin, and how many the whole file has, None where the server does not tell."""
-    if answer.status == 206:
-        match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", ""))
+def _byte_range(response: Any) -> tuple[int, int | None]:
+    """The position of the response's first byte, and the size of the whole file (None if the server omits it)."""
+    if response.status == 206:
+        match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
         if not match:
-            raise _Broken("the server does not tell which bytes it sends")
+            raise _ConnectionLost("the server does not say which bytes it sends")
         return int(match[1]), None if match[2] == "*" else int(match[2])
-    length = answer.headers.get("Content-Length", "")
+    length = response.headers.get("Content-Length", "")
     return 0, int(length) if length.isdigit() else None
 
 
-def _read(answer: Any) -> bytes:
+def _read(response: Any) -> bytes:
     try:
-        return answer.read1(CHUNK)  # what is there, not a full chunk: a break loses nothing
+        return response.read1(CHUNK)  # what has arrived, not a full chunk, so that an interruption loses nothing
     except (OSError, http.client.HTTPException) as error:
-        raise _Broken(f"the connection broke ({error})") from None
+        raise _ConnectionLost(f"the connection was lost ({error})") from None
 
 
-def _check_room(part: Path, needed: int) -> None:
+def _check_disk_space(part: Path, needed: int) -> None:
     free = shutil.disk_usage(part.parent).free
     if free < needed:
-        raise OSError(f"{part.parent}: {free // 2**20:,} MiB are free, {-(-needed // 2**20):,} MiB are still to come")
+        raise OSError(
+            f"{part.parent}: {free // 2**20:,} MiB are free, but the rest of the download needs "
+            f"{-(-needed // 2**20):,} MiB; free disk space, or choose another folder with --root"
+        )
 
 
 def _size(path: Path) -> int:

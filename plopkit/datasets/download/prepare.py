@@ -1,4 +1,4 @@
-"""VOC 2012 with SBD, and ADE20K, made ready: downloaded where needed, unpacked, and counted."""
+"""VOC 2012 with SBD, and ADE20K: downloaded if necessary, unpacked, and verified by their numbers of images."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,25 +11,27 @@ from plopkit.datasets.download.sbd import augment, augmented, augmented_list, wr
 from plopkit.datasets.download.unpack import check_free, unpack
 from plopkit.datasets.files import FileSource
 from plopkit.datasets.voc import MASKS, listed, lists, voc, voc_base
+from plopkit.support.files import disk_error
 
 
 @dataclass(frozen=True)
-class Known:
-    """What is known of a data set: its archives, by the word of their ``--url`` flag, and how many images it has.
-
-    train_ids: ``ids_digest`` of the training images, "" where any will do.
-    """
+class Release:
+    """A published data set: where it comes from, and what it must contain."""
 
     archives: Mapping[str, Archive]
+    """by the word after `--url.`"""
     train: int
+    """number of training images"""
     val: int
+    """number of validation images"""
     train_ids: str = ""
+    """`ids_digest` of the training images; "" accepts any"""
 
 
-# The files have these sizes at their official places; ADE's is not known. The checksums are those that torchvision has
-# (VOC, SBD) and that half a dozen projects have which fetch ADE from there: the places themselves publish none.
-KNOWN = {
-    "voc": Known(
+# The servers publish no checksums. Those here are the ones in torchvision (VOC, SBD) and in half a dozen projects that
+# download ADE20K from the same place, whose size is unknown.
+RELEASES = {
+    "voc": Release(
         {
             "voc": Archive(
                 "VOCtrainval_11-May-2012.tar",
@@ -50,7 +52,7 @@ KNOWN = {
         1_449,
         "855dff350b7f447bf43cb98ea626a32e0d0b3b7c5786e03b2712a21355b635bf",
     ),
-    "ade": Known(
+    "ade": Release(
         {
             "ade": Archive(
                 "ADEChallengeData2016.zip",
@@ -66,93 +68,111 @@ KNOWN = {
 }
 
 
-def known_from(dataset: str, urls: Mapping[str, str], any_archive: bool = False) -> Known:
-    """What is known of a data set, its archives from other places; ``any_archive``: of any size and checksum."""
-    known = KNOWN[dataset]
-    if foreign := sorted(set(urls) - set(known.archives)):
-        flags = " and ".join(f"--url.{word}" for word in known.archives)
-        raise ValueError(f"{dataset} has no archive {foreign[0]!r}; possible: {flags}")
-    archives = {word: replace(archive, url=urls.get(word, archive.url)) for word, archive in known.archives.items()}
+def download(dataset: str, root: Path, urls: Mapping[str, str], any_archive: bool = False) -> str:
+    """The catalogue's downloader: make a data set ready in a folder.
+
+    Args:
+        dataset: A name in `RELEASES`.
+        root: The folder of the data set. What it already contains is used: unpacked folders, archives, partial
+            downloads.
+        urls: Other URLs, by the names of the archives.
+        any_archive: Whether archives of any size and checksum are accepted.
+
+    Returns:
+        A line that says what is there now.
+
+    Raises:
+        ValueError: An archive is unknown or damaged, or the data set is not complete. The message lists all problems.
+        OSError: A download failed, or the folder cannot be written.
+    """
+    return get(dataset, root, release_from(dataset, urls, any_archive))
+
+
+def release_from(dataset: str, urls: Mapping[str, str], any_archive: bool = False) -> Release:
+    """The release of a data set with some of its archives at other URLs; arguments as for `download`."""
+    release = RELEASES[dataset]
+    if unknown := sorted(set(urls) - set(release.archives)):
+        flags = " and ".join(f"--url.{word}" for word in release.archives)
+        raise ValueError(f"{dataset} has no archive {unknown[0]!r}; possible: {flags}")
+    archives = {word: replace(archive, url=urls.get(word, archive.url)) for word, archive in release.archives.items()}
     if any_archive:
         archives = {word: replace(archive, size=None, checksum=None) for word, archive in archives.items()}
-    return replace(known, archives=archives)
+    return replace(release, archives=archives)
 
 
-def get(dataset: str, root: Path, known: Known) -> str:
-    """Make a data set ("voc" or "ade") ready in ``root`` and tell what is there now.
-
-    What is there already is used: unpacked folders, archives, half a download. ValueError tells all that is wrong with
-    the result; OSError tells what hindered a download, or that ``root`` cannot be written.
-    """
+def get(dataset: str, root: Path, release: Release) -> str:
+    """Make a release of a data set ready in a folder; result and errors as for `download`."""
     if root.exists() and not root.is_dir():
-        raise FileExistsError(f"{root} is a file; --root is the folder that the data set goes into")
+        raise FileExistsError(f"{root} is a file; --root must be the folder of the data set")
     try:
-        {"voc": _get_voc, "ade": _get_ade}[dataset](root, known)
+        {"voc": _get_voc, "ade": _get_ade}[dataset](root, release)
     except OSError as error:
-        if error.errno is None:  # told already
+        if error.errno is None:  # already explained
             raise
-        raise type(error)(
-            f"{error.filename or root}: cannot be read or written ({error.strerror}); make room or mend the rights and "
-            "run the same command again, or name another folder with --root"
-        ) from error
-    if problems := verify(dataset, root, known):
-        raise ValueError(f"{root}: {dataset} is not as known:" + "".join(f"\n  {problem}" for problem in problems))
-    return f"{root}: {known.train:,} training and {known.val:,} validation images, as known"
+        advice = "run the same command again, or choose another folder with --root"
+        raise disk_error(error.filename or root, error, advice, "read or written") from error
+    if problems := verify(dataset, root, release):
+        raise ValueError(f"{root}: {dataset} is not complete:" + "".join(f"\n  {problem}" for problem in problems))
+    return f"{root}: {release.train:,} training and {release.val:,} validation images, as expected"
 
 
-def verify(dataset: str, root: Path, known: Known) -> list[str]:
-    """What is wrong with a data set in ``root``; empty where its images, masks and counts are as known."""
+def verify(dataset: str, root: Path, release: Release) -> list[str]:
+    """Compare the images and masks in a folder with a release.
+
+    Returns:
+        A line per problem; empty if everything is as expected.
+    """
     reader: Callable[[Path, str], FileSource] = {"voc": voc, "ade": ade}[dataset]
     problems = []
-    for split, count in (("train", known.train), ("val", known.val)):
+    for split, count in (("train", release.train), ("val", release.val)):
         try:
             stems = reader(root, split).stems
         except (FileNotFoundError, ValueError) as error:
             problems.append(str(error))
             continue
         if len(stems) != count:
-            problems.append(f"{len(stems):,} images in the split {split}, known are {count:,}")
-        elif split == "train" and known.train_ids not in ("", ids_digest(stems)):
-            problems.append(f"the split {split} has {count:,} images, but they are not the known ones")
+            problems.append(f"the split {split} has {len(stems):,} images, expected {count:,}")
+        elif split == "train" and release.train_ids not in ("", ids_digest(stems)):
+            problems.append(f"the split {split} has {count:,} images, but not the published ones")
     return problems
 
 
 def ids_digest(stems: Iterable[str]) -> str:
-    """One text for a set of images: the SHA-256 of their stems, in order, one a line."""
+    """A digest of a set of images: the SHA-256 of their sorted stems, one per line."""
     return hashlib.sha256("\n".join(sorted(stems)).encode()).hexdigest()
 
 
-def _get_voc(root: Path, known: Known) -> None:
-    if _found(voc_base, root):
+def _get_voc(root: Path, release: Release) -> None:
+    if _exists(voc_base, root):
         base = voc_base(root)
     else:
-        base = _obtain(known.archives["voc"], Path("VOCdevkit", "VOC2012"), root)
+        base = _obtain(release.archives["voc"], Path("VOCdevkit", "VOC2012"), root)
     if augmented(base):
         return
-    if own := augmented_list(base):
-        _check_list(own, known)
-    elif _list_from_masks(base, known):
+    if existing := augmented_list(base):
+        _check_list(existing, release)
+    elif _list_from_masks(base, release):
         return
     sbd = root / "benchmark_RELEASE"
     if not (sbd / "dataset" / "cls").is_dir():
-        # Its images are VOC's, and its instances are not needed.
+        # SBD's images are those of VOC, and its instances are not needed.
         needed = ("*/dataset/cls/*.mat", "*/dataset/*.txt")
-        sbd = _obtain(known.archives["sbd"], Path("benchmark_RELEASE"), root, needed)
+        sbd = _obtain(release.archives["sbd"], Path("benchmark_RELEASE"), root, needed)
     augment(base, sbd / "dataset")
 
 
-def _get_ade(root: Path, known: Known) -> None:
-    if not _found(ade_base, root):
-        _obtain(known.archives["ade"], Path("ADEChallengeData2016"), root)
+def _get_ade(root: Path, release: Release) -> None:
+    if not _exists(ade_base, root):
+        _obtain(release.archives["ade"], Path("ADEChallengeData2016"), root)
 
 
-def _obtain(archive: Archive, folder: Path, root: Path, wanted: Sequence[str] = ("*",)) -> Path:
-    """Download and unpack into ``root / folder``; what is in the way there is told before the download."""
+def _obtain(archive: Archive, folder: Path, root: Path, patterns: Sequence[str] = ("*",)) -> Path:
+    """Download an archive and unpack it into `root / folder`. Anything in the way is reported before the download."""
     check_free(root / folder, archive.name)
-    return unpack(fetch(archive, root), folder, root, wanted, checked=archive.checksum is not None)
+    return unpack(fetch(archive, root), folder, root, patterns, verified=archive.checksum is not None)
 
 
-def _found(base_of: Callable[[Path], Path], root: Path) -> bool:
+def _exists(base_of: Callable[[Path], Path], root: Path) -> bool:
     try:
         base_of(root)
     except FileNotFoundError:
@@ -160,29 +180,25 @@ def _found(base_of: Callable[[Path], Path], root: Path) -> bool:
     return True
 
 
-def _check_list(path: Path, known: Known) -> None:
-    """ValueError where an augmented list is another than the known one, whose masks are about to be made."""
+def _check_list(path: Path, release: Release) -> None:
+    """Raise a ValueError if an augmented list, for which masks are about to be made, is not the published one."""
     stems = listed(path)
-    if known.train_ids not in ("", ids_digest(stems)):
+    if release.train_ids not in ("", ids_digest(stems)):
         raise ValueError(
-            f"{path}: its {len(stems):,} images are not the {known.train:,} known ones, and {MASKS[0]} has not all "
-            "masks of it and of the validation; add those, or move the list away to have VOC's and SBD's made"
+            f"{path}: its {len(stems):,} images are not the {release.train:,} published ones, and {MASKS[0]} lacks "
+            "masks of it or of the validation list; add these masks, or move the list away so that plopkit makes list "
+            "and masks from VOC and SBD"
         )
 
 
-def _list_from_masks(base: Path, known: Known) -> bool:
-    """Write the augmented list where somebody's augmented masks are all there, but no list: SBD is not needed then."""
-    found = lists(base, "val")
-    if not known.train_ids or not found:
+def _list_from_masks(base: Path, release: Release) -> bool:
+    """Write the augmented list if all augmented masks exist without it, so that SBD is not needed."""
+    val_lists = lists(base, "val")
+    if not release.train_ids or not val_lists:
         return False
     masks = {path.stem for path in (base / MASKS[0]).glob("*.png")}
-    val = set(listed(found[0]))
-    if not val <= masks or ids_digest(masks - val) != known.train_ids:
+    val = set(listed(val_lists[0]))
+    if not val <= masks or ids_digest(masks - val) != release.train_ids:
         return False
     write_list(base, sorted(masks - val))
     return True
-
-
-def download(dataset: str, root: Path, urls: Mapping[str, str], any_archive: bool = False) -> str:
-    """The catalogue's downloader: `get`, with archives from other places or of any size and checksum."""
-    return get(dataset, root, known_from(dataset, urls, any_archive))

@@ -1,4 +1,4 @@
-"""Archives unpacked safely: only plain files, only below the folder asked for, and all of them or none."""
+"""Safe unpacking of archives: only plain files, only below the given folder, and all of them or none."""
 
 import gzip
 import lzma
@@ -14,34 +14,49 @@ from typing import IO, Any, NamedTuple
 
 from tqdm.auto import tqdm
 
+from plopkit.support.files import disk_error
+
 
 class _Member(NamedTuple):
-    """One entry: its name, "file", "folder" or "link", how to read it, and where in the archive it stands."""
+    """An entry of an archive."""
 
     name: str
-    kind: str
+    kind: str  # "file", "folder" or "link"
     open: Callable[[], IO[bytes] | None]
-    at: int
+    position: int  # in the archive, in bytes
 
 
-def unpack(archive: Path, folder: Path, into: Path, wanted: Sequence[str] = ("*",), checked: bool = False) -> Path:
-    """Unpack what an archive (tar of any compression, or zip) holds in ``folder``; it then lies in ``into / folder``.
+def unpack(archive: Path, folder: Path, into: Path, patterns: Sequence[str] = ("*",), verified: bool = False) -> Path:
+    """Unpack a folder of an archive.
 
-    wanted: patterns of the names that are needed. checked: its checksum is the known one; otherwise a tar must end with
-    its mark of the end, which few makers leave out. All is written beside and then moved there at once: half of it is
-    never taken for the whole. ValueError where the archive is broken, holds no such folder, or holds a name that
-    leads outside or a link; nothing is left of it then. FileExistsError where ``into / folder`` is there already.
+    Everything is written to a temporary folder and then moved into place at once, so a partial result is never mistaken
+    for a complete one, and nothing remains after an error.
+
+    Args:
+        archive: A zip file, or a tar file with any compression.
+        folder: The folder in the archive.
+        into: Where to unpack.
+        patterns: Patterns of the names that are needed.
+        verified: Whether the checksum was verified. If not, a tar file must have an end mark, which few programs omit.
+
+    Returns:
+        `into / folder`.
+
+    Raises:
+        ValueError: The archive is damaged, lacks the folder, or contains a link or a name that leads outside.
+        FileExistsError: `into / folder` already exists.
+        OSError: The folder cannot be written.
     """
     target = into / folder
     check_free(target, archive.name)
-    beside = into / f".{archive.name}.unpacking"
-    shutil.rmtree(beside, ignore_errors=True)  # of a call that was stopped
+    temporary = into / f".{archive.name}.unpacking"
+    shutil.rmtree(temporary, ignore_errors=True)  # from an interrupted call
     try:
-        _write_members(archive, beside, wanted, checked)
-        if not (beside / folder).is_dir():
-            raise ValueError(f"{archive}: no {folder} in it; is it the right archive?")
+        _write_members(archive, temporary, patterns, verified)
+        if not (temporary / folder).is_dir():
+            raise ValueError(f"{archive}: it contains no {folder}; is it the right archive?")
         target.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(beside / folder, target)
+        os.replace(temporary / folder, target)
     except (
         tarfile.TarError,
         zipfile.BadZipFile,
@@ -51,74 +66,74 @@ def unpack(archive: Path, folder: Path, into: Path, wanted: Sequence[str] = ("*"
         EOFError,
         RuntimeError,
     ) as error:
-        told = str(error).partition(":\n")[0]  # tarfile lists what each compression made of it
-        raise ValueError(f"{archive}: broken or cut short ({told}); delete it and get it again") from error
+        message = str(error).partition(":\n")[0]  # tarfile appends the errors of each compression
+        raise ValueError(f"{archive}: damaged or truncated ({message}); delete it and get it again") from error
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise type(error)(
-            f"{beside}: cannot be written ({error.strerror or error}); make room or mend the rights and run the same "
-            "command again"
-        ) from error
+        raise disk_error(temporary, error, "run the same command again") from error
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
     return target
 
 
 def check_free(target: Path, name: str) -> None:
-    """FileExistsError where something lies where the archive ``name`` is to be unpacked."""
+    """Raise a FileExistsError if something is already in the place where the archive `name` is to be unpacked."""
     if target.exists():
-        raise FileExistsError(f"{target}: in the way of what {name} holds; complete it, or move it away")
+        raise FileExistsError(f"{target} exists, but {name} is to be unpacked there; complete it, or move it away")
 
 
-def _write_members(archive: Path, beside: Path, wanted: Sequence[str], checked: bool) -> None:
+def _write_members(archive: Path, target: Path, patterns: Sequence[str], verified: bool) -> None:
     size = archive.stat().st_size
-    members = _zip_members(archive) if zipfile.is_zipfile(archive) else _tar_members(archive, checked)
+    members = _zip_members(archive) if zipfile.is_zipfile(archive) else _tar_members(archive, verified)
     with tqdm(
         desc=f"unpacking {archive.name}", total=size, unit="B", unit_scale=True, leave=False, disable=size < 1 << 22
     ) as bar:
         for member in members:
             name = _inside(member.name, archive)
-            bar.update(max(0, member.at - bar.n))
-            if member.kind == "folder" or not any(fnmatchcase(str(name), pattern) for pattern in wanted):
+            bar.update(max(0, member.position - bar.n))
+            if member.kind == "folder" or not any(fnmatchcase(str(name), pattern) for pattern in patterns):
                 continue
-            # Written here, not by tarfile: so there are no links, devices, owners or modes to be careful with.
+            # Written here rather than by tarfile, so links, devices, owners and modes cannot do harm.
             stream = member.open() if member.kind == "file" else None
             if stream is None:
-                raise ValueError(f"{archive}: {member.name!r} is a link or a device; a data set has plain files only")
-            path = beside / name
+                raise ValueError(
+                    f"{archive}: {member.name!r} is a link or a device, but a data set has plain files only; "
+                    "do not trust this archive"
+                )
+            path = target / name
             path.parent.mkdir(parents=True, exist_ok=True)
             with stream, open(path, "wb") as file:
                 shutil.copyfileobj(stream, file)
 
 
 def _inside(name: str, archive: Path) -> PurePosixPath:
-    """The name as a path below the folder; ValueError where it leads elsewhere, on this system or on another."""
+    """The name as a relative path; ValueError if it leads out of the folder on any operating system."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or PureWindowsPath(name).drive:
-        raise ValueError(f"{archive}: {name!r} leads out of the folder to unpack into; do not trust this archive")
+        raise ValueError(f"{archive}: {name!r} leads out of the target folder; do not trust this archive")
     return path
 
 
-def _tar_members(path: Path, checked: bool) -> Iterator[_Member]:
+def _tar_members(path: Path, verified: bool) -> Iterator[_Member]:
     with open(path, "rb") as raw, tarfile.open(fileobj=raw) as tar:
         for info in tar:
             kind = "file" if info.isreg() else "folder" if info.isdir() else "link"
             yield _Member(info.name, kind, _opener(tar.extractfile, info), raw.tell())
-        if not checked:  # tarfile takes a header that is cut or broken for the end
+        if not verified:  # tarfile mistakes a truncated or damaged header for the end
             stream: Any = tar.fileobj
             stream.seek(tar.offset)
             if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-                raise tarfile.ReadError("no mark of the end where the last file ends")
+                raise tarfile.ReadError("no end mark after the last file")
 
 
 def _zip_members(path: Path) -> Iterator[_Member]:
     with zipfile.ZipFile(path) as file:
         for info in file.infolist():
-            file_type = info.external_attr >> 28  # of a Unix mode; 0 where another system made the archive
+            file_type = info.external_attr >> 28  # of a Unix mode; 0 if another system made the archive
             kind = "folder" if info.is_dir() else "file" if file_type in (0, 8) else "link"
             yield _Member(info.filename, kind, _opener(file.open, info), info.header_offset)
 
 
-def _opener(how: Callable[[Any], IO[bytes] | None], info: Any) -> Callable[[], IO[bytes] | None]:
-    return lambda: how(info)
+def _opener(read: Callable[[Any], IO[bytes] | None], info: Any) -> Callable[[], IO[bytes] | None]:
+    return lambda: read(info)

@@ -1,0 +1,201 @@
+"""The user's own folder: what is read, and every bad file named with what to do."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from picture_files import read_values
+from PIL import Image
+
+from plopkit.datasets.folder import folder
+
+Root = Callable[..., Path]
+
+
+def test_folder_reads_images_and_masks(folder_root: Root) -> None:
+    root = folder_root(train=4, val=2)
+    source = folder(root, "train")
+    assert source.stems == ("train-00", "train-01", "train-02", "train-03")
+    assert source.classes == ("background", "class 1", "class 2", "class 3")
+    assert len(source) == 4
+    assert len(folder(root, "val")) == 2
+    for index, stem in enumerate(source.stems):
+        pair = source.read(index)
+        assert pair.image.dtype == pair.mask.dtype == torch.uint8
+        assert np.array_equal(pair.image.permute(1, 2, 0), read_values(root / "images" / f"{stem}.jpg"))
+        assert np.array_equal(pair.mask, read_values(root / "masks" / f"{stem}.png"))
+        assert source.labels(index) == set(pair.mask.unique().tolist())
+        assert source.where(index) == str(root / "masks" / f"{stem}.png")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "CMYK"])
+def test_images_of_any_mode_become_rgb(mode: str, folder_root: Root) -> None:
+    root = folder_root(train=1, val=1)
+    old = root / "images" / "train-00.jpg"
+    name = "train-00.jpeg" if mode == "CMYK" else "train-00.PNG"
+    Image.open(old).convert(mode).save(root / "images" / name)
+    old.unlink()
+    image = folder(root, "train").read(0).image
+    assert image.shape == (3, 40, 48)
+    assert (image[0] == image[1]).all() == (mode == "L")
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_a_palette_of_few_bits_gives_the_same_labels(bits: int, folder_root: Root) -> None:
+    root = folder_root(train=1, val=1)
+    values = np.zeros((40, 48), np.uint8)
+    values[:20] = 1
+    picture = Image.fromarray(values)
+    picture.putpalette([0, 0, 0, 255, 0, 0] * 2 ** (bits - 1))  # its length determines the number of bits
+    picture.save(root / "masks" / "train-00.png")
+    assert (root / "masks" / "train-00.png").read_bytes()[24] == bits
+    assert np.array_equal(folder(root, "train").read(0).mask, values)
+
+
+def test_lists_may_have_byte_order_marks_and_blank_lines(folder_root: Root) -> None:
+    root = folder_root()
+    (root / "train.txt").write_text("\ufefftrain-01 \r\n\r\n train-00\r\n\r\n", encoding="utf-8")
+    (root / "classes.txt").write_text("\ufeffvoid\r\nMöwe\r\nraccoon \r\ncow\r\n\r\n", encoding="utf-8")
+    source = folder(root, "train")
+    assert source.stems == ("train-01", "train-00")
+    assert source.classes == ("void", "Möwe", "raccoon", "cow")
+
+
+def test_lists_may_have_columns(folder_root: Root) -> None:
+    root = folder_root()
+    (root / "train.txt").write_text("train-01  12.5\ntrain-00 3\n")
+    assert folder(root, "train").stems == ("train-01", "train-00")
+    (root / "train.txt").write_text("train-01\ntrain-9 9\n")
+    with pytest.raises(FileNotFoundError, match=r"train-9 9\.jpg is missing"):
+        folder(root, "train")
+
+
+def test_stems_may_contain_blanks(folder_root: Root) -> None:
+    root = folder_root()
+    for path in [*root.glob("*/train-01.*")]:
+        shutil.copyfile(path, path.with_stem("train-00 (1)"))
+    (root / "train.txt").write_text("train-00 (1)\ntrain-00\n", encoding="utf-8")
+    source = folder(root, "train")
+    assert source.stems == ("train-00 (1)", "train-00")
+    assert source.images[0] == root / "images" / "train-00 (1).jpg"
+    assert np.array_equal(source.read(0).mask, read_values(root / "masks" / "train-01.png"))
+
+
+def without_root(root: Path) -> str:
+    root.rename(root.with_name("moved"))
+    return r"my data: no such folder; data.root must contain images/, masks/ and classes.txt"
+
+
+def without_images(root: Path) -> str:
+    (root / "images").rename(root / "photos")
+    return r"my data: it contains no images/; images/\*.jpg and masks/\*.png are needed"
+
+
+def without_masks(root: Path) -> str:
+    (root / "masks").rename(root / "labels")
+    return r"my data: it contains no masks/; images/\*.jpg and masks/\*.png are needed"
+
+
+def without_list(root: Path) -> str:
+    (root / "train.txt").unlink()
+    return r"train.txt: no train list; write the file stems of that split, one per line"
+
+
+def without_classes(root: Path) -> str:
+    (root / "classes.txt").unlink()
+    return r"classes.txt is missing; write one class name per line, the background first"
+
+
+def missing_image(root: Path) -> str:
+    (root / "images" / "train-01.jpg").unlink()
+    return r"train-01.jpg is missing; complete the data set, or remove the image from the split file"
+
+
+def missing_masks(root: Path) -> str:
+    for index in (1, 3, 4):
+        (root / "masks" / f"train-0{index}.png").unlink()
+    return r"train-01.png is missing and 2 more; complete the data set"
+
+
+def listed_only(root: Path) -> str:
+    with open(root / "train.txt", "a", encoding="utf-8") as file:
+        file.write("train-99\n")
+    return r"train-99.jpg is missing and 1 more; complete the data set, or remove the image from the split file"
+
+
+def empty_list(root: Path) -> str:
+    (root / "train.txt").write_text(" \n\n", encoding="utf-8")
+    return r"train.txt: the split is empty; write one file stem per line"
+
+
+def repeated_stem(root: Path) -> str:
+    (root / "train.txt").write_text("train-01\ntrain-00\ntrain-01\n", encoding="utf-8")
+    return r"train.txt: train-01 is listed twice; list every image once"
+
+
+def two_images_of_one_stem(root: Path) -> str:
+    Image.open(root / "images" / "train-01.jpg").save(root / "images" / "train-01.png")
+    return r"train-01.jpg and train-01.png have the same stem; keep one image per mask"
+
+
+def too_few_classes(root: Path) -> str:
+    (root / "classes.txt").write_text("background\ncat\n", encoding="utf-8")
+    return r"classes.txt: 2 names; the background and 2 to 254 classes are needed, one per line"
+
+
+def too_many_classes(root: Path) -> str:
+    (root / "classes.txt").write_text("".join(f"{i}\n" for i in range(256)), encoding="utf-8")
+    return r"classes.txt: 256 names; the background and 2 to 254 classes are needed, one per line"
+
+
+def no_class_at_all(root: Path) -> str:
+    (root / "classes.txt").write_text("\n", encoding="utf-8")
+    return r"classes.txt: 0 names"
+
+
+def repeated_class(root: Path) -> str:
+    (root / "classes.txt").write_text("background\ncat\ndog\ncat\n", encoding="utf-8")
+    return r"classes.txt: the class name 'cat' is repeated; every name must be unique"
+
+
+def gap_in_the_classes(root: Path) -> str:
+    (root / "classes.txt").write_text("background\ncat\n\ndog\n", encoding="utf-8")
+    return r"classes.txt: line 3 is empty; line n names label n - 1"
+
+
+def classes_in_latin_1(root: Path) -> str:
+    (root / "classes.txt").write_bytes("background\nMöwe\nKuh\nPferd\n".encode("latin-1"))
+    return r"classes.txt: not UTF-8 text .*; save it as UTF-8"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "kind"),
+    [
+        (without_root, FileNotFoundError),
+        (without_images, FileNotFoundError),
+        (without_masks, FileNotFoundError),
+        (without_list, FileNotFoundError),
+        (without_classes, FileNotFoundError),
+        (missing_image, FileNotFoundError),
+        (missing_masks, FileNotFoundError),
+        (listed_only, FileNotFoundError),
+        (empty_list, ValueError),
+        (repeated_stem, ValueError),
+        (two_images_of_one_stem, ValueError),
+        (too_few_classes, ValueError),
+        (too_many_classes, ValueError),
+        (no_class_at_all, ValueError),
+        (repeated_class, ValueError),
+        (gap_in_the_classes, ValueError),
+        (classes_in_latin_1, ValueError),
+    ],
+)
+def test_a_broken_folder_is_reported(spoil: Callable[[Path], str], kind: type[Exception], folder_root: Root) -> None:
+    root = folder_root()
+    folder(root, "train")
+    message = spoil(root)
+    with pytest.raises(kind, match=message):
+        folder(root, "train")

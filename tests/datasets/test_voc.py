@@ -1,0 +1,88 @@
+"""PASCAL VOC 2012: its folders, lists and masks."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from plopkit.datasets.voc import voc
+from plopkit.scenario import IGNORE
+
+Root = Callable[..., Path]
+
+
+@pytest.mark.parametrize("below", ["", "VOCdevkit", "VOCdevkit/VOC2012"])
+def test_voc_root_is_the_folder_or_one_that_contains_it(below: str, voc_root: Root) -> None:
+    source = voc(voc_root() / below, "val")
+    assert source.stems == ("2007_000003", "2007_000004")
+    assert source.classes[20] == "tvmonitor"
+
+
+@pytest.mark.parametrize("name", ["train_aug.txt", "trainaug.txt"])
+def test_augmented_masks_and_list_are_preferred(name: str, voc_root: Root) -> None:
+    root = voc_root(aug_list=name)
+    source = voc(root, "train")
+    assert source.stems == ("2007_000000", "2007_000001", "2008_000002")
+    assert [source.labels(index) for index in range(3)] == [{0, i + 1, i + 12, IGNORE} for i in range(3)]
+    assert voc(root, "val").labels(0) == {0, 4, 15, IGNORE}
+
+
+def test_vocs_own_masks_and_list_are_used_otherwise(voc_root: Root) -> None:
+    source = voc(voc_root(aug=False), "train")
+    assert source.stems == ("2007_000000", "2007_000001")
+    assert source.labels(1) == {0, 2, 12, IGNORE}
+
+
+def test_the_augmented_list_needs_the_augmented_masks(voc_root: Root) -> None:
+    root = voc_root(aug=False)
+    lists = root / "VOCdevkit" / "VOC2012" / "ImageSets" / "Segmentation"
+    (lists / "train_aug.txt").write_text("2007_000000\n2007_000001\n2008_000002\n", encoding="utf-8")
+    assert len(voc(root, "train")) == 2
+    (lists / "train.txt").unlink()
+    with pytest.raises(FileNotFoundError, match=r"no train list; one of train_aug.txt, trainaug.txt, train.txt"):
+        voc(root, "train")
+
+
+def test_the_lists_of_the_released_repositories_are_used(voc_root: Root) -> None:
+    base = voc_root() / "VOCdevkit" / "VOC2012"
+    (base / "ImageSets" / "Segmentation").rename(base / "splits")
+    shutil.rmtree(base / "ImageSets")
+    assert [len(voc(base, split)) for split in ("train", "val")] == [3, 2]
+    shutil.rmtree(base / "splits")
+    with pytest.raises(FileNotFoundError, match=r"Segmentation: no train list; .* is needed there or in splits"):
+        voc(base, "train")
+
+
+def test_lists_may_contain_paths(voc_root: Root) -> None:
+    root = voc_root(plain=False)
+    listing = root / "VOCdevkit" / "VOC2012" / "ImageSets" / "Segmentation" / "val.txt"
+    listing.write_text("/JPEGImages/2007_000004.jpg /SegmentationClassAug/2007_000004.png\n", encoding="utf-8")
+    assert voc(root, "val").stems == ("2007_000004",)
+
+
+def test_missing_folders_of_voc_are_named(voc_root: Root, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"elsewhere: no such folder; data.root must be a VOC 2012 folder"):
+        voc(tmp_path / "elsewhere", "val")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"no VOC 2012 here; looked for JPEGImages in .*VOCdevkit"):
+        voc(tmp_path / "empty", "val")
+    base = voc_root(plain=False) / "VOCdevkit" / "VOC2012"
+    (base / "SegmentationClassAug").rename(base / "Masks")
+    with pytest.raises(
+        FileNotFoundError, match="no masks; one of the folders SegmentationClassAug or SegmentationClass"
+    ):
+        voc(base, "val")
+
+
+def test_real_photographs(shared: Path) -> None:
+    root = shared / "data" / "voc_mini"
+    if not root.is_dir():
+        pytest.skip("the photographs are not here")
+    sources = [voc(root, split) for split in ("train", "val")]
+    assert [len(source) for source in sources] == [1549, 422]
+    for source in sources:
+        for index in range(0, len(source), 200):
+            pair = source.read(index)
+            assert max(pair.image.shape) == 320
+            assert source.labels(index) == set(pair.mask.unique().tolist()) <= {*range(21), IGNORE}
