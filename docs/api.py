@@ -34,7 +34,7 @@ PAGES = (
     Page("viz", "Figures", ("viz",)),
     Page("widgets", "Widgets", ("widgets",)),
     Page("lessons", "Lessons", ("lessons",)),
-    Page("cli", "Command line and parameters", ("cli", "flags", "spelling", "parameters")),
+    Page("cli", "Command line and parameters", ("cli", "flags", "parameters")),
     Page("support", "Support", ("support",)),
 )
 

@@ -1,198 +1,200 @@
-"""The command line: ``plopkit run | compare | report | …``."""
+"""The command line: `plopkit run | compare | report | …`.
+
+Each command imports what it needs, so that help, errors and tables of finished runs do not wait for torch.
+"""
 
 import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from plopkit.flags import RUN, parse_run
-from plopkit.presets import PRESETS, configure, open_scenario
+if TYPE_CHECKING:
+    from plopkit.runs.folder import RunFolder
 
 
 def run(arguments: Sequence[str]) -> None:
-    from plopkit.runs.experiment import run as run_settings  # torch and timm take seconds: not for --help
+    """Train a scenario: plopkit run "voc 15-5 overlap" --method plop --preset paper --data.root data/voc"""
+    from plopkit.flags import parse_run
 
-    _told(run_settings(parse_run(arguments)))
+    quiet, words = _without(arguments, "--quiet")
+    settings = parse_run(words, str(run.__doc__))
+    from plopkit.runs.experiment import run as run_settings  # wrong flags do not wait for torch
 
-
-run.__doc__ = RUN
-
-
-def _told(folder: Any) -> None:
-    """A finished run's table and where it lies; of several processes one tells."""
-    from accelerate import PartialState
-
-    if not PartialState().is_main_process:
-        return
-    print(folder.summary.drop(columns=["scenario"]).to_string(index=False, float_format="{:.1f}".format, na_rep="-"))
-    if credit := str(folder.examples["credit"]):
-        print(credit)
-    print(f"\nresults, pictures and checkpoints: {folder.path}")
+    _print_results(run_settings(settings, progress=not quiet))
 
 
 def compare(arguments: Sequence[str]) -> None:
     """A table of finished runs, methods by old, new and all: plopkit compare runs/*"""
+    parser = _parser(compare)
+    parser.add_argument("paths", nargs="+", type=Path, metavar="RUN", help="run folders, or folders that hold them")
+    parser.add_argument("-o", type=Path, dest="pictures", help="folder for curves and prediction strips")
+    args = parser.parse_args(arguments)
     from plopkit.runs.results import load_results, report
 
-    parser = argparse.ArgumentParser("plopkit compare", description=compare.__doc__)
-    parser.add_argument("paths", nargs="+", type=Path, metavar="RUN", help="run folders, or folders that hold them")
-    parser.add_argument("-o", type=Path, dest="pictures", help="a folder to draw curves and prediction strips in")
-    given = parser.parse_args(arguments)
-    results = load_results(*given.paths)
+    results = load_results(*args.paths)
     print(report(results))
-    if given.pictures:
+    if args.pictures:
         from plopkit.runs.report import draw
 
-        print("\n".join(draw(results, given.pictures)))
+        print("\n".join(draw(results, args.pictures)))
 
 
 def report(arguments: Sequence[str]) -> None:
     """Tables, curves, strips and settings of finished runs on one page: plopkit report runs/* -o report.html"""
-    parser = argparse.ArgumentParser("plopkit report", description=report.__doc__)
+    parser = _parser(report)
     parser.add_argument("paths", nargs="+", type=Path, metavar="RUN", help="run folders, or folders that hold them")
-    parser.add_argument("-o", type=Path, dest="page", default=Path("report.html"), metavar="HTML", help="report.html")
-    given = parser.parse_args(arguments)
+    parser.add_argument(
+        "-o", type=Path, dest="page", default=Path("report.html"), metavar="HTML", help="the page (report.html)"
+    )
+    args = parser.parse_args(arguments)
     from plopkit.runs.report import write_page
     from plopkit.runs.results import load_results
 
-    write_page(load_results(*given.paths), given.page)
-    print(given.page)
-
-
-def demo(arguments: Sequence[str]) -> None:
-    """Fine-tuning, MiB and PLOP on the embedded data, by the notebook: plopkit demo --out runs/demo"""
-    from plopkit.lessons.demo import run_demo
-
-    parser = argparse.ArgumentParser("plopkit demo", description=demo.__doc__)
-    parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="where runs, notebooks and pictures go")
-    parser.add_argument("--scenario", default="emoji 15-5 overlap")
-    parser.add_argument("--preset", default="laptop", choices=PRESETS)
-    parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args(arguments)
-    run_demo(given.out, given.scenario, given.preset, given.seed)
-
-
-def evaluate(arguments: Sequence[str]) -> None:
-    """Released checkpoints, one per step: plopkit evaluate s0.pth s1.pth --scenario "voc 15-5 overlap" …"""
-    parser = argparse.ArgumentParser("plopkit evaluate", description=evaluate.__doc__, allow_abbrev=False)
-    parser.add_argument("checkpoints", nargs="+", type=Path, metavar="CHECKPOINT", help="of step 0, 1, …")
-    parser.add_argument("--scenario", required=True)
-    parser.add_argument(
-        "--preset", default="paper", choices=PRESETS, help="whose crop and batch count (default: paper)"
-    )
-    told = "--method names the rows (plop), --evaluate full takes whole images"
-    parser.epilog = f"all other flags are those of `plopkit run`: {told}"
-    first_flag = next((i for i, word in enumerate(arguments) if word.startswith("-")), len(arguments))
-    if not first_flag and not {"-h", "--help"} & set(arguments):
-        parser.error("name the checkpoints first, then the flags")
-    given, flags = parser.parse_known_args(arguments)
-    settings = parse_run([given.scenario, "--preset", given.preset, *flags])
-    if not any(flag.partition("=")[0] == "--method" for flag in flags):
-        print(f"the rows are named {settings.method!r}; --method names another", file=sys.stderr)
-    from plopkit.runs.released import evaluate_checkpoints
-
-    _told(evaluate_checkpoints(settings, given.checkpoints))
-
-
-def export(arguments: Sequence[str]) -> None:
-    """A run's checkpoints as the released code saves them: plopkit export runs/… --as official -o exported"""
-    parser = argparse.ArgumentParser("plopkit export", description=export.__doc__)
-    parser.add_argument("run", type=Path, metavar="RUN", help="a run folder whose encoder is a released ResNet")
-    parser.add_argument("--as", dest="layout", default="official", choices=("official", "cssegmentation"))
-    parser.add_argument("-o", type=Path, dest="out", required=True, help="the folder for step-0.pth, step-1.pth, …")
-    given = parser.parse_args(arguments)
-    from plopkit.runs.folder import RunFolder
-    from plopkit.runs.released import export as export_run
-
-    for path in export_run(given.run, given.layout, given.out):
-        print(path)
-    if (stride := RunFolder(given.run).settings.model.output_stride) != 16:
-        print(f"the files do not tell their output stride: read them with --model.output-stride {stride}")
+    write_page(load_results(*args.paths), args.page)
+    print(args.page)
 
 
 def rows(arguments: Sequence[str]) -> None:
-    """The rows of the published tables, the command of each, and your runs' mIoU beside: plopkit rows runs/*"""
-    parser = argparse.ArgumentParser("plopkit rows", description=rows.__doc__)
+    """The rows of the published tables, the command of each, and your runs' mIoU: plopkit rows runs/*"""
+    parser = _parser(rows)
     parser.add_argument("paths", nargs="*", type=Path, metavar="RUN", help="run folders, or folders that hold them")
-    parser.add_argument("-o", type=Path, dest="table", metavar="CSV", help="write the table there")
-    given = parser.parse_args(arguments)
+    parser.add_argument("-o", type=Path, dest="table", metavar="CSV", help="file for the table")
+    args = parser.parse_args(arguments)
     from plopkit.runs.published import rows as all_rows
     from plopkit.runs.results import run_folders
     from plopkit.support.files import write_table
 
-    table = all_rows(run_folders(given.paths) if given.paths else ())
+    table = all_rows(run_folders(args.paths) if args.paths else ())
     for row in table.itertuples():
         print(f"{row.method} on {row.scenario}\n    published: {row.published}")
         if row.seeds:
             print(f"    own: {row.own:.2f} with, {row.own_nobg:.2f} without background, mean of {row.seeds} seed(s)")
         print(f"    {row.command}")
     print("\nmIoU in percent over all classes after the last step")
-    if given.table:
-        write_table(given.table, table)
+    if args.table:
+        write_table(args.table, table)
+
+
+def evaluate(arguments: Sequence[str]) -> None:
+    """Released checkpoints, one per step: plopkit evaluate s0.pth s1.pth --scenario "voc 15-5 overlap" …"""
+    from plopkit.flags import parse_run
+    from plopkit.presets import PRESETS
+
+    parser = _parser(evaluate, allow_abbrev=False)
+    parser.add_argument("checkpoints", nargs="+", type=Path, metavar="CHECKPOINT", help="of step 0, 1, …")
+    parser.add_argument("--scenario", required=True, help="the scenario that they were trained on")
+    parser.add_argument("--preset", default="paper", choices=PRESETS, help="preset of crop and batch (default: paper)")
+    parser.add_argument("--quiet", action="store_true", help="no progress, only the results")
+    parser.epilog = (
+        "all other flags are those of `plopkit run`: --method names the rows (plop), --evaluate full takes whole images"
+    )
+    first_flag = next((i for i, word in enumerate(arguments) if word.startswith("-")), len(arguments))
+    if not first_flag and not {"-h", "--help"} & set(arguments):
+        parser.error("name the checkpoints first, then the flags")
+    args, flags = parser.parse_known_args(arguments)
+    settings = parse_run([args.scenario, "--preset", args.preset, *flags])
+    if not any(flag.partition("=")[0] == "--method" for flag in flags):
+        print(f"the rows are named {settings.method!r}; --method gives another name", file=sys.stderr)
+    from plopkit.runs.released import evaluate_checkpoints
+
+    _print_results(evaluate_checkpoints(settings, args.checkpoints, progress=not args.quiet))
+
+
+def export(arguments: Sequence[str]) -> None:
+    """A run's checkpoints as the released code saves them: plopkit export runs/… --as official -o exported"""
+    parser = _parser(export)
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run folder whose encoder is a released ResNet")
+    parser.add_argument(
+        "--as", dest="layout", default="official", choices=("official", "cssegmentation"), help="layout of the keys"
+    )
+    parser.add_argument("-o", type=Path, dest="out", required=True, help="folder for step-0.pth, step-1.pth, …")
+    args = parser.parse_args(arguments)
+    from plopkit.runs.folder import RunFolder
+    from plopkit.runs.released import export as export_run
+
+    for path in export_run(args.run, args.layout, args.out):
+        print(path)
+    if (stride := RunFolder(args.run).settings.model.output_stride) != 16:
+        print(f"the files do not hold their output stride: read them with --model.output-stride {stride}")
 
 
 def data(arguments: Sequence[str]) -> None:
     """Download a data set, or count what is in one: plopkit data get voc --root data/voc"""
-    parser = argparse.ArgumentParser("plopkit data", description=data.__doc__)
+    from plopkit.catalogue import DATASETS
+
+    parser = _parser(data)
     kinds = parser.add_subparsers(dest="kind", required=True)
-    told = "download VOC 2012 with SBD's masks, or ADE20K, unpack and verify; what is there already is used"
-    get = kinds.add_parser("get", help=told, description=told)
-    get.add_argument("dataset", choices=("voc", "ade"))
-    get.add_argument("--root", type=Path, required=True, help="the folder that it goes into, and archives you have")
-    for word in ("voc", "sbd", "ade"):
+    downloadable = [name for name, entry in DATASETS.items() if entry.downloader]
+    text = f"download {' or '.join(downloadable)}, unpack and verify it; what is there already is used"
+    get = kinds.add_parser("get", help=text, description=text)
+    get.add_argument("dataset", choices=downloadable)
+    get.add_argument("--root", type=Path, required=True, help="folder for the data set, and for archives you have")
+    archives = list(dict.fromkeys(word for name in downloadable for word in DATASETS[name].archives))
+    for word in archives:
         get.add_argument(f"--url.{word}", metavar="URL", help=f"another place for the archive of {word}")
     get.add_argument("--any-archive", action="store_true", help="accept archives of another size or checksum")
-    told = "images and pixels per step and class, and VOC's beside the known counts"
-    check = kinds.add_parser("check", help=told, description=told)
+    text = "images and pixels per step and class, compared with the known counts where there are any"
+    check = kinds.add_parser("check", help=text, description=text)
     check.add_argument("scenario")
     check.add_argument("--data.root", type=Path, dest="root", help="the data set's folder; emoji needs none")
     check.add_argument("--all", action="store_true", help="print every class at every step")
-    check.add_argument("-o", type=Path, dest="table", metavar="CSV", help="write all steps and classes there")
-    given = parser.parse_args(arguments)
-    if given.kind == "get":
-        from plopkit.datasets.download import prepare
-
-        named = {word: getattr(given, f"url.{word}") for word in ("voc", "sbd", "ade")}
+    check.add_argument("-o", type=Path, dest="table", metavar="CSV", help="file for all steps and classes")
+    args = parser.parse_args(arguments)
+    if args.kind == "get":
+        named = {word: getattr(args, f"url.{word}") for word in archives}
         urls = {word: url for word, url in named.items() if url is not None}
-        print(prepare.download(given.dataset, given.root, urls, given.any_archive))
-        return
-    from plopkit.datasets import check as checks
+        print(DATASETS[args.dataset].download(args.root, urls, args.any_archive))
+    else:
+        _check_data(args)
+
+
+def _check_data(args: argparse.Namespace) -> None:
+    from plopkit.datasets import check
+    from plopkit.presets import configure, open_scenario
     from plopkit.support.files import write_table
 
-    settings = configure(given.scenario, overrides={"data.root": given.root})
+    settings = configure(args.scenario, overrides={"data.root": args.root})
     scenario = open_scenario(settings)
-    steps, classes = checks.count(scenario, settings.data, settings.seed)
-    print(checks.report(scenario, steps, classes, given.all))
-    if given.table:
-        write_table(given.table, classes)
-    if checks.differences(scenario, steps) or checks.gaps(steps):
+    steps, classes = check.count(scenario, settings.data, settings.seed)
+    print(check.report(scenario, steps, classes, args.all))
+    if args.table:
+        write_table(args.table, classes)
+    if check.differences(scenario, steps) or check.gaps(steps):
         raise SystemExit(1)
 
 
+def demo(arguments: Sequence[str]) -> None:
+    """Fine-tuning, MiB and PLOP on the embedded data, by the notebook: plopkit demo --out runs/demo"""
+    from plopkit.presets import PRESETS
+
+    parser = _parser(demo)
+    parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder for runs, notebooks and pictures")
+    parser.add_argument("--scenario", default="emoji 15-5 overlap", help="the scenario (emoji 15-5 overlap)")
+    parser.add_argument("--preset", default="laptop", choices=PRESETS, help="the preset (laptop)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed (0)")
+    parser.add_argument("--quiet", action="store_true", help="no progress, only the results")
+    args = parser.parse_args(arguments)
+    from plopkit.lessons.demo import run_demo
+
+    run_demo(args.out, args.scenario, args.preset, args.seed, progress=not args.quiet)
+
+
 def lessons(arguments: Sequence[str]) -> None:
-    """Copy the lessons into a folder of your own and open JupyterLab there: plopkit lessons my-lessons"""
-    ours, theirs = _split(arguments, "--")
-    parser = argparse.ArgumentParser("plopkit lessons", description=lessons.__doc__)
-    told = "the folder (plopkit-lessons); what is there already and differs stays as it is"
-    parser.add_argument("folder", nargs="?", type=Path, default=Path("plopkit-lessons"), metavar="DIR", help=told)
+    """Copy the lessons into a folder and open JupyterLab there: plopkit lessons my-lessons"""
+    own, jupyter = _split(arguments, "--")
+    parser = _parser(lessons)
+    text = "the folder (plopkit-lessons); a file of yours that differs is left as it is"
+    parser.add_argument("folder", nargs="?", type=Path, default=Path("plopkit-lessons"), metavar="DIR", help=text)
     parser.add_argument("--no-open", action="store_true", help="only copy")
-    parser.epilog = (
-        "what stands after -- goes to JupyterLab, e.g. plopkit lessons my-lessons -- --no-browser --port 8899"
-    )
-    given = parser.parse_args(ours)
-    from plopkit.lessons.install import copy_lessons, open_lab, told_of
+    parser.epilog = "words after -- are passed to JupyterLab: plopkit lessons my-lessons -- --no-browser --port 8899"
+    args = parser.parse_args(own)
+    from plopkit.lessons import install
 
-    print(told_of(copy_lessons(given.folder), given.folder), flush=True)
-    if not given.no_open:
-        open_lab(given.folder, theirs)
-
-
-def _split(arguments: Sequence[str], mark: str) -> tuple[Sequence[str], Sequence[str]]:
-    """What stands before and after a word."""
-    place = list(arguments).index(mark) if mark in arguments else len(arguments)
-    return arguments[:place], arguments[place + 1 :]
+    print(install.told_of(install.copy_lessons(args.folder), args.folder), flush=True)
+    if not args.no_open:
+        install.open_lab(args.folder, jupyter)
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
@@ -209,27 +211,101 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; 2 for wrong use and bad input, told in one line or a few without a traceback."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    if not given or given[0] in ("-h", "--help"):
-        print("usage: plopkit COMMAND …   (COMMAND --help tells its options)\n")
-        for name, command in COMMANDS.items():
-            print(f"  {name:9}{command.__doc__}")
-        return 0 if given else 2
-    if given[0] not in COMMANDS:
-        print(f"plopkit: there is no command {given[0]!r}; known: {', '.join(COMMANDS)}", file=sys.stderr)
-        return 2
+    """Run a command.
+
+    Args:
+        arguments: The words after `plopkit`; by default those of the process.
+
+    Returns:
+        The exit code: 2 for wrong use and bad input, which is explained on stderr in a few lines without a traceback.
+    """
     try:
-        COMMANDS[given[0]](given[1:])
-    except SystemExit as stop:  # tyro and argparse have told already
+        code = _main(list(sys.argv[1:] if arguments is None else arguments))
+        sys.stdout.flush()  # while a closed pipe can still be handled
+    except SystemExit as stop:  # tyro and argparse have printed their message
         return stop.code if isinstance(stop.code, int) else 2
-    except BrokenPipeError:  # the reader has seen enough, as in `plopkit rows | head`
+    except BrokenPipeError:  # the reader stopped early, as in `plopkit rows | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python flushes at its end
         return 1
     except (ValueError, OSError, FloatingPointError) as error:
         print(f"plopkit: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nplopkit: stopped; the same command goes on (a training from its last finished epoch)", file=sys.stderr)
+        print(
+            "\nplopkit: stopped; the same command continues (a training from its last finished epoch)", file=sys.stderr
+        )
         return 130
+    return code
+
+
+def _main(words: list[str]) -> int:
+    own, rest = _split(words, "--")
+    files, own = _values_of(own, "--plugin")
+    for file in files:
+        from plopkit.catalogue import load_plugin
+
+        load_plugin(file)
+    if not own or own[0] in ("-h", "--help"):
+        print("usage: plopkit COMMAND …   (COMMAND --help lists its options)\n")
+        for name, command in COMMANDS.items():
+            print(f"  {name:9}{command.__doc__}")
+        print("\n  --plugin FILE   with any command: a Python file that registers methods or data sets")
+        print("  --version       the version of plopkit")
+        return 0 if own else 2
+    if own[0] == "--version":
+        import plopkit
+
+        print(f"plopkit {plopkit.__version__}")
+        return 0
+    if own[0] not in COMMANDS:
+        print(f"plopkit: there is no command {own[0]!r}; known: {', '.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    COMMANDS[own[0]]([*own[1:], *(["--", *rest] if "--" in words else [])])
     return 0
+
+
+def _parser(command: Callable[[Sequence[str]], None], allow_abbrev: bool = True) -> argparse.ArgumentParser:
+    """A parser with the command's name and its documentation as help."""
+    name = command.__name__
+    return argparse.ArgumentParser(f"plopkit {name}", description=command.__doc__, allow_abbrev=allow_abbrev)
+
+
+def _print_results(folder: "RunFolder") -> None:
+    """A finished run's table and its folder; of several processes, the main one prints."""
+    from accelerate import PartialState
+
+    if not PartialState().is_main_process:
+        return
+    print(folder.summary.drop(columns=["scenario"]).to_string(index=False, float_format="{:.1f}".format, na_rep="-"))
+    if credit := str(folder.examples["credit"]):
+        print(credit)
+    print(f"\nresults, pictures and checkpoints: {folder.path}")
+
+
+def _split(words: Sequence[str], mark: str) -> tuple[list[str], list[str]]:
+    """The words before and after a word."""
+    place = list(words).index(mark) if mark in words else len(words)
+    return list(words[:place]), list(words[place + 1 :])
+
+
+def _without(words: Sequence[str], flag: str) -> tuple[bool, list[str]]:
+    """Whether a flag is among the words, and the words without it."""
+    return flag in words, [word for word in words if word != flag]
+
+
+def _values_of(words: Sequence[str], flag: str) -> tuple[list[str], list[str]]:
+    """All values of a flag that may be given several times, and the other words."""
+    parser = argparse.ArgumentParser("plopkit", add_help=False, allow_abbrev=False, prefix_chars="-")
+    values, others = [], []
+    rest = iter(words)
+    for word in rest:
+        name, equals, value = word.partition("=")
+        if name != flag:
+            others.append(word)
+        elif equals:
+            values.append(value)
+        elif (following := next(rest, None)) is not None:
+            values.append(following)
+        else:
+            parser.error(f"{flag} needs a file")
+    return values, others

@@ -1,46 +1,115 @@
-"""``plopkit run``'s flags, which tyro makes from the settings models."""
+"""Settings <-> the command line of `plopkit run`. tyro makes the flags from the settings models."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, field, make_dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args, get_origin
 
-import tyro
 from pydantic import BaseModel
 
-from plopkit.methods import METHODS
-from plopkit.presets import PRESETS, configure, method_of, settle
+from plopkit.catalogue import METHODS, plugins
+from plopkit.presets import PRESETS, configure, method_of, overrides_of, settle
 from plopkit.settings import Settings, build
 
-RUN = 'Train a scenario: plopkit run "voc 15-5 overlap" --method plop --preset paper --data.root data/voc'
+SCENARIO = "emoji 15-5 overlap"
 
 
-def parse_run(arguments: Sequence[str]) -> Settings:
-    """The settings that a ``run`` command line means: its preset first, then its flags."""
+def parse_run(arguments: Sequence[str], description: str = "Train a scenario.") -> Settings:
+    """The settings that the words after `plopkit run` mean: preset and method first, then the flags.
+
+    Args:
+        arguments: The words.
+        description: The first words of `--help`.
+
+    Raises:
+        ValueError: A setting is wrong; says what is possible.
+        SystemExit: A flag is unknown or lacks its value, or help was printed; the message has been printed.
+    """
     early = argparse.ArgumentParser("plopkit run", add_help=False, allow_abbrev=False)
     early.add_argument("--preset", default="laptop")
     early.add_argument("--method", default="plop")
     chosen, rest = early.parse_known_args(arguments)
-    scenario = rest[0] if rest and not rest[0].startswith("-") else "emoji 15-5 overlap"
-    base = configure(scenario, chosen.method, chosen.preset)
-    given = _read_flags(base, rest)
-    if given["scenario"] not in (scenario, base.scenario):  # it stands behind flags: its data set's preset counts
-        given = _read_flags(configure(given["scenario"], chosen.method, chosen.preset), rest)
-    return settle(build(Settings, given | {"method": chosen.method}))
+    n_values = _n_values(Settings) | _n_values(METHODS[chosen.method], "hyper.")
+    base = configure(next(_positional(rest, n_values), SCENARIO), chosen.method, chosen.preset)
+    values = _read_flags(base, rest, description)
+    return settle(build(Settings, values | {"method": chosen.method}))
 
 
-def _read_flags(base: Settings, arguments: Sequence[str]) -> dict[str, Any]:
+def command_line(settings: Settings, preset: str) -> str:
+    """The `plopkit run` command that means these settings, quoted for a shell. It repeats the plugins of this process.
+
+    Example:
+        >>> command_line(configure("voc 15-5 overlap", "plop", "paper", {"seed": 1}), "paper")
+        'plopkit run "voc 15-5 overlap" --method plop --preset paper --seed 1'
+    """
+    words = ["--method", settings.method, "--preset", preset]
+    for name, value in overrides_of(settings, preset).items():
+        words += _flag(name, value)
+    for file in plugins():
+        words += ["--plugin", file]
+    return f'plopkit run "{settings.scenario}" {shlex.join(words)}'  # no sign in a scenario means anything to a shell
+
+
+def _flag(name: str, value: Any) -> list[str]:
+    """A flag as tyro reads it: `--data.scale 0.5 1.0`, `--compute.no-cpu`, `--model.pool None`."""
+    *groups, last = name.replace("_", "-").split(".")
+    if isinstance(value, bool):
+        return ["--" + ".".join([*groups, last if value else f"no-{last}"])]
+    dashed = "--" + ".".join([*groups, last])
+    if isinstance(value, list):
+        return [dashed, *map(str, value)]
+    return [f"{dashed}={value}"] if str(value).startswith("-") else [dashed, str(value)]
+
+
+def _n_values(kind: type[BaseModel], prefix: str = "") -> dict[str, int | None]:
+    """How many words follow each flag; None where any number does, up to the next flag."""
+    counts: dict[str, int | None] = {}
+    for name, info in kind.model_fields.items():
+        inner = info.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            counts |= _n_values(inner, f"{prefix}{name}.")
+        elif inner is bool:
+            counts |= dict.fromkeys((f"--{prefix}{name}", f"--{prefix}no-{name}"), 0)
+        elif get_origin(inner) is tuple:
+            counts[f"--{prefix}{name}"] = None if Ellipsis in get_args(inner) else len(get_args(inner))
+        else:
+            counts[f"--{prefix}{name}"] = 1
+    return {name.replace("_", "-"): count for name, count in counts.items()}
+
+
+def _positional(arguments: Sequence[str], n_values: Mapping[str, int | None]) -> Iterator[str]:
+    """The words that are neither a flag nor its value. An unknown flag is taken to have one value; tyro refuses it."""
+    left: int | None = 0
+    for word in arguments:
+        if word.startswith("--"):
+            flag, has_value, _ = word.replace("_", "-").partition("=")
+            left = 0 if has_value or flag == "--help" else n_values.get(flag, 1)
+        elif left is None or left > 0:
+            left = left and left - 1
+        elif not word.startswith("-"):
+            yield word
+
+
+def _read_flags(base: Settings, arguments: Sequence[str], description: str) -> dict[str, Any]:
     """tyro's reading of the flags, over these settings."""
+    import tyro  # not needed to spell a command line
+
     made = _flags(base, {"scenario": base.scenario, "hyper": method_of(base)}, hidden="method")
-    description = f"{RUN}. Also: --preset {'|'.join(PRESETS)} (laptop), --method {'|'.join(METHODS)} (plop)."
-    return asdict(tyro.cli(made, args=arguments, prog="plopkit run", description=description))
+    text = (
+        f"{description}. Also: --preset {'|'.join(PRESETS)} (laptop), --method {'|'.join(METHODS)} (plop), "
+        "--plugin FILE (registers further methods and data sets), --quiet (no progress)."
+    )
+    return asdict(tyro.cli(made, args=arguments, prog="plopkit run", description=text))
 
 
 def _flags(model: BaseModel, values: Mapping[str, Any], hidden: str = "") -> type:
     """A dataclass with the fields of a settings model: types and help for tyro.
 
-    The bounds stay with ``build``, which tells of them by a setting's dotted name.
+    The bounds are left to `build`, which names settings by their dotted names.
     """
+    import tyro
+
     fields: list[Any] = []
     for name, info in type(model).model_fields.items():
         value = values.get(name, getattr(model, name))
@@ -48,8 +117,8 @@ def _flags(model: BaseModel, values: Mapping[str, Any], hidden: str = "") -> typ
         if isinstance(value, BaseModel):
             fields.append((name, inner := _flags(value, {}), field(default_factory=inner)))
         elif name == "scenario":
-            told = tyro.conf.arg(help=info.description, metavar="[SCENARIO]")
-            fields.append((name, Annotated[kind, tyro.conf.Positional, told], field(default=value)))
+            option = tyro.conf.arg(help=info.description, metavar="[SCENARIO]")
+            fields.append((name, Annotated[kind, tyro.conf.Positional, option], field(default=value)))
         elif name != hidden:
             fields.append((name, Annotated[kind, tyro.conf.arg(help=info.description)], field(default=value)))
     made = make_dataclass(type(model).__name__, fields, frozen=True)

@@ -1,4 +1,4 @@
-"""A notebook's parameters cell -> Settings. Papermill only warns of a misspelt parameter; here it is refused."""
+"""Settings <-> a notebook's parameters cell. Papermill only warns of a misspelt parameter; here it is refused."""
 
 import ast
 import shlex
@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from plopkit.presets import configure
+import yaml
+
+from plopkit.presets import configure, overrides_of
 from plopkit.settings import Settings
-from plopkit.support.errors import unknown
+from plopkit.support.errors import unknown_name
 
 KNOWN = ("scenario", "method", "preset", "overrides", "data_root", "out")
 
@@ -16,41 +18,67 @@ KNOWN = ("scenario", "method", "preset", "overrides", "data_root", "out")
 def from_parameters(
     namespace: Mapping[str, Any], method: str | None = None, lesson: bool = False, also: Sequence[str] = ()
 ) -> Settings:
-    """The settings that ``scenario, method, preset, overrides, data_root, out`` in a notebook's ``globals()`` mean.
+    """The settings that `scenario, method, preset, overrides, data_root, out` of a parameters cell mean.
 
-    method: another than the cell's, so that a notebook can compare several; a cell that has none may leave it out.
-    lesson: with the fewer scenes of the lessons, so that all of them share the same runs.
-    also: parameters that this notebook has beside these, and that are no settings.
+    Args:
+        namespace: The notebook's `globals()`. `overrides` are dotted settings, such as `{"optim.lr": 0.01}`, or
+            papermill's text, such as `"optim.lr=0.01 seed=1"`.
+        method: Another method than the cell's, so that a notebook can compare several; the cell may then leave it out.
+        lesson: Whether to take the fewer scenes of the lessons, so that all lessons share the same runs.
+        also: Further parameters of this notebook, which are no settings.
 
-    overrides: dotted settings, e.g. ``{"optim.lr": 0.01}``, or papermill's text ``"optim.lr=0.01 seed=1"``. ValueError
-    for a parameter that papermill brought and nobody knows, for one that is missing, and for a wrong setting.
+    Raises:
+        ValueError: Papermill set a parameter that is not known, one is missing, or a setting is wrong.
+
+    Example:
+        >>> settings = from_parameters(globals(), method="mib")
     """
+    known = (*KNOWN, *also)
     for name in _injected(namespace):
-        if name not in (known := (*KNOWN, *also)):
-            raise unknown("parameter", name, known)
+        if name not in known:
+            raise unknown_name("parameter", name, known)
     missing = [name for name in KNOWN if name not in namespace and not (method and name == "method")]
     if missing:
         raise ValueError(f"the parameters cell must set {', '.join(missing)}; known: {', '.join(KNOWN)}")
-    given = {"out": namespace["out"]} | _dotted(namespace["overrides"])
+    overrides = {"out": namespace["out"]} | _dotted(namespace["overrides"])
     if namespace["data_root"]:
-        given["data.root"] = namespace["data_root"]
-    return configure(namespace["scenario"], method or namespace["method"], namespace["preset"], given, lesson)
+        overrides["data.root"] = namespace["data_root"]
+    return configure(namespace["scenario"], method or namespace["method"], namespace["preset"], overrides, lesson)
+
+
+def parameters(settings: Settings, preset: str) -> dict[str, Any]:
+    """The parameters cell that means these settings."""
+    overrides = overrides_of(settings, preset)
+    return {
+        "scenario": settings.scenario,
+        "method": settings.method,
+        "preset": preset,
+        "data_root": overrides.pop("data.root", None),
+        "out": overrides.pop("out", str(configure().out)),
+        "overrides": overrides,
+    }
+
+
+def parameters_yaml(settings: Settings, preset: str) -> str:
+    """`parameters` as a file for `papermill -f`."""
+    return yaml.safe_dump(parameters(settings, preset), sort_keys=False)
 
 
 def paths_of(files: str | Iterable[str | Path]) -> list[Path]:
-    """The files that ``checkpoints`` in a parameters cell means: a list, or papermill's text ``"step0.pth step1.pth"``.
+    """The files that `checkpoints` in a parameters cell means: a list, or papermill's text `"step0.pth step1.pth"`.
 
-    FileNotFoundError for one that is not there.
+    Raises:
+        FileNotFoundError: One of them does not exist.
     """
-    found = [Path(file).expanduser() for file in (shlex.split(files) if isinstance(files, str) else files)]
-    for path in found:
+    paths = [Path(file).expanduser() for file in (shlex.split(files) if isinstance(files, str) else files)]
+    for path in paths:
         if not path.is_file():
             raise FileNotFoundError(f"{path}: there is no such file; checkpoints are one file for each step, in order")
-    return found
+    return paths
 
 
 def _dotted(overrides: Any) -> dict[str, Any]:
-    """A dictionary as it is, or ``name=value`` words; pydantic reads numbers out of text."""
+    """A dictionary as it is, or `name=value` words; pydantic reads numbers out of text."""
     if isinstance(overrides, Mapping):
         return dict(overrides)
     pairs = [word.partition("=") for word in str(overrides or "").split()]
@@ -61,7 +89,7 @@ def _dotted(overrides: Any) -> dict[str, Any]:
 
 
 def _injected(namespace: Mapping[str, Any]) -> list[str]:
-    """Names assigned in the cells that papermill put in; IPython keeps every cell's text in ``In``."""
+    """Names assigned in the cells that papermill inserted; IPython keeps every cell's text in `In`."""
     names = []
     for cell in namespace.get("In", ()):
         if cell.startswith("# Parameters\n"):

@@ -128,6 +128,16 @@ def settle(settings: Settings, kind: "type[Method] | None" = None) -> Settings:
     return settings.model_copy(update={"hyper": hyper, "data": data, "out": settings.out.expanduser()})
 
 
+def overrides_of(settings: Settings, preset: str) -> dict[str, Any]:
+    """The dotted settings, as plain values, that differ from those of the preset for this scenario and method.
+
+    `configure(settings.scenario, settings.method, preset, overrides_of(settings, preset))` gives the same settings.
+    """
+    usual = flat(configure(settings.scenario, settings.method, preset).model_dump(mode="json"))
+    own = flat(settings.model_dump(mode="json"))
+    return {name: value for name, value in own.items() if value != usual[name]}
+
+
 def method_of(settings: Settings) -> "Method":
     """The method as a value, with these settings' hyper-parameters."""
     return build(METHODS[settings.method], settings.hyper, "hyper.")

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from small_runs import contents, small_flags
 
+import plopkit
 from plopkit import cli
 from plopkit.cli import COMMANDS, main
 from plopkit.methods import METHODS
@@ -47,8 +48,9 @@ def test_the_first_help_lists_every_command_in_a_few_lines(words: list[str], cap
     assert main(words) == 0
     told = capsys.readouterr().out
     lines = [line for line in told.splitlines() if line]
-    assert len(lines) == 1 + len(COMMANDS)
-    for line, (name, command) in zip(lines[1:], COMMANDS.items(), strict=True):
+    assert len(lines) == 1 + len(COMMANDS) + 2
+    assert [line.split()[0] for line in lines[-2:]] == ["--plugin", "--version"]
+    for line, (name, command) in zip(lines[1:], COMMANDS.items(), strict=False):
         assert line.split()[0] == name
         assert command.__doc__ is not None
         assert line.endswith(command.__doc__)
@@ -120,7 +122,7 @@ def test_no_command_and_an_unknown_one_are_wrong_use(capsys: Told) -> None:
         (
             KeyboardInterrupt(),
             130,
-            "\nplopkit: stopped; the same command goes on (a training from its last finished epoch)\n",
+            "\nplopkit: stopped; the same command continues (a training from its last finished epoch)\n",
         ),
     ],
 )
@@ -152,6 +154,35 @@ def test_python_m_plopkit_is_plopkit(monkeypatch: pytest.MonkeyPatch, capsys: To
     assert "no command 'rum'" in capsys.readouterr().err
 
 
+def test_the_version_is_printed(capsys: Told) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"plopkit {plopkit.__version__}\n"
+
+
+# Progress
+
+
+def test_where_stderr_is_no_terminal_progress_is_a_line_per_epoch_and_pass(tmp_path: Path, capsys: Told) -> None:
+    words = ["run", "emoji 15-5 overlap", *small_flags(tmp_path), "--method", "ft", "--optim.epochs", "2"]
+    assert main(words) == 0
+    captured = capsys.readouterr()
+    assert "\r" not in captured.err
+    assert re.findall(r"^step \d/1 epoch \d/\d(?=: ce )", captured.err, re.MULTILINE) == [
+        "step 0/1 epoch 1/2",
+        "step 0/1 epoch 2/2",
+        "step 1/1 epoch 1/1",
+    ]
+    assert captured.err.count("evaluation") == 2
+
+
+def test_quiet_prints_only_the_results(tmp_path: Path, capsys: Told) -> None:
+    words = ["run", "--quiet", "emoji 15-5 overlap", *small_flags(tmp_path), "--method", "ft"]
+    assert main(words) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert captured.out.splitlines()[0].split()[0] == "method"
+
+
 # What the commands do
 
 
@@ -173,7 +204,7 @@ def test_run_prints_the_summary_and_where_all_lies(runs: Path, capsys: Told) -> 
 def test_run_takes_flags_before_the_scenario(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Settings] = []
 
-    def note(settings: Settings) -> None:
+    def note(settings: Settings, progress: bool) -> None:
         asked.append(settings)
         raise ValueError("enough")
 
@@ -222,14 +253,14 @@ def test_compare_of_nothing_is_told(tmp_path: Path, capsys: Told) -> None:
 
 
 def test_demo_passes_its_flags_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    asked: list[tuple[object, ...]] = []
-    monkeypatch.setattr("plopkit.lessons.demo.run_demo", lambda *given: asked.append(given))
+    calls: list[tuple[object, ...]] = []
+    monkeypatch.setattr("plopkit.lessons.demo.run_demo", lambda *args, progress: calls.append((*args, progress)))
     assert main(["demo"]) == 0
-    flags = ["--out", str(tmp_path), "--scenario", "emoji 10-5 overlap", "--preset", "smoke", "--seed", "3"]
+    flags = ["--out", str(tmp_path), "--scenario", "emoji 10-5 overlap", "--preset", "smoke", "--seed", "3", "--quiet"]
     assert main(["demo", *flags]) == 0
-    assert asked == [
-        (Path("runs/demo"), "emoji 15-5 overlap", "laptop", 0),
-        (tmp_path, "emoji 10-5 overlap", "smoke", 3),
+    assert calls == [
+        (Path("runs/demo"), "emoji 15-5 overlap", "laptop", 0, True),
+        (tmp_path, "emoji 10-5 overlap", "smoke", 3, False),
     ]
     assert main(["demo", "--preset", "large"]) == 2
 
@@ -239,8 +270,9 @@ def test_the_commands_are_functions_of_their_words() -> None:
     assert commands == COMMANDS
 
 
-def test_a_reader_that_has_seen_enough_is_no_error() -> None:
-    with subprocess.Popen([sys.executable, "-m", "plopkit", "rows"], stdout=PIPE, stderr=PIPE) as rows:
+@pytest.mark.parametrize("words", [["rows"], ["--help"], ["run", "--help"]], ids=" ".join)
+def test_a_reader_that_stops_early_is_no_error(words: list[str]) -> None:
+    with subprocess.Popen([sys.executable, "-m", "plopkit", *words], stdout=PIPE, stderr=PIPE) as rows:
         assert rows.stdout is not None and rows.stderr is not None
         rows.stdout.close()
         assert rows.stderr.read() == b""

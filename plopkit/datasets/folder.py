@@ -65,6 +65,6 @@ def folder_classes(root: Path) -> tuple[str, ...]:
 
 
 def open_split(split: str, data: Data, seed: int = 0) -> FileSource:
-    """The catalogue's opener: `folder` in `data.root`."""
-    assert data.root is not None  # the catalogue has asked for it
+    """Open a split of the folder `data.root`, for the catalogue; the seed is not used."""
+    assert data.root is not None  # the catalogue checks it
     return folder(data.root, split)

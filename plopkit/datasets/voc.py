@@ -71,6 +71,6 @@ def voc_base(root: Path) -> Path:
 
 
 def open_split(split: str, data: Data, seed: int = 0) -> FileSource:
-    """The catalogue's opener: `voc` in `data.root`."""
-    assert data.root is not None  # the catalogue has asked for it
+    """Open a split of the folder `data.root`, for the catalogue; the seed is not used."""
+    assert data.root is not None  # the catalogue checks it
     return voc(data.root, split)

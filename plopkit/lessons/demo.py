@@ -2,16 +2,18 @@
 
 from pathlib import Path
 
-from plopkit.datasets.emoji import CREDIT
+from plopkit.catalogue import DATASETS
+from plopkit.grammar import read_words
 from plopkit.presets import configure
 from plopkit.runs.report import draw
 from plopkit.runs.results import load_results, report
 from plopkit.support import resources
+from plopkit.support.bars import redraws
 
 METHODS = ("ft", "mib", "plop")
 
 
-def run_demo(out: Path, scenario: str, preset: str, seed: int) -> None:
+def run_demo(out: Path, scenario: str, preset: str, seed: int, progress: bool = True) -> None:
     """Execute the notebook for each method, print the table and where everything lies."""
     try:
         import papermill
@@ -30,6 +32,7 @@ def run_demo(out: Path, scenario: str, preset: str, seed: int) -> None:
                 executed,
                 parameters | {"overrides": {"seed": seed}},
                 cwd=out,
+                progress_bar=progress and redraws(),
             )
         except papermill.PapermillExecutionError as error:
             raise ValueError(f"{executed}: {error.ename}: {error.evalue}") from error
@@ -37,6 +40,6 @@ def run_demo(out: Path, scenario: str, preset: str, seed: int) -> None:
         runs.append(configure(scenario, method, preset, {"seed": seed, "out": out / "runs"}).folder())
     results = load_results(*runs)
     print("\n" + report(results))
-    print(CREDIT if scenario.startswith("emoji") else "")
+    print(DATASETS[read_words(scenario).dataset].credit)
     for line in (*notebooks, *draw(results, out / "pictures")):
         print(line)

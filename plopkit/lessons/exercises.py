@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from plopkit.support.errors import unknown
+from plopkit.support.errors import unknown_name
 
 TOPICS = {
     "00": "training",
@@ -87,7 +87,7 @@ def find_exercise(name: str) -> Exercise:
     topic = TOPICS.get(name.partition(".")[0])
     exercises = exercises_of(topic) if topic else {}
     if name not in exercises:
-        raise unknown("exercise", name, all_exercises())
+        raise unknown_name("exercise", name, all_exercises())
     return exercises[name]
 
 

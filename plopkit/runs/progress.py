@@ -1,10 +1,14 @@
-"""Progress bars: one per step that tells epoch, losses and time left, and one for each other long pass."""
+"""Progress of a run: a bar per step with epoch, losses and time left, and a bar for each other long pass.
+
+Where stderr is no terminal, a line per epoch and pass takes their place.
+"""
 
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from tqdm.auto import tqdm
 
+from plopkit.support.bars import log, progress_bar, redraws
 from plopkit.trainer import Tick
 
 Wrap = Callable[[Iterable[Any], str, int], Iterable[Any]]
@@ -12,12 +16,12 @@ Wrap = Callable[[Iterable[Any], str, int], Iterable[Any]]
 
 
 def no_progress(items: Iterable[Any], description: str, total: int) -> Iterable[Any]:
-    """No bar."""
+    """Show nothing."""
     return items
 
 
 class Bars:
-    """tqdm bars, one at a time."""
+    """Progress bars, one at a time."""
 
     def __init__(self, shown: bool):
         self.shown = shown
@@ -25,22 +29,30 @@ class Bars:
         self.step = -1
 
     def wrap(self, items: Iterable[Any], description: str, total: int) -> Iterable[Any]:
-        """A ``Wrap``."""
+        """Show the progress of a pass; a `Wrap`."""
         self.close()
-        return tqdm(items, description, total, leave=False, disable=not self.shown)
+        return progress_bar(items, description, total, shown=self.shown, leave=False)
 
     def show(self, tick: Tick, steps: int) -> None:
-        """One iteration further, in a run of so many steps."""
+        """Show one more iteration of a run with `steps` steps."""
+        if not self.shown:
+            return
+        place = f"step {tick.step}/{steps - 1} epoch {tick.epoch + 1}/{tick.epochs}"
+        losses = " ".join(f"{name} {value:.3g}" for name, value in tick.losses.items())
+        if not redraws():
+            if tick.epoch_done:
+                log(f"{place}: {losses}")
+            return
         if self.bar is None or tick.step != self.step:
             self.close()
-            self.bar = tqdm(total=tick.of, initial=tick.iteration, disable=not self.shown)
+            self.bar = tqdm(total=tick.of, initial=tick.iteration)
             self.step = tick.step
-        self.bar.set_description(f"step {tick.step}/{steps - 1} epoch {tick.epoch + 1}/{tick.epochs}", refresh=False)
-        told = " ".join(f"{name} {value:.3g}" for name, value in tick.losses.items())
-        self.bar.set_postfix_str(told, refresh=False)
+        self.bar.set_description(place, refresh=False)
+        self.bar.set_postfix_str(losses, refresh=False)
         self.bar.update()
 
     def close(self) -> None:
+        """Remove the bar that is shown."""
         if self.bar is not None:
             self.bar.close()
             self.bar = None

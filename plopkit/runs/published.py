@@ -1,81 +1,108 @@
-"""The rows of the published tables: the command that makes each, the papers' mIoU, and one's own beside it."""
+"""The rows of the published tables: the command that reproduces each, the papers' mIoU, and that of your own runs."""
 
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from plopkit.catalogue import DATASETS, METHODS
-from plopkit.presets import configure
-from plopkit.runs.folder import RunFolder
+from plopkit.grammar import joined, read_words
+from plopkit.presets import draft, settle
 from plopkit.scenario import Scenario
 from plopkit.settings import Settings
 from plopkit.support import resources
 
-# The twelve of cssegmentation's page on PLOP come first.
-FIRST = [
-    ("plop", f"{dataset} {task} {protocol}")
-    for dataset, entry in DATASETS.items()
-    for task in entry.table_tasks
-    for protocol in ("disjoint", "overlap")
-]
+
+class Row(NamedTuple):
+    """A row of the papers' tables."""
+
+    method: str
+    dataset: str
+    task: str
+    protocol: str
+
+    @property
+    def scenario(self) -> str:
+        """The scenario of the table."""
+        return joined(self.dataset, self.task, self.protocol)
+
+    @property
+    def trained(self) -> str:
+        """The scenario that is trained: joint training has one step."""
+        return joined(self.dataset, "joint", "overlap") if self.method == "joint" else self.scenario
+
+    @property
+    def command(self) -> str:
+        """The command that trains it."""
+        return f'plopkit run "{self.trained}" --method {self.method} --preset paper --data.root data/{self.dataset}'
 
 
 def rows(folders: Sequence[Path] = ()) -> pd.DataFrame:
-    """One row per method and scenario: published ``all`` after the last step with its source, one's own, the command.
+    """One row per method and scenario of the papers' tables.
 
-    folders: run folders; those that the row's command made, whatever the seed and the machine, fill ``own``,
-    ``own_nobg`` and ``seeds``: the mean over seeds, several runs of one seed counting as their mean. mIoU in percent.
-    A folder that lacks a file is left out, with a line on stderr.
+    Args:
+        folders: Run folders. Those that a row's command made, whatever the seed and the machine, fill its `own`,
+            `own_nobg` and `seeds`. A folder that lacks a file is left out, with a line on stderr.
+
+    Returns:
+        Columns `method`, `scenario`; `published`, the mIoU after the last step with its source; `own` and `own_nobg`,
+        mIoU in percent with and without background, the mean over seeds, where several runs of a seed count as their
+        mean; `seeds`; `command`.
     """
-    table = pd.read_csv(resources.path("published.csv"))
-    table["scenario"] = table["dataset"] + " " + table["task"] + " " + table["protocol"]
-    listed = table[table["dataset"].isin(DATASETS) & table["method"].isin(METHODS)]
-    order = dict.fromkeys([*FIRST, *zip(listed["method"], listed["scenario"], strict=True)])
+    papers = pd.read_csv(resources.path("published.csv"))
+    papers = papers[papers["dataset"].isin(list(DATASETS)) & papers["method"].isin(list(METHODS))]
+    columns = (papers[name] for name in Row._fields)
     finished = list(_finished(folders))
-    made = []
-    for method, scenario in order:
-        theirs = listed[(listed["method"] == method) & (listed["scenario"] == scenario)]
-        told = [
-            f"{row.all:g} {'with' if row.background_counted == 'yes' else 'without'} background, {row.source}"
-            for row in theirs.itertuples()
-            if pd.notna(row.all)
+    table = []
+    for row in dict.fromkeys([*_first_rows(), *map(Row, *columns)]):
+        same = (papers[list(Row._fields)] == row).all(axis=1)
+        published = [
+            f"{paper.all:g} {'with' if paper.background_counted == 'yes' else 'without'} background, {paper.source}"
+            for paper in papers[same].itertuples()
+            if pd.notna(paper.all)
         ]
-        recipe = _recipe(configure(_trained(method, scenario), method, "paper"))
-        mine = [row for other, row in finished if other == recipe]
-        own = pd.DataFrame(mine, columns=["seed", "all", "all_nobg"]).groupby("seed").mean()
-        made.append(
+        recipe = draft(row.trained, row.method, "paper")
+        results = [result for settings, result in finished if _follows(settings, recipe)]
+        own = pd.DataFrame(results, columns=["seed", "all", "all_nobg"]).groupby("seed").mean()
+        table.append(
             {
-                "method": method,
-                "scenario": scenario,
-                "published": "; ".join(told) or "-",
+                "method": row.method,
+                "scenario": row.scenario,
+                "published": "; ".join(published) or "-",
                 "own": own["all"].mean(),
                 "own_nobg": own["all_nobg"].mean(),
                 "seeds": len(own),
-                "command": command(method, scenario),
+                "command": row.command,
             }
         )
-    return pd.DataFrame(made)
+    return pd.DataFrame(table)
 
 
-def command(method: str, scenario: str) -> str:
-    """What trains a row."""
-    trained = _trained(method, scenario)
-    return f'plopkit run "{trained}" --method {method} --preset paper --data.root data/{scenario.split()[0]}'
+def _first_rows() -> list[Row]:
+    """The twelve rows of cssegmentation's page on PLOP."""
+    return [
+        Row("plop", name, task, protocol)
+        for name, entry in DATASETS.items()
+        for task in entry.table_tasks
+        for protocol in ("disjoint", "overlap")
+    ]
 
 
-def _trained(method: str, scenario: str) -> str:
-    """The papers' joint training is of one step."""
-    return f"{scenario.split()[0]} joint" if method == "joint" else scenario
+def _follows(settings: Settings, recipe: Settings) -> bool:
+    """Whether settings are those of a recipe; the method is imported only where nothing else differs."""
+    own, other = _decisive(settings), _decisive(recipe)
+    if any(own[name] != other[name] for name in own if name != "hyper"):
+        return False
+    return own["hyper"] == _decisive(settle(recipe))["hyper"]
 
 
-def _recipe(settings: Settings) -> dict[str, Any]:
-    """What makes a run one of a row: neither the seed, nor where data lie, nor what it is computed on.
+def _decisive(settings: Settings) -> dict[str, Any]:
+    """The settings that make a recipe: neither the seed, nor where the data are, nor the machine.
 
-    ImageNet weights may be torchvision's or those of the papers, from a file. Evaluated checkpoints, which no training
-    here made, are no row's.
+    ImageNet weights may be torchvision's or those of the papers, from a file. Checkpoints that were evaluated, and not
+    trained here, follow no recipe: their weights are "none".
     """
     identity = settings.identity()
     if identity["model"]["weights"] != "none":
@@ -84,21 +111,25 @@ def _recipe(settings: Settings) -> dict[str, Any]:
     return identity
 
 
-def _finished(folders: Sequence[Path]) -> Iterator[tuple[dict[str, Any], dict[str, float]]]:
-    """The recipe of each finished run, and what it came to."""
-    for folder in map(RunFolder, folders):
+def _finished(folders: Sequence[Path]) -> Iterator[tuple[Settings, dict[str, float]]]:
+    """The settings and the final result of each finished run."""
+    for path in folders:
+        from plopkit.runs.folder import RunFolder
+
+        folder = RunFolder(path)
         try:
-            if last := _last(folder):
-                yield _recipe(folder.settings), last
+            settings = folder.settings
+            if result := _final_result(settings, folder.summary):
+                yield settings, result
         except FileNotFoundError as error:
             print(f"{folder.path}: left out, there is no {Path(error.filename).name} in it", file=sys.stderr)
         except ValueError as error:
             print(f"{folder.path}: left out, its settings or its summary cannot be read ({error})", file=sys.stderr)
 
 
-def _last(folder: RunFolder) -> dict[str, float] | None:
-    """A finished run's seed and mIoU after its last step; None for an unfinished one and for a user's own data."""
-    scenario, summary = folder.settings.scenario, folder.summary
-    if scenario.startswith("folder") or len(summary) < len(Scenario.parse(scenario).steps):
+def _final_result(settings: Settings, summary: pd.DataFrame) -> dict[str, float] | None:
+    """A run's seed and mIoU after the last step; None for an unfinished run and for a user's own data."""
+    words = read_words(settings.scenario)
+    if DATASETS[words.dataset].is_users_own or len(summary) < len(Scenario.from_words(words).steps):
         return None
     return summary.iloc[-1][["seed", "all", "all_nobg"]].to_dict()

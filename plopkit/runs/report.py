@@ -1,4 +1,4 @@
-"""Finished runs side by side: their pictures, and all of it on one page that can be sent."""
+"""Finished runs side by side: their pictures, and a page with tables, pictures and settings in one file."""
 
 import html
 from collections import defaultdict
@@ -23,27 +23,32 @@ STYLE = (
 
 
 class Strips(NamedTuple):
-    """What the strips of a scenario show."""
+    """What the prediction strips of a scenario show."""
 
     seed: int
     examples: dict[str, dict[str, np.ndarray]]
-    """by method, all of the same images"""
+    """By method, examples of the same images."""
     left_out: list[str]
-    """the other methods, each with the reason"""
+    """The other methods, each with the reason."""
 
 
 def strips_of(results: pd.DataFrame) -> dict[str, Strips]:
-    """By scenario: the methods' runs of the seed that most of them share, where these show the same images.
+    """By scenario, the runs of the seed that most methods share, where these show the same images.
 
-    results: rows of ``load_results``. With emoji, another seed's scenes are others, though they bear the same names.
+    Emoji scenes of another seed are other images, though their names are the same.
+
+    Args:
+        results: Rows of `load_results`.
     """
     return {str(scenario): _strips(rows) for scenario, rows in results.groupby("scenario", sort=False)}
 
 
 def pictures(results: pd.DataFrame, strips: Mapping[str, Strips]) -> Iterator[tuple[str, Figure]]:
-    """Names and figures: the curves of each scenario, and a strip per example image with the methods side by side.
+    """Yield names and figures: the curves of each scenario, and a strip of all methods per example image.
 
-    results: rows of ``load_results``; strips: of ``strips_of``.
+    Args:
+        results: Rows of `load_results`.
+        strips: What `strips_of` gives for them.
     """
     for scenario, rows in results.groupby("scenario", sort=False):
         name = str(scenario).replace(" ", "_")
@@ -54,9 +59,13 @@ def pictures(results: pd.DataFrame, strips: Mapping[str, Strips]) -> Iterator[tu
 
 
 def draw(results: pd.DataFrame, folder: Path) -> list[str]:
-    """The pictures as PNG in a folder: a line for the path of each, and for each method that the strips leave out.
+    """Write the pictures as PNG files.
 
-    ValueError where the folder is a file.
+    Returns:
+        A line for the path of each, and one for each method that the strips leave out.
+
+    Raises:
+        ValueError: The folder is a file.
     """
     make_folder(folder)
     strips = strips_of(results)
@@ -68,7 +77,12 @@ def draw(results: pd.DataFrame, folder: Path) -> list[str]:
 
 
 def write_page(results: pd.DataFrame, page: Path) -> None:
-    """One HTML file with the tables, the pictures and the settings: nothing beside it is needed to read it."""
+    """Write one HTML file with the tables, the pictures and the settings, which needs no other file.
+
+    Args:
+        results: Rows of `load_results`.
+        page: The file.
+    """
     strips = strips_of(results)
     parts = [f"<h2>Tables</h2>\n<pre>{html.escape(report(results))}</pre>", "<h2>Pictures</h2>"]
     parts += [f"<p>{html.escape(line)}</p>" for line in _left_out(strips)]
@@ -86,23 +100,23 @@ def write_page(results: pd.DataFrame, page: Path) -> None:
 
 
 def _strips(rows: pd.DataFrame) -> Strips:
-    runs = rows.drop_duplicates("run")  # load_results has made the methods' names differ where runs do
+    runs = rows.drop_duplicates("run")  # load_results gives runs that differ in more than the seed different names
     seed = int(runs.groupby("seed")["method"].nunique().idxmax())  # the smallest of several
     shared = runs[runs["seed"] == seed]
-    lacking = dict.fromkeys(method for method in runs["method"] if method not in set(shared["method"]))
-    left_out = [f"{method}: no run with seed {seed}" for method in lacking]
-    found, alike = {}, defaultdict(list)
+    missing = dict.fromkeys(method for method in runs["method"] if method not in set(shared["method"]))
+    left_out = [f"{method}: no run with seed {seed}" for method in missing]
+    examples, alike = {}, defaultdict(list)
     for method, run in zip(shared["method"], shared["run"], strict=True):
         folder = RunFolder(run)
         if not (folder.path / "examples.npz").is_file():
             left_out.append(f"{method}: no examples.npz in {run}")
             continue
-        found[method] = folder.examples
-        alike[found[method]["images"].tobytes(), found[method]["masks"].tobytes()].append(method)
+        examples[method] = folder.examples
+        alike[examples[method]["images"].tobytes(), examples[method]["masks"].tobytes()].append(method)
     shown = max(alike.values(), key=len, default=[])
-    left_out += [f"{method}: its images are not those of {shown[0]}" for method in found if method not in shown]
-    return Strips(seed, {method: found[method] for method in shown}, left_out)
+    left_out += [f"{method}: its images are not those of {shown[0]}" for method in examples if method not in shown]
+    return Strips(seed, {method: examples[method] for method in shown}, left_out)
 
 
 def _left_out(strips: Mapping[str, Strips]) -> list[str]:
-    return [f"{scenario}: the strips leave out {line}" for scenario, one in strips.items() for line in one.left_out]
+    return [f"{scenario}: the strips leave out {line}" for scenario, strip in strips.items() for line in strip.left_out]

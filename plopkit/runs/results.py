@@ -1,4 +1,4 @@
-"""The tidy table of a run, and what is read off it: summaries, forgetting, comparisons, the papers' numbers beside."""
+"""The table of results of a run, and what is computed from it: summaries, forgetting, comparisons with the papers."""
 
 import glob
 import sys
@@ -10,26 +10,34 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from plopkit.catalogue import DATASETS
+from plopkit.grammar import read_words
 from plopkit.metrics import accuracy, forgetting, group_means, iou
+from plopkit.runs.tables import KEYS, TYPES, read_results
 from plopkit.scenario import Scenario, Step, check
 from plopkit.settings import flat, from_yaml
 from plopkit.support import resources
 
-KEYS = ["scenario", "method", "seed"]
-TYPES: dict[str, type] = {
-    **{"scenario": str, "method": str, "seed": int, "step": int, "label": int, "name": str},
-    **{"learned_at": int, "iou": float, "accuracy": float, "pixels": int},
-}
-"""The columns of ``results.csv``. A class may be named "null" or "007": names are text."""
 GROUPS = ["old", "new", "all", "old_nobg", "all_nobg"]
+"""The groups of classes in `summary.csv`, as `plopkit.metrics.group_means` has them."""
 
 
 def step_rows(
     scenario: Scenario, method: str, seed: int, step: Step, counts: np.ndarray, names: Sequence[str]
 ) -> pd.DataFrame:
-    """One row per seen class from a step's confusion matrix (n_seen, n_seen).
+    """One row per seen class after a step.
 
-    iou and accuracy in percent; pixels of the class in the validation set; learned_at is the step that brought it.
+    Args:
+        scenario: The scenario.
+        method: The method's name.
+        seed: The run's seed.
+        step: The step that has been trained.
+        counts: (n_seen, n_seen), the confusion matrix; rows are targets.
+        names: A name per label.
+
+    Returns:
+        The columns of `results.csv`: `iou` and `accuracy` in percent, `pixels` of the class in the validation images,
+        `learned_at`, the step that learnt it.
     """
     learned_at = {label: s.index for s in scenario.steps for label in s.new}
     columns = {
@@ -48,7 +56,7 @@ def step_rows(
 
 
 def summarise(results: pd.DataFrame) -> pd.DataFrame:
-    """One row per step: mIoU in percent of the groups, and ``avg``, the mean of ``all`` over the steps so far."""
+    """One row per run and step: mIoU in percent of the groups, and `avg`, the mean of `all` over the steps so far."""
     rows = []
     for keys, steps in results.groupby(KEYS, sort=False):
         history: list[float] = []
@@ -66,94 +74,108 @@ def forgetting_table(results: pd.DataFrame) -> pd.DataFrame:
         history = run.pivot(index="step", columns="label", values="iou")
         names = run.drop_duplicates("label").set_index("label")
         for label, lost in zip(history.columns, forgetting(history.to_numpy()), strict=True):
-            told = {"label": label, "name": names["name"][label], "learned_at": names["learned_at"][label]}
-            rows.append(dict(zip(KEYS, keys, strict=True)) | told | {"forgetting": lost})
+            about = {"label": label, "name": names["name"][label], "learned_at": names["learned_at"][label]}
+            rows.append(dict(zip(KEYS, keys, strict=True)) | about | {"forgetting": lost})
     return pd.DataFrame(rows)
 
 
 def most_different_example(runs: Mapping[str, Mapping[str, np.ndarray]], labels: Iterable[int]) -> int:
-    """The place of the example image on which the runs differ most about ``labels`` after their last step.
+    """The example image on which runs differ most about some labels after their last step.
 
-    runs: each method's ``RunFolder.examples``, all of the same images. Counted in pixels that are of these labels and
-    that one run finds and another does not; the first image where several are even.
+    Args:
+        runs: By method, the `RunFolder.examples` of runs that show the same images.
+        labels: Labels whose pixels count.
+
+    Returns:
+        The image's index: between the best and the worst run, the number of right pixels of these labels differs most;
+        the first of equals.
     """
     examples = list(runs.values())
-    asked = np.isin(examples[0]["masks"], list(labels))
-    found = [(asked & (one["predictions"][-1] == one["masks"])).sum((1, 2)) for one in examples]
-    return int(np.argmax(np.max(found, axis=0) - np.min(found, axis=0)))
+    counted = np.isin(examples[0]["masks"], list(labels))
+    right = [(counted & (run["predictions"][-1] == run["masks"])).sum((1, 2)) for run in examples]
+    return int(np.argmax(np.max(right, axis=0) - np.min(right, axis=0)))
 
 
 def run_folders(paths: Iterable[str | Path]) -> list[Path]:
-    """The folders with results among ``paths`` (or patterns such as ``runs/*``) and below them.
+    """The folders with results among `paths` and below them.
 
-    A ``results.csv`` of another program is left out, with a line on stderr. FileNotFoundError where there is none.
+    A `results.csv` of another program is left out, with a line on stderr.
+
+    Args:
+        paths: Folders, or patterns such as `runs/*`.
+
+    Raises:
+        FileNotFoundError: There is none.
     """
-    given = [Path(found) for path in paths for found in sorted(glob.glob(str(path))) or [str(path)]]
-    found = [
-        p
-        for path in given
-        for p in (path, *sorted(p.parent for p in path.rglob("results.csv")))
-        if (p / "results.csv").is_file()
+    named = [Path(match) for path in paths for match in sorted(glob.glob(str(path))) or [str(path)]]
+    folders = [
+        folder
+        for path in named
+        for folder in (path, *sorted(p.parent for p in path.rglob("results.csv")))
+        if (folder / "results.csv").is_file()
     ]
     unique: dict[Path, Path] = {}
-    for path in found:
-        unique.setdefault(path.resolve(), path)
-    ours = [path for path in unique.values() if not _foreign(path / "results.csv")]
-    for path in unique.values():
-        if path not in ours:
-            print(f"{path / 'results.csv'}: left out, its columns are not those of a run", file=sys.stderr)
-    if not ours:
+    for folder in folders:
+        unique.setdefault(folder.resolve(), folder)
+    own = []
+    for folder in unique.values():
+        if _is_foreign(folder / "results.csv"):
+            print(f"{folder / 'results.csv'}: left out, its columns are not those of a run", file=sys.stderr)
+        else:
+            own.append(folder)
+    if not own:
         raise FileNotFoundError(
-            f"no results.csv of a run in or below {', '.join(map(str, given)) or 'nothing'}; name run folders"
+            f"no results.csv of a run in or below {', '.join(map(str, named)) or 'nothing'}; name run folders"
         )
-    return ours
+    return own
 
 
-def _foreign(path: Path) -> bool:
-    """Are the columns not those of a run? Where none can be read, the settings beside them tell."""
+def _is_foreign(path: Path) -> bool:
+    """Whether the columns are not those of a run. Where they cannot be read, settings next to them decide."""
     try:
         return not set(TYPES) <= set(pd.read_csv(path, nrows=0, encoding_errors="replace"))
     except ValueError:  # empty, or no table
         return not (path.parent / "settings.yaml").is_file()
 
 
-def _rows(path: Path) -> pd.DataFrame:
-    """The rows of a run's ``results.csv``; ValueError where the file is damaged."""
-    try:
-        table = pd.read_csv(path, dtype=TYPES, keep_default_na=False, na_values=[""])  # "NA" is a name, "" no number
-        wrong = (
-            "no rows" if table.empty else "a step's class twice" if table.duplicated(["step", "label"]).any() else ""
-        )
-    except ValueError as error:
-        wrong = str(error)
-    if wrong:
-        raise ValueError(f"{path}: damaged ({wrong}); move it away and run again: what is trained is kept")
-    return table
-
-
 def load_results(*paths: str | Path) -> pd.DataFrame:
-    """The rows of all these runs' ``results.csv``, with a column ``run``, the folder.
+    """The rows of the `results.csv` of all runs in and below some folders.
 
-    Runs of one method that differ in more than the seed are no repetitions of each other: their ``method`` tells what
-    differs as well, e.g. ``plop (optim.lr 0.01)``, or the folder where the very same run was made twice.
+    Runs of one method that differ in more than the seed are no repetitions of each other: their `method` also says
+    what differs, e.g. `plop (optim.lr 0.01)`, or the folder where the very same run was made twice.
 
-    FileNotFoundError where there is none, ValueError where one's file is damaged.
+    Args:
+        paths: Run folders, folders that hold them, or patterns such as `runs/*`.
+
+    Returns:
+        The rows, with a further column `run`, the folder.
+
+    Raises:
+        FileNotFoundError: There is no run.
+        ValueError: A file is damaged.
+
+    Example:
+        >>> results = load_results("runs")
+        >>> print(report(results))
     """
-    tables = {path: _rows(path / "results.csv") for path in run_folders(paths)}
+    tables = {path: read_results(path / "results.csv") for path in run_folders(paths)}
     keys = pd.DataFrame([table[KEYS].iloc[0] for table in tables.values()], index=list(tables))
     for _, runs in keys.groupby(["scenario", "method"], sort=False):
-        for path, differing in _apart(runs["seed"].to_dict()).items():
+        for path, differing in _differences(runs["seed"].to_dict()).items():
             tables[path]["method"] += f" ({differing})" if differing else ""
     return pd.concat([table.assign(run=str(path)) for path, table in tables.items()], ignore_index=True)
 
 
-def _apart(seeds: dict[Path, int]) -> dict[Path, str]:
-    """What tells these runs of one method apart, beside their seeds: as few settings as do it, then the folder."""
+def _differences(seeds: dict[Path, int]) -> dict[Path, str]:
+    """How runs of one method differ apart from their seeds: as few settings as suffice, then the folder."""
     settings = {path: _decisive(path) for path in seeds}
-    names = dict.fromkeys(name for one in settings.values() for name in one)
+    names = dict.fromkeys(name for values in settings.values() for name in values)
     labels: dict[Path, tuple[str, ...]] = dict.fromkeys(seeds, ())
     for name in names:
-        more = {p: (*labels[p], f"{name} {one[name]}") if name in one else labels[p] for p, one in settings.items()}
+        more = {
+            path: (*labels[path], f"{name} {values[name]}") if name in values else labels[path]
+            for path, values in settings.items()
+        }
         if len(set(more.values())) > len(set(labels.values())):
             labels = more
     alike = defaultdict(list)
@@ -167,17 +189,26 @@ def _apart(seeds: dict[Path, int]) -> dict[Path, str]:
 
 
 def _decisive(path: Path) -> dict[str, Any]:
-    """The settings by which two runs of one method may differ; none where the folder does not tell them."""
+    """The settings by which two runs of one method may differ; none where the folder does not say."""
     try:
-        found = flat(from_yaml(path / "settings.yaml").identity())
+        settings = from_yaml(path / "settings.yaml")
     except (OSError, ValueError):
         return {}
-    where = set() if found["scenario"].startswith("folder ") else {"data.root"}  # VOC is the same everywhere
-    return {name: value for name, value in found.items() if name not in {*KEYS, *where}}
+    ignored = {*KEYS}
+    if not DATASETS[read_words(settings.scenario).dataset].is_users_own:
+        ignored.add("data.root")  # VOC is the same everywhere
+    return {name: value for name, value in flat(settings.identity()).items() if name not in ignored}
 
 
 def compare(results: pd.DataFrame) -> pd.DataFrame:
-    """Mean over seeds of each method's groups at each step: index (scenario, method, step), with a column ``seeds``."""
+    """Mean over seeds of each method's groups at each step.
+
+    Args:
+        results: Rows of `load_results`.
+
+    Returns:
+        Index (scenario, method, step); columns `seeds`, the groups and `avg`, in percent.
+    """
     grouped = summarise(results).groupby(["scenario", "method", "step"], sort=False)
     table = grouped[[*GROUPS, "avg"]].mean()
     table.insert(0, "seeds", grouped["seed"].nunique())
@@ -185,9 +216,19 @@ def compare(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def published(scenario: str) -> pd.DataFrame:
-    """The papers' rows for a scenario's data set, task and protocol, mIoU in percent after the last step.
+    """The papers' rows for a scenario, mIoU in percent after the last step.
 
-    None for a class order, and where the papers have none. Raises the ValueError of ``Scenario.parse``.
+    Args:
+        scenario: Data set, task and protocol; a scenario with a class order has no rows.
+
+    Returns:
+        The rows of `published.csv`; empty where the papers have none.
+
+    Raises:
+        ValueError: As of `Scenario.parse`.
+
+    Example:
+        >>> published("voc 15-5 overlap")[["method", "all", "source"]]
     """
     table = pd.read_csv(resources.path("published.csv"), keep_default_na=True)
     chosen = table["dataset"] + " " + table["task"] + " " + table["protocol"] == check(scenario)
@@ -195,26 +236,26 @@ def published(scenario: str) -> pd.DataFrame:
 
 
 def report(results: pd.DataFrame) -> str:
-    """The comparison as text, scenario by scenario, with the published rows below where there are any."""
+    """The comparison of `load_results` as text, scenario by scenario, with the published rows where there are any."""
     parts = []
     for scenario, table in compare(results).groupby(level="scenario", sort=False):
         shown = table.droplevel("scenario").reset_index()
         parts.append(f"{scenario}: mIoU in percent on the validation set, mean over seeds")
         parts.append(shown.to_string(index=False, float_format="{:.1f}".format, na_rep="-"))
         parts.append(_most_forgotten(results[results["scenario"] == scenario]))
-        theirs = published(str(scenario))
-        if len(theirs):
+        papers = published(str(scenario))
+        if len(papers):
             columns = ["method", "old", "new", "all", "avg", "background_counted", "source"]
             parts.append("\npublished, after the last step:")
-            parts.append(theirs[columns].to_string(index=False, float_format="{:.1f}".format, na_rep="-"))
+            parts.append(papers[columns].to_string(index=False, float_format="{:.1f}".format, na_rep="-"))
         parts.append("")
-    parts.append("old: the labels of step 0 with background; new: all learnt since; _nobg: without background;")
+    parts.append("old: the labels of step 0 with background; new: labels learnt since; _nobg: without background;")
     parts.append("avg: mean of `all` over the steps so far.")
     return "\n".join(parts)
 
 
 def _most_forgotten(results: pd.DataFrame, shown: int = 3) -> str:
-    """A line per method: the mean forgetting of step 0's classes, and the classes lost most, in points."""
+    """A line per method: the mean forgetting of step 0's classes, and the classes that lost most, in points."""
     table = forgetting_table(results)
     table = table[(table["learned_at"] == 0) & (table["label"] > 0)]
     lines = ["forgetting of the classes of step 0, in points of IoU:"]

@@ -1,5 +1,6 @@
 """Pictures from arrays and tables; nothing here trains. Every function returns a matplotlib Figure."""
 
+from plopkit.support import moved
 from plopkit.viz.colours import colour_of
 from plopkit.viz.curves import forgetting_curves, loss_curves
 from plopkit.viz.live import live_curves
@@ -14,3 +15,5 @@ __all__ = [
     "strip",
     "strips",
 ]
+
+__getattr__ = moved.renamed(__name__)

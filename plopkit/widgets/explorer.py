@@ -7,7 +7,7 @@ from typing import Any
 import ipywidgets
 from matplotlib.figure import Figure
 
-from plopkit.support.errors import unknown
+from plopkit.support.errors import unknown_name
 from plopkit.viz.png import encoded, png
 
 STYLE = {"description_width": "initial"}
@@ -59,7 +59,7 @@ class Explorer:
         """
         for name in values:
             if name not in self.controls:
-                raise unknown("control", name, self.controls)
+                raise unknown_name("control", name, self.controls)
         self._paused = True
         try:
             for name, value in values.items():

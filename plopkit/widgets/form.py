@@ -9,11 +9,12 @@ import ipywidgets
 from traitlets import TraitError
 
 from plopkit.catalogue import DATASETS, METHODS
+from plopkit.flags import command_line
 from plopkit.grammar import PROTOCOLS, Words, joined, read_words
-from plopkit.presets import configure
+from plopkit.parameters import parameters, parameters_yaml
+from plopkit.presets import configure, overrides_of
 from plopkit.settings import Settings, flat
-from plopkit.spelling import command_line, overrides_of, parameters, parameters_yaml
-from plopkit.support.errors import unknown
+from plopkit.support.errors import unknown_name
 from plopkit.widgets.controls import Knob, knobs_of, top_controls
 from plopkit.widgets.explorer import with_fallback
 
@@ -81,7 +82,7 @@ class SettingsForm:
         known = ["scenario", *self._top, *(k.name for group in self._groups.values() for k in group), *hyper]
         for name in values:
             if name not in known:
-                raise unknown("setting", name, known)
+                raise unknown_name("setting", name, known)
         for name in sorted(values, key=known.index):  # the method before its hyper-parameters
             self._take(name, values[name])
         self._apply(*values)

@@ -84,7 +84,7 @@ def test_the_known_counts_are_those_of_all_masks(
     ]
 
 
-@pytest.mark.parametrize("text", ["emoji 15-5 overlap", "ade 100-50 overlap"])
+@pytest.mark.parametrize("text", ["emoji 15-5 overlap", "ade 100-50 overlap", "voc 15-5 partitioned"])
 def test_no_counts_are_known_elsewhere(text: str) -> None:
     assert compare(Scenario.parse(text), pd.DataFrame()) == []
 
@@ -122,9 +122,9 @@ def test_the_command_prints_and_writes_the_tables(
     monkeypatch.setattr(check, "voc_presence", lambda: tables)
     words = ["data", "check", "VOC 10-10 overlapped", "--data.root", str(root), "-o", str(tmp_path / "all.csv")]
     assert main(words) == 0
-    message = capsys.readouterr()
-    assert message.out.startswith("voc 10-10 overlap\n")
-    assert message.out.endswith("\n\nimages per step: as expected\n")
+    output = capsys.readouterr().out
+    assert output.startswith("voc 10-10 overlap\n")
+    assert output.endswith("\n\nimages per step: as expected\n")
     table = pd.read_csv(tmp_path / "all.csv")
     assert table.groupby("step").size().to_dict() == {0: 11, 1: 21}
 
@@ -133,9 +133,9 @@ def test_a_folder_and_emoji_are_checked_too(
     folder_root: Root, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert main(["data", "check", "folder 2-1 overlap", "--data.root", str(folder_root())]) == 0
-    message = capsys.readouterr().out
-    assert "class 3" in message
-    assert "expected" not in message
+    output = capsys.readouterr().out
+    assert "class 3" in output
+    assert "expected" not in output
     steps, _ = count(Scenario.parse("emoji 15-5 overlap"), Data(scenes=20, val_scenes=20, size=32))
     assert (steps["training images"] > 0).all()
 
@@ -150,8 +150,8 @@ def test_a_step_without_images_is_reported(
     scenario = "folder 2-1 overlap" if split == "train" else "folder 1-2 overlap order=3,1,2"
     assert main(["data", "check", scenario, "--data.root", str(root), *flags]) == 1
     kind, step = ("training", 1) if split == "train" else ("validation", 0)
-    message = capsys.readouterr().out.split("\n\n")[-1]
-    assert message == (
+    remarks = capsys.readouterr().out.split("\n\n")[-1]
+    assert remarks == (
         f"step {step}: no {kind} images, but a run needs some at every step; add images of its classes, or choose "
         "another task\n"
     )

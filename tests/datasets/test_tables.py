@@ -8,8 +8,10 @@ import pytest
 from PIL import Image
 
 from plopkit.datasets.check import count
-from plopkit.datasets.tables import hidden_table
-from plopkit.scenario import IGNORE, N_IDS, Scenario
+from plopkit.datasets.counts import pixels
+from plopkit.datasets.folder import folder
+from plopkit.datasets.tables import hidden_table, steps_table
+from plopkit.scenario import IGNORE, N_IDS, Scenario, assign_classes
 from plopkit.settings import Data
 
 Root = Callable[..., Path]
@@ -67,3 +69,23 @@ def test_what_the_background_hides_equals_plain_loops(task: str, protocol: str) 
         assert result.loc[step.index].to_dict() == pytest.approx(expected)
         assert (expected["future"] > 0) == (protocol == "overlap" and bool(step.future))
         assert (expected["old"] > 0) == (protocol != "sequential" and step.index > 0)
+
+
+def test_partitioned_images_are_counted_in_one_step_and_for_its_classes_only(folder_root: Root) -> None:
+    root = folder_root(train=30, val=3, classes=5)
+    scenario = Scenario.parse("folder 2-1 partitioned", 5)
+    steps, classes = count(scenario, Data(root=root), seed=1)
+    assert steps["training images"].sum() == 30
+    for step in scenario.steps:
+        rows = classes[classes["step"] == step.index].set_index("label")
+        assert rows["training images"].max() == steps.loc[step.index, "training images"] > 0
+        assert (rows.loc[list(step.old), "training images"] == 0).all()
+    other, _ = count(scenario, Data(root=root), seed=2)
+    assert steps["training images"].tolist() != other["training images"].tolist()
+    table = pixels(folder(root, "train"))
+    presence = assign_classes(table > 0, folder(root, "train").stems, 1)
+    hidden = hidden_table(scenario, table, presence)
+    assert (hidden["old"] > 0).tolist() == [False, True, True]
+    named = steps_table(scenario, presence, pixels(folder(root, "val")), [*"0abcd"])
+    assert named["new classes"].tolist() == ["a, b", "c", "d"]
+    assert named["training images"].equals(steps["training images"])

@@ -9,11 +9,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 import plopkit
-from plopkit.flags import parse_run
+from plopkit.flags import command_line, parse_run
 from plopkit.methods import METHODS
-from plopkit.presets import PRESETS, configure
+from plopkit.parameters import parameters
+from plopkit.presets import PRESETS, configure, overrides_of
 from plopkit.settings import Settings, known_names
-from plopkit.spelling import command_line, overrides_of, parameters
 from plopkit.widgets import SettingsForm
 
 

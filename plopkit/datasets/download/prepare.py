@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from plopkit.datasets.ade20k import ade, ade_base
+from plopkit.datasets import open_split
+from plopkit.datasets.ade20k import ade_base
 from plopkit.datasets.download.fetch import Archive, fetch
 from plopkit.datasets.download.sbd import augment, augmented, augmented_list, write_list
 from plopkit.datasets.download.unpack import check_free, unpack
-from plopkit.datasets.files import FileSource
-from plopkit.datasets.voc import MASKS, listed, lists, voc, voc_base
+from plopkit.datasets.voc import MASKS, listed, lists, voc_base
+from plopkit.settings import Data
 from plopkit.support.files import disk_error
 
 
@@ -122,11 +123,10 @@ def verify(dataset: str, root: Path, release: Release) -> list[str]:
     Returns:
         A line per problem; empty if everything is as expected.
     """
-    reader: Callable[[Path, str], FileSource] = {"voc": voc, "ade": ade}[dataset]
     problems = []
     for split, count in (("train", release.train), ("val", release.val)):
         try:
-            stems = reader(root, split).stems
+            stems = open_split(dataset, split, Data(root=root)).stems
         except (FileNotFoundError, ValueError) as error:
             problems.append(str(error))
             continue

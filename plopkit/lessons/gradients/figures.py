@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from plopkit.support.errors import unknown
+from plopkit.support.errors import unknown_name
 from plopkit.viz.colours import TERMS, method_styles
 from plopkit.viz.figures import Plain, pinned, titled
 
@@ -70,7 +70,7 @@ def method_bars(table: pd.DataFrame, method: str) -> Figure:
     norms = table.drop(columns="value")
     positive = norms.to_numpy(float)[norms.to_numpy(float) > 0]
     if method not in set(_first(table)):
-        raise unknown("method", method, dict.fromkeys(_first(table)))
+        raise unknown_name("method", method, dict.fromkeys(_first(table)))
     rows = norms.loc[method]
     figure = Plain(figsize=(9, 3.2))
     figure.subplots_adjust(0.1, 0.22, 0.87, 0.9)

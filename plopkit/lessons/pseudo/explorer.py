@@ -63,8 +63,8 @@ def in_numbers(image: LabelledImage) -> str:
     labelled, right = image.outcome > Outcome.UNSURE, image.outcome == Outcome.RIGHT
     objects = labelled & (image.labelled != 0)
     return (
-        f"adaptive factor {image.factor:.2f}: {_split(labelled, right)} pseudo-labels\n"
-        f"of these, of old classes: {_split(objects, right)}"
+        f"adaptive factor {image.factor:.2f}, pseudo-labels: {_split(labelled, right)}\n"
+        f"pseudo-labels of old classes: {_split(objects, right)}"
     )
 
 
