@@ -1,6 +1,6 @@
 """Metrics from one confusion matrix: IoU, accuracy, means over groups of classes, forgetting."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 if TYPE_CHECKING:
     from plopkit.confusion import confusion
 
-__all__ = ["accuracy", "confusion", "forgetting", "group_means", "iou"]
+__all__ = ["PER_CLASS", "accuracy", "confusion", "forgetting", "group_means", "iou"]
 
 
 def __getattr__(name: str) -> Any:
@@ -36,6 +36,10 @@ def accuracy(counts: np.ndarray) -> np.ndarray:
     pixel has."""
     counts = np.asarray(counts, np.float64)
     return _percent(counts.diagonal(), counts.sum(1), counts.sum(1))
+
+
+PER_CLASS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"iou": iou, "accuracy": accuracy}
+"""The metrics of each class, (n, n) counts -> (n,): each is a column of `results.csv`. A further entry is one more."""
 
 
 def group_means(values: Sequence[float] | np.ndarray, n_first: int) -> dict[str, float]:

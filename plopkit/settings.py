@@ -1,6 +1,6 @@
-"""Settings: one tree of frozen values behind the command line, papermill's parameters, the widgets and a run's folder.
+"""Settings: one tree of frozen values behind the command line, papermill's parameters, the form and a run's folder.
 
-No torch here, and no method: ``hyper`` holds a method's hyper-parameters as plain values, checked by the method itself.
+Neither torch nor a method is needed here: `hyper` holds plain values, which the method checks (`presets.settle`).
 """
 
 import difflib
@@ -19,25 +19,27 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class Frozen(BaseModel):
+    """A frozen model that refuses unknown names, NaN and infinity."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
 
 class Data(Frozen):
-    """What is learnt from."""
+    """The images."""
 
-    root: Path | None = Field(None, description="the data set's folder; emoji needs none")
+    root: Path | None = Field(None, description="folder of the data set; emoji needs none")
     size: int = Field(512, ge=16, le=4096, description="side in pixels of training crops and evaluation crops")
     scale: tuple[float, float] = Field(
-        (0.5, 2.0), description="a training crop's share of the image's area, from and to"
+        (0.5, 2.0), description="share of the image's area that a training crop covers, smallest and largest"
     )
-    scenes: int = Field(1000, ge=1, le=1_000_000, description="emoji: training scenes to draw")
-    val_scenes: int = Field(300, ge=1, le=1_000_000, description="emoji: validation scenes to draw")
+    scenes: int = Field(1000, ge=1, le=1_000_000, description="number of training scenes to draw (emoji only)")
+    val_scenes: int = Field(300, ge=1, le=1_000_000, description="number of validation scenes to draw (emoji only)")
 
     @field_validator("scale")
     @classmethod
     def _ordered(cls, scale: tuple[float, float]) -> tuple[float, float]:
         if not 0 < scale[0] <= scale[1] <= 10:
-            raise ValueError(f"scale goes from a positive share to one not smaller, at most 10, not {scale}")
+            raise ValueError(f"scale is a positive share and one that is not smaller, at most 10, not {scale}")
         return scale
 
 
@@ -47,64 +49,78 @@ class Model(Frozen):
     encoder: str = Field(
         "resnet101", description="resnet18, 34, 50 or 101 as released (activated batch norm), or any timm name"
     )
-    weights: str = Field("imagenet", description="what the encoder begins with: imagenet, none, or a file (ResNets)")
-    norm: Literal["abn", "iabn"] = Field("abn", description="plain torch, or inplace-abn: the same in less memory")
-    slope: float = Field(0.01, ge=0, lt=1, description="of the released ResNets' leaky ReLU; 0 = plain ReLU")
-    stages: int | None = Field(None, ge=4, le=8, description="stages of the encoder that are kept; None = all")
-    output_stride: Literal[8, 16, 32] = Field(16, description="image pixels per pixel of the last map")
-    width: int = Field(256, ge=8, le=2048, description="channels of the head")
+    weights: str = Field("imagenet", description="initial weights of the encoder: imagenet, none, or a file (ResNets)")
+    norm: Literal["abn", "iabn"] = Field(
+        "abn", description="activated batch norm: abn in plain torch, or iabn, the same in less memory"
+    )
+    slope: float = Field(0.01, ge=0, lt=1, description="slope of the released ResNets' leaky ReLU; 0 = plain ReLU")
+    stages: int | None = Field(None, ge=4, le=8, description="number of encoder stages to keep; None = all")
+    output_stride: Literal[8, 16, 32] = Field(16, description="image pixels per pixel of the last feature map")
+    width: int = Field(256, ge=8, le=2048, description="number of channels of the decoder")
     dilations: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = Field(
-        (), description="of the head's 3x3 convolutions; nothing = as released for the stride"
+        (), description="dilations of the decoder's 3x3 convolutions; none = as released for the output stride"
     )
     pool: int | None = Field(
-        32, ge=1, description="side of the head's pooling window at evaluation; None = the whole map"
+        32, ge=1, description="side of the decoder's pooling window at evaluation; None = the whole map"
     )
 
 
 class Optim(Frozen):
     """How a step is trained."""
 
-    name: Literal["sgd", "adamw"] = Field("sgd", description="sgd (Nesterov, as published) or adamw")
+    name: Literal["sgd", "adamw"] = Field("sgd", description="optimiser: sgd (Nesterov, as published) or adamw")
     lr: float = Field(0.01, gt=0, le=10, description="learning rate of step 0")
     lr_later: float = Field(0.001, gt=0, le=10, description="learning rate of later steps")
     epochs: int = Field(30, ge=1, le=10_000, description="epochs of step 0")
     epochs_later: int = Field(30, ge=1, le=10_000, description="epochs of later steps")
-    batch: int = Field(24, ge=1, le=4096, description="images per iteration, over all processes")
-    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
-    weight_decay: float = Field(1e-4, ge=0, le=1, description="on all parameters")
-    power: float = Field(0.9, ge=0, le=10, description="of the poly schedule, lr (1 - iteration / iterations) ** power")
+    batch: int = Field(24, ge=1, le=4096, description="number of images per iteration, over all processes")
+    momentum: float = Field(0.9, ge=0, lt=1, description="momentum of sgd")
+    weight_decay: float = Field(1e-4, ge=0, le=1, description="weight decay of all parameters")
+    power: float = Field(
+        0.9, ge=0, le=10, description="power of the poly schedule, lr (1 - iteration / iterations) ** power"
+    )
 
 
 class Compute(Frozen):
-    """What it runs on; the device is Accelerate's choice, or the CPU."""
+    """The hardware; Accelerate chooses the device."""
 
-    cpu: bool = Field(False, description="stay on the CPU where a GPU is present")
-    precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="of the forward passes; POD stays in fp32")
+    cpu: bool = Field(False, description="use the CPU even where there is a GPU")
+    precision: Literal["fp32", "bf16", "fp16"] = Field(
+        "fp32", description="precision of the forward passes; POD stays in fp32"
+    )
     micro_batch: int | None = Field(
         None,
         ge=1,
-        description="images at most that go through the net at once on one device: gradients add up to the "
-        "batch's, but each part has its own batch statistics",
+        description="largest number of images that go through the net at once on one device: the gradients add up to "
+        "those of the batch, but each part has its own batch statistics",
     )
-    workers: int = Field(0, ge=0, le=256, description="processes that load images; 0 = none beside the training's own")
+    workers: int = Field(
+        0, ge=0, le=256, description="number of processes that load images; 0 = the training process loads them"
+    )
 
 
 class Settings(Frozen):
-    """Everything that decides a run. The same settings give the same folder."""
+    """Everything that decides a run. The same settings give the same folder.
+
+    Example:
+        >>> settings = configure("emoji 15-5 overlap", "plop", "laptop", {"seed": 1})
+        >>> settings.optim.lr, settings.folder()
+    """
 
     scenario: str = Field("emoji 15-5 overlap", description="<data set> <task> <protocol> [order=<name or labels>]")
-    method: str = Field("plop", description="a name in plopkit.methods.METHODS")
-    seed: int = Field(0, ge=0, lt=2**31, description="of the new weights, the order of the images and their crops")
-    hyper: dict[str, Any] = Field(default_factory=dict, description="the method's hyper-parameters")
+    method: str = Field("plop", description="name of the method, one of plopkit.METHODS")
+    seed: int = Field(0, ge=0, lt=2**31, description="random seed for weight initialisation, shuffling and cropping")
+    hyper: dict[str, Any] = Field(default_factory=dict, description="hyper-parameters of the method")
     evaluate: Literal["crop", "full"] = Field(
-        "crop", description="on the centre crop of data.size pixels, as published, or on full images, one by one"
+        "crop",
+        description="images to evaluate on: centre crops of data.size pixels, as published, or full images, one by one",
     )
     data: Data = Data()
     model: Model = Model()
     optim: Optim = Optim()
     compute: Compute = Compute()
-    out: Path = Field(Path("runs"), description="the folder that run folders are made in")
-    name: str | None = Field(None, description="the run folder's name; None = made of the settings")
+    out: Path = Field(Path("runs"), description="folder for the run folders")
+    name: str | None = Field(None, description="name of the run folder; None = made from the settings")
 
     @field_validator("scenario")
     @classmethod
@@ -119,19 +135,20 @@ class Settings(Frozen):
         return name
 
     def folder(self) -> Path:
-        """Where this run lies: ``out / name``."""
+        """The run's folder, `out / name`."""
         words = self.scenario.replace(" ", "_").replace("=", "-").replace(",", "-")[:60]
         return self.out / (self.name or f"{words}_{self.method}_seed{self.seed}_{self.fingerprint()}")
 
     def identity(self) -> dict[str, Any]:
-        """The settings that decide the numbers: not where they are written, nor how many processes load images."""
+        """The settings that decide the numbers: neither where they are written nor how many processes load images."""
         return self.model_dump(mode="json", exclude={"out": True, "name": True, "compute": {"workers"}})
 
     def fingerprint(self) -> str:
+        """The digest of `identity`, part of the folder's name."""
         return digest(self.identity())
 
     def step0_identity(self) -> dict[str, Any]:
-        """What step 0 depends on, its classes apart: neither the method nor how later steps are trained."""
+        """What step 0 depends on, apart from its classes: neither the method nor how later steps are trained."""
         identity = self.identity()
         for name in ("scenario", "method", "hyper", "evaluate"):
             del identity[name]
@@ -145,11 +162,17 @@ def digest(value: Any) -> str:
 
 
 def to_yaml(settings: Settings) -> str:
+    """The settings as YAML, which `from_yaml` reads."""
     return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
 
 
 def from_yaml(path: Path) -> Settings:
-    """Settings of a run folder's ``settings.yaml``; ValueError naming the file where it is not one."""
+    """Read a run folder's `settings.yaml`.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file does not hold settings; names the file and what is wrong.
+    """
     try:
         return build(Settings, yaml.safe_load(path.read_text(encoding="utf-8")))
     except (yaml.YAMLError, ValueError, UnicodeDecodeError) as error:
@@ -157,7 +180,16 @@ def from_yaml(path: Path) -> Settings:
 
 
 def build(kind: type[M], values: Any, where: str = "") -> M:
-    """Validate, or raise a ValueError that tells each wrong setting, its value and what is possible."""
+    """Validate values.
+
+    Args:
+        kind: The model.
+        values: Its fields, as plain values.
+        where: A prefix for the names of settings in messages, such as "hyper.".
+
+    Raises:
+        ValueError: Lists each wrong setting, its value and what is possible.
+    """
     try:
         return kind.model_validate(values)
     except ValidationError as error:
@@ -165,15 +197,19 @@ def build(kind: type[M], values: Any, where: str = "") -> M:
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """``{"optim": {"lr": 0.1}}`` -> ``{"optim.lr": 0.1}``; what is dotted already stays so."""
-    found: dict[str, Any] = {}
+    """Dotted names: `{"optim": {"lr": 0.1}}` -> `{"optim.lr": 0.1}`; names that are dotted already stay as they are."""
+    dotted: dict[str, Any] = {}
     for name, value in tree.items():
-        found |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
-    return found
+        dotted |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return dotted
 
 
 def nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
-    """``{"optim.lr": 0.1}`` -> ``{"optim": {"lr": 0.1}}``. ValueError where a name is a setting and a group at once."""
+    """The inverse of `flat`: `{"optim.lr": 0.1}` -> `{"optim": {"lr": 0.1}}`.
+
+    Raises:
+        ValueError: A name is both a setting and a group of settings.
+    """
     tree: dict[str, Any] = {}
     for name, value in dotted.items():
         *above, last = name.split(".")
@@ -181,10 +217,10 @@ def nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
         for part in above:
             branch = branch.setdefault(part, {})
             if not isinstance(branch, dict):
-                raise ValueError(f"setting {name!r}: {part!r} is given a value of its own as well")
+                raise ValueError(f"setting {name!r}: {part!r} has a value as well, so it cannot be a group of settings")
         if isinstance(branch.get(last), dict):
             raise ValueError(
-                f"{name!r} = {value!r}: these are several settings, such as {name}.{next(iter(branch[last]))}"
+                f"{name!r} = {value!r}: this is a group of settings, such as {name}.{next(iter(branch[last]))}"
             )
         branch[last] = value
     return tree

@@ -40,7 +40,7 @@ def test_06_a_run_is_started_stopped_resumed_and_its_results_appear(opened, tmp_
 def test_07_through_images_steps_and_methods(opened):
     notebook = opened("07")
     notebook.run_all()
-    explorer = notebook.output("mistakes_explorer(examined)")
+    explorer = notebook.output("mistakes_explorer(examples)")
     picture = explorer.get_by_role("img")
     with changes(picture):
         slider(explorer, "image").get_by_role("slider").press("ArrowRight")

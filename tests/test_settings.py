@@ -77,7 +77,7 @@ def test_the_presets_differ_and_depend_on_the_data_set() -> None:
         ({}, {"name": "a/b"}, r"one visible folder, not 'a/b'"),
         ({}, {"name": ".step0"}, r"one visible folder, not '.step0'"),
         ({}, {"name": ""}, r"one visible folder"),
-        ({}, {"optim": 3}, r"'optim' = 3: these are several settings, such as optim\."),
+        ({}, {"optim": 3}, r"'optim' = 3: this is a group of settings, such as optim\."),
         ({}, {"seed.x": 3, "seed": 1}, r"seed"),
         ({}, {"method": "ft"}, r"^method: arguments of their own"),
         ({}, {"seed": -1, "optim.lr": 0}, r"(?s)seed = -1.*\n.*optim.lr = 0"),  # all that is wrong at once

@@ -12,7 +12,7 @@ import pandas as pd
 
 from plopkit.catalogue import DATASETS
 from plopkit.grammar import read_words
-from plopkit.metrics import accuracy, forgetting, group_means, iou
+from plopkit.metrics import PER_CLASS, forgetting, group_means
 from plopkit.runs.tables import KEYS, TYPES, read_results
 from plopkit.scenario import Scenario, Step, check
 from plopkit.settings import flat, from_yaml
@@ -48,8 +48,7 @@ def step_rows(
         "label": step.seen,
         "name": [names[label] for label in step.seen],
         "learned_at": [learned_at[label] for label in step.seen],
-        "iou": iou(counts),
-        "accuracy": accuracy(counts),
+        **{metric: function(counts) for metric, function in PER_CLASS.items()},
         "pixels": np.asarray(counts).sum(1),
     }
     return pd.DataFrame(columns)

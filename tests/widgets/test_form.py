@@ -196,11 +196,11 @@ def test_what_is_wrong_stands_in_the_form_and_the_last_good_settings_stay(name, 
     right = form.controls[name].value
     form.controls[name].value = wrong
     assert told in form.error
-    assert "Not taken over" in form.told.value
+    assert "Not taken over" in form.message.value
     assert form.settings == before
     assert form.controls[name].value == wrong  # to be mended where it stands
     form.controls[name].value = right
-    assert (form.error, form.told.value, form.settings) == ("", "", before)
+    assert (form.error, form.message.value, form.settings) == ("", "", before)
 
 
 def test_from_code_a_wrong_value_is_told_and_an_unknown_name_refused():
@@ -233,4 +233,4 @@ def test_without_a_kernel_the_settings_stand_there():
     bundle = form._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in bundle
     assert bundle["text/plain"] == f"{form.command_line}\n\n{form.yaml}"
-    assert form.command_line in form.spelled.value.replace("&quot;", '"')
+    assert form.command_line in form.equivalents.value.replace("&quot;", '"')
