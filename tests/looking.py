@@ -37,3 +37,13 @@ def cells(figure: Figure) -> tuple[list[str], list[str], dict[tuple[int, int], n
         assert left < right and top < bottom and image.origin == "upper"
         pictures[int((top + bottom) / 2), int((left + right) / 2)] = np.asarray(image.get_array())
     return rows, columns, pictures
+
+
+def words(figure: Figure) -> list[str]:
+    """Every word of a figure: titles, labels, ticks, texts and legends, also of legends that are kept as a picture."""
+    FigureCanvasAgg(figure).draw()
+    found = [text.get_text() for text in figure.texts]
+    for axis in figure.axes:
+        found += [part.get_text() for part in (axis.title, axis.xaxis.label, axis.yaxis.label, *axis.texts)]
+        found += axis.get_label().split("; ")
+    return [*found, *(text.get_text() for legend in figure.legends for text in legend.get_texts())]

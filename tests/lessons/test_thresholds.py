@@ -17,8 +17,8 @@ from plopkit.lessons.thresholds import (
     pseudo_label_rates,
     released_range,
     search_explorer,
+    teacher_histograms,
     threshold_of_share,
-    uncertainty_histograms,
     uncertainty_scale,
 )
 from plopkit.lessons.thresholds.figures import SearchView
@@ -144,7 +144,7 @@ def test_on_ade_every_pixel_is_sure(scenario: str) -> None:
 
 def test_histograms_count_the_same_pixels_and_hold_the_thresholds() -> None:
     logits, target, _ = draw()
-    found = uncertainty_histograms(logits, target, 6, temperature=1.5)
+    found = teacher_histograms(logits, target, 6, temperature=1.5)
     batches = [(logits / 1.5, target)]
     assert torch.equal(found.released, released_histogram(batches, 4, 6))
     assert torch.equal(found.released.sum(1), found.fine.sum(1))
@@ -160,7 +160,7 @@ def test_histograms_count_the_same_pixels_and_hold_the_thresholds() -> None:
 def test_a_temperature_is_positive() -> None:
     logits, target, _ = draw()
     with pytest.raises(ValueError, match="temperature is 0; it must be above 0"):
-        uncertainty_histograms(logits, target, 6, temperature=0)
+        teacher_histograms(logits, target, 6, temperature=0)
 
 
 @pytest.mark.parametrize("kind", ["released", "median"])
@@ -204,7 +204,7 @@ def words_of(figure) -> str:
 @pytest.fixture(scope="module")
 def found() -> dict[float, Histograms]:
     logits, target, _ = draw(1)
-    return {t: uncertainty_histograms(logits, target, 6, t) for t in (1.0, 2.0, 5.0)}
+    return {t: teacher_histograms(logits, target, 6, t) for t in (1.0, 2.0, 5.0)}
 
 
 def synthetic(counts: list[int]) -> Histograms:

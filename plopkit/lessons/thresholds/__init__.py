@@ -13,8 +13,8 @@ from plopkit.lessons.thresholds.measures import (
     Histograms,
     pseudo_label_rates,
     released_range,
+    teacher_histograms,
     threshold_of_share,
-    uncertainty_histograms,
     uncertainty_scale,
 )
 
@@ -27,9 +27,9 @@ __all__ = [
     "released_range",
     "search_explorer",
     "target_grid",
+    "teacher_histograms",
     "threshold_by_share",
     "threshold_of_share",
     "threshold_search",
-    "uncertainty_histograms",
     "uncertainty_scale",
 ]

@@ -13,7 +13,7 @@ def search_explorer(histograms: Mapping[float, Histograms], names: Sequence[str]
     """An explorer with the controls ``channel`` and ``temperature``.
 
     Args:
-        histograms: by the temperature of the teacher's logits, from ``uncertainty_histograms``.
+        histograms: by the temperature of the teacher's logits, from ``teacher_histograms``.
         names: of the teacher's channels.
 
     Raises:

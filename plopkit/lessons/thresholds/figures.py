@@ -119,7 +119,7 @@ def threshold_search(histograms: Histograms, channel: int, name: str) -> Figure:
     """How the released code searches for one class's median, and its threshold next to the true median.
 
     Args:
-        histograms: from ``uncertainty_histograms``.
+        histograms: from ``teacher_histograms``.
         channel: the teacher's channel.
         name: of the channel's class.
     """
@@ -130,7 +130,7 @@ def threshold_by_share(histograms: Mapping[str, Histograms], title: str) -> Figu
     """The released threshold over the share of a class's pixels in bin 0: the formula, and a marker per class.
 
     Args:
-        histograms: from ``uncertainty_histograms``, by the name in the legend.
+        histograms: from ``teacher_histograms``, by the name in the legend.
         title: the figure's title.
     """
     figure = titled(title, 8.5, 4)

@@ -77,7 +77,7 @@ class Histograms(NamedTuple):
     """``uncertainty_scale`` of the teacher."""
 
 
-def uncertainty_histograms(
+def teacher_histograms(
     old_logits: Float[Tensor, "B n_old H W"], target: Integer[Tensor, "B H W"], n_seen: int, temperature: float = 1.0
 ) -> Histograms:
     """Count background pixels as the paper's and the released thresholds do.
