@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def draw(seed: int, *shape: int) -> Tensor:
-    """Standard normal."""
+    """A tensor of standard normal numbers."""
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 

@@ -45,7 +45,7 @@ def snapshots(
     outputs = {0: outputs_of(net, images)}
     n_iterations = 0
     for tick in ticks:
-        n_iterations, done = tick.of, tick.iteration + 1
+        n_iterations, done = tick.n_iterations, tick.iteration + 1
         wanted = {max(1, round(share * n_iterations)) for share in shares}
         if done in wanted:
             outputs[done] = outputs_of(net, images)
@@ -62,4 +62,6 @@ def outputs_of(net: Segmenter, images: Float[Tensor, "B 3 H W"]) -> Output:
     training = net.training
     out = net.eval()(images.to(next(net.parameters()).device))
     net.train(training)
-    return Output(out.logits.cpu(), out.small.cpu(), tuple(feature.cpu() for feature in out.features))
+    assert out.encoded is not None and out.head is not None
+    stages = tuple(stage.cpu() for stage in out.stages)
+    return Output(out.logits.cpu(), out.small.cpu(), stages, out.encoded.cpu(), out.head.cpu())
