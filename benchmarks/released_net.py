@@ -21,7 +21,8 @@ import torch
 
 import plopkit
 from plopkit.compute import make_accelerator
-from plopkit.datasets.scenario_data import StepData
+from plopkit.datasets.scenario_data import ScenarioData
+from plopkit.methods.base import StepContext
 from plopkit.model.segmenter import segmenter_of
 from plopkit.presets import method_of
 from plopkit.trainer import Training, batches, fit
@@ -40,16 +41,16 @@ def measure(args: argparse.Namespace, norm: str) -> dict[str, float | str]:
     }
     settings = plopkit.configure(args.scenario, "plop", "paper", overrides)
     accelerator = make_accelerator(settings)
-    data, method = StepData.open(settings), method_of(settings)
+    data, method = ScenarioData.open(settings, plopkit.open_scenario(settings)), method_of(settings)
     step = data.scenario.steps[1]
-    teacher = segmenter_of(settings.model, (step.n_old,)).to(accelerator.device)
-    net = teacher.grown(len(step.new))
-    teacher = teacher.frozen()
+    before = segmenter_of(settings.model, (step.n_old,)).to(accelerator.device)
+    teacher, net = method.teacher(before, step), method.begin_step(before, step)
     loader = data.train_loader(step)
+    context = StepContext(step, teacher, lambda: islice(batches(loader, 0, accelerator), 2))
     with torch.no_grad():
-        prepared = method.prepare(teacher, islice(batches(loader, 0, accelerator), 2), step)
-    training = Training(net, settings.optim, step)
-    ticks = fit(training, loader, method, step, accelerator, teacher, prepared, settings.compute.micro_batch)
+        prepared = method.prepare(context)
+    training = Training(net, settings.optim, step, method)
+    ticks = fit(training, loader, method, step, accelerator, teacher, prepared, settings.compute.micro_batch, context)
     began, losses = 0.0, []
     for index, tick in enumerate(islice(ticks, args.iterations + 1)):
         losses.append(tick.total)

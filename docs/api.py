@@ -1,6 +1,6 @@
 """The pages of the API reference: one per group of modules. Their text comes from the docstrings (docstrings.py)."""
 
-import importlib.util
+import importlib
 import pkgutil
 from pathlib import Path
 from typing import NamedTuple
@@ -44,8 +44,6 @@ def modules(page: Page) -> list[str]:
     names = []
     for name in page.modules:
         full = f"plopkit.{name}".rstrip(".")
-        if importlib.util.find_spec(full) is None:
-            continue
         names.append(full)
         if name:
             names += _submodules(full)
