@@ -1,4 +1,4 @@
-"""The palette: one place, distinct colours, and a style for every method, whoever wrote it."""
+"""The palette: one place, distinct colours, and a style for every method, also from outside the package."""
 
 import re
 from itertools import combinations
@@ -20,8 +20,8 @@ PACKAGE = Path(plopkit.__file__).parent
 
 def test_no_other_module_holds_a_hex_colour() -> None:
     for path in PACKAGE.rglob("*.py"):
-        found = re.findall(r"#[0-9a-fA-F]{6}\b", path.read_text(encoding="utf-8"))
-        assert not found or path.name == "colours.py", f"{path} holds {found}; name them in viz/colours.py"
+        result = re.findall(r"#[0-9a-fA-F]{6}\b", path.read_text(encoding="utf-8"))
+        assert not result or path.name == "colours.py", f"{path} holds {result}; name them in viz/colours.py"
 
 
 # Classes
