@@ -57,7 +57,7 @@ def rows(folders: Sequence[Path] = ()) -> pd.DataFrame:
     finished = list(_finished(folders))
     table = []
     for row in dict.fromkeys([*_first_rows(), *map(Row, *columns)]):
-        same = (papers[list(Row._fields)] == row).all(axis=1)
+        same = (papers[list(Row._fields)] == pd.Series(row._asdict())).all(axis=1)
         published = [
             f"{paper.all:g} {'with' if paper.background_counted == 'yes' else 'without'} background, {paper.source}"
             for paper in papers[same].itertuples()
