@@ -1,25 +1,66 @@
 """What a run computes on: device, precision and processes."""
 
+import atexit
+import gc
+
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
-from torch import Tensor
+from accelerate.state import AcceleratorState, is_initialized
+from torch import Tensor, distributed
 
 from plopkit.settings import Settings
 
 
 def make_accelerator(settings: Settings) -> Accelerator:
-    """Accelerate's device and precision, which may change between runs; its global state forbids it."""
+    """The accelerator for these settings; device and precision may differ from those of an earlier call.
+
+    Under ``torchrun`` or ``accelerate launch`` the first call starts the process group, which ends with the process.
+
+    Raises:
+        ValueError: this machine lacks what the settings ask for, or the batch cannot be shared as they say.
+    """
     compute, batch = settings.compute, settings.optim.batch
     precision = "no" if compute.precision == "fp32" else compute.precision
-    state = AcceleratorState._shared_state
-    if (state.get("_mixed_precision"), state.get("_cpu")) != (precision, compute.cpu):  # a run in another thread has it
-        AcceleratorState._reset_state(reset_partial_state=True)
+    forget_other_state(precision, compute.cpu)
+    had_group = _has_group()
     accelerator = Accelerator(mixed_precision=precision, cpu=compute.cpu)
+    if _has_group() and not had_group:
+        atexit.register(end_process_group)
     if precision == "fp16" and accelerator.device.type == "cpu":
         raise ValueError("compute.precision fp16 needs a GPU, and this run is on the CPU; use bf16 or fp32")
     check_shares(batch, accelerator.num_processes, compute.micro_batch)
     return accelerator
+
+
+def forget_other_state(precision: str, cpu: bool) -> None:
+    """Reset Accelerate's global state where it holds another precision or device.
+
+    Accelerate fixes both for the life of a process and has no public way to change them, so this is the one place that
+    calls a private function of it (as Hugging Face's transformers does). A state that fits stays: a run in another
+    thread may be using it.
+    """
+    if is_initialized():
+        state = AcceleratorState()
+        on_cpu = cpu or not torch.accelerator.is_available()
+        if state.mixed_precision == precision and (state.device.type == "cpu") == on_cpu:
+            return
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def _has_group() -> bool:
+    return distributed.is_available() and distributed.is_initialized()
+
+
+def end_process_group() -> None:
+    """End the process group before the interpreter does; an interpreter that ends first may abort.
+
+    Gloo's threads drop the tensors of the last collective when they find the time. A tensor that Python knows needs
+    the interpreter for that, and once this has shut down, such a thread brings the process down with "terminate called
+    without an active exception" and SIGABRT (https://github.com/pytorch/pytorch/issues/190489).
+    """
+    if _has_group():
+        gc.collect()  # nets that still hold the group, such as DistributedDataParallel
+        distributed.destroy_process_group()
 
 
 def check_shares(batch: int, processes: int, micro_batch: int | None) -> None:

@@ -1,4 +1,4 @@
-"""What all tests share: shapes checked at run time, small data sets on disk, a small network."""
+"""Fixtures for all tests: shapes checked at run time, small data sets on disk, a small network."""
 
 import copy
 import functools
@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 from jaxtyping import install_import_hook
@@ -16,21 +17,25 @@ from picture_files import write_pair
 from small_runs import leave_out_pictures
 from torch import Tensor
 
-# Before the libraries that read them are imported: no window, no model hub, no weights that lie about.
+# Set before the libraries that read them are imported: no windows, no model hub, no cached weights.
 os.environ |= {"MPLBACKEND": "Agg", "HF_HUB_OFFLINE": "1"}
 os.environ["HF_HOME"] = str(Path(tempfile.gettempdir()) / "plopkit-tests-have-no-hub")
 
-# pytest-xdist's workers share the cores, and so do the processes that they start; more threads than cores are slow.
+# No test fails because the machine is busy.
+hypothesis.settings.register_profile("plopkit", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("plopkit")
+
+# The workers of pytest-xdist, and the processes that they start, share the cores; more threads than cores are slow.
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
     threads = max(1, (os.cpu_count() or 1) // int(workers))
     torch.set_num_threads(threads)
     os.environ["OMP_NUM_THREADS"] = str(threads)
 
-# jsonschema, below nbformat, compiles the grammars of all IRIs when this is there: four seconds in every worker.
+# If this package is importable, jsonschema (used by nbformat) compiles the IRI grammar: four seconds in every worker.
 sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
 
-# Whatever a hooked module imports, the hook compiles anew, PyTorch with all that hangs on it: 13 seconds. So libraries
-# come first, with an unchecked plopkit, and then plopkit once more with its checks.
+# The import hook also recompiles every library that a checked module imports, PyTorch included: 13 seconds. So the
+# libraries are imported first, by an unchecked plopkit, and then plopkit again with its checks.
 importlib.import_module("plopkit.cli")
 importlib.import_module("plopkit.widgets")
 for name in [name for name in sys.modules if name.partition(".")[0] == "plopkit"]:
@@ -44,14 +49,14 @@ SLOWEST = ("test_notebooks_00_05.py", "test_notebooks_06_09.py", "test_processes
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The slowest files first: a worker takes whole files, and none should be left with a long one at the end."""
-    places = {name: place for place, name in enumerate(SLOWEST)}
-    items.sort(key=lambda item: places.get(item.path.name, len(places)))
+    """Run the slowest files first: a worker takes whole files, and a long one at the end would keep it alone."""
+    ranks = {name: rank for rank, name in enumerate(SLOWEST)}
+    items.sort(key=lambda item: ranks.get(item.path.name, len(ranks)))
 
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """plopkit's cache folder, the tests' own."""
+    """A cache folder for the tests alone, instead of the user's."""
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("cache")
         patch.setenv("PLOPKIT_CACHE", str(folder))
@@ -60,17 +65,17 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def no_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run's pictures take longer than the rest of a small run; a test marked ``pictures`` has them drawn."""
+    """Skip the pictures, which take longer than the rest of a small run; a test marked ``pictures`` draws them."""
     if not request.node.get_closest_marker("pictures"):
         leave_out_pictures(monkeypatch)
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Files that may lie beside the checkout: real photographs, tables of VOC. Skips where they do not."""
+    """The folder of real photographs and VOC tables next to the checkout; skips the test if it is missing."""
     folder = HERE.parents[1] / "shared"
     if not folder.is_dir():
-        pytest.skip("there is no folder `shared` beside the checkout")
+        pytest.skip("there is no folder `shared` next to the checkout")
     return folder
 
 
@@ -86,21 +91,21 @@ def golden() -> Callable[[str], dict[str, Tensor]]:
 def tiny_net() -> Callable:
     """``tiny_net(16)`` or ``tiny_net(16, 5)``: a new Segmenter of 0.1 M parameters, always with the same weights.
 
-    Its maps have the strides 4, 8, 16 and 16; 64 pixels are the least for PLOP's scales. On noise it predicts every
-    channel somewhere, now surely, now not.
+    Its feature maps have strides 4, 8, 16 and 16, so PLOP's scales need 64 pixels or more. On noise it predicts every
+    channel somewhere, with high confidence in some places and low in others.
     """
     from plopkit.model.encoders import Encoder
     from plopkit.model.segmenter import Segmenter
 
     @functools.cache
-    def made(classes: tuple[int, ...]) -> Segmenter:
+    def build(classes: tuple[int, ...]) -> Segmenter:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(0)
             net = Segmenter(Encoder("test_efficientnet", weights="none"), classes, width=16, dilations=(1, 2))
             noise = torch.randn(8, 3, 64, 64)
             for module in net.modules():
                 if isinstance(module, torch.nn.BatchNorm2d):
-                    module.momentum = 1.0  # the noise's statistics, not those of a fresh norm
+                    module.momentum = 1.0  # take the noise's statistics, not the initial 0 and 1
             net(noise)
             for module in net.modules():
                 if isinstance(module, torch.nn.BatchNorm2d):
@@ -113,14 +118,14 @@ def tiny_net() -> Callable:
                 classifier.bias.sub_(logits.mean((0, 2, 3))).mul_(scale)
         return net.train()
 
-    return lambda *classes: copy.deepcopy(made(classes))
+    return lambda *classes: copy.deepcopy(build(classes))
 
 
 @pytest.fixture
 def folder_root(tmp_path: Path) -> Callable[..., Path]:
-    """``folder_root(train=8, val=4, classes=4, size=(40, 48))``: a data set of one's own, every label in either split.
+    """``folder_root(train=8, val=4, classes=4, size=(40, 48))``: a user's data set, with every label in both splits.
 
-    classes counts the background; every image holds two labels beside it.
+    ``classes`` includes the background; every image shows two more labels.
     """
 
     def make(
@@ -144,10 +149,10 @@ def folder_root(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def voc_root(tmp_path: Path) -> Callable[..., Path]:
-    """``voc_root(plain=True, aug=True)``: the folder that holds VOCdevkit/VOC2012, with either or both kinds of masks.
+    """``voc_root(plain=True, aug=True)``: a folder with VOCdevkit/VOC2012 in it, with one kind of masks or both.
 
     train.txt names 2007_000000 and 2007_000001, train_aug.txt also 2008_000002; val.txt 2007_000003 and 2007_000004.
-    Image i holds the labels i + 1 and i + 11; in the augmented masks i + 1 and i + 12.
+    Image i shows the labels i + 1 and i + 11; in the augmented masks, i + 1 and i + 12.
     """
 
     def make(plain: bool = True, aug: bool = True, aug_list: str = "train_aug.txt") -> Path:
@@ -171,7 +176,7 @@ def voc_root(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def no_pyplot() -> Iterator[None]:
-    """Pictures are Figures of their own: nothing is left in pyplot's list, which a notebook would draw again."""
+    """Check that no figure is left in pyplot's list: a notebook would draw it a second time."""
     yield
     from matplotlib import _pylab_helpers
 

@@ -1,4 +1,4 @@
-"""JupyterLab on this machine for the length of some tests, and a page of it that opens notebooks and runs them."""
+"""A JupyterLab server for the length of some tests, and a browser page that opens notebooks in it and runs them."""
 
 import json
 import os
@@ -24,8 +24,12 @@ SETTINGS = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
 }
 
-# How far the cells with code are: [how many ran, how many there are, how many have an error]. One whose code is hidden
-# shows no number, but its output.
+# How long a browser or server may take on a busy machine before a test fails. Nothing waits that long when all is well.
+PATIENCE = 180
+expect.set_options(timeout=PATIENCE * 1000)
+
+# The progress of the code cells: [number that ran, number of cells, number with an error]. A cell whose code is hidden
+# has no prompt number; it has run once it shows output.
 PROGRESS = """() => {
     const cells = [...document.querySelectorAll('.jp-NotebookPanel:not(.lm-mod-hidden) .jp-CodeCell')];
     const hidden = cell => cell.querySelector('.jp-InputPlaceholder');
@@ -43,22 +47,22 @@ class Lab:
     address: str
     token: str
     folder: Path
-    """where its notebooks lie"""
+    """the folder of its notebooks"""
 
     def url(self, path: str) -> str:
         return f"{self.address}/{path}?token={self.token}"
 
     def end_kernels(self) -> None:
-        """All of them; the notebooks stay."""
-        with urlopen(self.url("api/sessions"), timeout=30) as answer:
-            sessions = json.load(answer)
+        """Shut down all kernels; the notebooks stay open."""
+        with urlopen(self.url("api/sessions"), timeout=PATIENCE) as response:
+            sessions = json.load(response)
         for session in sessions:
-            urlopen(Request(self.url(f"api/sessions/{session['id']}"), method="DELETE"), timeout=60).close()
+            urlopen(Request(self.url(f"api/sessions/{session['id']}"), method="DELETE"), timeout=PATIENCE).close()
 
 
 @contextmanager
 def jupyterlab(folder: Path) -> Iterator[Lab]:
-    """JupyterLab over ``folder/notebooks``, which the caller fills; its settings and log lie beside."""
+    """Run JupyterLab over ``folder/notebooks``, which the caller fills; settings and log go to ``folder``."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -69,21 +73,27 @@ def jupyterlab(folder: Path) -> Iterator[Lab]:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(values), encoding="utf-8")
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}"]
-    # So that a page can open the next notebook without loading all of itself again.
+    # Lets a page open the next notebook without reloading JupyterLab.
     command += ["--expose-app-in-browser"]
     command += ["--ServerApp.port_retries=0", f"--IdentityProvider.token={lab.token}"]
     command += [f"--ServerApp.root_dir={lab.folder}"] + (["--allow-root"] if os.name == "posix" else [])
     environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
     environment |= {"JUPYTERLAB_SETTINGS_DIR": str(folder / "settings")}
-    own = ("JUPYTERLAB_WORKSPACES_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
-    environment |= {name: str(folder / name.lower()) for name in own}
+    private = (
+        "JUPYTERLAB_WORKSPACES_DIR",
+        "JUPYTER_CONFIG_DIR",
+        "JUPYTER_DATA_DIR",
+        "JUPYTER_RUNTIME_DIR",
+        "IPYTHONDIR",
+    )
+    environment |= {name: str(folder / name.lower()) for name in private}
     with (folder / "lab.log").open("wb") as log:
         server = subprocess.Popen(command, cwd=lab.folder, env=environment, stdout=log, stderr=subprocess.STDOUT)
     try:
-        _await(lab, server, folder / "lab.log")
+        _wait_for(lab, server, folder / "lab.log")
         yield lab
     finally:
-        server.terminate()  # it ends its kernels
+        server.terminate()  # shuts down its kernels too
         try:
             server.wait(30)
         except subprocess.TimeoutExpired:
@@ -91,11 +101,11 @@ def jupyterlab(folder: Path) -> Iterator[Lab]:
             server.wait()
 
 
-def _await(lab: Lab, server: subprocess.Popen, log: Path) -> None:
-    deadline = time.monotonic() + 120
+def _wait_for(lab: Lab, server: subprocess.Popen, log: Path) -> None:
+    deadline = time.monotonic() + PATIENCE
     while server.poll() is None and time.monotonic() < deadline:
         try:
-            urlopen(lab.url("api/status"), timeout=5).close()
+            urlopen(lab.url("api/status"), timeout=30).close()
             return
         except (URLError, OSError):
             time.sleep(0.2)
@@ -104,11 +114,11 @@ def _await(lab: Lab, server: subprocess.Popen, log: Path) -> None:
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """The system's Chromium, else playwright's own; the test is skipped where there is neither."""
+    """The system's Chromium, or else playwright's; the test is skipped where neither is installed."""
     with sync_playwright() as playwright:
-        found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+        path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
         try:
-            browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+            browser = playwright.chromium.launch(executable_path=path, timeout=PATIENCE * 1000, args=["--no-sandbox"])
         except Error as error:
             reason = error.message.strip().splitlines()[0]
             missing("browser", f"Chromium does not start ({reason}): playwright install --with-deps chromium")
@@ -119,26 +129,27 @@ def chromium() -> Iterator[Browser]:
 
 
 class Open:
-    """A notebook open in JupyterLab, alone in its page.
+    """A notebook open in JupyterLab, the only one in its page.
 
-    The page is loaded once: it costs more than most notebooks do.
+    The page is loaded once for all notebooks, because loading it costs more than most of them.
     """
 
     def __init__(self, lab: Lab, page: Page, name: str):
         self.page = page
         page.set_viewport_size({"width": 1280, "height": 900})
+        page.set_default_timeout(PATIENCE * 1000)
         if not page.url.startswith(lab.address):
             page.goto(lab.url("lab") + "&reset")
-            expect(page.locator("#jp-main-statusbar")).to_be_visible(timeout=60_000)
+            expect(page.locator("#jp-main-statusbar")).to_be_visible()
         self._do("docmanager:open", {"path": name})
         self.panel = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
-        whole = nbformat.read(lab.folder / name, as_version=4).cells
-        expect(self.panel.locator(".jp-Cell")).to_have_count(len(whole), timeout=60_000)
-        expect(page.locator("#jp-main-statusbar")).to_contain_text("| Idle", timeout=90_000)  # the kernel
+        cells = nbformat.read(lab.folder / name, as_version=4).cells
+        expect(self.panel.locator(".jp-Cell")).to_have_count(len(cells))
+        expect(page.locator("#jp-main-statusbar")).to_contain_text("| Idle")  # the kernel
 
     def _do(self, command: str, arguments: dict[str, str] | None = None) -> None:
         self.page.evaluate(
-            "([name, given]) => window.jupyterapp.commands.execute(name, given)", [command, arguments or {}]
+            "([name, args]) => window.jupyterapp.commands.execute(name, args)", [command, arguments or {}]
         )
 
     def close(self) -> None:
@@ -146,8 +157,8 @@ class Open:
         self._do("application:close-all")
         expect(self.panel).to_have_count(0)
 
-    def run_all(self, seconds: float = 240) -> None:
-        """Run > Run All Cells, as a person does, until all are done; AssertionError for an error in a cell."""
+    def run_all(self, seconds: float = 2 * PATIENCE) -> None:
+        """Choose Run > Run All Cells and wait until all are done; AssertionError if a cell has an error."""
         self.page.get_by_role("menuitem", name="Run", exact=True).click()
         self.page.get_by_text("Run All Cells", exact=True).click()
         deadline = time.monotonic() + seconds
@@ -155,37 +166,37 @@ class Open:
             done, cells, failed = self.page.evaluate(PROGRESS)
             assert not failed, self.panel.locator("[data-mime-type='application/vnd.jupyter.error']").first.inner_text()
             if done == cells:
-                self.page.wait_for_timeout(300)  # a widget's picture may still be on its way
+                self.page.wait_for_timeout(300)  # a widget's picture may arrive a little later
                 return
             self.page.wait_for_timeout(100)
         raise AssertionError(f"{done} of {cells} cells done after {seconds} s")
 
     def output(self, source: str) -> Locator:
-        """What the one code cell shows whose source holds this text."""
+        """The output of the only code cell whose source contains this text."""
         code = self.page.locator(".cm-content", has_text=source)
         return self.panel.locator(".jp-CodeCell").filter(has=code).locator(".jp-Cell-outputArea")
 
     def shots(self, name: str) -> None:
-        """The outputs that are pictures or widgets, for people: build/screenshots/<name>_<k>.png."""
-        self.page.set_viewport_size({"width": 1280, "height": 2400})  # beyond it pictures are cut off
+        """Save pictures of the outputs that are images or widgets, for people: build/screenshots/<name>_<k>.png."""
+        self.page.set_viewport_size({"width": 1280, "height": 2400})  # what does not fit is cut off
         outputs = self.panel.locator(".jp-Cell-outputArea").filter(has=self.page.locator("img, .jupyter-widgets"))
         for place, output in enumerate(outputs.all()):
             shot(output, f"{name}_{place}")
 
 
 def shot(part: Locator | Page, name: str) -> None:
-    """A picture for people: build/screenshots/<name>.png."""
+    """Save a picture for people: build/screenshots/<name>.png."""
     part.screenshot(path=Path(__file__).parents[1] / "build" / "screenshots" / f"{name}.png")
 
 
 def slider(output: Locator, label: str) -> Locator:
-    """The slider with this label; its role "slider" takes the arrow keys."""
+    """The slider with this label; send arrow keys to its element of role "slider"."""
     return output.locator(".widget-slider").filter(has=output.page.get_by_text(label, exact=True))
 
 
 @contextmanager
-def changes(picture: Locator, seconds: float = 20) -> Iterator[None]:
-    """What is done inside changes the picture, soon afterwards."""
+def changes(picture: Locator, seconds: float = PATIENCE) -> Iterator[None]:
+    """Check that what is done inside the ``with`` block changes the picture."""
     before = picture.screenshot()
     yield
     deadline = time.monotonic() + seconds

@@ -1,7 +1,7 @@
-"""What the tests that run the lessons share: a folder of runs, a headless run, and a browser with JupyterLab.
+"""Fixtures of the tests that run the lessons: a folder of runs, a headless run, and JupyterLab in a browser.
 
-Headless, a lesson runs as papermill runs it; in JupyterLab, by mouse and keyboard. Pictures of the latter lie in
-build/screenshots/ afterwards.
+A headless run is one by papermill. In JupyterLab, mouse and keyboard run the lesson, and pictures of it are saved in
+build/screenshots/.
 """
 
 import re
@@ -17,13 +17,13 @@ from playwright.sync_api import Browser, Page
 from required import missing
 from test_notebooks import NOTEBOOKS, cells, checked, read
 
-# Of the kernel's start-up and of playwright, which are not ours.
-THEIR_WARNINGS = pytest.mark.filterwarnings("default")
+# The kernel's start-up and playwright emit warnings that plopkit cannot prevent.
+FOREIGN_WARNINGS = pytest.mark.filterwarnings("default")
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of runs that all lessons share: what one has trained, the next reads back."""
+    """The folder of runs that all lessons share: what one lesson has trained, the next reads back."""
     return tmp_path_factory.mktemp("lessons")
 
 
@@ -43,14 +43,14 @@ def lab(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture(scope="module")
 def page(browser: Browser) -> Iterator[Page]:
-    made = browser.new_page()
-    yield made
-    made.close()
+    new = browser.new_page()
+    yield new
+    new.close()
 
 
 @pytest.fixture
 def opened(lab: Lab, page: Page, runs: Path) -> Iterator[Callable[..., Open]]:
-    """``opened("06")``: the notebook of that number, preset smoke, other parameters, alone in the page."""
+    """``opened("06")``: the notebook of that number, with preset smoke and other parameters, alone in the page."""
     shown: list[Open] = []
 
     def make(number: str, **parameters: object) -> Open:
@@ -58,8 +58,8 @@ def opened(lab: Lab, page: Page, runs: Path) -> Iterator[Callable[..., Open]]:
         notebook = nbformat.read(path, as_version=4)
         (cell,) = cells(notebook, "code", "parameters")
         for name, value in ({"preset": "smoke", "out": str(runs)} | parameters).items():
-            cell.source, found = re.subn(rf"(?m)^{name} = .*$", f"{name} = {value!r}".replace("\\", r"\\"), cell.source)
-            assert found == 1
+            cell.source, count = re.subn(rf"(?m)^{name} = .*$", f"{name} = {value!r}".replace("\\", r"\\"), cell.source)
+            assert count == 1
         nbformat.write(notebook, lab.folder / path.name)
         shown.append(Open(lab, page, path.name))
         return shown[-1]
@@ -71,19 +71,19 @@ def opened(lab: Lab, page: Page, runs: Path) -> Iterator[Callable[..., Open]]:
 
 
 def headless(first: str, last: str) -> Callable[..., None]:
-    """The test that runs the lessons of these numbers as papermill does."""
+    """A test that runs the lessons with these numbers by papermill."""
     lessons = [path for path in NOTEBOOKS if first <= path.name[:2] <= last]
 
     @pytest.mark.parametrize("path", lessons, ids=lambda path: path.stem)
     def test(path: Path, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.delenv("MPLBACKEND")  # conftest.py's: a kernel has its own
+        monkeypatch.delenv("MPLBACKEND")  # set by conftest.py; a kernel has its own
         run_headless(path, runs, tmp_path)
 
     return test
 
 
 def in_the_browser(*numbers: str) -> Callable[..., None]:
-    """The test that runs all cells of these lessons in JupyterLab and takes pictures."""
+    """A test that runs all cells of these lessons in JupyterLab and takes pictures."""
 
     @pytest.mark.parametrize("number", numbers)
     def test(opened: Callable[..., Open], number: str) -> None:
@@ -95,17 +95,17 @@ def in_the_browser(*numbers: str) -> Callable[..., None]:
 
 
 def run_headless(path: Path, runs: Path, folder: Path) -> None:
-    """All cells with preset smoke: no error, a picture, no wall of log lines, every solution right."""
+    """Run all cells with preset smoke; check for no errors, a picture, few log lines, and correct solutions."""
     executed = folder / path.name
-    given = {"preset": "smoke", "out": str(runs)}
-    papermill.execute_notebook(path, executed, given, cwd=folder, progress_bar=False)
+    parameters = {"preset": "smoke", "out": str(runs)}
+    papermill.execute_notebook(path, executed, parameters, cwd=folder, progress_bar=False)
     notebook = read(executed)
 
     outputs = [output for cell in cells(notebook, "code") for output in cell.outputs]
     assert [output for output in outputs if output.output_type == "error"] == []
-    told = "".join(output.text for output in outputs if output.get("name") == "stderr")
-    lines = [line for line in told.split("\n") if line.rpartition("\r")[2].strip()]  # a progress bar is overwritten
-    assert len(lines) <= 3, told[-2000:]
+    stderr = "".join(output.text for output in outputs if output.get("name") == "stderr")
+    lines = [line for line in stderr.split("\n") if line.rpartition("\r")[2].strip()]  # a progress bar is overwritten
+    assert len(lines) <= 3, stderr[-2000:]
     assert any("image/png" in output.get("data", {}) for output in outputs)
     for cell in cells(notebook, "code", "solution"):
         (name,) = checked(cell)

@@ -1,4 +1,4 @@
-"""What tests of pictures look at: is every word within the figure, what stands in a grid's cells?"""
+"""Checks of figures: is all text within the figure, and what do the cells of a grid show?"""
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -6,11 +6,11 @@ from matplotlib.figure import Figure
 
 
 def inside(figure: Figure) -> bool:
-    """Titles, labels, texts, the numbers beside the axes, and the legends."""
+    """Whether all titles, labels, texts, tick labels and legends are within the figure."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     width, height = figure.get_size_inches() * figure.dpi
-    words = [*figure.texts, *(word for one in figure.legends for word in (*one.get_texts(), one.get_title()))]
+    words = [*figure.texts, *(word for legend in figure.legends for word in (*legend.get_texts(), legend.get_title()))]
     for axis in figure.axes:
         words += [*axis.texts, axis.title, axis.xaxis.label, axis.yaxis.label]
         for side in (axis.xaxis, axis.yaxis) if axis.axison else ():
@@ -22,9 +22,9 @@ def inside(figure: Figure) -> bool:
 
 
 def cells(figure: Figure) -> tuple[list[str], list[str], dict[tuple[int, int], np.ndarray]]:
-    """Of ``viz.masks.grid``: the rows' names, the columns', and the pictures by row and column.
+    """The row names, the column names, and the pictures by row and column of a ``viz.masks.grid``.
 
-    Row 0 is on top, every name stands at the middle of its row or column, and no picture is upside down.
+    Also checks that row 0 is on top, names are centred on their rows and columns, and no picture is upside down.
     """
     (axis,) = figure.axes
     rows, columns = ([label.get_text() for label in side.get_ticklabels()] for side in (axis.yaxis, axis.xaxis))
@@ -37,3 +37,13 @@ def cells(figure: Figure) -> tuple[list[str], list[str], dict[tuple[int, int], n
         assert left < right and top < bottom and image.origin == "upper"
         pictures[int((top + bottom) / 2), int((left + right) / 2)] = np.asarray(image.get_array())
     return rows, columns, pictures
+
+
+def words(figure: Figure) -> list[str]:
+    """Every word of a figure: titles, labels, ticks, texts and legends, also of legends that are kept as a picture."""
+    FigureCanvasAgg(figure).draw()
+    found = [text.get_text() for text in figure.texts]
+    for axis in figure.axes:
+        found += [part.get_text() for part in (axis.title, axis.xaxis.label, axis.yaxis.label, *axis.texts)]
+        found += axis.get_label().split("; ")
+    return [*found, *(text.get_text() for legend in figure.legends for text in legend.get_texts())]

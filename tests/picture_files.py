@@ -1,4 +1,4 @@
-"""Images and masks written to disk."""
+"""Writes images and masks to disk."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,9 +10,9 @@ COLOURS = np.random.default_rng(7).integers(0, 256, (256, 3), np.uint8)
 
 
 def write_pair(image: Path, mask: Path, labels: Sequence[int], size: tuple[int, int], seed: int, palette: bool) -> None:
-    """An image whose colours are those of its mask's labels, and the mask: upright stripes, the first background.
+    """Write an image and its mask: one vertical stripe per label, background first, coloured by label.
 
-    255 lies along the left and the upper edge; size is (height, width).
+    Pixels on the left and upper edge of the mask are ignored (255); ``size`` is (height, width).
     """
     height, width = size
     stripes = np.array([0, *labels], np.uint8)

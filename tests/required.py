@@ -1,6 +1,6 @@
-"""What not every machine has: a test that needs it is skipped there, or fails where PLOPKIT_REQUIRED names it.
+"""Optional software: a test that needs it is skipped where it is missing, or fails if PLOPKIT_REQUIRED names it.
 
-``PLOPKIT_REQUIRED="browser iabn"``, as .ci/run sets it, lets nothing be skipped for want of a browser or inplace-abn.
+With ``PLOPKIT_REQUIRED="browser iabn"``, as in .ci/run, a missing browser or inplace-abn is a failure.
 """
 
 import importlib
@@ -13,14 +13,14 @@ import pytest
 
 
 def missing(name: str, reason: str) -> NoReturn:
-    """Skip the test, or fail it: ``name`` is a word of PLOPKIT_REQUIRED."""
+    """Skip the test, or fail it if PLOPKIT_REQUIRED contains the word ``name``."""
     if name in os.environ.get("PLOPKIT_REQUIRED", "").split():
         pytest.fail(f"PLOPKIT_REQUIRED names {name}, but {reason}", pytrace=False)
     pytest.skip(reason)
 
 
 def inplace_abn() -> ModuleType:
-    """The real package, built by ``make iabn``; it may be there and not fit the torch that is."""
+    """The real package, built by ``make iabn``; it fails to import if it was built for another torch."""
     try:
         with warnings.catch_warnings(action="ignore"):  # the package's own
             return importlib.import_module("inplace_abn")

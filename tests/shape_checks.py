@@ -1,22 +1,25 @@
-"""The run-time check of types and shapes that conftest.py puts on every function of plopkit."""
+"""The check of types and shapes that conftest.py adds to every function of plopkit."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, Self, get_origin
 
 from beartype import BeartypeConf, beartype
 
-_checked = beartype(conf=BeartypeConf(is_pep484_tower=True))  # an int is a float, as PEP 484 has it
+_checked = beartype(conf=BeartypeConf(is_pep484_tower=True))  # an int is accepted as a float, as in PEP 484
 
 
 def check(function: Callable) -> Callable:
-    """jaxtyping hands over every function and method, with annotations of its own to change."""
+    """The function, with its arguments and result checked; jaxtyping calls this for every function and method."""
     function.__annotations__ = {name: _checkable(hint) for name, hint in function.__annotations__.items()}
     return _checked(function)
 
 
 def _checkable(hint: Any) -> Any:
-    """beartype knows ``Self`` only where it decorates a whole class, and looks into an iterable by taking its first
-    item, which a progress bar over a generator then lacks."""
+    """The annotation as beartype can check it.
+
+    beartype understands ``Self`` only when it decorates a whole class, and it checks an iterable by taking its first
+    item, which is then missing from a progress bar over a generator.
+    """
     if hint is Self:
         return Any
     return Iterable if get_origin(hint) is Iterable else hint

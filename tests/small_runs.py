@@ -1,4 +1,4 @@
-"""Whole runs that take a second or two: fewer scenes, pixels and weights than the smoke preset."""
+"""Complete runs in a second or two, with fewer scenes, pixels and weights than the smoke preset."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 SMALL: dict[str, Any] = {
-    "data.size": 64,  # the least for PLOP's four regions a side at a stride of 16
+    "data.size": 64,  # the minimum for PLOP's four regions per side at stride 16
     "data.scenes": 40,
     "data.val_scenes": 20,
     "model.encoder": "test_efficientnet",
@@ -19,15 +19,15 @@ SMALL: dict[str, Any] = {
 
 
 def small(out: Path, scenario: str = "emoji 15-5 overlap", method: str = "plop", **overrides: Any):
-    """Settings of a small run in ``out``; a double underscore stands for the dot: ``optim__lr=0.1``."""
+    """Settings of a small run in ``out``; write the dot of a setting as two underscores: ``optim__lr=0.1``."""
     from plopkit.presets import configure
 
-    given = {name.replace("__", "."): value for name, value in overrides.items()}
-    return configure(scenario, method, "smoke", SMALL | {"out": out} | given)
+    overrides = {name.replace("__", "."): value for name, value in overrides.items()}
+    return configure(scenario, method, "smoke", SMALL | {"out": out} | overrides)
 
 
 def small_flags(out: Path) -> list[str]:
-    """The same as flags of ``plopkit run``."""
+    """The same settings as flags of ``plopkit run``."""
     flags = ["--preset", "smoke", "--out", str(out)]
     for name, value in SMALL.items():
         dashed = f"--{name.replace('_', '-')}"
@@ -39,10 +39,10 @@ def small_flags(out: Path) -> list[str]:
 
 
 def leave_out_pictures(patch: pytest.MonkeyPatch) -> None:
-    """Runs draw none: that takes longer than the rest of a small run."""
+    """Let runs draw no pictures, which would take longer than the rest of a small run."""
     patch.setattr("plopkit.runs.experiment.Experiment._draw", lambda self: None)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder, by its path there."""
+    """The bytes of every file in a folder, by relative path."""
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}

@@ -1,4 +1,4 @@
-"""The lessons' form; test_notebooks_00_05.py and test_notebooks_06_09.py run them."""
+"""The form of the lessons; test_notebooks_00_05.py and test_notebooks_06_09.py run them."""
 
 import ast
 import re
@@ -14,9 +14,9 @@ from plopkit.parameters import KNOWN
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Without what papermill writes, which git ignores.
+# Without papermill's output files, which git ignores.
 NOTEBOOKS = sorted(p for p in (ROOT / "notebooks").glob("*.ipynb") if not p.name.endswith(".out.ipynb"))
-LONGEST = 14  # lines of code in a cell: what fits beside the text that explains it
+LONGEST = 14  # lines of code in a cell: what fits on a screen with the text that explains it
 
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -28,13 +28,13 @@ def read(path: Path) -> NotebookNode:
 
 
 def cells(notebook: NotebookNode, kind: str, tag: str = "") -> list[NotebookNode]:
-    """The cells of this kind, with this tag."""
-    found = [cell for cell in notebook.cells if cell.cell_type == kind]
-    return [cell for cell in found if not tag or tag in cell.metadata.get("tags", ())]
+    """The cells of this type that have this tag."""
+    of_kind = [cell for cell in notebook.cells if cell.cell_type == kind]
+    return [cell for cell in of_kind if not tag or tag in cell.metadata.get("tags", ())]
 
 
 def python(cell: NotebookNode) -> ast.Module:
-    """The cell's code, its magics as calls."""
+    """The syntax tree of the cell, with magics as calls."""
     return ast.parse(TransformerManager().transform_cell(cell.source))
 
 
@@ -57,8 +57,8 @@ def test_begins_with_what_it_teaches_takes_and_needs(path):
     assert first.cell_type == "markdown"
     number = path.name[:2]
     assert re.match(rf"# {number} · \S.*\n", first.source), "the title: # NN · Title"
-    told = [first.source.find(words) for words in ("**You will learn**", "**It takes**", "**It needs**")]
-    assert -1 not in told and told == sorted(told)
+    places = [first.source.find(words) for words in ("**You will learn**", "**It takes**", "**It needs**")]
+    assert -1 not in places and places == sorted(places)
 
 
 @each
@@ -81,10 +81,10 @@ def test_cells_are_short(path):
 
 @each
 def test_defines_nothing(path):
-    """What is worth a name of its own is the library's."""
+    """Whatever deserves a name belongs in the library."""
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    found = [node for cell in cells(read(path), "code") for node in ast.walk(python(cell)) if isinstance(node, kinds)]
-    assert [node.name for node in found] == []
+    defined = [node for cell in cells(read(path), "code") for node in ast.walk(python(cell)) if isinstance(node, kinds)]
+    assert [node.name for node in defined] == []
 
 
 @each

@@ -1,17 +1,17 @@
-"""Lessons 00 to 05 run, headless and in JupyterLab."""
+"""Lessons 00 to 05, run by papermill and in JupyterLab."""
 
 from lab import changes, slider
-from lesson_runs import THEIR_WARNINGS, headless, in_the_browser
+from lesson_runs import FOREIGN_WARNINGS, headless, in_the_browser
 from playwright.sync_api import expect
 
 pytest_plugins = ["lesson_runs"]
-pytestmark = THEIR_WARNINGS
+pytestmark = FOREIGN_WARNINGS
 
 test_runs_headless = headless("00", "05")
 test_runs_in_the_browser = in_the_browser("00", "02", "03", "05")
 
 
-def test_01_another_task_is_another_schedule_and_solutions_open(opened):
+def test_01_another_task_gives_another_schedule_and_solutions_open(opened):
     notebook = opened("01")
     notebook.run_all()
     explorer = notebook.output("lesson.splits_explorer(data)")
@@ -29,7 +29,7 @@ def test_01_another_task_is_another_schedule_and_solutions_open(opened):
     expect(notebook.output("# Solution").first).to_contain_text("Exercise 01.1: right.")
 
 
-def test_04_another_threshold_is_other_sure_pixels(opened):
+def test_04_another_threshold_makes_other_pixels_confident(opened):
     notebook = opened("04")
     notebook.run_all()
     explorer = notebook.output("lesson.pseudo_explorer")

@@ -1,46 +1,46 @@
-"""Lessons 06 to 09 run, headless and in JupyterLab."""
+"""Lessons 06 to 09, run by papermill and in JupyterLab."""
 
 from lab import changes, shot, slider
-from lesson_runs import THEIR_WARNINGS, headless, in_the_browser
+from lesson_runs import FOREIGN_WARNINGS, headless, in_the_browser
 from playwright.sync_api import expect
 
 pytest_plugins = ["lesson_runs"]
-pytestmark = THEIR_WARNINGS
+pytestmark = FOREIGN_WARNINGS
 
 test_runs_headless = headless("06", "09")
 test_runs_in_the_browser = in_the_browser("08", "09")
 
 
-def test_06_a_run_is_started_stopped_resumed_and_its_results_appear(opened, tmp_path):
+def test_06_a_run_can_be_started_stopped_and_resumed_and_its_results_appear(opened, tmp_path):
     notebook = opened("06", out=str(tmp_path / "runs"), overrides={"data.scenes": 120, "optim.epochs": 2})
     notebook.run_all()
     live, table = notebook.output("live = LiveRun(form)"), notebook.output("folder.summary.round(1)")
     expect(table).to_contain_text("Nothing here yet")
     notebook.output("form = SettingsForm").get_by_label("method", exact=True).select_option("ft")
     live.get_by_role("button", name="Run").click()
-    expect(live).to_contain_text("running: step 0/1", timeout=60_000)
+    expect(live).to_contain_text("running: step 0/1")
     with changes(live.get_by_role("img")):
         pass
     live.get_by_role("button", name="Stop").click()
     expect(live).to_contain_text("stopped: step 0/1")
-    told = live.inner_text()
+    text = live.inner_text()
     shot(live, "06_stopped")
     notebook.page.wait_for_timeout(1500)
-    assert live.inner_text() == told
+    assert live.inner_text() == text
 
     with changes(live.get_by_role("img")):
         live.get_by_role("button", name="Resume").click()
-    expect(live).to_contain_text("finished", timeout=180_000)
+    expect(live).to_contain_text("finished")
     expect(notebook.output("lambda folder: str(folder.path)")).to_contain_text("emoji_15-5_overlap_ft_seed0")
-    expect(table.get_by_role("row")).to_have_count(3)  # its header, two steps
+    expect(table.get_by_role("row")).to_have_count(3)  # the header and two steps
     expect(notebook.output("viz.forgetting_curves").get_by_role("img")).to_be_visible()
     notebook.shots("06")
 
 
-def test_07_through_images_steps_and_methods(opened):
+def test_07_images_steps_and_methods_can_be_chosen(opened):
     notebook = opened("07")
     notebook.run_all()
-    explorer = notebook.output("mistakes_explorer(examined)")
+    explorer = notebook.output("mistakes_explorer(examples)")
     picture = explorer.get_by_role("img")
     with changes(picture):
         slider(explorer, "image").get_by_role("slider").press("ArrowRight")

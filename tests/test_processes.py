@@ -1,12 +1,13 @@
-"""Training in several processes: statistics over all of them, and a run that equals that of one process."""
+"""Training in two processes: statistics over both, a run equal to that of one process, and a clean end."""
 
 import inspect
 import os
+import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,97 +16,72 @@ import torch
 from required import inplace_abn
 from small_runs import contents, small, small_flags
 
-SYNC = """
-import importlib.util, sys, torch
-from torch import distributed
-from torch.nn.parallel import DistributedDataParallel
-sys.path.insert(0, sys.argv[1])
-from plopkit.model.abn import norm_of
-
-distributed.init_process_group("gloo")
-rank = distributed.get_rank()
-layer = norm_of("abn")(3, "leaky_relu")
-with torch.no_grad():
-    layer.weight.copy_(torch.tensor([1.5, -0.5, 0.1]))
-    layer.bias.copy_(torch.tensor([0.3, -0.2, 0.0]))
-x = torch.load(sys.argv[2])[rank].clone().requires_grad_()
-wrapped = DistributedDataParallel(layer)
-y = wrapped(x.clone())
-(y * torch.linspace(-1, 1, y[0].numel()).view_as(y[0])).sum().backward()
-kept = {"y": y.detach(), "x": x.grad, "mean": layer.running_mean, "var": layer.running_var}
-kept |= {"weight": layer.weight.grad, "bias": layer.bias.grad}
-if importlib.util.find_spec("inplace_abn"):
-    try:
-        norm_of("iabn")(3, "leaky_relu")(x.detach().clone())
-    except ValueError as error:
-        kept["refused"] = str(error)
-torch.save(kept, f"{sys.argv[3]}.{rank}")
-distributed.destroy_process_group()
-"""
+ROOT = Path(__file__).resolve().parents[1]
+METHODS = ("plop", "ewc")
+MICRO_BATCHES = (None, 2)
+RUN: dict[str, Any] = {
+    "model__encoder": "resnet18",
+    "model__width": 32,
+    "optim__name": "sgd",
+    "optim__lr": 0.01,
+    "optim__batch": 7,  # four images and three
+    "data__scenes": 24,
+    "data__val_scenes": 12,
+}
+ENDINGS = {
+    "pass": (0,),
+    "raise RuntimeError('wrong')": (1,),
+    "raise SystemExit(3)": (3,),
+    "raise KeyboardInterrupt": (1, -signal.SIGINT),  # by torch's excepthook or by Python's
+}
+"""What ends a process, and the exit codes that this may give it."""
+CLEAN = 3  # times that a process ends by itself: an abort needs some bad luck
 
 
-def launch(arguments: list[str], folder: Path) -> str:
-    """Two processes of this Python; what they printed."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    command += ["--master-addr", "127.0.0.1", "--master-port", str(port), *arguments]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-    return done.stdout
+def end(statement: str) -> None:
+    """Start the process group as a run does, leave collectives pending, and end the process by this statement."""
+    import torch
+
+    from plopkit.compute import make_accelerator
+    from plopkit.settings import Compute, Settings
+
+    accelerator = make_accelerator(Settings(compute=Compute(cpu=True)))
+    accelerator.wait_for_everyone()
+    for _ in range(20):
+        torch.distributed.all_reduce(torch.ones(100_000), async_op=True)
+    exec(statement)
 
 
-@pytest.fixture(scope="module")
-def synced(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[torch.Tensor], list[dict[str, Any]]]:
-    """Each process has a part, of another size and mean than the other's; what each found."""
-    folder = tmp_path_factory.mktemp("synced")
-    generator = torch.Generator().manual_seed(0)
-    parts = [torch.randn(2, 3, 4, 5, generator=generator), 3 + 2 * torch.randn(1, 3, 4, 5, generator=generator)]
-    torch.save(parts, folder / "parts")
-    (folder / "sync.py").write_text(SYNC)
-    launch(["sync.py", str(Path(__file__).parents[1]), "parts", "found"], folder)
-    return parts, [torch.load(folder / f"found.{rank}") for rank in range(2)]
+def synchronise(parts: list[torch.Tensor]) -> dict[str, Any]:
+    """What ABN computes of this process's part, forward and backward."""
+    import importlib.util
 
+    import torch
+    from torch import distributed
+    from torch.nn.parallel import DistributedDataParallel
 
-def test_inplace_abn_does_not_go_unsynchronised(synced: tuple[list[torch.Tensor], list[dict[str, Any]]]) -> None:
-    inplace_abn()
-    for found in synced[1]:
-        assert "inplace-abn synchronises its statistics on GPUs only" in found["refused"]
+    from plopkit.model.abn import norm_of
 
-
-def test_statistics_are_those_of_all_processes(synced: tuple[list[torch.Tensor], list[dict[str, Any]]]) -> None:
-    """One layer that sees all parts is the truth."""
-    from plopkit.model.abn import ABN
-
-    parts, found = synced
-    layer = ABN(3)
+    layer = norm_of("abn")(3, "leaky_relu")
     with torch.no_grad():
         layer.weight.copy_(torch.tensor([1.5, -0.5, 0.1]))
         layer.bias.copy_(torch.tensor([0.3, -0.2, 0.0]))
-    x = torch.cat(parts).requires_grad_()
-    y = layer(x)
+    x = parts[distributed.get_rank()].clone().requires_grad_()
+    wrapped = DistributedDataParallel(layer)  # which lives until the gradients are averaged
+    y = wrapped(x.clone())
     (y * torch.linspace(-1, 1, y[0].numel()).view_as(y[0])).sum().backward()
-
-    def close(one: torch.Tensor, other: torch.Tensor) -> None:
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
-
-    close(torch.cat([f["y"] for f in found]), y.detach())
-    assert x.grad is not None and layer.weight.grad is not None and layer.bias.grad is not None
-    close(torch.cat([f["x"] for f in found]), x.grad)
-    for f in found:
-        close(f["mean"], layer.running_mean)
-        close(f["var"], layer.running_var)
-        close(2 * f["weight"], layer.weight.grad)  # DistributedDataParallel averages over the processes
-        close(2 * f["bias"], layer.bias.grad)
-    alone = ABN(3)
-    alone.load_state_dict(layer.state_dict())
-    assert not torch.allclose(alone(parts[0]), found[0]["y"], atol=1e-2)  # not what a layer of its own would give
+    result = {"y": y.detach(), "x": x.grad, "mean": layer.running_mean, "var": layer.running_var}
+    result |= {"weight": layer.weight.grad, "bias": layer.bias.grad}
+    if importlib.util.find_spec("inplace_abn"):
+        try:
+            norm_of("iabn")(3, "leaky_relu")(x.detach().clone())
+        except ValueError as error:
+            result["refused"] = str(error)
+    return result
 
 
-def one_step(number: int, of: int, micro_batch: int | None, order: tuple[int, ...] = tuple(range(7))) -> torch.Tensor:
-    """How one iteration on this process's part of seven images changes the net."""
+def one_step(rank: int, processes: int, micro_batch: int | None, order: tuple[int, ...] = tuple(range(7))):
+    """How one iteration on this process's share of seven images changes the net."""
     import torch
     from accelerate import Accelerator
 
@@ -122,51 +98,152 @@ def one_step(number: int, of: int, micro_batch: int | None, order: tuple[int, ..
         net = teacher.grown(5).requires_grad_(True)
         images = torch.randn(7, 3, 32, 32) * torch.linspace(0.2, 2, 7)[:, None, None, None]
         targets = torch.randint(16, 21, (7, 32, 32))
-    mine = list(order)[number::of]
+    share = list(order)[rank::processes]
     training = Training(net, Optim(name="sgd", lr_later=1e-3, epochs_later=1, batch=7), step)
     before = torch.cat([p.detach().flatten() for p in net.parameters()])
-    list(fit(training, [(images[mine], targets[mine])], MiB(), step, Accelerator(cpu=True), teacher, None, micro_batch))
+    batches = [(images[share], targets[share])]
+    list(fit(training, batches, MiB(), step, Accelerator(cpu=True), teacher, None, micro_batch))
     return torch.cat([p.detach().flatten() for p in net.parameters()]) - before
 
 
+SCRIPT = f"""
+from __future__ import annotations
+import gc, os, socket, sys
+from pathlib import Path
+import torch
+import plopkit.compute, plopkit.settings  # before the children, which would each import them
+
+{inspect.getsource(end)}
+{inspect.getsource(synchronise)}
+{inspect.getsource(one_step)}
+
+rank = int(os.environ["RANK"])
+store = torch.distributed.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))
+ends = []
+gc.freeze()  # so that the children neither look through what is imported nor copy it
+for statement in {[*["pass"] * (CLEAN - 1), *ENDINGS]!r}:
+    # Each pair of children meets at a port of its own: torchrun's store keeps what the pair before wrote.
+    place = f"port {{len(ends)}}"
+    if rank == 0:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            store.set(place, str(free.getsockname()[1]))
+    port = store.get(place).decode()
+    stderr = Path(f"stderr.{{rank}}.{{len(ends)}}")
+    if not (child := os.fork()):
+        os.dup2(os.open(stderr, os.O_CREAT | os.O_WRONLY), 2)
+        os.environ |= {{"MASTER_PORT": port, "TORCHELASTIC_USE_AGENT_STORE": "False"}}
+        end(statement)
+        sys.exit()
+    ends.append((os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), stderr.read_text()))
+
+from plopkit.cli import main
+
+words = torch.load("words")
+assert [main([*words, "--method", method]) for method in {METHODS!r}] == [0] * {len(METHODS)}
+changes = [one_step(rank, 2, micro_batch) for micro_batch in {MICRO_BATCHES!r}]
+torch.save({{"ends": ends, "changes": changes, "synced": synchronise(torch.load("parts"))}}, f"result.{{rank}}")
+"""
+
+
+class Launched(NamedTuple):
+    """What two processes computed, started once for all tests of this file."""
+
+    results: list[dict[str, Any]]
+    """by process: how its children ended, what `one_step` changed, what `synchronise` computed"""
+    parts: list[torch.Tensor]
+    out: Path
+    """the runs"""
+    stdout: str
+    stderr: str
+
+
 @pytest.fixture(scope="module")
-def shared_out(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The folder of two methods' runs, trained by two processes one after the other, and what was printed.
+def launched(tmp_path_factory: pytest.TempPathFactory) -> Launched:
+    """Two processes of this Python, by torchrun."""
+    folder = tmp_path_factory.mktemp("launched")
+    generator = torch.Generator().manual_seed(0)
+    parts = [torch.randn(2, 3, 4, 5, generator=generator), 3 + 2 * torch.randn(1, 3, 4, 5, generator=generator)]
+    torch.save(parts, folder / "parts")
+    flags = [word for name, value in RUN.items() for word in (f"--{name.replace('__', '.')}", str(value))]
+    torch.save(["run", "emoji 15-5 overlap", *small_flags(folder / "runs"), *flags], folder / "words")
+    (folder / "script.py").write_text(SCRIPT)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    command += ["--master-addr", "127.0.0.1", "--master-port", str(port), "script.py"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    results = [torch.load(folder / f"result.{rank}") for rank in range(2)]
+    return Launched(results, parts, folder / "runs", done.stdout, done.stderr)
 
-    Beside it, what ``one_step`` gave each process.
-    """
-    folder = tmp_path_factory.mktemp("shared")
-    flags = ["--model.encoder", "resnet18", "--optim.name", "sgd", "--optim.lr", "0.01", "--model.width", "32"]
-    flags += ["--optim.batch", "7"]  # four images and three
-    words = ["run", "emoji 15-5 overlap", *small_flags(folder / "two"), *flags, "--method"]
-    lines = ["from plopkit.cli import main", *(f"assert main({[*words, method]}) == 0" for method in ("plop", "ewc"))]
-    lines += [inspect.getsource(one_step), "import os, torch", "rank = int(os.environ['RANK'])"]
-    lines += ["torch.save([one_step(rank, 2, micro) for micro in (None, 2)], f'change.{rank}')"]
-    (folder / "both.py").write_text("\n".join(["from __future__ import annotations", *lines]))
-    return folder / "two", launch(["both.py"], folder)
+
+def test_a_process_ends_as_its_program_does(launched: Launched) -> None:
+    """Not by SIGABRT, however the program ends and whatever the group's threads still hold."""
+    expected = [*[(0,)] * (CLEAN - 1), *ENDINGS.values()]
+    for result in launched.results:
+        codes = [code for code, _ in result["ends"]]
+        assert all(code in possible for code, possible in zip(codes, expected, strict=True)), result["ends"]
+        assert [stderr for _, stderr in result["ends"] if "terminate called" in stderr] == []
+        assert [stderr for code, stderr in result["ends"] if code == 0 and stderr] == []
+    assert "terminate called" not in launched.stderr
 
 
-@pytest.mark.parametrize("micro_batch", [None, 2])
-def test_two_processes_step_as_one_does(shared_out: tuple[Path, str], micro_batch: int | None) -> None:
+def test_inplace_abn_is_refused_where_it_cannot_synchronise(launched: Launched) -> None:
+    inplace_abn()
+    for result in launched.results:
+        assert "inplace-abn synchronises its statistics on GPUs only" in result["synced"]["refused"]
+
+
+def test_statistics_are_those_of_all_processes(launched: Launched) -> None:
+    """One layer that sees all parts is the truth."""
+    from plopkit.model.abn import ABN
+
+    parts, synced = launched.parts, [result["synced"] for result in launched.results]
+    layer = ABN(3)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([1.5, -0.5, 0.1]))
+        layer.bias.copy_(torch.tensor([0.3, -0.2, 0.0]))
+    x = torch.cat(parts).requires_grad_()
+    y = layer(x)
+    (y * torch.linspace(-1, 1, y[0].numel()).view_as(y[0])).sum().backward()
+
+    def close(actual: torch.Tensor, expected: torch.Tensor) -> None:
+        torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5)
+
+    close(torch.cat([result["y"] for result in synced]), y.detach())
+    assert x.grad is not None and layer.weight.grad is not None and layer.bias.grad is not None
+    close(torch.cat([result["x"] for result in synced]), x.grad)
+    for result in synced:
+        close(result["mean"], layer.running_mean)
+        close(result["var"], layer.running_var)
+        close(2 * result["weight"], layer.weight.grad)  # DistributedDataParallel averages over the processes
+        close(2 * result["bias"], layer.bias.grad)
+    alone = ABN(3)
+    alone.load_state_dict(layer.state_dict())
+    assert not torch.allclose(alone(parts[0]), synced[0]["y"], atol=1e-2)  # what one part alone would give
+
+
+@pytest.mark.parametrize("micro_batch", MICRO_BATCHES)
+def test_two_processes_step_as_one_does(launched: Launched, micro_batch: int | None) -> None:
     """Four images and three, whole or in parts of two: every image counts the same, and all processes agree."""
-    place = 0 if micro_batch is None else 1
-    first, second = (torch.load(shared_out[0].parent / f"change.{rank}")[place] for rank in range(2))
+    first, second = (result["changes"][MICRO_BATCHES.index(micro_batch)] for result in launched.results)
     assert torch.equal(first, second)
     # In parts, the images 0 2 and 1 3 go through batch norm together, then 4 6 and 5.
     alone = one_step(0, 1, None) if micro_batch is None else one_step(0, 1, 4, (0, 2, 1, 3, 4, 6, 5))
     assert (first - alone).norm() < 1e-2 * alone.norm()
 
 
-@pytest.mark.parametrize("method", ["plop", "ewc"])
-def test_two_processes_train_as_one_does(shared_out: tuple[Path, str], tmp_path: Path, method: str) -> None:
-    """Same images, same thresholds, same losses; one writes. The last digits differ by the order of sums."""
+@pytest.mark.parametrize("method", METHODS)
+def test_two_processes_train_as_one_does(launched: Launched, tmp_path: Path, method: str) -> None:
+    """Same images, same thresholds, same losses; one process writes. The last digits differ by the order of sums."""
     from plopkit.runs.experiment import run
 
-    more = {"model__encoder": "resnet18", "optim__name": "sgd", "optim__lr": 0.01, "model__width": 32}
-    alone = run(small(tmp_path / "one", method=method, optim__batch=7, **more), progress=False)
-    out, told = shared_out
-    assert told.count("results, pictures and checkpoints:") == 2
-    (folder,) = [path for path in out.iterdir() if f"_{method}_" in path.name]
+    alone = run(small(tmp_path / "one", method=method, **RUN), progress=False)
+    assert launched.stdout.count("results, pictures and checkpoints:") == len(METHODS)
+    (folder,) = [path for path in launched.out.iterdir() if f"_{method}_" in path.name]
     assert folder.name == alone.path.name
     assert contents(folder).keys() == contents(alone.path).keys()
     one, two = (pd.read_csv(path / "ticks.csv") for path in (alone.path, folder))

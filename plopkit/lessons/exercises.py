@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from plopkit.support.errors import unknown_name
+from plopkit.viz.colours import VERDICTS
 
 TOPICS = {
     "00": "training",
@@ -51,7 +52,7 @@ class Verdict:
         return self.text
 
     def _repr_html_(self) -> str:
-        colour = {True: "#009E73", False: "#D55E00", None: "#666666"}[self.right]
+        colour = VERDICTS[self.right]
         return f'<div style="border-left:4px solid {colour};padding:.3em .8em">{html.escape(self.text)}</div>'
 
 

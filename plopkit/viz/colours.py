@@ -173,8 +173,8 @@ MISTAKES = {"right": "#e6e6e6", "to background": VERMILLION, "to newer": SKY_BLU
 
 # Lesson 09: how thresholds are found, parts of the range of uncertainty, and series of measurements with their markers.
 NO_LIMIT = "#777777"
-THRESHOLDS = {"released": (PURPLE, "o"), "median": (BLUE, "D"), "no limit": (NO_LIMIT, "|")}
-REACH = {"floor": BLUE, "sure": PURPLE, "bin 0": ORANGE, "above": REST}
+THRESHOLDS = {"released": (PURPLE, "o"), "median": (BLUE, "D"), "no threshold": (NO_LIMIT, "|")}
+REACH = {"floor": BLUE, "half bin": PURPLE, "bin 0": ORANGE, "above": REST}
 SERIES = ((PURPLE, "o"), (BLUE, "s"), (ORANGE, "D"), (GREEN, "^"))
 
 # Answers to exercises: right, wrong, not answered yet. Errors in widgets.

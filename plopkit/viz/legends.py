@@ -73,7 +73,7 @@ def entry_corners(labels: Sequence[str], width: float, height: float) -> list[tu
     demands it.
     """
     needed = [0.38 + LETTER * len(label) for label in labels]
-    n_stops = max(1, int(width / max(min(needed), 1.2)))
+    n_stops = max(1, int(width / max(min(needed, default=0), 1.2)))
     corners, line, stop = [], 0, 0
     for need in needed:
         taken = min(n_stops, -int(-need * n_stops // width))

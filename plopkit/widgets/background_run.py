@@ -11,6 +11,7 @@ from typing import Any
 from plopkit.runs.experiment import Experiment
 from plopkit.settings import Settings
 from plopkit.trainer import Tick
+from plopkit.viz.colours import ERROR
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def start_or_resume(settings: Settings) -> BackgroundRun:
 
 def error_html(error: BaseException) -> str:
     """An error as HTML; with its traceback, folded, unless it is one that the user can correct."""
-    message = f"<b style='color:#D55E00'>{html.escape(str(error) or type(error).__name__)}</b>"
+    message = f"<b style='color:{ERROR}'>{html.escape(str(error) or type(error).__name__)}</b>"
     if isinstance(error, ValueError | OSError | FloatingPointError):
         return message
     lines = html.escape("".join(traceback.format_exception(error)))

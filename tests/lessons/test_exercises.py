@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from plopkit.lessons.exercises import Exercise, check, exercises_of, same
+from plopkit.lessons.exercises import TOPICS, Exercise, all_exercises, check, exercises_of, same
 from plopkit.scenario import Scenario
 
 

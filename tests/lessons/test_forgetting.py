@@ -28,8 +28,8 @@ from plopkit.lessons.forgetting import trade_off as trade_off_picture
 from plopkit.lessons.forgetting.figures import PANELS, colour_mistakes
 from plopkit.lessons.forgetting.measures import classify_mistakes, mistake_shares, truth_after
 from plopkit.lessons.published import convention_gaps, published_bars, seed_spread
-from plopkit.lessons.published.figures import short
-from plopkit.lessons.published.measures import beside, conventions, last_steps, measured
+from plopkit.lessons.published.figures import short_source
+from plopkit.lessons.published.measures import both_conventions, last_steps, measured, published_and_own
 from plopkit.parameters import from_parameters, paths_of
 from plopkit.pseudo import uncertainty
 from plopkit.runs.experiment import run
@@ -286,7 +286,7 @@ def test_the_trade_off_goes_through_the_steps() -> None:
 
 def test_conventions_are_the_two_halves_of_a_summary() -> None:
     summary = summarise(results())
-    table = conventions(summary).set_index(["method", "background_counted"])
+    table = both_conventions(summary).set_index(["method", "background_counted"])
     last = summary[summary["step"] == 2].groupby("method")[["old", "new", "all", "old_nobg", "all_nobg", "avg"]].mean()
     for method in ("ft", "plop"):
         counted, left_out = table.loc[(method, "yes")], table.loc[(method, "no")]
@@ -295,7 +295,7 @@ def test_conventions_are_the_two_halves_of_a_summary() -> None:
         assert counted["new"] == left_out["new"] == pytest.approx(last.loc[method, "new"])
         assert counted["avg"] == pytest.approx(last.loc[method, "avg"]) and np.isnan(left_out["avg"])
         assert counted["seeds"] == 2
-    figure = convention_gaps(conventions(summary), "gaps")
+    figure = convention_gaps(both_conventions(summary), "gaps")
     drawn = [axis.get_lines()[0].get_xdata().tolist() for axis in figure.axes]
     assert drawn == [table.loc["ft", column].loc[["no", "yes"]].tolist() for column in ("old", "all")]
     assert inside(figure)
@@ -303,17 +303,17 @@ def test_conventions_are_the_two_halves_of_a_summary() -> None:
 
 def test_own_runs_stand_beside_papers_rows_of_the_same_scenario_only() -> None:
     summary = summarise(results())
-    both = beside(["voc 15-5 overlap", "emoji 15-1 overlap"], summary)
+    both = published_and_own(["voc 15-5 overlap", "emoji 15-1 overlap"], summary)
     assert (both["scenario"] == "voc 15-5 overlap").sum() == len(published("voc 15-5 overlap"))
     assert set(both.loc[both["scenario"] == "emoji 15-1 overlap", "source"]) == {"own runs"}
-    assert len(beside(["voc 15-5 overlap"], summary)) == len(published("voc 15-5 overlap"))
-    moved = beside(["voc 15-1 overlap"], summary.assign(scenario="voc 15-1 overlap"))
+    assert len(published_and_own(["voc 15-5 overlap"], summary)) == len(published("voc 15-5 overlap"))
+    moved = published_and_own(["voc 15-1 overlap"], summary.assign(scenario="voc 15-1 overlap"))
     assert len(moved) == len(published("voc 15-1 overlap")) + 4
-    assert len(beside(["emoji 10-1 overlap"])) == 0
+    assert len(published_and_own(["emoji 10-1 overlap"])) == 0
 
 
 def test_bars_are_the_rows_and_hatched_where_the_background_is_not_counted() -> None:
-    table = beside(["voc 15-5 overlap", "voc 15-1 overlap"])
+    table = published_and_own(["voc 15-5 overlap", "voc 15-1 overlap"])
     figure = published_bars(table, "bars")
     for axis, (scenario, rows) in zip(figure.axes, table.groupby("scenario", sort=False), strict=True):
         wanted = rows.sort_values("all")
@@ -322,14 +322,14 @@ def test_bars_are_the_rows_and_hatched_where_the_background_is_not_counted() -> 
         assert [bool(bar.get_hatch()) for bar in axis.patches] == (wanted["background_counted"] == "no").tolist()
         np.testing.assert_array_equal(axis.get_lines()[0].get_xdata(), wanted["old"])
         labels = [text.get_text() for text in axis.get_yticklabels()]
-        assert labels == [f"{row.method} · {short(row.source)}" for row in wanted.itertuples()]
+        assert labels == [f"{row.method} · {short_source(row.source)}" for row in wanted.itertuples()]
     assert inside(figure)
-    own = published_bars(conventions(summarise(results())), "own")
+    own = published_bars(both_conventions(summarise(results())), "own")
     assert "own runs" in [text.get_text() for text in own.legends[0].get_texts()]
 
 
 def test_every_source_has_a_short_name() -> None:
-    names = {short(source) for source in pd.read_csv(resources.path("published.csv"))["source"]}
+    names = {short_source(source) for source in pd.read_csv(resources.path("published.csv"))["source"]}
     assert names == {"MiB", "PLOP", "thesis", "RCIL", "cssegmentation model zoo"}
 
 

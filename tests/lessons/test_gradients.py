@@ -289,7 +289,7 @@ def test_gradient_map(table: pd.DataFrame) -> None:
     masked = axis.images[0].get_array().mask
     assert masked.tolist() == [[False, False], [False, False], [False, True], [False, False]]
     assert axis.get_ylabel() == "method · term"
-    with pytest.raises(ValueError, match="no term of the table sends any gradient"):
+    with pytest.raises(ValueError, match="no term of the table has a gradient"):
         gradients_lesson.gradient_map(table * 0, "title")
 
 

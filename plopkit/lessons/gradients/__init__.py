@@ -1,5 +1,6 @@
-"""Methods side by side, by their gradients (lesson 05): what the notebook imports."""
+"""Methods side by side, by their gradients (lesson 05): everything that the notebook imports."""
 
+from plopkit.lessons.exercises import check
 from plopkit.lessons.gradients.explorer import gradient_explorer
 from plopkit.lessons.gradients.figures import gradient_map, method_bars, term_bars
 from plopkit.lessons.gradients.measures import Situation, attribution, protects, some_iterations, whole_net
@@ -7,6 +8,7 @@ from plopkit.lessons.gradients.measures import Situation, attribution, protects,
 __all__ = [
     "Situation",
     "attribution",
+    "check",
     "gradient_explorer",
     "gradient_map",
     "method_bars",

@@ -1,4 +1,4 @@
-"""One method's gradients, chosen from a list."""
+"""An explorer of one method's gradients."""
 
 import ipywidgets
 import pandas as pd
@@ -8,14 +8,18 @@ from plopkit.widgets.explorer import STYLE, Explorer
 
 
 def gradient_explorer(table: pd.DataFrame, method: str) -> Explorer:
-    """The gradients of one method's terms on each part of the net, ``method`` at first; ``table`` is that of
-    ``attribution``."""
-    names = list(dict.fromkeys(str(method) for method, _ in table.index))
-    chosen = ipywidgets.Dropdown(
+    """An explorer with the control ``method``: the gradients of its terms on each part of the net.
+
+    Args:
+        table: from ``attribution``.
+        method: the method that is shown first.
+    """
+    names = list(dict.fromkeys(str(name) for name, _ in table.index))
+    control = ipywidgets.Dropdown(
         options=names,
         value=method,
         description="method",
-        tooltip="whose loss terms are drawn",
+        tooltip="the method whose loss terms are shown",
         style=STYLE,
     )
-    return Explorer(lambda method: method_bars(table, method), {"method": chosen})
+    return Explorer(lambda method: method_bars(table, method), {"method": control})

@@ -1,14 +1,16 @@
-"""Published results (lesson 08): what the notebook imports."""
+"""Published results (lesson 08): everything that the notebook imports."""
 
+from plopkit.lessons.exercises import check
 from plopkit.lessons.published.figures import convention_gaps, published_bars, seed_spread
-from plopkit.lessons.published.measures import beside, conventions, last_steps, measured
+from plopkit.lessons.published.measures import both_conventions, last_steps, measured, published_and_own
 
 __all__ = [
-    "beside",
+    "both_conventions",
+    "check",
     "convention_gaps",
-    "conventions",
     "last_steps",
     "measured",
+    "published_and_own",
     "published_bars",
     "seed_spread",
 ]

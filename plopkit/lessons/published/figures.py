@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from plopkit.lessons.published.measures import OWN
-from plopkit.viz.colours import method_styles
+from plopkit.viz.colours import NEUTRAL, method_styles
 from plopkit.viz.figures import legend_below, titled
 
 HATCH = "////"
@@ -17,10 +17,14 @@ GROUPS = {"old_nobg": "old, without background", "new": "new", "all": "all, with
 
 
 def published_bars(table: pd.DataFrame, title: str) -> Figure:
-    """Rows in the layout of the papers' tables (``study.tables.beside``), a panel per scenario, sorted by ``all``.
+    """Published and own results, a panel per scenario, sorted by ``all``.
 
-    The bar is ``all``, hatched where the background is not counted; a dot is ``old``, a diamond ``new``. One's own
-    rows have a thick edge.
+    The bar is ``all``, hatched where the background is not counted; a dot is ``old``, a diamond ``new``. Own rows have
+    a thick edge.
+
+    Args:
+        table: rows in the layout of the papers' tables, from ``published_and_own``.
+        title: the figure's title.
     """
     panels = [(str(name), rows.sort_values("all")) for name, rows in table.groupby("scenario", sort=False)]
     tallest = max(len(rows) for _, rows in panels)
@@ -28,10 +32,10 @@ def published_bars(table: pd.DataFrame, title: str) -> Figure:
     figure = titled(title, width, 1.7 + 0.27 * tallest)
     styles = method_styles(list(dict.fromkeys(table["method"].astype(str))))
     for axis, (scenario, rows) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        for place, row in enumerate(rows.itertuples()):
+        for index, row in enumerate(rows.itertuples()):
             own = row.source == OWN
             axis.barh(
-                place,
+                index,
                 row.all,
                 color=styles[str(row.method)]["color"],
                 alpha=0.75,
@@ -41,7 +45,7 @@ def published_bars(table: pd.DataFrame, title: str) -> Figure:
             )
         axis.plot(rows["old"], np.arange(len(rows)), "o", color="black", markerfacecolor="white", markersize=5)
         axis.plot(rows["new"], np.arange(len(rows)), "D", color="black", markersize=4)
-        names = [f"{row.method} · {_printed_by(row.source, row.background_counted)}" for row in rows.itertuples()]
+        names = [f"{row.method} · {_source_label(row.source, row.background_counted)}" for row in rows.itertuples()]
         axis.set_yticks(range(len(rows)), names, fontsize=8)
         axis.set_title(scenario, fontsize=9)
         axis.set_xlabel("mIoU after the last step (%)")
@@ -50,8 +54,8 @@ def published_bars(table: pd.DataFrame, title: str) -> Figure:
         axis.grid(axis="x", alpha=0.3)
         axis.set_axisbelow(True)
     handles = [
-        Patch(facecolor="0.6", edgecolor="white", label="all, background counted"),
-        Patch(facecolor="0.6", edgecolor="white", hatch=HATCH, label="all, background not counted"),
+        Patch(facecolor=NEUTRAL, edgecolor="white", label="all, background counted"),
+        Patch(facecolor=NEUTRAL, edgecolor="white", hatch=HATCH, label="all, background not counted"),
         Line2D([], [], marker="o", color="black", markerfacecolor="white", linestyle="", label="old"),
         Line2D([], [], marker="D", color="black", linestyle="", markersize=4, label="new"),
     ]
@@ -61,12 +65,12 @@ def published_bars(table: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
-def _printed_by(source: str, background_counted: str) -> str:
-    """What stands beside a bar: own runs are there in both conventions, a paper's in one."""
-    return f"own, {'with' if background_counted == 'yes' else 'no'} bg" if source == OWN else short(source)
+def _source_label(source: str, background_counted: str) -> str:
+    """A bar's source; own runs appear in both conventions, so theirs says which."""
+    return f"own, {'with' if background_counted == 'yes' else 'no'} bg" if source == OWN else short_source(source)
 
 
-def short(source: str) -> str:
+def short_source(source: str) -> str:
     """A source's name without year, table and commit."""
     return re.split(
         r" \(|, | segmentation| history| repository", source.replace("PLOP first author's thesis", "thesis")
@@ -74,26 +78,31 @@ def short(source: str) -> str:
 
 
 def convention_gaps(table: pd.DataFrame, title: str) -> Figure:
-    """``old`` and ``all`` of the same runs in both conventions: full with the background, hollow without.
+    """``old`` and ``all`` of the same runs in both conventions: filled with the background, hollow without.
 
-    table: rows of ``plopkit.lessons.published.measures.conventions`` of one scenario.
+    Args:
+        table: rows of ``both_conventions``, of one scenario.
+        title: the figure's title.
     """
     figure = titled(title, 9, 1.6 + 0.4 * table["method"].nunique())
     methods = list(dict.fromkeys(table["method"].astype(str)))
     styles = method_styles(methods)
-    counted, not_counted = (
+    with_background, without = (
         table[table["background_counted"] == counted].set_index("method").reindex(methods) for counted in ("yes", "no")
     )
     axes = figure.subplots(1, 2, sharey=True)
     for axis, column in zip(axes, ("old", "all"), strict=True):
-        for place, method in enumerate(methods):
-            colour, here = styles[method]["color"], (not_counted[column].iloc[place], counted[column].iloc[place])
-            axis.plot(here, [place, place], color=colour, linewidth=2)
-            axis.plot(here[0], place, "o", color=colour, markerfacecolor="white", markersize=8, markeredgewidth=2)
-            axis.plot(here[1], place, "o", color=colour, markersize=8)
+        for y, method in enumerate(methods):
+            colour, (hollow, filled) = (
+                styles[method]["color"],
+                (without[column].iloc[y], with_background[column].iloc[y]),
+            )
+            axis.plot([hollow, filled], [y, y], color=colour, linewidth=2)
+            axis.plot(hollow, y, "o", color=colour, markerfacecolor="white", markersize=8, markeredgewidth=2)
+            axis.plot(filled, y, "o", color=colour, markersize=8)
             axis.annotate(
-                f"{here[1] - here[0]:+.1f}",
-                (max(here), place),
+                f"{filled - hollow:+.1f}",
+                (max(hollow, filled), y),
                 (9, 0),
                 textcoords="offset points",
                 va="center",
@@ -116,9 +125,11 @@ def convention_gaps(table: pd.DataFrame, title: str) -> Figure:
 
 
 def seed_spread(last: pd.DataFrame, title: str) -> Figure:
-    """Every seed as a point, the mean as a bar across and the range as a line, after the last step.
+    """mIoU after the last step: every seed as a point, the mean as a horizontal and the range as a vertical line.
 
-    last: rows of ``plopkit.lessons.published.measures.last_steps`` of one scenario, several seeds.
+    Args:
+        last: rows of ``last_steps``, of one scenario and several seeds.
+        title: the figure's title.
     """
     methods = list(dict.fromkeys(last["method"].astype(str)))
     styles = method_styles(methods)
@@ -126,15 +137,15 @@ def seed_spread(last: pd.DataFrame, title: str) -> Figure:
     figure = titled(title, width, 3.6)
     axes = figure.subplots(1, len(GROUPS), sharey=True)
     for axis, (column, name) in zip(axes, GROUPS.items(), strict=True):
-        for place, method in enumerate(methods):
+        for x, method in enumerate(methods):
             values = last.loc[last["method"] == method, column].dropna().to_numpy()
             if not len(values):
                 continue
             colour, marker = styles[method]["color"], styles[method]["marker"]
-            spots = place + np.linspace(-0.18, 0.18, len(values)) * (len(values) > 1)
-            axis.vlines(place, values.min(), values.max(), color=colour, linewidth=2, alpha=0.5)
-            axis.hlines(values.mean(), place - 0.3, place + 0.3, color=colour, linewidth=2)
-            axis.plot(spots, values, marker, color=colour, markeredgecolor="black", markersize=5, linestyle="")
+            xs = x + np.linspace(-0.18, 0.18, len(values)) * (len(values) > 1)
+            axis.vlines(x, values.min(), values.max(), color=colour, linewidth=2, alpha=0.5)
+            axis.hlines(values.mean(), x - 0.3, x + 0.3, color=colour, linewidth=2)
+            axis.plot(xs, values, marker, color=colour, markeredgecolor="black", markersize=5, linestyle="")
         axis.set_title(name, fontsize=9)
         axis.set_xticks(range(len(methods)), methods)
         axis.set_xlim(-0.6, len(methods) - 0.4)
@@ -142,7 +153,7 @@ def seed_spread(last: pd.DataFrame, title: str) -> Figure:
         axis.grid(axis="y", alpha=0.3)
     axes[0].set_ylabel("mIoU after the last step (%)")
     handles = [
-        Line2D([], [], marker="o", color="0.4", markeredgecolor="black", linestyle="", label="a seed"),
+        Line2D([], [], marker="o", color="0.4", markeredgecolor="black", linestyle="", label="one seed"),
         Line2D([], [], marker="_", color="0.4", markersize=14, markeredgewidth=2, linestyle="", label="mean"),
         Line2D([], [], marker="|", color="0.4", markersize=14, markeredgewidth=2, linestyle="", label="range"),
     ]

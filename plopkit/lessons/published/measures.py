@@ -1,4 +1,4 @@
-"""One's own runs in the layout of the papers' tables, in both conventions, and the figures that plopkit carries."""
+"""Own runs in the layout of the papers' tables, with and without background, and results measured with plopkit."""
 
 from collections.abc import Iterable
 
@@ -9,49 +9,62 @@ from plopkit.support import resources
 
 OWN = "own runs"
 CONVENTIONS = {"yes": ("old", "all"), "no": ("old_nobg", "all_nobg")}
-"""Is the background counted? Then these columns of a summary are the papers' ``old`` and ``all``."""
+"""By whether the background is counted: the columns of a summary that are the papers' ``old`` and ``all``."""
 COLUMNS = ["scenario", "method", "old", "new", "all", "avg", "background_counted", "source", "seeds"]
 
 
 def measured(name: str) -> pd.DataFrame:
-    """Figures measured with plopkit, rows like those of ``summary.csv``: ``emoji_15-5_three_seeds``,
-    ``emoji_15-5_all_methods`` or ``emoji_15-1_all_methods``. FileNotFoundError for another name."""
+    """Results measured with plopkit: rows like those of ``summary.csv``.
+
+    Args:
+        name: ``emoji_15-5_three_seeds``, ``emoji_15-5_all_methods`` or ``emoji_15-1_all_methods``.
+
+    Raises:
+        FileNotFoundError: there are no results of this name.
+    """
     return pd.read_csv(resources.path(f"measured/{name}.csv"))
 
 
 def last_steps(summary: pd.DataFrame) -> pd.DataFrame:
-    """Of each scenario, method and seed the row of its last step."""
-    summary = summary.reset_index(drop=True)  # tables put together may repeat their rows' numbers
+    """The row of the last step of each scenario, method and seed."""
+    summary = summary.reset_index(drop=True)  # concatenated tables may repeat index values
     last = summary.groupby(["scenario", "method", "seed"], sort=False)["step"].idxmax()
     return summary.loc[last].reset_index(drop=True)
 
 
-def conventions(summary: pd.DataFrame, source: str = OWN) -> pd.DataFrame:
-    """Rows of ``summary.csv`` -> two rows per scenario and method in the layout of the papers' tables: the background
-    counted, and not. mIoU in percent after the last step, the mean over ``seeds``; ``avg`` has one convention only.
+def both_conventions(summary: pd.DataFrame, source: str = OWN) -> pd.DataFrame:
+    """Runs in the layout of the papers' tables, in both conventions.
 
-    source: whose runs they are.
+    Args:
+        summary: rows of ``summary.csv``.
+        source: who ran them.
+
+    Returns:
+        Two rows per scenario and method, one with the background counted, one without: mIoU in percent after the last
+        step, the mean over ``seeds``. ``avg`` exists in the first convention only.
     """
-    made = []
-    for (scenario, method), rows in last_steps(summary).groupby(["scenario", "method"], sort=False):
+    rows = []
+    for (scenario, method), runs in last_steps(summary).groupby(["scenario", "method"], sort=False):
         for counted, (old, everything) in CONVENTIONS.items():
-            means = rows[[old, "new", everything, "avg"]].mean()
+            means = runs[[old, "new", everything, "avg"]].mean()
             avg = means["avg"] if counted == "yes" else float("nan")
             numbers = [means[old], means["new"], means[everything], avg]
-            made.append([scenario, method, *numbers, counted, source, rows["seed"].nunique()])
-    return pd.DataFrame(made, columns=COLUMNS)
+            rows.append([scenario, method, *numbers, counted, source, runs["seed"].nunique()])
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def beside(scenarios: Iterable[str], summary: pd.DataFrame | None = None) -> pd.DataFrame:
-    """The papers' rows of these scenarios, and one's own of the very same scenarios, each in both conventions.
+def published_and_own(scenarios: Iterable[str], summary: pd.DataFrame | None = None) -> pd.DataFrame:
+    """The published rows of these scenarios, and own runs of exactly the same scenarios in both conventions.
 
-    summary: rows of ``summary.csv`` of any runs; those of other scenarios are left out.
+    Args:
+        scenarios: which scenarios to list, in this order.
+        summary: rows of ``summary.csv`` of own runs; those of other scenarios are left out.
     """
-    own = None if summary is None else conventions(summary)
-    parts = []
+    own = None if summary is None else both_conventions(summary)
+    tables = []
     for scenario in dict.fromkeys(scenarios):
-        parts.append(published(scenario).assign(scenario=scenario, seeds=float("nan")).reindex(columns=COLUMNS))
+        tables.append(published(scenario).assign(scenario=scenario, seeds=float("nan")).reindex(columns=COLUMNS))
         if own is not None:
-            parts.append(own[own["scenario"] == scenario])
-    filled = [part for part in parts if len(part)]
-    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=COLUMNS)
+            tables.append(own[own["scenario"] == scenario])
+    tables = [table for table in tables if len(table)]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)

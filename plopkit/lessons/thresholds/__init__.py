@@ -1,13 +1,35 @@
-"""What the released code computes (lesson 09): what the notebook imports."""
+"""What the released code computes (lesson 09): everything that the notebook imports."""
 
-from plopkit.lessons.thresholds.explorer import walk_explorer
-from plopkit.lessons.thresholds.figures import labelled, let_through, limit_by_share, threshold_reach, threshold_walk
+from plopkit.lessons.exercises import check
+from plopkit.lessons.thresholds.explorer import search_explorer
+from plopkit.lessons.thresholds.figures import (
+    pseudo_label_dots,
+    range_bars,
+    target_grid,
+    threshold_by_share,
+    threshold_search,
+)
+from plopkit.lessons.thresholds.measures import (
+    Histograms,
+    pseudo_label_rates,
+    released_range,
+    teacher_histograms,
+    threshold_of_share,
+    uncertainty_scale,
+)
 
 __all__ = [
-    "labelled",
-    "let_through",
-    "limit_by_share",
-    "threshold_reach",
-    "threshold_walk",
-    "walk_explorer",
+    "Histograms",
+    "check",
+    "pseudo_label_dots",
+    "pseudo_label_rates",
+    "range_bars",
+    "released_range",
+    "search_explorer",
+    "target_grid",
+    "teacher_histograms",
+    "threshold_by_share",
+    "threshold_of_share",
+    "threshold_search",
+    "uncertainty_scale",
 ]

@@ -1,37 +1,42 @@
-"""An explorer of the released walk: which class, and how sure its teacher is."""
+"""An explorer of the released search for a threshold: which class, and how certain its teacher is."""
 
 from collections.abc import Mapping, Sequence
 
 import ipywidgets
 
-from plopkit.lessons.thresholds.figures import WalkView
+from plopkit.lessons.thresholds.figures import SearchView
 from plopkit.lessons.thresholds.measures import Histograms
 from plopkit.widgets.explorer import STYLE, Explorer
 
 
-def walk_explorer(found: Mapping[float, Histograms], names: Sequence[str]) -> Explorer:
-    """``found`` gives the histograms of each temperature; names are those of the teacher's channels.
+def search_explorer(histograms: Mapping[float, Histograms], names: Sequence[str]) -> Explorer:
+    """An explorer with the controls ``channel`` and ``temperature``.
 
-    Controls ``channel`` and ``temperature``. ValueError where there is no temperature.
+    Args:
+        histograms: by the temperature of the teacher's logits, from ``teacher_histograms``.
+        names: of the teacher's channels.
+
+    Raises:
+        ValueError: there are no histograms.
     """
-    if not found:
-        raise ValueError("there are no histograms to show; give at least one, by its temperature")
-    temperatures = sorted(found)
-    view = WalkView(found[temperatures[0]].scale)
+    if not histograms:
+        raise ValueError("there are no histograms to show; pass at least one, by its temperature")
+    temperatures = sorted(histograms)
+    view = SearchView(histograms[temperatures[0]].scale)
     return Explorer(
-        lambda channel, temperature: view.show(found[temperature], channel, names[channel]),
+        lambda channel, temperature: view.show(histograms[temperature], channel, names[channel]),
         {
             "channel": ipywidgets.Dropdown(
-                options=[(name, place) for place, name in enumerate(names)],
+                options=[(name, channel) for channel, name in enumerate(names)],
                 description="class",
-                tooltip="the class that the teacher gives the pixels",
+                tooltip="the class that the teacher predicts for the pixels",
                 style=STYLE,
             ),
             "temperature": ipywidgets.SelectionSlider(
-                options=[(f"{t:g}", t) for t in temperatures],
-                value=1.0 if 1.0 in found else temperatures[0],
+                options=[(f"{value:g}", value) for value in temperatures],
+                value=1.0 if 1.0 in histograms else temperatures[0],
                 description="temperature",
-                tooltip="the teacher's logits are divided by it: above 1 it is less sure, of the same opinions",
+                tooltip="divides the teacher's logits: above 1 it predicts the same classes with less certainty",
                 style=STYLE,
             ),
         },

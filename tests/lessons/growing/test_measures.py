@@ -1,28 +1,17 @@
-"""Lesson 02: what growing does to probabilities, against plain loops, and its pictures."""
+"""What growing does to probabilities, against plain loops."""
 
 import math
 from collections.abc import Callable
 
-import numpy as np
 import pytest
 import torch
 from drawing import draw
-from matplotlib.colors import to_rgb
 
-from plopkit.lessons import growing
 from plopkit.lessons.exercises import check
 from plopkit.lessons.growing.measures import classifier_rows, mean_probabilities, overtaken
 from plopkit.model.segmenter import Segmenter
-from plopkit.support import resources
-from plopkit.viz.colours import colour_of
 
 N_OLD, N_NEW = 6, 4
-NAMES = resources.class_names("voc")
-
-pytestmark = pytest.mark.usefixtures("no_pyplot")
-
-
-# --- the numbers
 
 
 def test_mean_probabilities_by_a_plain_loop() -> None:
@@ -51,7 +40,7 @@ def shared_out(probabilities: torch.Tensor, n_new: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("n_new", [1, N_NEW, 20])
-def test_growing_in_balance_shares_the_background_out(n_new: int, tiny_net: Callable[..., Segmenter]) -> None:
+def test_balanced_growth_shares_the_background(n_new: int, tiny_net: Callable[..., Segmenter]) -> None:
     net, images = tiny_net(N_OLD).eval(), draw(2, 2, 3, 64, 64)
     with torch.no_grad():
         old, new = (one(images).logits.softmax(1).movedim(1, -1) for one in (net, net.grown(n_new)))
@@ -60,7 +49,7 @@ def test_growing_in_balance_shares_the_background_out(n_new: int, tiny_net: Call
     torch.testing.assert_close(shared_out(old, n_new).sum(-1), torch.ones(2, 64, 64))
 
 
-def test_growing_at_random_does_not(tiny_net: Callable[..., Segmenter]) -> None:
+def test_random_growth_does_not(tiny_net: Callable[..., Segmenter]) -> None:
     net, images = tiny_net(N_OLD).eval(), draw(2, 2, 3, 64, 64)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)
@@ -69,7 +58,7 @@ def test_growing_at_random_does_not(tiny_net: Callable[..., Segmenter]) -> None:
     assert new[:, N_OLD:].sum(1).mean() > 0.001
 
 
-def test_overtaken_pixels_are_those_that_a_grown_net_gives_to_an_old_class(tiny_net: Callable[..., Segmenter]) -> None:
+def test_overtaken_pixels_are_those_where_a_grown_net_predicts_an_old_class(tiny_net: Callable[..., Segmenter]) -> None:
     net, images = tiny_net(N_OLD).eval(), draw(3, 2, 3, 64, 64)
     with torch.no_grad():
         old, new = net(images).logits, net.grown(N_NEW)(images).logits
@@ -90,54 +79,6 @@ def test_the_new_rows_repeat_the_backgrounds(tiny_net: Callable[..., Segmenter])
     assert torch.equal(rows[0, :-1], before[0, :-1])
 
 
-def test_exercise_1_shares_by_one_more_than_the_new_classes() -> None:
+def test_exercise_02_1_divides_by_one_more_than_the_new_classes() -> None:
     assert check("02.1", 0.9 / 11, background=0.9, n_new=10).right
     assert check("02.1", 0.9 / 10, background=0.9, n_new=10).right is False
-
-
-# --- the pictures
-
-
-def test_resolutions_show_the_coarse_and_the_fine_prediction() -> None:
-    image = np.zeros((3, 12, 12), np.uint8)
-    small, large = np.array([[0, 1], [4, 4]]), np.zeros((12, 12), int)
-    large[6:] = 4
-    figure = growing.resolutions(image, small, large, NAMES, "title", "credit")
-    assert [axis.get_title() for axis in figure.axes] == ["image", "small: 2 x 2", "logits: 12 x 12"]
-    coarse = np.asarray(figure.axes[1].images[0].get_array())
-    assert coarse.shape == (12, 12, 3)
-    assert (coarse[:6, 6:] == coarse[0, 6]).all() and (coarse[0, 6] != coarse[0, 0]).any()
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == [NAMES[0], NAMES[1], NAMES[4]]
-
-
-def test_before_and_after_differ_below_zero_only() -> None:
-    features = draw(4, 5, 6, 6).numpy()
-    figure = growing.before_and_after(np.zeros((3, 8, 8), np.uint8), features, 2, 0.01, "title")
-    before, after = (np.asarray(axis.images[0].get_array()) for axis in figure.axes[1:3])
-    np.testing.assert_array_equal(before, features[2])
-    np.testing.assert_array_equal(after[before > 0], before[before > 0])
-    np.testing.assert_allclose(after[before < 0], 0.01 * before[before < 0])
-    assert figure.axes[1].images[0].norm.vmax == figure.axes[2].images[0].norm.vmax
-
-
-def test_classifier_view_has_a_line_before_the_new_rows() -> None:
-    rows = draw(5, N_OLD + N_NEW, 9).numpy()
-    figure = growing.classifier_view(rows, range(N_OLD + N_NEW), N_OLD, NAMES, "title")
-    assert np.asarray(figure.axes[0].images[0].get_array()).shape == (10, 8)
-    assert list(figure.axes[0].lines[0].get_ydata()) == [N_OLD - 0.5] * 2
-    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == list(NAMES[:10])
-
-
-@pytest.mark.parametrize("n", [21, 151])
-def test_probability_bars_have_the_classes_colours(n: int) -> None:
-    before = np.full(n - 5, 1 / (n - 5))
-    after = {"balanced": np.full(n, 1 / n), "random": np.linspace(0.001, 0.9, n)}
-    figure = growing.probability_bars(before, after, range(n), [str(label) for label in range(n)], "title")
-    assert [axis.get_title() for axis in figure.axes] == list(after)
-    for axis, values in zip(figure.axes, after.values(), strict=True):
-        old, new = axis.containers
-        np.testing.assert_allclose([bar.get_height() for bar in old], before)
-        np.testing.assert_allclose([bar.get_height() for bar in new], values)
-        assert to_rgb(new[7].get_facecolor()) == colour_of(7)
-    named = [text.get_text() for text in figure.axes[-1].get_xticklabels()]
-    assert (named == [str(label) for label in range(n)]) == (n == 21)

@@ -1,31 +1,21 @@
-"""The lesson of the splits: the schedule, an image's targets, what the background hides, the explorer; the example that
-tells two methods apart; the exercises."""
-
-from collections.abc import Callable
-from pathlib import Path
+"""Figures of scenarios: schedules, targets, bars."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from looking import cells, inside
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from small_runs import small
 
 from plopkit.datasets.check import hidden_table, steps_table, voc_presence
-from plopkit.datasets.scenario_data import StepData
 from plopkit.lessons import splits
-from plopkit.lessons.exercises import check
-from plopkit.lessons.splits import splits_explorer
 from plopkit.lessons.splits.figures import SHARES
-from plopkit.runs.results import most_different_example
 from plopkit.scenario import IGNORE, Scenario
 from plopkit.support import resources
 from plopkit.viz.colours import OTHER_STEPS, PALETTE
 from plopkit.viz.masks import overlay
-from plopkit.widgets import Explorer
 
 NAMES = resources.class_names("voc")
+PROTOCOLS = ("overlap", "disjoint", "sequential")
 
 
 def texts(figure: Figure) -> list[str]:
@@ -35,12 +25,6 @@ def texts(figure: Figure) -> list[str]:
 
 def drawn(scenario: Scenario) -> Figure:
     return splits.schedule(scenario, NAMES, steps_table(scenario, *voc_presence()), (10582, 1449))
-
-
-# The schedule
-
-
-PROTOCOLS = ("overlap", "disjoint", "sequential")
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -55,7 +39,7 @@ def test_a_schedule_has_a_cell_for_each_step_and_class(protocol: str) -> None:
             assert to_hex(colours[step.index, place]) == wanted
 
 
-def test_a_schedule_tells_images_names_and_channels() -> None:
+def test_a_schedule_shows_images_names_and_channels() -> None:
     scenario = Scenario.parse("voc 15-1 disjoint")
     figure = drawn(scenario)
     assert figure.get_suptitle() == "voc 15-1 disjoint"
@@ -78,9 +62,6 @@ def test_very_many_classes_have_no_names() -> None:
     figure = splits.schedule(scenario, resources.class_names("ade"), table, (3, 2))
     assert not any(word.startswith("1 ") for word in texts(figure))
     assert inside(figure)
-
-
-# Targets
 
 
 def test_targets_are_drawn_in_the_colours_of_their_labels() -> None:
@@ -107,9 +88,6 @@ def test_targets_are_drawn_in_the_colours_of_their_labels() -> None:
     assert [(line, 2) in left_out for line in range(3)] == [False, True, True]
 
 
-# Bars
-
-
 def test_the_bars_of_the_background_are_stacked_to_a_hundred() -> None:
     counts = np.random.default_rng(1).integers(0, 50, (90, 256))
     counts[:, 21:] = 0
@@ -132,98 +110,3 @@ def test_bars_of_classes_have_their_colours_and_the_mean() -> None:
     assert [to_hex(patch.get_facecolor()) for patch in axis.patches[1:]] == [to_hex(PALETTE[c] / 255) for c in (7, 3)]
     assert [tick.get_text() for tick in axis.get_xticklabels()] == ["0 background", "7 car", "3 bird"]
     assert inside(figure)
-
-
-# The explorer
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> StepData:
-    return StepData.open(small(tmp_path_factory.mktemp("out")), trains=False)
-
-
-@pytest.fixture
-def explorer(data: StepData) -> Explorer:
-    return splits_explorer(data)
-
-
-def told(explorer: Explorer) -> list[str]:
-    return [word for word in texts(explorer.figure()) if word.replace(",", "").isdigit()]
-
-
-def test_the_explorer_begins_with_the_lessons_own_scenario(explorer: Explorer, data: StepData) -> None:
-    assert explorer.values == {"dataset": "emoji", "task": "15-5", "protocol": "overlap", "order": "natural"}
-    counts = data.table()[["training images", "validation images"]].to_numpy().T.flatten()
-    assert told(explorer)[-4:] == [f"{count:,}" for count in counts]
-
-
-def test_every_control_changes_numbers_and_picture(explorer: Explorer) -> None:
-    seen = [explorer.picture.value]
-    for change, expected in (
-        ({"dataset": "voc"}, ["9,568", "2,145", "1,240", "1,449"]),
-        ({"protocol": "disjoint"}, ["8,437", "2,145", "1,240", "1,449"]),
-        ({"task": "19-1"}, ["10,034", "548", "1,421", "1,449"]),
-        ({"order": "b"}, None),
-    ):
-        explorer.set(**change)
-        assert not explorer.message.value
-        assert explorer.picture.value not in seen
-        seen.append(explorer.picture.value)
-        if expected:
-            assert told(explorer)[-4:] == expected
-    assert told(explorer)[-4:] != ["10,034", "548", "1,421", "1,449"]
-
-
-def test_a_control_has_words_for_it(explorer: Explorer) -> None:
-    for control in explorer.controls.values():
-        assert control.description and control.tooltip
-
-
-def test_one_s_own_folder_has_its_tasks_and_voc_its_own(folder_root: Callable[..., Path], tmp_path: Path) -> None:
-    settings = small(tmp_path, "folder 2-1 overlap order=3,1,2", data__root=folder_root())
-    explorer = splits_explorer(StepData.open(settings, trains=False))
-    own = {"dataset": "folder", "task": "2-1", "protocol": "overlap", "order": "3,1,2"}
-    assert explorer.values == own
-    assert explorer.figure().get_suptitle() == "folder 2-1 overlap order=3, 1, 2"
-    explorer.set(dataset="voc", task="15-1", order="c")
-    assert explorer.figure().get_suptitle() == "voc 15-1 overlap order=c"
-    explorer.set(dataset="folder", task="joint")
-    assert not explorer.message.value
-    assert explorer.values["order"] == "natural"
-    assert explorer.figure().get_suptitle() == "folder joint"
-
-
-# The example that tells
-
-
-def test_the_telling_example_is_that_of_a_loop() -> None:
-    rng = np.random.default_rng(4)
-    masks = rng.integers(0, 6, (7, 5, 5))
-    runs = {name: {"masks": masks, "predictions": rng.integers(0, 6, (2, 7, 5, 5))} for name in ("a", "b", "c")}
-    labels = (1, 2, 4)
-
-    def found(run: dict, image: int) -> int:
-        pairs = zip(masks[image].flat, run["predictions"][-1][image].flat, strict=True)
-        return sum(int(truth == said and truth in labels) for truth, said in pairs)
-
-    gaps = [max(found(r, i) for r in runs.values()) - min(found(r, i) for r in runs.values()) for i in range(7)]
-    assert most_different_example(runs, labels) == gaps.index(max(gaps))
-    assert most_different_example({"a": runs["a"]}, labels) == 0
-
-
-# The exercises
-
-
-def test_the_exercises_of_the_first_lessons() -> None:
-    rows = [("ft", 0, 60.0, np.nan), ("ft", 1, 2.0, 50.0), ("plop", 0, 60.0, np.nan), ("plop", 1, 55.0, 41.5)]
-    summary = pd.DataFrame(rows, columns=["method", "step", "old_nobg", "new"])
-    assert check("00.1", 58, summary=summary).right and check("00.1", 60, summary=summary).right is False
-    assert check("00.2", 8.5, summary=summary).right and check("00.2", -8.5, summary=summary).right is False
-    scenario, train = Scenario.parse("voc 15-1 overlap"), voc_presence()[0]
-    blocks = [set(step.new) - {0} for step in scenario.steps]
-    twice = sum(sum(bool(block & set(np.flatnonzero(row))) for block in blocks) > 1 for row in train[:, :21])
-    assert 0 < twice < 11893 - 10582 + 1
-    assert check("01.1", twice, scenario=scenario, train=train).right
-    step = Scenario.parse("voc 15-5 overlap order=b").steps[-1]
-    assert check("01.2", {12, 10}, step=step, channels=(1, 20)).right
-    assert check("01.2", {1, 20}, step=step, channels=(1, 20)).right is False

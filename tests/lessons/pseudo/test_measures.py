@@ -1,0 +1,82 @@
+"""Outcomes and precision of pseudo-labels, against plain loops."""
+
+import pytest
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from plopkit.datasets.scenario_data import Batch, labels_of
+from plopkit.lessons import pseudo as pseudo_lesson
+from plopkit.lessons.pseudo.measures import Outcome, classify_pseudo_labels, precision_at, precision_curve
+from plopkit.pseudo import Thresholds, pseudo_label
+from plopkit.scenario import Scenario
+
+STEP = Scenario.parse("voc 15-1 overlap order=b").steps[1]  # later steps bring more, and labels are not channels
+
+
+def plain_verdict(pseudo: int, target: int, label: int) -> Outcome:
+    """One pixel, said in words: ``pseudo`` and ``target`` are channels."""
+    if target >= STEP.n_old or label == 255:
+        return Outcome.EXCLUDED
+    if pseudo == 255:
+        return Outcome.UNSURE
+    says = STEP.seen[pseudo]
+    if label in STEP.future:
+        return Outcome.RIGHT if says == 0 else Outcome.FUTURE
+    if says == label:
+        return Outcome.RIGHT
+    if label == 0:
+        return Outcome.INVENTED
+    return Outcome.MISSED if says == 0 else Outcome.CONFUSED
+
+
+def test_outcomes_against_a_loop(batch: Batch, logits: torch.Tensor) -> None:
+    limit = Thresholds(torch.full((STEP.n_seen,), 0.6), "median")
+    pseudo = pseudo_label(logits, batch.target, STEP.n_old, limit).target
+    found = classify_pseudo_labels(pseudo, batch.target, batch.masks, STEP)
+    triples = zip(
+        pseudo.flatten().tolist(), batch.target.flatten().tolist(), batch.masks.flatten().tolist(), strict=True
+    )
+    assert found.flatten().tolist() == [plain_verdict(*triple) for triple in triples]
+    assert set(found.unique().tolist()) == set(Outcome)  # every kind occurs
+
+
+def test_labels_of_channels() -> None:
+    channels = torch.tensor([[0, 3], [STEP.n_seen - 1, 255]])
+    assert labels_of(channels, STEP).tolist() == [[0, STEP.seen[3]], [STEP.seen[-1], 255]]
+
+
+def test_the_curve_against_single_thresholds(batch: Batch, logits: torch.Tensor) -> None:
+    curve = precision_curve(logits, batch.target, batch.masks, STEP, points=50)
+    for place in (4, 12, 30):
+        limit = Thresholds(torch.full((STEP.n_seen,), float(curve["all"].thresholds[place])), "median")
+        one = precision_at(logits, batch.target, batch.masks, STEP, limit)
+        for kind in ("all", "objects"):
+            torch.testing.assert_close(one[kind].share[0], curve[kind].share[place])
+            torch.testing.assert_close(one[kind].right[0], curve[kind].right[place], equal_nan=True)
+    assert (curve["all"].share.diff() >= 0).all() and curve["all"].share[-1] == 1
+
+
+def test_precision_of_class_wise_thresholds_against_counting(
+    batch: Batch, logits: torch.Tensor, medians: Thresholds
+) -> None:
+    pseudo = pseudo_label(logits, batch.target, STEP.n_old, medians)
+    verdict = classify_pseudo_labels(pseudo.target, batch.target, batch.masks, STEP)
+    found = precision_at(logits, batch.target, batch.masks, STEP, medians)
+    for kind, among in (("all", torch.ones_like(verdict).bool()), ("objects", logits.argmax(1) != 0)):
+        kinds = verdict[among].tolist()
+        labelled = [one for one in kinds if one not in (Outcome.EXCLUDED, Outcome.UNSURE)]
+        assert float(found[kind].share) == pytest.approx(len(labelled) / sum(one != Outcome.EXCLUDED for one in kinds))
+        assert float(found[kind].right) == pytest.approx(labelled.count(Outcome.RIGHT) / len(labelled))
+    background = (batch.target == 0).sum((1, 2))
+    assert float(found["all"].share) == pytest.approx(
+        float((pseudo.factor * background).sum() / background.sum()), 1e-4
+    )
+
+
+def test_a_teacher_that_predicts_no_object_has_no_precision_of_objects(batch: Batch) -> None:
+    blind = torch.zeros(3, STEP.n_old, *batch.masks.shape[1:])
+    blind[:, 0] = 5
+    curve = precision_curve(blind, batch.target, batch.masks, STEP)
+    assert curve["objects"].right.isnan().all()
+    points = {"none": precision_at(blind, batch.target, batch.masks, STEP, Thresholds(torch.ones(17), "median"))}
+    FigureCanvasAgg(pseudo_lesson.precision_curves(curve, points, "blind")).draw()

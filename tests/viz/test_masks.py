@@ -1,0 +1,101 @@
+"""Overlays and strips."""
+
+from collections.abc import Mapping
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from drawing import draw_examples as examples
+from looking import cells, inside
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.legend import Legend
+
+from plopkit.viz import overlay, strip, strips
+from plopkit.viz.colours import PALETTE, colour_of
+
+pytestmark = pytest.mark.usefixtures("no_pyplot")
+
+
+def legend_of(figure: Figure) -> Legend:
+    (legend,) = figure.legends
+    return legend
+
+
+def words(figure: Figure) -> list[str]:
+    return [text.get_text() for text in legend_of(figure).get_texts()]
+
+
+def test_overlay_against_a_loop() -> None:
+    rng = np.random.default_rng(1)
+    image = rng.integers(0, 256, (3, 6, 5), np.uint8)
+    mask = rng.choice([0, 1, 2, 20, 255], (6, 5)).astype(np.uint8)
+    found = overlay(image, mask, 0.75)
+    assert (found.dtype, found.shape) == (np.uint8, (6, 5, 3))
+    for y in range(6):
+        for x in range(5):
+            grey = sum(float(image[c, y, x]) for c in range(3)) / 3
+            for c in range(3):
+                colour = float(PALETTE[mask[y, x], c])
+                wanted = {0: 0.6 * grey, 255: 255.0}.get(int(mask[y, x]), 0.25 * grey + 0.75 * colour)
+                assert abs(found[y, x, c] - int(wanted)) <= 1
+
+
+def test_a_strip_shows_images_truth_and_every_step() -> None:
+    shown = examples(n=2, steps=3)
+    figure = strip(shown, "a run")
+    rows, columns, drawn = cells(figure)
+    assert figure.get_suptitle() == "a run"
+    assert columns == ["image", "truth", "after step 0", "after step 1", "after step 2"]
+    assert rows == ["image-0", "image-1"]
+    assert len(drawn) == 10
+    for row in range(2):
+        image, mask = shown["images"][row], shown["masks"][row]
+        assert (drawn[row, 0] == image.transpose(1, 2, 0)).all()
+        assert (drawn[row, 1] == overlay(image, mask)).all()
+        for step in range(3):
+            assert (drawn[row, 2 + step] == overlay(image, shown["predictions"][step, row])).all()
+
+
+def test_the_legend_of_a_strip_shows_the_classes_that_occur() -> None:
+    figure = strip(examples(), "a run")
+    assert words(figure) == ["background", "aeroplane", "boat", "chair", "ignored"]
+    colours = [patch.get_facecolor()[:3] for patch in legend_of(figure).get_patches()]
+    assert colours[1:] == [colour_of(1), colour_of(4), colour_of(9), colour_of(255)]
+    assert len(set(colours[0])) == 1  # background shows the picture in grey
+    assert 0 < colours[0][0] < 0.6
+
+
+@pytest.mark.parametrize(("n", "steps", "long"), [(1, 1, False), (6, 2, False), (1, 1, True), (2, 6, True)], ids=str)
+def test_nothing_on_a_strip_is_cut_off(n: int, steps: int, long: bool) -> None:
+    shown = examples(n, steps)
+    shown["masks"] = np.arange(n * 144).reshape(n, 12, 12).astype(np.uint8) % 21
+    if long:
+        shown["names"] = np.array([f"a class with quite a long name {label}" for label in range(21)])
+    order = ",".join(map(str, range(1, 21)))
+    assert inside(strip(shown, f"folder 15-5 overlap order={order}, PLOP, seed 0" if long else "a run"))
+
+
+def test_long_names_of_rows_do_not_run_into_each_other() -> None:
+    shown = examples(n=3, steps=1)
+    shown["stems"] = np.array([f"frankfurt_00000{k}_064130_leftImg8bit" for k in range(3)])
+    figure = strip(shown, "a run")
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    boxes = [word.get_window_extent(canvas.get_renderer()) for word in figure.axes[0].get_yticklabels()]
+    assert all(above.y0 > below.y1 for above, below in pairwise(boxes))
+    assert [name.replace("\n", "") for name in cells(figure)[0]] == list(shown["stems"])
+
+
+def test_strips_put_methods_side_by_side() -> None:
+    runs: Mapping[str, Mapping[str, np.ndarray]] = {"ft": examples(steps=2), "plop": examples(steps=3)}
+    figure = strips(runs, 1, "one image")
+    rows, columns, drawn = cells(figure)
+    assert figure.get_suptitle() == "one image"
+    assert rows == ["ft", "plop"]
+    assert columns[2:] == ["after step 0", "after step 1", "after step 2"]
+    assert (0, 4) not in drawn  # fine-tuning has not come so far yet
+    image = runs["plop"]["images"][1]
+    assert (drawn[1, 4] == overlay(image, runs["plop"]["predictions"][2, 1])).all()
+    assert words(figure)[0] == "background"
+    assert inside(figure)
