@@ -24,7 +24,7 @@ def main() -> None:
     args = parser.parse_args()
     args.pictures.mkdir(parents=True, exist_ok=True)
     experiments = {
-        method: plopkit.Experiment(plopkit.configure(SCENARIO, method, args.preset, {"out": args.runs}))
+        method: plopkit.Experiment.open(plopkit.configure(SCENARIO, method, args.preset, {"out": args.runs}))
         for method in ("ft", "mib", "plop")
     }
     runs = {method: experiment.run() for method, experiment in experiments.items()}

@@ -192,7 +192,7 @@ def lessons(arguments: Sequence[str]) -> None:
     args = parser.parse_args(own)
     from plopkit.lessons import install
 
-    print(install.told_of(install.copy_lessons(args.folder), args.folder), flush=True)
+    print(install.summary_of(install.copy_lessons(args.folder), args.folder), flush=True)
     if not args.no_open:
         install.open_lab(args.folder, jupyter)
 

@@ -64,11 +64,11 @@ def end_process_group() -> None:
 
 
 def check_shares(batch: int, processes: int, micro_batch: int | None) -> None:
-    """ValueError where a process or a part would have no image, or batch norm would see one alone."""
+    """ValueError where a process or a part would have no image, or batch norm would see a single one."""
     if batch < processes:
         raise ValueError(
-            f"optim.batch {batch} is of all processes together, and there are {processes}; "
-            f"give it {processes} images or more, or take fewer processes"
+            f"optim.batch {batch} counts the images of all processes together, and there are {processes} processes; "
+            f"raise it to {processes} or more, or use fewer processes"
         )
     least, most = batch // processes, -(-batch // processes)
     parts = num_micro_batches(most, micro_batch)
@@ -85,17 +85,17 @@ def check_shares(batch: int, processes: int, micro_batch: int | None) -> None:
 
 
 def num_micro_batches(batch: int, micro_batch: int | None) -> int:
-    """In how many parts, as even as possible, a batch goes through the net."""
+    """The number of parts, as even as possible, in which a batch goes through the net."""
     return -(-batch // (micro_batch or batch))
 
 
-def shares(images: int, accelerator: Accelerator) -> list[int]:
-    """How many images each process has of a batch, of which this one has so many."""
+def images_per_process(images: int, accelerator: Accelerator) -> list[int]:
+    """The number of images of a batch in each process; ``images`` is this process's."""
     if accelerator.num_processes == 1:
         return [images]
     return accelerator.gather(torch.tensor([images], device=accelerator.device)).tolist()
 
 
 def summed(counts: Tensor, accelerator: Accelerator) -> Tensor:
-    """Over all processes."""
+    """The sum over all processes."""
     return accelerator.reduce(counts, "sum") if accelerator.num_processes > 1 else counts

@@ -111,7 +111,7 @@ def tiny_net() -> Callable:
                 if isinstance(module, torch.nn.BatchNorm2d):
                     module.momentum = 0.1
             last = net.eval()(noise).features[-1]
-            for classifier in net.classifiers:
+            for classifier in net.classifier:
                 logits = classifier(last)
                 scale = 2 / logits.std((0, 2, 3))
                 classifier.weight.mul_(scale[:, None, None, None])

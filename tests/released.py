@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator
+from batches import prepared_by
 from torch import Tensor
 
 from plopkit.methods import PLOP, Method, MiB
@@ -72,10 +73,10 @@ def trained(
     step = Scenario.parse("voc 15-5 overlap").steps[1]
     images = numbers["images"] * (1 + nudge)
     loader = list(zip(images, numbers["labels"].long(), strict=True))
-    prepared = method.prepare(teacher, loader, step)
+    prepared = prepared_by(method, teacher, loader, step)
     net = teacher.grown(5).requires_grad_(True)
     training = Training(net, Optim(lr_later=0.001, epochs_later=1), step)
-    before = teacher.classifiers[0].weight.clone()
+    before = teacher.classifier[0].weight.clone()
     ticks = list(fit(training, loader, method, step, Accelerator(cpu=True), teacher, prepared))
     thresholds = prepared.values if prepared else torch.zeros(0)
-    return ticks, thresholds, (net.classifiers[0].weight - before).detach().flatten()
+    return ticks, thresholds, (net.classifier[0].weight - before).detach().flatten()

@@ -40,7 +40,7 @@ def small_flags(out: Path) -> list[str]:
 
 def leave_out_pictures(patch: pytest.MonkeyPatch) -> None:
     """Let runs draw no pictures, which would take longer than the rest of a small run."""
-    patch.setattr("plopkit.runs.experiment.Experiment._draw", lambda self: None)
+    patch.setattr("plopkit.runs.experiment.draw_pictures", lambda folder, title: None)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

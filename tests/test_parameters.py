@@ -1,9 +1,11 @@
 """A notebook's parameters cell, and notebook 06 through papermill."""
 
+from pathlib import Path
+
 import papermill
 import pytest
 
-from plopkit.parameters import KNOWN, from_parameters
+from plopkit.parameters import KNOWN, from_parameters, paths_of
 from plopkit.presets import configure
 from plopkit.support import resources
 
@@ -65,3 +67,20 @@ def test_a_lesson_takes_fewer_scenes_and_any_method(tmp_path):
     assert (given.method, given.data.scenes) == ("plop", 1234)
     with pytest.raises(ValueError, match="must set method"):
         from_parameters(cell)
+
+
+def test_a_notebook_may_have_parameters_of_its_own() -> None:
+    cell = {"scenario": "emoji 15-5 overlap", "preset": "smoke", "overrides": {}, "data_root": None, "out": "runs"}
+    cell |= {"checkpoints": [], "In": ["# Parameters\ncheckpoints = 'a.pth'\n"]}
+    assert from_parameters(cell, "ft", also=["checkpoints"]).method == "ft"
+    with pytest.raises(ValueError, match="'checkpoints'; known: scenario"):
+        from_parameters(cell, "ft")
+
+
+def test_checkpoints_may_be_papermill_text(tmp_path: Path) -> None:
+    first, second = tmp_path / "step 0.pth", tmp_path / "step1.pth"
+    first.touch(), second.touch()
+    assert paths_of([]) == paths_of("") == []
+    assert paths_of(f"'{first}' {second}") == paths_of([str(first), second]) == [first, second]
+    with pytest.raises(FileNotFoundError, match=r"no\.pth: there is no such file"):
+        paths_of(["no.pth"])

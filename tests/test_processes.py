@@ -60,7 +60,7 @@ def synchronise(parts: list[torch.Tensor]) -> dict[str, Any]:
     from torch import distributed
     from torch.nn.parallel import DistributedDataParallel
 
-    from plopkit.model.abn import norm_of
+    from plopkit.model.norms import norm_of
 
     layer = norm_of("abn")(3, "leaky_relu")
     with torch.no_grad():

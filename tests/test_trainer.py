@@ -4,28 +4,29 @@ import copy
 import io
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from batches import prepared_by, terms_of
 from pydantic import Field
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
+from plopkit.backward import Place, check_finite
 from plopkit.compute import check_shares, make_accelerator, num_micro_batches
 from plopkit.datasets.emoji import EmojiScenes
 from plopkit.datasets.steps import Selection, StepDataset, eval_loader, train_loader
 from plopkit.datasets.transforms import eval_transform, train_transform
-from plopkit.methods import METHODS, PLOP, FineTuning, Method
+from plopkit.methods import METHODS, PLOP, Batch, FineTuning, Joint, Method, StepContext
 from plopkit.metrics import confusion
-from plopkit.model.segmenter import Output, Segmenter
+from plopkit.model.segmenter import Segmenter
 from plopkit.presets import configure
 from plopkit.scenario import Scenario, Step
 from plopkit.settings import Compute, Optim, Settings
-from plopkit.trainer import Tick, Training, batches, evaluate, finite, fit, make_optimizer, poly
+from plopkit.trainer import Tick, Training, batches, evaluate, fit, make_optimizer, poly
 
 Nets = Callable[..., Segmenter]
 OPTIM = Optim(lr=0.02, lr_later=0.01, epochs=2, epochs_later=3, batch=2)
@@ -58,18 +59,16 @@ class Broken(Method):
     name = "broken"
     title = "broken"
     source = "a test"
-    needs_teacher = False
-
     at: int = 4
     value: float = Field(math.nan, allow_inf_nan=True)
 
-    def prepare(self, *arguments: Any) -> list[int]:
+    def prepare(self, context: StepContext) -> list[int]:
         return []
 
-    def losses(self, out: Output, old: Output | None, target: Tensor, step: Step, prepared: Any) -> dict[str, Tensor]:
-        prepared.append(1)
-        ce = FineTuning().losses(out, old, target, step, None)["ce"]
-        return {"ce": ce, "odd": ce * (self.value if len(prepared) > self.at else 1.0)}
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        batch.prepared.append(1)
+        ce = FineTuning().losses(batch)["ce"]
+        return {"ce": ce, "odd": ce * (self.value if len(batch.prepared) > self.at else 1.0)}
 
 
 # Optimiser and schedule
@@ -107,12 +106,13 @@ def test_adamw_takes_its_rate_and_decay(tiny_net: Nets) -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "as_first", "expected"), [(FIRST, False, (2, 0.02)), (SECOND, False, (3, 0.01)), (SECOND, True, (2, 0.02))]
+    ("step", "method", "expected"),
+    [(FIRST, None, (2, 0.02)), (SECOND, None, (3, 0.01)), (SECOND, PLOP(), (3, 0.01)), (SECOND, Joint(), (2, 0.02))],
 )
 def test_later_steps_have_their_own_rate_and_epochs(
-    step: Step, as_first: bool, expected: tuple, tiny_net: Nets
+    step: Step, method: Method | None, expected: tuple, tiny_net: Nets
 ) -> None:
-    training = Training(tiny_net(16), OPTIM, step, as_first)
+    training = Training(tiny_net(16), OPTIM, step, method)
     assert (training.epochs, training.lr) == expected
     assert training.optimizer.param_groups[0]["lr"] == expected[1]
 
@@ -127,7 +127,9 @@ def test_fit_yields_a_tick_each_iteration(tiny_net: Nets, loader: DataLoader, ac
         ticks.append(tick)
         assert training.epoch == (tick.iteration + 1) // 3
         assert training.optimizer.param_groups[0]["lr"] == tick.lr
-    assert [(t.step, t.epoch, t.epochs, t.iteration, t.of) for t in ticks] == [(1, i // 3, 3, i, 9) for i in range(9)]
+    assert [(t.step, t.epoch, t.epochs, t.iteration, t.n_iterations) for t in ticks] == [
+        (1, i // 3, 3, i, 9) for i in range(9)
+    ]
     assert [t.epoch_done for t in ticks] == [False, False, True] * 3
     assert [t.lr for t in ticks] == [poly(0.01, i, 9) for i in range(9)]
     assert all(list(t.losses) == ["ce"] and t.total == t.losses["ce"] and t.seconds > 0 for t in ticks)
@@ -142,7 +144,7 @@ def test_one_iteration_is_one_step_of_the_optimiser(
     """Against the same by hand: the loop adds up the terms, and hands out the loss before the step."""
     net = tiny_net(21).train()
     image, target = next(batches(loader, 0, accelerator))
-    losses = Broken(at=99).losses(net(image), None, target, SECOND, [])
+    losses = terms_of(Broken(at=99), net(image), None, target, SECOND, [])
     sum(losses.values()).backward()
     optimizer = torch.optim.SGD(net.parameters(), 0.01, momentum=0.9, nesterov=True, weight_decay=1e-4)
     optimizer.step()
@@ -184,7 +186,7 @@ def test_training_from_a_saved_state_equals_straight_through(
     name: str, tiny_net: Nets, teacher: Segmenter, loader: DataLoader, accelerator: Accelerator
 ) -> None:
     method = PLOP(pod=0.001)
-    prepared = method.prepare(teacher, batches(loader, 0, accelerator), SECOND)
+    prepared = prepared_by(method, teacher, batches(loader, 0, accelerator), SECOND)
 
     def begun() -> tuple[Training, Iterator[Tick]]:
         training = Training(tiny_net(16, 5), OPTIM.model_copy(update={"name": name, "lr_later": 1e-3}), SECOND)
@@ -216,7 +218,7 @@ def test_the_teacher_is_left_alone(
     before = copy.deepcopy(teacher.state_dict())
     training = Training(tiny_net(16, 5), OPTIM, SECOND)
     method = PLOP(pod=0.001)
-    prepared = method.prepare(teacher, batches(loader, 0, accelerator), SECOND)
+    prepared = prepared_by(method, teacher, batches(loader, 0, accelerator), SECOND)
     for _ in zip(range(2), fit(training, loader, method, SECOND, accelerator, teacher, prepared), strict=False):
         pass
     assert not teacher.training
@@ -243,7 +245,7 @@ def test_a_loss_that_is_not_finite_is_refused(
 
 def test_losses_become_numbers_by_name() -> None:
     losses = {"ce": torch.tensor(1.5, requires_grad=True), "pod": torch.tensor(2, dtype=torch.float64)}
-    assert finite(losses, 0, 0, 0) == {"ce": 1.5, "pod": 2.0}
+    assert check_finite(losses, Place(0, 0, 0)) == {"ce": 1.5, "pod": 2.0}
 
 
 # evaluate
@@ -301,7 +303,7 @@ def test_parts_of_a_batch_add_up_to_it(
         training = Training(net, Optim(name="sgd", lr_later=1e-3, epochs_later=1, batch=3), SECOND)
         kind = METHODS[method]()
         start = torch.cat([p.detach().flatten() for p in net.parameters()])
-        prepared = kind.prepare(teacher, list(batches(loader, 0, accelerator)), SECOND)
+        prepared = prepared_by(kind, teacher, list(batches(loader, 0, accelerator)), SECOND)
         ticks = list(fit(training, loader, kind, SECOND, accelerator, teacher, prepared, micro_batch))
         return ticks, start, torch.cat([p.detach().flatten() for p in net.parameters()])
 
@@ -335,7 +337,11 @@ def test_parts_of_one_image_are_refused(micro_batch: int) -> None:
 @pytest.mark.parametrize(
     ("processes", "micro_batch", "message"),
     [
-        (25, None, r"optim\.batch 24 is of all processes together, and there are 25; give it 25 images or more"),
+        (
+            25,
+            None,
+            r"optim\.batch 24 counts the images of all processes together, and there are 25 processes; raise it to 25",
+        ),
         (16, 1, r"micro_batch 1 cuts a batch of 2 into 2 parts, and some of the 16 processes .* have 1; choose"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The demo: notebook 06 by papermill for three methods on one scenario, then the comparison and its pictures."""
+"""The demo: notebook 06 under papermill for three methods on one scenario, then the comparison and its pictures."""
 
 from pathlib import Path
 
@@ -14,32 +14,48 @@ METHODS = ("ft", "mib", "plop")
 
 
 def run_demo(out: Path, scenario: str, preset: str, seed: int, progress: bool = True) -> None:
-    """Execute the notebook for each method, print the table and where everything lies."""
-    try:
-        import papermill
-    except ImportError as error:
-        raise ValueError(f"the demo runs a notebook ({error}); install plopkit[notebook]") from error
+    """Execute notebook 06 for each method, then print the table of results and the files that were made.
+
+    Args:
+        out: The folder for notebooks, runs and pictures.
+        scenario: The scenario, such as "emoji 15-5 overlap".
+        preset: The preset's name.
+        seed: The runs' random seed.
+        progress: Whether to show progress bars.
+
+    Raises:
+        ValueError: Papermill is not installed, or a cell of a notebook failed.
+    """
     out = out.absolute()
     notebooks, runs = [], []
     for method in METHODS:
-        executed = out / "notebooks" / f"06_train_scenario_{method}.ipynb"
-        executed.parent.mkdir(parents=True, exist_ok=True)
         print(f"\n{method} on {scenario}, preset {preset}, seed {seed}", flush=True)
+        notebook = out / "notebooks" / f"06_train_scenario_{method}.ipynb"
         parameters = {"scenario": scenario, "method": method, "preset": preset, "out": str(out / "runs")}
-        try:
-            papermill.execute_notebook(
-                resources.notebook("06_train_scenario.ipynb"),
-                executed,
-                parameters | {"overrides": {"seed": seed}},
-                cwd=out,
-                progress_bar=progress and redraws(),
-            )
-        except papermill.PapermillExecutionError as error:
-            raise ValueError(f"{executed}: {error.ename}: {error.evalue}") from error
-        notebooks.append(executed)
+        execute(notebook, parameters | {"overrides": {"seed": seed}}, progress)
+        notebooks.append(notebook)
         runs.append(configure(scenario, method, preset, {"seed": seed, "out": out / "runs"}).folder())
     results = load_results(*runs)
     print("\n" + report(results))
     print(DATASETS[read_words(scenario).dataset].credit)
-    for line in (*notebooks, *draw(results, out / "pictures")):
-        print(line)
+    for path in (*notebooks, *draw(results, out / "pictures")):
+        print(path)
+
+
+def execute(notebook: Path, parameters: dict[str, object], progress: bool) -> None:
+    """Execute notebook 06 with these parameters, and save it with its outputs as `notebook`."""
+    try:
+        import papermill
+    except ImportError as error:
+        raise ValueError(f"the demo runs a notebook ({error}); install plopkit[notebook]") from error
+    notebook.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        papermill.execute_notebook(
+            resources.notebook("06_train_scenario.ipynb"),
+            notebook,
+            parameters,
+            cwd=notebook.parents[1],
+            progress_bar=progress and redraws(),
+        )
+    except papermill.PapermillExecutionError as error:
+        raise ValueError(f"{notebook}: {error.ename}: {error.evalue}") from error

@@ -1,4 +1,4 @@
-"""The lessons in a folder of one's own: copied without losing anything, and opened in JupyterLab."""
+"""The lessons in the user's own folder: copied without overwriting anything, and opened in JupyterLab."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,66 +9,77 @@ from plopkit.support.files import atomic_write, make_folder
 
 
 class Copied(NamedTuple):
-    """What became of each lesson."""
+    """The files in the user's folder, by what `copy_lessons` did."""
 
     new: list[Path]
-    """were not there"""
+    """Did not exist and were copied."""
     same: list[Path]
-    """are those of this version already"""
+    """Are already those of this version."""
     kept: list[Path]
-    """differ from those of this version, and were left as they are"""
+    """Differ from this version and were left as they are."""
 
 
 def lessons() -> list[Path]:
-    """The notebooks of this version and the README beside them, in order.
+    """The README and the notebooks of this version, in order.
 
-    FileNotFoundError where the package came without them.
+    Raises:
+        FileNotFoundError: The package was installed without them.
     """
     readme = resources.notebook("README.md")
-    found = [path for path in readme.parent.glob("*.ipynb") if not path.name.endswith(".out.ipynb")]
-    return [readme, *sorted(found)]
+    notebooks = [path for path in readme.parent.glob("*.ipynb") if not path.name.endswith(".out.ipynb")]
+    return [readme, *sorted(notebooks)]
 
 
 def copy_lessons(folder: Path) -> Copied:
-    """Copy the lessons into ``folder``, which is made where it is missing. A file that differs is never overwritten.
+    """Copy the lessons into a folder, which is made if necessary. A file that differs is never overwritten.
 
-    ValueError where ``folder`` is a file.
+    Raises:
+        ValueError: `folder` is a file.
+
+    Example:
+        >>> print(summary_of(copy_lessons(Path("plopkit-lessons")), Path("plopkit-lessons")))
+        plopkit-lessons: 11 files copied, 0 already up to date
     """
     copied = Copied([], [], [])
     make_folder(folder)
     for lesson in lessons():
-        path, text = folder / lesson.name, lesson.read_bytes()
+        path, content = folder / lesson.name, lesson.read_bytes()
         if not path.exists():
             with atomic_write(path) as part:
-                part.write_bytes(text)
+                part.write_bytes(content)
             copied.new.append(path)
-        elif path.read_bytes() == text:
+        elif path.read_bytes() == content:
             copied.same.append(path)
         else:
             copied.kept.append(path)
     return copied
 
 
-def told_of(copied: Copied, folder: Path) -> str:
-    """What ``copy_lessons`` did to ``folder``, in words."""
-    lines = [f"{folder}: {len(copied.new)} files copied, {len(copied.same)} there already"]
+def summary_of(copied: Copied, folder: Path) -> str:
+    """What `copy_lessons` did, in words."""
+    lines = [f"{folder}: {len(copied.new)} files copied, {len(copied.same)} already up to date"]
     if copied.kept:
-        lines.append("yours differ from this version and stay as they are:")
+        lines.append("These files differ from this version and were not overwritten:")
         lines += [f"    {path}" for path in copied.kept]
-        lines.append("For a fresh one, rename yours and give the same command again.")
+        lines.append("To get the new version of a file, rename yours and run the same command again.")
     return "\n".join(lines)
 
 
-def open_lab(folder: Path, flags: Sequence[str] = ()) -> None:
-    """Open JupyterLab in ``folder``, with these flags of its own; comes back when it is shut down.
+def open_lab(folder: Path, arguments: Sequence[str] = ()) -> None:
+    """Open JupyterLab in a folder, and wait until it is shut down.
 
-    ValueError where JupyterLab is not installed.
+    Args:
+        folder: Where it opens.
+        arguments: Further command-line arguments of JupyterLab.
+
+    Raises:
+        ValueError: JupyterLab is not installed.
     """
     try:
         from jupyterlab.labapp import LabApp
     except ImportError as error:
         raise ValueError(
-            f"JupyterLab is not there ({error}); the lessons lie in {folder}. "
-            "Install it: python -m pip install 'plopkit[notebook]', or only copy: plopkit lessons --no-open"
+            f"JupyterLab is not installed ({error}); the lessons are in {folder}. "
+            "Install it: python -m pip install 'plopkit[notebook]', or copy the lessons only: plopkit lessons --no-open"
         ) from error
-    LabApp.launch_instance([str(folder), *flags])
+    LabApp.launch_instance([str(folder), *arguments])

@@ -1,9 +1,30 @@
-"""The methods, by the name that the command line, the tables and the run folders use."""
+"""The methods. `plopkit.METHODS` has them by the name that the command line, the tables and the run folders use."""
 
 from plopkit.catalogue import METHODS
-from plopkit.methods.base import FineTuning, Joint, Method
+from plopkit.methods.base import Batch, Method, Regularizer, Schedule, State, StepContext, Term, Whole
+from plopkit.methods.baselines import FineTuning, Joint
 from plopkit.methods.distil import ILT, LwF, LwFMC, MiB
 from plopkit.methods.plop import PLOP
-from plopkit.methods.regularise import EWC, PI, RW
+from plopkit.methods.regularize import EWC, PI, RW
 
-__all__ = ["EWC", "ILT", "METHODS", "PI", "PLOP", "RW", "FineTuning", "Joint", "LwF", "LwFMC", "Method", "MiB"]
+__all__ = [
+    "EWC",
+    "ILT",
+    "METHODS",
+    "PI",
+    "PLOP",
+    "RW",
+    "Batch",
+    "FineTuning",
+    "Joint",
+    "LwF",
+    "LwFMC",
+    "Method",
+    "MiB",
+    "Regularizer",
+    "Schedule",
+    "State",
+    "StepContext",
+    "Term",
+    "Whole",
+]

@@ -1,118 +1,208 @@
-"""What a method is, and the two without a defence: fine-tuning and joint training."""
+"""What a method is: a frozen value with a verb for each moment of a step.
+
+`plopkit.runs.experiment` calls the verbs in this order. Step 0: ``first_step().build``, ``schedule``, ``images``,
+``parameter_groups``, ``regularizer``, then ``losses`` for every batch, then ``end_step``. A later step: ``teacher``,
+``begin_step``, ``schedule``, ``images``, ``parameter_groups``, ``regularizer``, ``prepare``, then ``losses`` for every
+batch, then ``end_step``. ``predict`` decides what is evaluated.
+"""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
+from jaxtyping import Bool, Float, Int
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
-from plopkit.losses import cross_entropy
+from plopkit.datasets.steps import Selection
+from plopkit.model.classifiers import Classifier
+from plopkit.model.decoder import ASPP
+from plopkit.model.encoders import Encoder
 from plopkit.model.segmenter import Output, Segmenter
 from plopkit.scenario import Step
+from plopkit.settings import Optim
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 """Images (B, 3, H, W) and targets (B, H, W) on the net's device."""
 
+State = dict[str, Tensor]
+"""What a method carries from step to step: tensors by name, such as "fisher/encoder.conv1.weight". Saved with the
+step's checkpoint."""
 
-Memory = dict[str, dict[str, Tensor]]
-"""What a watcher hands on: tensors by kind, then by the parameter's name."""
+
+class Whole(NamedTuple):
+    """A term that is not a mean over images and cannot be added up from parts of a batch, such as a contrast between
+    all of its pixels. `compute.micro_batch` is refused for a method with such a term."""
+
+    value: Tensor
 
 
-class Watcher(ABC):
-    """What a method remembers of the parameters while a step is trained, and how it holds them."""
+Term = Tensor | tuple[Tensor, Tensor] | Whole
+"""A loss term: a mean over images, each counting alike; or a pair (sum, count), divided after all parts of a batch and
+all processes have added to both; or a `Whole`."""
+
+
+def own_share(counts: Tensor) -> Tensor:
+    """The ``reduce`` of a single process."""
+    return counts
+
+
+class StepContext(NamedTuple):
+    """What a method knows of a step; made once a step."""
+
+    step: Step
+    teacher: Segmenter | None = None
+    """what `Method.teacher` gave"""
+    batches: Callable[[], Batches] = tuple
+    """one epoch of the step's training batches, in the order of epoch 0; may be called again"""
+    state: State = {}  # noqa: RUF012  (never changed)
+    """what the last step's `Method.end_step` and regularizer gave; empty at step 0"""
+    reduce: Callable[[Tensor], Tensor] = own_share
+    """sums a tensor over processes"""
+    selection: Selection | None = None
+    """the images that the step trains on"""
+
+
+class Batch(NamedTuple):
+    """What a method's losses see; made for every batch, or for every part of one."""
+
+    out: Output
+    old: Output | None
+    """the teacher's output; None without a teacher"""
+    target: Int[Tensor, "B H W"]
+    """channels, 255 where ignored"""
+    net: Segmenter
+    """the net being trained: ``net.classify`` replays features"""
+    context: StepContext
+    prepared: Any = None
+    """what `Method.prepare` returned"""
+
+
+class Schedule(NamedTuple):
+    """How long and how fast a step is trained."""
+
+    epochs: int
+    lr: float
+
+
+class Regularizer(ABC):
+    """What holds a net's parameters while a step is trained, and gathers what holds them in the next."""
 
     @abstractmethod
     def update(self, net: nn.Module) -> None:
-        """Look at the gradients of the losses; called in every iteration, before ``pull``."""
+        """See the gradients of the losses; called in every iteration, before ``add_penalty_gradient``."""
 
     @abstractmethod
-    def pull(self, net: nn.Module) -> Tensor | None:
-        """Add the gradient of the penalty to the parameters' gradients; give the penalty's value.
-
-        None where there is no penalty yet.
-        """
+    def add_penalty_gradient(self, net: nn.Module) -> Tensor | None:
+        """Add the penalty's gradient to the parameters' gradients; returns the penalty, or None where there is none."""
 
     @abstractmethod
-    def memory(self, net: nn.Module) -> Memory:
-        """For the watcher of the next step, at the end of this one."""
+    def final_state(self, net: nn.Module) -> State:
+        """For the regularizer of the next step; called at the end of this one."""
 
     @abstractmethod
-    def state(self) -> Memory:
-        """All that changes, so that a stopped step goes on to the same numbers."""
+    def state(self) -> State:
+        """All that changes during a step, so that an interrupted step resumes with the same numbers."""
 
     @abstractmethod
-    def restore(self, state: Memory) -> None:
-        """Undo ``state``."""
+    def restore(self, state: State) -> None:
+        """Continue from what ``state`` returned."""
 
 
 class Method(BaseModel, ABC):
-    """A way to learn new classes. A frozen value: its fields are its hyper-parameters."""
+    """A way to learn new classes. A frozen value: its fields are its hyper-parameters.
+
+    Only ``losses`` must be written. A method is abstract or final: none is subclassed to be changed.
+
+    Example:
+        >>> class Scaled(Method):
+        ...     \"\"\"Cross-entropy, scaled.\"\"\"
+        ...     name, title, source = "scaled", "scaled", "an example"
+        ...     factor: float = Field(2.0, gt=0, description="of the cross-entropy")
+        ...     def losses(self, batch):
+        ...         return {"ce": self.factor * cross_entropy(batch.out.logits, batch.target).mean()}
+        >>> plopkit.METHODS["scaled"] = Scaled
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: ClassVar[str]
+    """In the command line, tables and run folders."""
     title: ClassVar[str]
-    """Its name in plots and tables."""
+    """In plots and tables."""
     source: ClassVar[str]
     """The paper."""
-    needs_teacher: ClassVar[bool] = True
-    """Does ``losses`` look at the frozen net of the step before?"""
-    balanced: ClassVar[bool] = True
-    """Do new channels begin as shares of the background (MiB, eq. 10)? Otherwise at random."""
-    rehearses: ClassVar[bool] = False
-    """Does it see every image and label so far, at step 0's learning rate? No method of continual learning does."""
-
-    own_first_step: ClassVar[bool] = False
-    """Is step 0 trained with it, too? Otherwise step 0 is plain cross-entropy and shared by all methods."""
 
     @classmethod
     def about(cls) -> str:
-        """What it does, in a line: the first of its documentation."""
+        """What it does, in a line: the first of its docstring."""
         return (cls.__doc__ or "").strip().splitlines()[0]
 
-    def prepare(
-        self,
-        teacher: Segmenter,
-        loader: Batches,
-        step: Step,
-        reduce: Callable[[Tensor], Tensor] | None = None,
-    ) -> Any:
-        """Called once before a later step is trained; what it returns is handed to ``losses``.
+    def build(self, encoder: Encoder, decoder: ASPP, n_seen: int) -> Segmenter:
+        """Step 0's net. Default: a softmax classifier of ``n_seen`` channels."""
+        return Segmenter.from_parts(encoder, decoder, Classifier(decoder.width, (n_seen,)))
 
-        loader gives a training epoch's batches; reduce sums counts over processes.
+    def first_step(self) -> "Method":
+        """The method that trains step 0.
+
+        Default: fine-tuning, so that all methods share one step 0; the method itself where it builds a net of its own.
+        Whatever trains it, ``end_step`` of the method itself ends it.
         """
-        return None
+        from plopkit.methods.baselines import FineTuning  # a method as well
 
-    def watcher(self, net: nn.Module, memory: Memory | None) -> Watcher | None:
-        """What watches ``net``'s parameters in a step that begins with them; ``memory`` is that of the last step."""
+        return self if type(self).build is not Method.build else FineTuning()
+
+    def teacher(self, before: Segmenter, step: Step) -> Segmenter | None:
+        """The frozen net whose output the losses see. Default: the net of the step before. None for no teacher."""
+        return before.frozen()
+
+    def begin_step(self, before: Segmenter, step: Step) -> Segmenter:
+        """The net with which a later step begins, from that of the step before, which must not change.
+
+        Default: a copy with new channels that begin as shares of the background (MiB, eq. 10).
+        """
+        return before.grown(len(step.new))
+
+    def schedule(self, optim: Optim, step: Step) -> Schedule:
+        """Epochs and learning rate. Default: those of the settings for step 0 and for later steps."""
+        later = step.index > 0
+        return Schedule(optim.epochs_later, optim.lr_later) if later else Schedule(optim.epochs, optim.lr)
+
+    def images(self, step: Step, presence: Bool[np.ndarray, "N 256"], state: State) -> Selection:
+        """The images that a step trains on, and the labels that their targets show. Default: the protocol's.
+
+        Args:
+            step: the step.
+            presence: which labels each training image has.
+            state: as in `StepContext`; empty as well when a run checks, before it begins, that every step has a batch.
+        """
+        return Selection.protocol(step, presence)
+
+    def parameter_groups(self, net: Segmenter, step: Step) -> list[dict[str, Any]]:
+        """Groups for the optimiser: "params", and optionally "lr_scale" and "weight_decay".
+
+        What is in no group is frozen. Default: one group of all that is not frozen, as published: weight decay on
+        biases and norms too.
+        """
+        return [{"params": [p for p in net.parameters() if p.requires_grad]}]
+
+    def prepare(self, context: StepContext) -> Any:
+        """Called once before a later step is trained; what it returns is `Batch.prepared`."""
         return None
 
     @abstractmethod
-    def losses(self, out: Output, old: Output | None, target: Tensor, step: Step, prepared: Any) -> dict[str, Tensor]:
-        """The terms by name, scalars that the loop adds up. ``old`` is the teacher's output, None without one.
+    def losses(self, batch: Batch) -> Mapping[str, Term]:
+        """The terms by name; the loop adds them up and logs each."""
 
-        A term is a mean over the images, each counting the same: so parts of a batch, and processes, add up to it.
-        """
+    def regularizer(self, net: nn.Module, state: State) -> Regularizer | None:
+        """What holds the parameters of ``net``, with which a step begins; ``state`` as in `StepContext`."""
+        return None
 
+    def end_step(self, net: Segmenter, context: StepContext) -> tuple[Segmenter, State]:
+        """The net that the step leaves, and the state for the next. Default: the net as it was trained, no state."""
+        return net, {}
 
-class FineTuning(Method):
-    """Cross-entropy on the new labels, nothing else: it forgets."""
-
-    name = "ft"
-    title = "fine-tuning"
-    source = "baseline"
-    needs_teacher = False
-    balanced = False
-
-    def losses(self, out: Output, old: Output | None, target: Tensor, step: Step, prepared: Any) -> dict[str, Tensor]:
-        return {"ce": cross_entropy(out.logits, target).mean()}
-
-
-class Joint(FineTuning):
-    """All images and labels so far at once: the upper bound, not a method of continual learning."""
-
-    name = "joint"
-    title = "joint training"
-    source = "upper bound"
-    rehearses = True
+    def predict(self, logits: Float[Tensor, "B C H W"]) -> Int[Tensor, "B H W"]:
+        """The channel that each pixel is given. Default: the one with the largest logit."""
+        return logits.argmax(1)

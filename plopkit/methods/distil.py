@@ -1,8 +1,5 @@
 """Methods that distil the teacher's logits: LwF, LwF-MC, ILT, MiB."""
 
-from collections.abc import Callable
-from typing import Any
-
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
@@ -15,8 +12,8 @@ from plopkit.losses import (
     unbiased_cross_entropy,
     unbiased_distillation,
 )
-from plopkit.methods.base import Batches, Method
-from plopkit.model.segmenter import Output, Segmenter
+from plopkit.methods.base import Batch, Method
+from plopkit.model.segmenter import Segmenter
 from plopkit.scenario import Step
 from plopkit.support.precision import at_least_float32
 
@@ -27,80 +24,81 @@ class LwF(Method):
     name = "lwf"
     title = "LwF"
     source = "Li and Hoiem, ECCV 2016"
-    balanced = False
 
     kd: float = Field(100.0, ge=0, description="weight of the distillation")
 
-    def losses(self, out: Output, old: Output | None, target: Tensor, step: Step, prepared: Any) -> dict[str, Tensor]:
-        assert old is not None
+    def begin_step(self, before: Segmenter, step: Step) -> Segmenter:
+        return before.grown(len(step.new), balanced=False)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        assert batch.old is not None
         return {
-            "ce": cross_entropy(out.logits, target).mean(),
-            "kd": self.kd * distillation(out.logits, old.logits).mean(),
+            "ce": cross_entropy(batch.out.logits, batch.target).mean(),
+            "kd": self.kd * distillation(batch.out.logits, batch.old.logits).mean(),
         }
 
 
 class LwFMC(Method):
-    """LwF for many classes (iCaRL without its memory): every channel is a yes or no of its own, in step 0 as well."""
+    """LwF for many classes (iCaRL without its memory): every channel is a binary decision, in step 0 as well."""
 
     name = "lwf-mc"
     title = "LwF-MC"
     source = "Rebuffi et al., CVPR 2017"
-    balanced = False
-    own_first_step = True
 
     kd: float = Field(10.0, ge=0, description="weight of the binary distillation, for each old channel")
 
-    def losses(self, out: Output, old: Output | None, target: Tensor, step: Step, prepared: Any) -> dict[str, Tensor]:
-        bce = {"bce": binary_cross_entropy(out.logits, target).mean()}
-        if old is None:
+    def first_step(self) -> Method:
+        return self
+
+    def begin_step(self, before: Segmenter, step: Step) -> Segmenter:
+        return before.grown(len(step.new), balanced=False)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        bce = {"bce": binary_cross_entropy(batch.out.logits, batch.target).mean()}
+        if batch.old is None:
             return bce
-        return bce | {"kd": self.kd * step.n_old * binary_distillation(out.logits, old.logits).mean()}
+        weight = self.kd * batch.context.step.n_old
+        return bce | {"kd": weight * binary_distillation(batch.out.logits, batch.old.logits).mean()}
 
 
 class ILT(Method):
-    """Incremental learning techniques: LwF, and the encoder's last map held by its mean squared error."""
+    """Incremental learning techniques: LwF, plus the squared error between the encoders' last maps."""
 
     name = "ilt"
     title = "ILT"
     source = "Michieli and Zanuttigh, ICCV Workshops 2019"
-    balanced = False
 
     kd: float = Field(100.0, ge=0, description="weight of the distillation")
     mse: float = Field(100.0, ge=0, description="weight of the squared error on the encoder's last map")
 
-    def prepare(
-        self,
-        teacher: Segmenter,
-        loader: Batches,
-        step: Step,
-        reduce: Callable[[Tensor], Tensor] | None = None,
-    ) -> Callable[[Tensor], Tensor]:
-        """The encoder's last activation: the error is between maps behind it."""
-        return teacher.encoder.activate
+    def begin_step(self, before: Segmenter, step: Step) -> Segmenter:
+        return before.grown(len(step.new), balanced=False)
 
-    def losses(self, out: Output, old: Output | None, target: Tensor, step: Step, prepared: Any) -> dict[str, Tensor]:
-        assert old is not None
-        activate = prepared or F.leaky_relu  # torch's slope is that of the released ResNets, 0.01
-        new_map, old_map = (at_least_float32(activate(maps[-2])) for maps in (out.features, old.features))
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        out, old = batch.out, batch.old
+        assert old is not None and old.encoded is not None and out.encoded is not None
         return {
-            "ce": cross_entropy(out.logits, target).mean(),
+            "ce": cross_entropy(out.logits, batch.target).mean(),
             "kd": self.kd * distillation(out.logits, old.logits).mean(),
-            "mse": self.mse * F.mse_loss(new_map, old_map),
+            "mse": self.mse * F.mse_loss(at_least_float32(out.encoded), at_least_float32(old.encoded)),
         }
 
 
 class MiB(Method):
-    """Modeling the background: the losses take it for all that is not labelled, and new channels begin as its share."""
+    """Modelling the background: the losses read it as all that is not labelled; new channels begin as its shares."""
 
     name = "mib"
     title = "MiB"
     source = "Cermelli et al., CVPR 2020"
 
-    kd: float = Field(10.0, ge=0, description="weight of the unbiased distillation (100 for VOC 15-1 in MiB's answers)")
+    kd: float = Field(
+        10.0, ge=0, description="weight of the unbiased distillation (100 for VOC 15-1 in the answers of MiB's authors)"
+    )
 
-    def losses(self, out: Output, old: Output | None, target: Tensor, step: Step, prepared: Any) -> dict[str, Tensor]:
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        out, old = batch.out, batch.old
         assert old is not None
         return {
-            "ce": unbiased_cross_entropy(out.logits, target, step.n_old).mean(),  # eq. 5
+            "ce": unbiased_cross_entropy(out.logits, batch.target, batch.context.step.n_old).mean(),  # eq. 5
             "kd": self.kd * unbiased_distillation(out.logits, old.logits).mean(),  # eq. 8
         }

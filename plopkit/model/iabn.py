@@ -1,4 +1,4 @@
-"""inplace-abn's layer with ABN's signature: the same numbers and the same state dict, in less memory."""
+"""inplace-abn's layer with ABN's signature: the same numbers and state dict in less memory."""
 
 from inplace_abn import InPlaceABN
 from inplace_abn.functions import inplace_abn, inplace_abn_sync
@@ -9,9 +9,9 @@ from plopkit.model.abn import Activation, processes
 
 
 class InPlace(InPlaceABN):
-    """The package's InPlaceABN; its synchronised form where torch.distributed trains in several processes.
+    """The package's InPlaceABN; its synchronised form with several processes under torch.distributed.
 
-    It writes its result over its input (Rota Bulò et al., CVPR 2018). Shape: (B, channels, H, W) in and out.
+    It overwrites its input with its output (Rota Bulò et al., CVPR 2018). Shape: (B, channels, H, W) in and out.
     """
 
     def __init__(self, channels: int, activation: Activation = "leaky_relu", slope: float = 0.01):
@@ -21,10 +21,10 @@ class InPlace(InPlaceABN):
         momentum, training = self._get_momentum_and_training()
         arguments = (self.weight, self.bias, *self._get_running_stats(), training, momentum, self.eps)
         activation = (self.activation, self.activation_param)
-        # The package computes where image and weights are of one kind, and not in bf16.
+        # The package needs input and weights of one dtype, and has no bf16 kernels.
         full = input.to(self.weight.dtype)
         if training and processes() > 1:
-            if input.device.type == "cpu":  # the package has no such kernels
+            if input.device.type == "cpu":  # the package has no CPU kernels for it
                 raise ValueError("inplace-abn synchronises its statistics on GPUs only; use model.norm abn")
             return inplace_abn_sync(full, *arguments, *activation, distributed.group.WORLD).to(input.dtype)
         return inplace_abn(full, *arguments, *activation).to(input.dtype)

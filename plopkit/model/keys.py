@@ -1,4 +1,4 @@
-"""Whose weights are these? State dicts of the released code bases, recognised by their keys and renamed to plopkit's.
+"""State dicts of the released code bases, recognised by their keys and renamed to plopkit's.
 
 The layouts: CVPR2021_PLOP and MiB ("official"), cssegmentation, and the ImageNet weights of inplace-abn, of
 torchvision and of timm.
@@ -75,7 +75,7 @@ def detect_layout(keys: "set[str]") -> str | None:
 
 
 def unexpected_keys(keys: "set[str]") -> tuple[str | None, list[str]]:
-    """The code base that all but a few of the keys are of, and these few; None where there is no such."""
+    """The code base to which all but a few of the keys belong, and these few; None where there is no such code base."""
     for name, parts in _PARTS.items():
         odd = sorted(key for key in keys if not key.startswith(parts))
         if detect_layout(keys - set(odd)) == name and len(odd) < 0.1 * len(keys):
@@ -86,91 +86,108 @@ def unexpected_keys(keys: "set[str]") -> tuple[str | None, list[str]]:
 def read_state(path: Path) -> dict[str, Tensor]:
     """The tensors of a checkpoint file, out of any wrapping and without ``module.`` before their names.
 
-    Only tensors and plain values are read: a file that would run code is refused. FileNotFoundError, ValueError.
+    Only tensors and plain values are read: a file that would run code is refused.
+
+    Raises:
+        FileNotFoundError: where there is no file.
+        ValueError: where it is damaged, would run code, or holds something else.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such checkpoint")
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(_PLAIN):
-            warnings.simplefilter("ignore")  # of an old pickle protocol
-            found = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-    except Exception as error:  # a broken pickle makes its reader raise almost anything
+            warnings.simplefilter("ignore")  # about an old pickle protocol
+            content = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+    except Exception as error:  # a damaged pickle makes its reader raise almost anything
         raise ValueError(
             f"{path}: not a checkpoint that can be read without running code from it ({_reason(error)})"
         ) from error
     for wrapping in WRAPPINGS.values():
-        if isinstance(found, Mapping) and isinstance(found.get(wrapping), Mapping):
-            found = found[wrapping]
-    if not isinstance(found, Mapping) or not found or not all(isinstance(v, Tensor) for v in found.values()):
-        what = f"a dictionary of {', '.join(map(str, list(found)[:6]))}" if isinstance(found, Mapping) else type(found)
+        if isinstance(content, Mapping) and isinstance(content.get(wrapping), Mapping):
+            content = content[wrapping]
+    if not isinstance(content, Mapping) or not content or not all(isinstance(v, Tensor) for v in content.values()):
+        keys = ", ".join(map(str, list(content)[:6])) if isinstance(content, Mapping) else ""
+        what = f"a dictionary of {keys}" if keys else type(content)
         raise ValueError(
             f"{path}: holds {what}, not a network's tensors; known are plain state dicts and those under "
             f"{', '.join(WRAPPINGS.values())}"
         )
-    return {str(key).removeprefix("module."): tensor for key, tensor in found.items()}
+    return {str(key).removeprefix("module."): tensor for key, tensor in content.items()}
 
 
 def _reason(error: Exception) -> str:
-    """Why a file cannot be read, without torch's advice to read it with code all the same."""
-    said = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip()  # torch writes some of it bold
-    if asked := re.search(r"GLOBAL ([\w.]+)", said):
-        return f"it asks for {asked[1]}"
-    first = said.split("\n")[0]
+    """Why a file cannot be read, without torch's advice to run its code all the same."""
+    message = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip()  # torch sets some of it in bold
+    if required := re.search(r"GLOBAL ([\w.]+)", message):
+        return f"it asks for {required[1]}"
+    first = message.split("\n")[0]
     return type(error).__name__ + ("" if not first or first.startswith("Weights only") else f": {first}")
 
 
-def mismatched_keys(wanted: State, given: State) -> list[str]:
-    """The names that one of the two lacks or has in another shape; counts of batches, which nothing uses, apart."""
-    shapes = [{k: tensor.shape for k, tensor in state.items() if "num_batches" not in k} for state in (wanted, given)]
+def mismatched_keys(expected: State, state: State) -> list[str]:
+    """The keys that one of the two lacks or has in another shape, except for counts of batches, which nothing uses."""
+    shapes = [{k: tensor.shape for k, tensor in s.items() if "num_batches" not in k} for s in (expected, state)]
     return sorted(key for key in shapes[0].keys() | shapes[1].keys() if shapes[0].get(key) != shapes[1].get(key))
 
 
-def shown(state: State) -> str:
-    """Its first keys, for an error."""
+def first_keys(state: State) -> str:
+    """The first keys of a state dict, for an error message."""
     return ", ".join(list(state)[:4])
 
 
-def encoder_state(state: State, whose: str) -> dict[str, Tensor]:
+def encoder_state(state: State, layout: str) -> dict[str, Tensor]:
     """A ResNet's tensors under torchvision's names; the ImageNet classifier is left out."""
-    found = {}
-    for key, tensor in state.items():
-        if not key.startswith(("classifier.", "fc.")):
-            found[_body(key) if whose == "iabn" else key] = tensor
-    return absolute_scales(found) if whose == "torchvision" else found
+    renamed = {
+        _body(key) if layout == "iabn" else key: tensor
+        for key, tensor in state.items()
+        if not key.startswith(("classifier.", "fc."))
+    }
+    return absolute_scales(renamed) if layout == "torchvision" else renamed
 
 
-def segmenter_state(state: State, whose: str) -> dict[str, Tensor]:
+def segmenter_state(state: State, layout: str) -> dict[str, Tensor]:
     """A whole net's tensors under plopkit's names."""
-    body, head, classifiers = _PARTS[whose]
-    found = {}
+    body, head, classifiers = _PARTS[layout]
+    renamed = {}
     for key, tensor in state.items():
         if key.startswith(body):
             inner = key.removeprefix(body)
-            found[ENCODER + (_body(inner) if whose == "official" else inner)] = tensor
+            renamed[ENCODER + (_body(inner) if layout == "official" else inner)] = tensor
         elif key.startswith(head):
             inner = key.removeprefix(head)
-            new = next((b + inner.removeprefix(a) for a, b in _HEADS[whose].items() if inner.startswith(a)), inner)
-            found["head." + new] = tensor
+            new = next((b + inner.removeprefix(a) for a, b in _HEADS[layout].items() if inner.startswith(a)), inner)
+            renamed["decoder." + new] = tensor
         else:
-            found["classifiers." + key.removeprefix(classifiers)] = tensor
-    return found
+            renamed["classifier." + key.removeprefix(classifiers)] = tensor
+    return renamed
 
 
-def published_state(state: State, whose: str) -> dict[str, Tensor]:
+def published_state(state: State, layout: str) -> dict[str, Tensor]:
     """plopkit's tensors under the names of the official code or of cssegmentation: undoes ``segmenter_state``."""
-    body, head, classifiers = _PARTS[whose]
-    names = {ours: theirs for theirs, ours in _HEADS[whose].items()}
-    found = {}
+    body, head, classifiers = _PARTS[layout]
+    names = {own: published for published, own in _HEADS[layout].items()}
+    renamed = {}
     for key, tensor in state.items():
         if key.startswith(ENCODER):
             inner = key.removeprefix(ENCODER)
-            found[body + (_official_body(inner) if whose == "official" else inner)] = tensor
-        elif key.startswith("head."):
-            inner = key.removeprefix("head.")
-            found[head + next(b + inner.removeprefix(a) for a, b in names.items() if inner.startswith(a))] = tensor
+            renamed[body + (_official_body(inner) if layout == "official" else inner)] = tensor
+        elif key.startswith("decoder."):
+            inner = key.removeprefix("decoder.")
+            renamed[head + next(b + inner.removeprefix(a) for a, b in names.items() if inner.startswith(a))] = tensor
         else:
-            found[classifiers + key.removeprefix("classifiers.")] = tensor
-    return found
+            renamed[classifiers + key.removeprefix("classifier.")] = tensor
+    return renamed
+
+
+def current_names(state: State) -> dict[str, Tensor]:
+    """The tensors of a checkpoint or a method's state written by plopkit 0.1, under today's names; others as they are.
+
+    A method's state has its kind before a slash: "fisher/head.reduce.weight".
+    """
+    return {
+        re.sub(r"^(.*/)?head\.", r"\1decoder.", re.sub(r"^(.*/)?classifiers\.", r"\1classifier.", key)): tensor
+        for key, tensor in state.items()
+    }
 
 
 def absolute_scales(state: State, eps: float = 1e-5) -> dict[str, Tensor]:
@@ -178,17 +195,17 @@ def absolute_scales(state: State, eps: float = 1e-5) -> dict[str, Tensor]:
 
     Where a weight is negative, the filter before it, its running mean and the weight change sign together.
     """
-    found = dict(state)
+    converted = dict(state)
     for key in state:
         conv = _convolution_of(key)
         if conv is None:
             continue
         name = key.removesuffix(".weight")
         sign = torch.where(state[key] < 0, -1.0, 1.0).to(state[key])
-        found[key] = (state[key].abs() - eps).clamp(min=0)
-        found[conv] = state[conv] * sign[:, None, None, None]
-        found[f"{name}.running_mean"] = state[f"{name}.running_mean"] * sign
-    return found
+        converted[key] = (state[key].abs() - eps).clamp(min=0)
+        converted[conv] = state[conv] * sign[:, None, None, None]
+        converted[f"{name}.running_mean"] = state[f"{name}.running_mean"] * sign
+    return converted
 
 
 def _convolution_of(key: str) -> str | None:

@@ -1,89 +1,60 @@
-"""The network: encoder, ASPP head, and a classifier that grows with every step."""
+"""The network: encoder, decoder, and a classifier that grows with every step."""
 
 import copy
-import math
-from collections.abc import Sequence
-from typing import NamedTuple, Self
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, Self
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from plopkit.model.abn import ABN, Norm, norm_of
+from plopkit.model.classifiers import Classifier, classifier_from
+from plopkit.model.decoder import ASPP, RELEASED_DILATIONS
 from plopkit.model.encoders import Encoder
+from plopkit.model.norms import norm_of
 from plopkit.settings import Model
 from plopkit.support.precision import at_least_float32
 
-RELEASED_DILATIONS = {16: (6, 12, 18), 8: (12, 24, 32)}
-
 
 class Output(NamedTuple):
-    """All that a method may look at.
-
-    logits: at the image's size; small: as the classifier gave them; features: the encoder's four stages, finest first,
-    then the head's output.
-    """
+    """What a net gives for a batch of images: all that a method's losses may look at."""
 
     logits: Float[Tensor, "B C H W"]
+    """at the images' size"""
     small: Float[Tensor, "B C h w"]
-    features: tuple[Tensor, ...]
+    """as the classifier gave them"""
+    stages: tuple[Tensor, ...] = ()
+    """the encoder's maps, finest first"""
+    encoded: Tensor | None = None
+    """the decoder's input: the last stage behind its activation"""
+    head: Tensor | None = None
+    """the decoder's output, which the classifier sees"""
+    aux: Any = None
+    """what a net has besides"""
 
-
-class Head(nn.Module):
-    """DeepLabV3's ASPP as CVPR2021_PLOP builds it: (B, channels, h, w) -> (B, width, h, w).
-
-    pool: side of the pooling window at evaluation (32 there, the map of a 512 crop, so that a larger image is not
-    pooled as a whole); None pools the whole map.
-    """
-
-    def __init__(
-        self,
-        channels: int,
-        width: int = 256,
-        dilations: Sequence[int] = (6, 12, 18),
-        pool: int | None = 32,
-        norm: Norm = ABN,
-    ):
-        super().__init__()
-        if pool is not None and pool < 1:
-            raise ValueError(f"the pooling window has at least one place a side, not {pool}; None pools the whole map")
-        self.width, self.pool, self.dilations = width, pool, tuple(dilations)
-        self.branches = nn.ModuleList([nn.Conv2d(channels, width, 1, bias=False)])
-        for dilation in dilations:
-            self.branches.append(nn.Conv2d(channels, width, 3, padding=dilation, dilation=dilation, bias=False))
-        joined = width * len(self.branches)
-        self.branches_norm = norm(joined, "leaky_relu")
-        self.reduce = nn.Conv2d(joined, width, 1, bias=False)
-        self.pool_conv = nn.Conv2d(channels, width, 1, bias=False)
-        self.pool_norm = norm(width, "leaky_relu")
-        self.pool_reduce = nn.Conv2d(width, width, 1, bias=False)
-        self.norm = norm(width, "leaky_relu")
-        gain = nn.init.calculate_gain("leaky_relu", 0.01)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.xavier_normal_(module.weight, gain)
-
-    def forward(self, x: Tensor) -> Tensor:
-        local = self.reduce(self.branches_norm(torch.cat([branch(x) for branch in self.branches], 1)))
-        pooled = self.pool_reduce(self.pool_norm(self.pool_conv(self._pooled(x))))
-        return self.norm(local + pooled)
-
-    def _pooled(self, x: Tensor) -> Tensor:
-        """The mean over the map, or, at evaluation with a window, over the window around each place."""
-        if self.training or self.pool is None:
-            return x.mean((2, 3), keepdim=True)
-        height, width = x.shape[2:]
-        window = (min(self.pool, height), min(self.pool, width))
-        x = F.avg_pool2d(x, window, stride=1)
-        rest_h, rest_w = window[0] - 1, window[1] - 1
-        return F.pad(x, (rest_w // 2, rest_w - rest_w // 2, rest_h // 2, rest_h - rest_h // 2), mode="replicate")
+    @property
+    def features(self) -> tuple[Tensor, ...]:
+        """The maps that POD compares: the encoder's stages, then the decoder's output."""
+        return self.stages if self.head is None else (*self.stages, self.head)
 
 
 class Segmenter(nn.Module):
-    """``net(image) -> Output``. One 1x1 classifier per step; ``classes`` are their numbers of channels.
+    """``net(images) -> Output``: encoder, decoder, classifier.
 
-    dilations: of the head's branches; none given are the released ones for the encoder's stride. pool: as in `Head`.
+    Args:
+        encoder: gives four maps, finest first.
+        classes: channels of each step's classifier.
+        width: channels of the decoder's map.
+        dilations: of the decoder's branches; empty for the released ones of the encoder's stride.
+        pool: the decoder's pooling window, as in `ASPP`.
+        norm: "abn" or "iabn", for the decoder.
+
+    Example:
+        >>> net = Segmenter(Encoder("resnet18"), classes=(16,))
+        >>> net(torch.zeros(2, 3, 64, 64)).logits.shape
+        torch.Size([2, 16, 64, 64])
+        >>> net.grown(5).classes
+        (16, 5)
     """
 
     def __init__(
@@ -96,53 +67,113 @@ class Segmenter(nn.Module):
         norm: str = "abn",
     ):
         super().__init__()
-        if not classes or min(classes) < 1:
-            raise ValueError(f"classes are the channels of each classifier, at least one, not {tuple(classes)}")
+        self._frozen: dict[str, bool] = {}
         self.encoder = encoder
         chosen = tuple(dilations) or RELEASED_DILATIONS.get(encoder.output_stride, (1, 2, 3))
-        self.head = Head(encoder.channels[-1], width, chosen, pool, norm_of(norm))
-        self.classifiers = nn.ModuleList([nn.Conv2d(width, n, 1) for n in classes])
+        self.decoder = ASPP(encoder.channels[-1], width, chosen, pool, norm_of(norm))
+        self.classifier = Classifier(width, classes)
+
+    @classmethod
+    def from_parts(cls, encoder: Encoder, decoder: ASPP, classifier: Classifier) -> Self:
+        """A net of parts that are built already."""
+        net = cls.__new__(cls)
+        nn.Module.__init__(net)
+        net._frozen = {}
+        net.encoder, net.decoder, net.classifier = encoder, decoder, classifier
+        return net
+
+    @classmethod
+    def from_recipe(cls, recipe: dict[str, Any]) -> Self:
+        """The net that `recipe` described, with new weights; ValueError where it needs what is not there."""
+        encoder = Encoder(**recipe["encoder"])
+        decoder = ASPP(encoder.channels[-1], **recipe["decoder"], norm=norm_of(encoder.norm))
+        return cls.from_parts(encoder, decoder, classifier_from(recipe["classifier"], decoder.width))
+
+    def recipe(self) -> dict[str, Any]:
+        """What builds a net of this shape, as plain values; a checkpoint keeps it."""
+        return {
+            "encoder": self.encoder.recipe(),
+            "decoder": self.decoder.recipe(),
+            "classifier": self.classifier.recipe(),
+        }
 
     @property
     def classes(self) -> tuple[int, ...]:
         """Channels of each step's classifier."""
-        return tuple(c.out_channels for c in self.classifiers)  # type: ignore[misc]
+        return self.classifier.classes
+
+    @property
+    def classifiers(self) -> Classifier:
+        """The classifier, by its name in plopkit 0.1."""
+        return self.classifier
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> Output:
-        stages = self.encoder(image)
-        last = self.head(self.encoder.activate(stages[-1]))
-        small = torch.cat([classifier(last) for classifier in self.classifiers], 1)
+        stages, encoded = self.encode(image)
+        head = self.decode(encoded)
+        small = self.classify(head)
         logits = F.interpolate(at_least_float32(small), image.shape[2:], mode="bilinear", align_corners=False)
-        return Output(logits, small, (*stages, last))
+        return Output(logits, small, stages, encoded, head)
+
+    def encode(self, image: Float[Tensor, "B 3 H W"]) -> tuple[tuple[Tensor, ...], Tensor]:
+        """The encoder's four maps, finest first, and the last one behind its activation: the decoder's input."""
+        stages = self.encoder(image)
+        return stages, self.encoder.activate(stages[-1])
+
+    def decode(self, encoded: Float[Tensor, "B channels h w"]) -> Float[Tensor, "B width h w"]:
+        """The decoder's map."""
+        return self.decoder(encoded)
+
+    def classify(self, head: Float[Tensor, "B width h w"]) -> Float[Tensor, "B C h w"]:
+        """The logits of the decoder's map, or of features that a method replays, at their size."""
+        return self.classifier(head)
 
     def grown(self, n_new: int, balanced: bool = True) -> Self:
-        """A copy with one more classifier of ``n_new`` channels. What was frozen is frozen in the copy.
-
-        balanced: MiB's initialisation (Cermelli et al., CVPR 2020, eq. 10): every new channel takes the background's
-        weight and its bias - ln(n_new + 1), and so does the background itself. The background's probability is shared
-        out evenly and every old class keeps its own exactly.
-        """
-        if n_new < 1:
-            raise ValueError(f"a step adds at least one channel, not {n_new}")
+        """A copy whose classifier has ``n_new`` channels more (`Classifier.grow`). What was frozen stays frozen."""
         net = copy.deepcopy(self)
-        first: nn.Conv2d = net.classifiers[0]  # type: ignore[assignment]
-        new = nn.Conv2d(first.in_channels, n_new, 1).to(first.weight)
-        if balanced:
-            with torch.no_grad():
-                assert first.bias is not None and new.bias is not None
-                first.bias[0] -= math.log(n_new + 1)
-                new.weight.copy_(first.weight[:1].expand_as(new.weight))
-                new.bias.copy_(first.bias[0].expand_as(new.bias))
-        net.classifiers.append(new)
+        net.classifier.grow(n_new, balanced)
         return net
 
     def frozen(self) -> Self:
         """A copy that is never trained: evaluation mode, no gradients. The teacher of the next step."""
         return copy.deepcopy(self).eval().requires_grad_(False)
 
+    def freeze(self, parts: str | Iterable[str], norms: bool = True) -> Self:
+        """Stop training these parts, in place; returns the net.
+
+        Args:
+            parts: names of submodules: "encoder", "decoder", "classifier.0", …
+            norms: keep them in evaluation mode as well, also after ``train()``, so that the statistics of their norms
+                stand still. A part whose norms keep running is not frozen: it gives other features after every batch.
+
+        Raises:
+            AttributeError: for a part that the net does not have.
+        """
+        for part in [parts] if isinstance(parts, str) else parts:
+            self.get_submodule(part).requires_grad_(False)
+            self._frozen[part] = norms
+        return self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode, except for parts frozen with their norms."""
+        super().train(mode)
+        for part, norms in self._frozen.items():
+            if norms:
+                self.get_submodule(part).eval()
+        return self
+
+
+def make_encoder(model: Model) -> Encoder:
+    """The encoder that settings describe, with its weights."""
+    return Encoder(model.encoder, model.output_stride, model.weights, model.stages, model.norm, model.slope)
+
+
+def make_decoder(model: Model, encoder: Encoder) -> ASPP:
+    """The decoder that settings describe, with new weights."""
+    dilations = model.dilations or RELEASED_DILATIONS.get(encoder.output_stride, (1, 2, 3))
+    return ASPP(encoder.channels[-1], model.width, dilations, model.pool, norm_of(model.norm))
+
 
 def segmenter_of(model: Model, classes: Sequence[int]) -> Segmenter:
-    """The net that settings describe, with a classifier of so many channels for each step."""
-    m = model
-    encoder = Encoder(m.encoder, m.output_stride, m.weights, m.stages, m.norm, m.slope)
-    return Segmenter(encoder, classes, m.width, m.dilations, m.pool, m.norm)
+    """The net that settings describe, with a classifier of these channels for each step."""
+    encoder = make_encoder(model)
+    return Segmenter(encoder, classes, model.width, model.dilations, model.pool, model.norm)

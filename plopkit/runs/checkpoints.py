@@ -1,8 +1,8 @@
-"""Where one step's training is kept: its state while it goes on, its weights when it is done."""
+"""Where one step's training is kept: its state while it runs, weights and the method's state when it is done."""
 
 import json
-import shutil
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -12,116 +12,154 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from plopkit.support.files import atomic_write, write_text, write_torch
+from plopkit.methods.base import State
+from plopkit.model.checkpoints import write_torch
+from plopkit.model.keys import current_names
+from plopkit.model.segmenter import Segmenter, segmenter_of
+from plopkit.settings import Model
+from plopkit.support.files import atomic_write, write_text
+
+AGAIN = "delete it to train the step again"
 
 
 @dataclass(frozen=True)
 class StepStore:
-    """Where one step's training is kept: while it goes on, and when it is done."""
+    """The files of one step in a folder of checkpoints."""
 
     folder: Path
     index: int
 
     @property
     def checkpoint(self) -> Path:
+        """Weights, and how to build their net."""
         return self.folder / f"step-{self.index}.safetensors"
 
     @property
-    def _ticks(self) -> Path:
+    def ticks_file(self) -> Path:
         return self.folder / f"step-{self.index}.ticks.json"
 
     @property
-    def _memory(self) -> Path:
-        return self.folder / f"step-{self.index}.memory.safetensors"
+    def state_file(self) -> Path:
+        """The method's state for the next step; only where there is some."""
+        return self.folder / f"step-{self.index}.state.safetensors"
 
     @property
-    def _state(self) -> Path:
+    def training_file(self) -> Path:
+        """The training's state after its last finished epoch; only while it runs."""
         return self.folder / f"step-{self.index}.training.pt"
 
-    def save_epoch(self, state: dict[str, Any], ticks: list[dict[str, Any]]) -> None:
-        write_torch(self._state, {"training": state, "ticks": ticks})
+    def save_epoch(self, training: dict[str, Any], ticks: list[dict[str, Any]]) -> None:
+        """Keep a training's state after an epoch, and all its ticks so far."""
+        write_torch(self.training_file, {"training": training, "ticks": ticks})
 
     def load_epoch(self) -> tuple[dict[str, Any], list[dict[str, Any]]] | None:
-        """What ``save_epoch`` kept; None where nothing is kept."""
-        if not self._state.is_file():
+        """What `save_epoch` kept, or None; ValueError where it is damaged."""
+        if not self.training_file.is_file():
             return None
         try:
-            kept = torch.load(self._state, map_location="cpu", weights_only=True)
+            content = torch.load(self.training_file, map_location="cpu", weights_only=True)
         except (RuntimeError, EOFError, UnpicklingError) as error:
-            raise ValueError(f"{self._state}: not a readable state ({error}); delete it to train anew") from error
-        return kept["training"], kept["ticks"]
+            raise ValueError(f"{self.training_file}: not a readable state ({error}); {AGAIN}") from error
+        return content["training"], content["ticks"]
 
-    def finish(
-        self,
-        weights: dict[str, Tensor],
-        ticks: list[dict[str, Any]],
-        note: dict[str, str],
-        memory: dict[str, dict[str, Tensor]] | None = None,
-    ) -> None:
-        """Keep the weights, then forget the training's state. The checkpoint comes last: where it is, all is.
+    def finish(self, net: Segmenter, ticks: list[dict[str, Any]], state: State) -> None:
+        """Keep a finished step and remove its training's state. The checkpoint is written last: where it is, all is.
 
-        memory: what the method's watcher hands on to the next step.
+        Args:
+            net: as the step leaves it.
+            ticks: of the whole step; empty where the weights come from elsewhere.
+            state: the method's, for the next step.
         """
-        write_text(self._ticks, json.dumps(ticks))
-        if memory is not None:
-            _save(self._memory, {f"{kind}/{name}": t for kind, named in memory.items() for name, t in named.items()})
-        _save(self.checkpoint, weights, note)
-        self._state.unlink(missing_ok=True)
+        write_text(self.ticks_file, json.dumps(ticks))
+        if state:
+            _save(self.state_file, state)
+        # One entry: safetensors writes several in an order that changes from file to file.
+        kept = {"classes": net.classes, "recipe": net.recipe(), "state": len(state)}
+        _save(self.checkpoint, net.state_dict(), {"step": json.dumps(kept)})
+        self.training_file.unlink(missing_ok=True)
 
-    def memory(self) -> dict[str, dict[str, Tensor]] | None:
-        """What ``finish`` was given; None where there was none."""
-        if not self._memory.is_file():
-            return None
-        found: dict[str, dict[str, Tensor]] = {}
-        for key, tensor in _load(self._memory).items():
-            kind, _, name = key.partition("/")
-            found.setdefault(kind, {})[name] = tensor
-        return found
+    def state(self) -> State:
+        """The method's state after the step; empty where it left none.
+
+        Raises:
+            ValueError: where the checkpoint says that there is one, and its file is missing or damaged.
+        """
+        earlier = self.folder / f"step-{self.index}.memory.safetensors"  # of plopkit 0.1
+        for path in (self.state_file, earlier):
+            if path.is_file():
+                return _load(path)
+        if self.checkpoint.is_file() and self._kept().get("state"):
+            raise ValueError(
+                f"{self.state_file}: the method's state after step {self.index} is missing; delete "
+                f"{self.checkpoint.name} as well to train the step again"
+            )
+        return {}
 
     def classes(self) -> list[int]:
         """Channels of each step's classifier."""
+        return self._kept()["classes"]
+
+    def recipe(self) -> dict[str, Any] | None:
+        """What builds the net; None in a checkpoint of plopkit 0.1."""
+        return self._kept().get("recipe")
+
+    def net(self, model: Model) -> Segmenter:
+        """The net as the step left it.
+
+        Args:
+            model: settings of the net, for a checkpoint of plopkit 0.1, which does not say how to build it.
+
+        Raises:
+            FileNotFoundError: where there is no checkpoint.
+            ValueError: where it cannot be read, or needs what is not there.
+        """
+        recipe = self.recipe()
+        if recipe is None:
+            plain = model.model_copy(update={"weights": "none", "norm": "abn"})  # the checkpoint has all weights
+            recipe = segmenter_of(plain, self.classes()).recipe()
+            recipe["encoder"]["norm"] = model.norm
+        if recipe["encoder"]["norm"] == "iabn" and find_spec("inplace_abn") is None:
+            recipe["encoder"]["norm"] = "abn"  # the same state, the same numbers
+        net = Segmenter.from_recipe(recipe)
+        net.load_state_dict(self.weights())
+        return net
+
+    def weights(self) -> dict[str, Tensor]:
+        """The net's tensors under today's names."""
+        return _load(self.checkpoint)
+
+    def ticks(self) -> list[dict[str, Any]]:
+        """The step's ticks; ValueError where their file is damaged."""
+        try:
+            return json.loads(self.ticks_file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(
+                f"{self.ticks_file}: not readable ({error}); delete it and {self.checkpoint.name} to train the step "
+                "again"
+            ) from error
+
+    def _kept(self) -> dict[str, Any]:
+        """What the checkpoint says of itself."""
         if not self.checkpoint.is_file():
             raise FileNotFoundError(f"{self.checkpoint}: there is no such checkpoint (yet)")
         try:
             with safe_open(self.checkpoint, "pt") as file:
-                return json.loads(file.metadata()["classes"])
-        except (SafetensorError, OSError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"{self.checkpoint}: not a readable checkpoint ({error}); delete it to train anew"
-            ) from error
-
-    def weights(self) -> dict[str, Tensor]:
-        return _load(self.checkpoint)
-
-    def ticks(self) -> list[dict[str, Any]]:
-        try:
-            return json.loads(self._ticks.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(
-                f"{self._ticks}: not readable ({error}); delete it and {self.checkpoint.name} to train anew"
-            ) from error
-
-    def copy_to(self, other: "StepStore") -> None:
-        """Copy what ``finish`` kept; ValueError where it cannot be read."""
-        self.ticks()
-        self.weights()
-        for name in ("_ticks", "_memory", "checkpoint"):
-            mine, theirs = getattr(self, name), getattr(other, name)
-            if mine.is_file():
-                with atomic_write(theirs) as part:
-                    shutil.copyfile(mine, part)
+                kept = file.metadata()
+            return json.loads(kept["step"]) if "step" in kept else {"classes": json.loads(kept["classes"])}
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{self.checkpoint}: not a readable checkpoint ({error}); {AGAIN}") from error
 
 
-def _save(path: Path, tensors: dict[str, Tensor], note: dict[str, str] | None = None) -> None:
+def _save(path: Path, tensors: dict[str, Tensor], kept: dict[str, str] | None = None) -> None:
     with atomic_write(path) as part:
         try:
-            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, part, metadata=note)
+            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, part, metadata=kept)
         except SafetensorError as error:  # a full disk
             raise OSError(f"{error}") from error
 
 
 def _load(path: Path) -> dict[str, Tensor]:
     try:
-        return load_file(path)
+        return current_names(load_file(path))
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path}: not a readable checkpoint ({error}); delete it to train anew") from error
+        raise ValueError(f"{path}: not a readable checkpoint ({error}); {AGAIN}") from error

@@ -1,186 +1,303 @@
 """A run, from settings to a folder of results; the same settings give the same folder, resumed or read back."""
 
 import contextlib
-import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import asdict
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple, Self
 
-import numpy as np
 import pandas as pd
 import torch
 from accelerate import Accelerator
+from torch import Tensor
 
-from plopkit import viz
-from plopkit.compute import make_accelerator, summed
-from plopkit.datasets.scenario_data import StepData
-from plopkit.datasets.steps import Selection, eval_loader
-from plopkit.datasets.transforms import picture
-from plopkit.methods import FineTuning
-from plopkit.model.segmenter import Segmenter, segmenter_of
-from plopkit.presets import method_of, settle
+from plopkit.backward import check_divisible
+from plopkit.compute import make_accelerator, num_micro_batches, summed
+from plopkit.datasets.scenario_data import ScenarioData
+from plopkit.methods.base import Batch, Batches, Method, State, StepContext, Term
+from plopkit.methods.baselines import FineTuning
+from plopkit.model.segmenter import Segmenter, make_decoder, make_encoder
+from plopkit.presets import method_of, open_scenario, settle
+from plopkit.runs.artifacts import draw_pictures, write_examples, write_ticks
 from plopkit.runs.checkpoints import StepStore
 from plopkit.runs.folder import RunFolder, check_room, open_folder
-from plopkit.runs.progress import Bars, Wrap, no_progress
+from plopkit.runs.progress import Bars, Progress, no_progress
 from plopkit.runs.results import step_rows, summarise
 from plopkit.scenario import Scenario, Step
 from plopkit.settings import Settings, digest
-from plopkit.support.files import write_arrays, write_table
+from plopkit.support.files import write_table
 from plopkit.support.seeding import seeded
-from plopkit.trainer import Tick, Training, batches, evaluate, fit
-from plopkit.viz.png import save
-
-EXAMPLES = 6  # validation images whose predictions are kept after every step
+from plopkit.trainer import Tick, Training, batches, evaluate, fit, teacher_output
 
 
 def run(settings: Settings, progress: bool = True) -> RunFolder:
-    """Train and evaluate every step that is not done yet, draw the pictures, and give the finished run's folder.
+    """Train and evaluate every step that is not done yet, draw the pictures, and return the finished run's folder.
 
-    Errors in settings and data come before anything is written; a run stopped later goes on from its last epoch.
+    Errors in settings and data are reported before anything is written; a run stopped earlier resumes after its last
+    finished epoch.
+
+    Args:
+        settings: of the run (`plopkit.configure`).
+        progress: show progress bars.
+
+    Raises:
+        ValueError, FileNotFoundError, OSError: where settings, data or disk do not allow the run.
+        FloatingPointError: where a loss becomes infinite or NaN.
+
+    Example:
+        >>> folder = run(configure("emoji 15-5 overlap", "plop", "smoke"))
+        >>> folder.summary
     """
-    return Experiment(settings).run(progress)
+    return Experiment.open(settings).run(progress)
+
+
+class Begun(NamedTuple):
+    """A step about to be trained."""
+
+    training: Training
+    ticks: Iterator[Tick]
+    """each one drawn trains the step by an iteration"""
+    context: StepContext
 
 
 class Experiment:
-    """One run, opened: its settings and data checked, its folder made. ``ticks`` trains it."""
+    """One run. `Experiment.open` checks its settings and data and makes its folder; `ticks` trains it.
 
-    def __init__(self, settings: Settings, checkpoints: str = ""):
-        """checkpoints: a digest of ready ones, soon put in the folder; nothing is checked for training then."""
+    The constructor reads and writes nothing. What needs an open run opens it.
+
+    Args:
+        settings: of the run.
+    """
+
+    def __init__(self, settings: Settings):
         self.settings = settle(settings)
         self.method = method_of(self.settings)
-        accelerator = make_accelerator(self.settings)  # refuses what this machine cannot do
-        self.main = accelerator.is_main_process
-        """Does this process write? With several, one does, and all train."""
-        self.data = StepData.open(self.settings, trains=not checkpoints)
-        self.scenario = self.data.scenario
-        steps = len(self.scenario.steps)
         self.folder = RunFolder(self.settings.folder())
-        if self.folder.evaluated() < steps:  # a finished run needs neither room nor weights
-            net = first_net(self.settings, self.scenario)  # an unknown encoder shows itself here
-            if not checkpoints:
-                self._rehearse(net.to(accelerator.device), accelerator)
-            copies = 3 if self.method.own_first_step else 1  # what a watcher keeps is as large as the net, or twice
-            check_room(self.settings, 4 * sum(p.numel() for p in net.parameters()) * (steps + 4) * copies)
-        if self.main:
-            known = (self.data.train.fingerprint, self.data.val.fingerprint, checkpoints)
-            open_folder(self.settings, " ".join(filter(None, known)) + "\n")
+        self.main = True
+        """Does this process write? Of several processes one does, and all train."""
+        self._data: ScenarioData | None = None
+
+    @classmethod
+    def open(cls, settings: Settings, checkpoints: str = "") -> Self:
+        """Check settings, data, net and disk, and make or open the run's folder.
+
+        Args:
+            settings: of the run.
+            checkpoints: a digest of finished checkpoints that will be put into the folder; nothing is checked for
+                training then.
+
+        Raises:
+            ValueError, FileNotFoundError, OSError: where the run is not possible; nothing has been written.
+        """
+        experiment = cls(settings)
+        experiment._open(checkpoints)
+        return experiment
+
+    @cached_property
+    def scenario(self) -> Scenario:
+        """The settings' scenario as a value."""
+        return open_scenario(self.settings)
+
+    @property
+    def data(self) -> ScenarioData:
+        """The scenario's images; opens the run."""
+        if self._data is None:
+            self._open()
+        assert self._data is not None
+        return self._data
 
     def run(self, progress: bool = True) -> RunFolder:
-        """All that is left, with progress bars."""
+        """Do all that is left, with progress bars."""
         with contextlib.closing(Bars(progress and self.main)) as bars:
             for tick in self.ticks(bars.wrap):
                 bars.show(tick, len(self.scenario.steps))
         return self.folder
 
-    def ticks(self, wrap: Wrap = no_progress) -> Iterator[Tick]:
-        """Train and evaluate what is left, iteration by iteration. Who stops asking loses the current epoch only.
+    def ticks(self, progress: Progress = no_progress) -> Iterator[Tick]:
+        """Train and evaluate what is left, iteration by iteration. Whoever stops drawing loses the current epoch only.
 
-        ValueError where another process is at this run.
+        Raises:
+            ValueError: where another process is working on this run.
         """
-        left = self.folder.evaluated() < len(self.scenario.steps)
-        with self.folder.locked() if left and self.main else contextlib.nullcontext():
-            yield from self._steps(wrap)
-
-    def _steps(self, wrap: Wrap) -> Iterator[Tick]:
-        for step in self.scenario.steps:
-            accelerator = make_accelerator(self.settings)  # a new one frees what the last step's held
-            store, kept = self._store(step), self._kept(step)
-            train = not store.checkpoint.is_file() and not kept.checkpoint.is_file()
-            judge = self.folder.evaluated() <= step.index
-            accelerator.wait_for_everyone()  # all processes look before one writes
-            if train:
-                yield from self._train_step(step, kept, accelerator, wrap)
-            if self.main and kept != store and not store.checkpoint.is_file():
-                kept.copy_to(store)
-            accelerator.wait_for_everyone()
-            if judge:
-                self._evaluate_step(step, accelerator, wrap)
-            accelerator.wait_for_everyone()
-        if self.main:
-            self._draw()
+        self.data  # noqa: B018  (opens the run)
+        unfinished = self.folder.evaluated() < len(self.scenario.steps)
+        with self.folder.locked() if unfinished and self.main else contextlib.nullcontext():
+            for step in self.scenario.steps:
+                yield from self._do_step(step, progress)
+            if self.main:
+                draw_pictures(self.folder, f"{self.scenario}, {self.method.title}, seed {self.settings.seed}")
 
     def net(self, index: int) -> Segmenter:
         """The net as it is after step ``index``, from the run's checkpoint."""
         return self.folder.net(index).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def retrain_step(self, index: int) -> tuple[Segmenter, Iterator[Tick]]:
-        """Step ``index`` once more, to watch it: the net as the step begins with it, and its training, of which nothing
-        is kept. Each tick drawn trains that net by one iteration, as the run did."""
-        training, ticks = self._begin(self.scenario.steps[index], make_accelerator(self.settings), no_progress)
-        return training.net, ticks
+        """Train step ``index`` once more, to watch it; nothing of it is kept.
 
-    def _rehearse(self, net: Segmenter, accelerator: Accelerator) -> None:
-        """One blank batch through the method: what does not fit shows itself now, and not after hours of step 0."""
-        s, method, step = self.settings, self.method, self.scenario.steps[:2][-1]
-        device = next(net.parameters()).device
-        images = torch.zeros(min(2, s.optim.batch), 3, s.data.size, s.data.size, device=device)
-        target = torch.full((len(images), s.data.size, s.data.size), step.n_seen - 1, device=device)
+        Returns:
+            The net with which the step begins, and its ticks: each one drawn trains that net by an iteration, as in the
+            run.
+        """
+        self.data  # noqa: B018  (opens the run)
+        begun = self._begin_step(self.scenario.steps[index], make_accelerator(self.settings), no_progress)
+        return begun.training.net, begun.ticks
+
+    def _open(self, checkpoints: str = "") -> None:
+        accelerator = make_accelerator(self.settings)  # refuses what this machine cannot do
+        self.main = accelerator.is_main_process
+        data = ScenarioData.open(self.settings, self.scenario, trains=not checkpoints)
+        steps = self.scenario.steps
+        if self.folder.evaluated() < len(steps):  # a finished run needs neither disk space nor weights
+            net = first_net(self.settings, self.scenario, self.method.first_step())  # checks the encoder's name
+            if not checkpoints:
+                self._dry_run(net.to(accelerator.device), data, accelerator)
+            copies = 1 if self.method.regularizer(net, {}) is None else 3  # its state is as large as the net, or twice
+            check_room(self.settings, 4 * sum(p.numel() for p in net.parameters()) * (len(steps) + 4) * copies)
+        if self.main:
+            sources = (data.train.fingerprint, data.val.fingerprint, checkpoints)
+            open_folder(self.settings, " ".join(filter(None, sources)) + "\n")
+        self._data = data
+
+    def _dry_run(self, net: Segmenter, data: ScenarioData, accelerator: Accelerator) -> None:
+        """Pass one blank batch through the end of step 0 and a later step, so that what does not fit fails now.
+
+        Raises:
+            ValueError: names the settings to change.
+        """
+        s, method = self.settings, self.method
+        first, step = self.scenario.steps[0], self.scenario.steps[:2][-1]
+        parts = num_micro_batches(s.optim.batch, s.compute.micro_batch)
+        images = torch.zeros(min(2, s.optim.batch), 3, s.data.size, s.data.size, device=accelerator.device)
+        target = torch.full((len(images), s.data.size, s.data.size), first.n_seen - 1, device=accelerator.device)
+        for each in self.scenario.steps:
+            data.train_loader(each, method.images(each, data.presence[0], {}))
         try:
             with seeded(s.seed), accelerator.autocast():
-                if step.index == 0 or not method.needs_teacher:
-                    net(images)
+                selection = method.images(first, data.presence[0], {})
+                before = StepContext(first, batches=lambda: [(images, target)], selection=selection)
+                out = net(images)
+                if step.index == 0:
+                    terms = method.first_step().losses(Batch(out, None, target, net, before))
                 else:
-                    teacher, student = net.frozen(), net.grown(len(step.new), method.balanced)
-                    prepared = method.prepare(teacher, [(images, target)], step)
-                    method.losses(student(images), teacher(images), target, step, prepared)
+                    net, state = method.end_step(net, before)
+                    terms = self._dry_step(net, step, images, target + len(step.new), state, data)
+                check_divisible(terms, parts)
         except (ValueError, RuntimeError) as error:
             raise ValueError(
                 f"a batch of {s.optim.batch} images of {s.data.size} pixels does not go through {method.title}: "
                 f"{error}; change data.size, optim.batch, model.output_stride or a hyper-parameter"
             ) from error
 
-    def _train_step(self, step: Step, kept: StepStore, accelerator: Accelerator, wrap: Wrap) -> Iterator[Tick]:
-        """Train one step to its checkpoint, going on from its last finished epoch."""
-        training, ticks = self._begin(step, accelerator, wrap)
+    def _dry_step(
+        self, before: Segmenter, step: Step, images: Tensor, target: Tensor, state: State, data: ScenarioData
+    ) -> Mapping[str, Term]:
+        """The loss terms of a blank batch in a later step."""
+        method = self.method
+        teacher, net = method.teacher(before, step), method.begin_step(before, step)
+        selection = method.images(step, data.presence[0], state)
+        context = StepContext(step, teacher, lambda: [(images, target)], state, selection=selection)
+        prepared = method.prepare(context)
+        return method.losses(Batch(net(images), teacher_output(teacher, images), target, net, context, prepared))
+
+    def _do_step(self, step: Step, progress: Progress) -> Iterator[Tick]:
+        """Train and evaluate a step, as far as that is not done."""
+        accelerator = make_accelerator(self.settings)  # a new one frees what the last step's held
+        needs_training = not self._store(step).checkpoint.is_file()
+        needs_evaluation = self.folder.evaluated() <= step.index
+        accelerator.wait_for_everyone()  # all processes look before one writes
+        if needs_training:
+            yield from self._train_step(step, accelerator, progress)
+        accelerator.wait_for_everyone()
+        if needs_evaluation:
+            self._evaluate_step(step, accelerator, progress)
+        accelerator.wait_for_everyone()
+
+    def _train_step(self, step: Step, accelerator: Accelerator, progress: Progress) -> Iterator[Tick]:
+        """Train one step, from its last finished epoch, to its checkpoint."""
+        store, shared = self._store(step), self._shared_store(step)
+        if shared.checkpoint.is_file():  # another run has trained step 0
+            net, done, state = shared.net(self.settings.model).to(accelerator.device), shared.ticks(), shared.state()
+            context, _ = self._context(self.method, step, accelerator, None, {}, progress)
+        else:
+            training, ticks, context = self._begin_step(step, accelerator, progress)
+            done = yield from self._train(training, ticks, shared, accelerator)
+            net = training.net
+            state = {} if training.regularizer is None else training.regularizer.final_state(net)
+            if self.main and shared != store:
+                shared.finish(net, done, state)
+        net, more = self.method.end_step(net, context)
+        if self.main:
+            store.finish(net, done, state | more)
+
+    def _train(
+        self, training: Training, ticks: Iterator[Tick], store: StepStore, accelerator: Accelerator
+    ) -> Generator[Tick, None, list[dict[str, Any]]]:
+        """Draw all ticks, saving the training after every epoch; returns them as plain values."""
         done: list[dict[str, Any]] = []
-        if (found := kept.load_epoch()) is not None:
-            training.restore(found[0])
+        if (saved := store.load_epoch()) is not None:
+            training.restore(saved[0])
             if accelerator.scaler is not None:
-                accelerator.scaler.load_state_dict(found[0]["scaler"])
-            done = found[1]
+                accelerator.scaler.load_state_dict(saved[0]["scaler"])
+            done = saved[1]
         for tick in ticks:
             done.append(asdict(tick))
             if tick.epoch_done and self.main:
                 scaler = accelerator.scaler.state_dict() if accelerator.scaler else {}
-                kept.save_epoch(training.state() | {"scaler": scaler}, done)
+                store.save_epoch(training.state() | {"scaler": scaler}, done)
             yield tick
-        if self.main:
-            memory = None if training.watcher is None else training.watcher.memory(training.net)
-            kept.finish(training.net.state_dict(), done, {"classes": json.dumps(training.net.classes)}, memory)
+        return done
 
-    def _begin(self, step: Step, accelerator: Accelerator, wrap: Wrap) -> tuple[Training, Iterator[Tick]]:
-        """A step about to be trained, from the checkpoint of the step before; each tick drawn trains it on."""
-        s, method = self.settings, self.method if step.index or self.method.own_first_step else FineTuning()
+    def _begin_step(self, step: Step, accelerator: Accelerator, progress: Progress) -> Begun:
+        """A step about to be trained, from the checkpoint of the step before."""
+        s, method = self.settings, self.method if step.index else self.method.first_step()
+        state: State = self._store(self.scenario.steps[step.index - 1]).state() if step.index else {}
         teacher = None
         if step.index == 0:
-            net = first_net(s, self.scenario)
+            net = first_net(s, self.scenario, method)
         else:
             before = self.net(step.index - 1)
-            if method.needs_teacher:
-                teacher = before.frozen().to(accelerator.device)
+            teacher = method.teacher(before, step)
             with seeded(s.seed, step.index):
-                net = before.grown(len(step.new), method.balanced)
-        net = net.to(accelerator.device)
+                net = method.begin_step(before, step)
+        net, teacher = net.to(accelerator.device), teacher and teacher.to(accelerator.device)
         if accelerator.num_processes > 1 and accelerator.device.type == "cuda":
             net.encoder.synchronise()
-        memory = self._store(self.scenario.steps[step.index - 1]).memory() if step.index else None
-        training = Training(net, s.optim, step, method.rehearses, method.watcher(net, memory))
-        shard = (accelerator.process_index, accelerator.num_processes)
-        everything = method.rehearses and step.index > 0
-        selection = Selection.all_seen(step, self.data.presence[0]) if everything else None
-        loader = self.data.train_loader(step, selection, shard)
-        prepared = None
-        if teacher is not None:
-            seen = wrap(batches(loader, 0, accelerator), f"step {step.index}: the teacher's look", len(loader))
-            with accelerator.autocast():  # the teacher answers as it will in training
-                prepared = method.prepare(teacher, seen, step, reduce=lambda counts: summed(counts, accelerator))
-        return training, fit(training, loader, method, step, accelerator, teacher, prepared, s.compute.micro_batch)
+        training = Training(net, s.optim, step, method, method.regularizer(net, state))
+        context, loader = self._context(method, step, accelerator, teacher, state, progress)
+        with accelerator.autocast():  # the teacher computes as it will in training
+            prepared = method.prepare(context) if step.index else None
+        micro_batch = s.compute.micro_batch
+        ticks = fit(training, loader, method, step, accelerator, teacher, prepared, micro_batch, context)
+        return Begun(training, ticks, context)
 
-    def _evaluate_step(self, step: Step, accelerator: Accelerator, wrap: Wrap) -> None:
-        """Write a step's rows. ``results.csv`` comes last: a step that stands in it is done."""
+    def _context(
+        self,
+        method: Method,
+        step: Step,
+        accelerator: Accelerator,
+        teacher: Segmenter | None,
+        state: State,
+        progress: Progress,
+    ) -> tuple[StepContext, Any]:
+        """What a method knows of a step, and the loader of the step's batches."""
+        selection = method.images(step, self.data.presence[0], state)
+        shard = (accelerator.process_index, accelerator.num_processes)
+        loader = self.data.train_loader(step, selection, shard)
+
+        def one_epoch() -> Batches:
+            return progress(batches(loader, 0, accelerator), f"step {step.index}: {method.title} reads", len(loader))
+
+        def reduce(counts: Tensor) -> Tensor:
+            return summed(counts, accelerator)
+
+        return StepContext(step, teacher, one_epoch, state, reduce, selection), loader
+
+    def _evaluate_step(self, step: Step, accelerator: Accelerator, progress: Progress) -> None:
+        """Write a step's rows. ``results.csv`` is written last: a step that is in it is done."""
         net = self.net(step.index).to(accelerator.device)
         loader = self.data.eval_loader(step, (accelerator.process_index, accelerator.num_processes))
-        counts = evaluate(net, wrap(loader, f"step {step.index}: evaluation", len(loader)), step.n_seen)
+        watched = progress(loader, f"step {step.index}: evaluation", len(loader))
+        counts = evaluate(net, watched, step.n_seen, self.method.predict)
         counts = summed(counts.to(accelerator.device), accelerator).cpu()
         if not self.main:
             return
@@ -188,71 +305,33 @@ class Experiment:
         rows = step_rows(self.scenario, s.method, s.seed, step, counts.numpy(), self.data.val.classes)
         if step.index:
             rows = pd.concat([self.folder.results, rows], ignore_index=True)
-        self._write_examples(step, net)
-        self._write_ticks(step)
-        write_table(self.folder.path / "summary.csv", summarise(rows))
-        write_table(self.folder.path / "results.csv", rows)
-
-    def _write_examples(self, step: Step, net: Segmenter) -> None:
-        """Predictions, as labels, on a few validation images, beside those of the steps before."""
-        samples = self.data.examples(EXAMPLES)
-        label_of = self.scenario.steps[-1].label_of
-        image, target = next(iter(eval_loader(samples, len(samples))))
-        with torch.no_grad():
-            channels = net.eval()(image.to(next(net.parameters()).device)).logits.argmax(1).cpu().numpy()
-        now = label_of[channels][None]
-        write_arrays(
-            self.folder.path / "examples.npz",
-            images=np.stack([picture(one).numpy() for one in image]),
-            masks=label_of[target.numpy()],
-            predictions=np.concatenate([self.folder.examples["predictions"][: step.index], now]) if step.index else now,
-            stems=np.array([self.data.val.stems[i] for i in samples.indices]),
-            names=np.array(self.data.val.classes),
-            credit=np.array(self.data.val.credit),
-        )
-
-    def _write_ticks(self, step: Step) -> None:
-        ticks = [tick for index in range(step.index + 1) for tick in self._store(self.scenario.steps[index]).ticks()]
-        rows = [tick | {f"loss_{name}": value for name, value in tick["losses"].items()} for tick in ticks]
-        table = pd.DataFrame(rows, columns=None if rows else ["step"])  # a checkpoint from elsewhere brings none
-        write_table(
-            self.folder.path / "ticks.csv",
-            table.drop(columns=["epoch_done", "epochs", "of", "losses"], errors="ignore"),
-        )
-
-    def _draw(self) -> None:
-        s = self.settings
-        title = f"{s.scenario}, {self.method.title}, seed {s.seed}"
-        figures = {
-            "curves.png": lambda: viz.forgetting_curves(self.folder.summary, title),
-            "losses.png": lambda: viz.loss_curves(self.folder.ticks, title),
-            "predictions.png": lambda: viz.strip(self.folder.examples, title),
-        }
-        if not len(self.folder.ticks):
-            del figures["losses.png"]
-        for name, draw in figures.items():
-            if not (self.folder.pictures / name).is_file():
-                save(draw(), self.folder.pictures / name)
+        write_examples(self.folder, self.data, step, net, self.method.predict)
+        stores = map(self._store, self.scenario.steps[: step.index + 1])
+        write_ticks(self.folder, [tick for store in stores for tick in store.ticks()])
+        write_table(self.folder.summary_file, summarise(rows))
+        write_table(self.folder.results_file, rows)
 
     def _store(self, step: Step) -> StepStore:
         return StepStore(self.folder.checkpoints, step.index)
 
-    def _kept(self, step: Step) -> StepStore:
-        """Where a step is trained: step 0 in a folder that all runs share whose step 0 is the same.
+    def _shared_store(self, step: Step) -> StepStore:
+        """Where a step is trained: step 0 in a folder shared by all runs whose step 0 is the same.
 
-        That is every method, but those that step 0 depends on, and every task that begins with the same classes.
+        That is every method with the same `Method.first_step`, and every task that begins with the same classes.
         """
         if step.index:
             return self._store(step)
-        own = [self.method.name, self.settings.hyper] if self.method.own_first_step else []
+        first = self.method.first_step()
+        own = [] if first == FineTuning() else [first.name, first.model_dump(mode="json")]
         begins = [self.scenario.dataset, step.protocol, step.new, sorted(step.future), *own]
         source = digest([self.settings.step0_identity(), begins, self.data.train.fingerprint])
         return StepStore(self.settings.out / ".step0" / source, 0)
 
 
-def first_net(settings: Settings, scenario: Scenario) -> Segmenter:
+def first_net(settings: Settings, scenario: Scenario, method: Method) -> Segmenter:
     """The net of step 0, its new weights drawn from the seed."""
     with seeded(settings.seed):
-        net = segmenter_of(settings.model, (scenario.steps[0].n_seen,))
-    # Depthwise convolutions on a CPU, and half precision on a GPU, are several times faster so.
+        encoder = make_encoder(settings.model)
+        net = method.build(encoder, make_decoder(settings.model, encoder), scenario.steps[0].n_seen)
+    # Depthwise convolutions on a CPU, and half precision on a GPU, are several times faster in this layout.
     return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -1,4 +1,4 @@
-"""What a run leaves on disk: the folder, opened and read."""
+"""What a run leaves on disk: the files of its folder, listed once, and how they are read."""
 
 import contextlib
 import os
@@ -6,84 +6,99 @@ import shutil
 import warnings
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from importlib.util import find_spec
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from plopkit.model.segmenter import Segmenter, segmenter_of
-from plopkit.runs.checkpoints import StepStore
+from plopkit.runs.tables import read_results
 from plopkit.settings import Settings, flat, from_yaml, to_yaml
 from plopkit.support.files import remove_partial_files, write_text
 
+if TYPE_CHECKING:
+    from plopkit.model.segmenter import Segmenter
 
-@dataclass(frozen=True)
+
 class RunFolder:
-    """A run's folder, finished or not. The tables are read anew each time."""
+    """A run's folder, finished or not. Tables are read when they are asked for.
 
-    path: Path
-    n_steps: int | None = None
-    """Only the first steps are read; None: all of them."""
+    Args:
+        path: the folder.
+        n_steps: read only what belongs to the first steps; None for all of them.
+
+    Example:
+        >>> folder = RunFolder("runs/emoji_15-5_overlap_plop_seed0_1a2b3c4d")
+        >>> folder.summary[["step", "all", "old_nobg"]]
+        >>> net = folder.net(1)
+    """
 
     def __init__(self, path: Path | str, n_steps: int | None = None):
-        object.__setattr__(self, "path", Path(path))
-        object.__setattr__(self, "n_steps", n_steps)
+        self.path = Path(path)
+        self.n_steps = n_steps
+        self.settings_file = self.path / "settings.yaml"
+        self.data_file = self.path / "data.txt"
+        """which images and checkpoints the run was made from"""
+        self.results_file = self.path / "results.csv"
+        """written last: a step that is in it is finished"""
+        self.summary_file = self.path / "summary.csv"
+        self.ticks_file = self.path / "ticks.csv"
+        self.examples_file = self.path / "examples.npz"
+        self.checkpoints = self.path / "checkpoints"
+        self.pictures = self.path / "pictures"
+        self.lock_file = self.path / ".lock"
+
+    def __repr__(self) -> str:
+        return f"RunFolder({str(self.path)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RunFolder) and (self.path, self.n_steps) == (other.path, other.n_steps)
+
+    def __hash__(self) -> int:
+        return hash((self.path, self.n_steps))
 
     def first_steps(self, n_steps: int) -> "RunFolder":
         """The same folder as it was after its first steps: what belongs to later ones is not read.
 
-        While a run goes on, the tables of its next step are written one after the other.
+        While a run is going on, the tables of its next step are written one after the other.
         """
         return RunFolder(self.path, n_steps)
 
-    @property
+    @cached_property
     def settings(self) -> Settings:
-        return from_yaml(self.path / "settings.yaml")
+        """The settings that made the run; ValueError where their file is damaged."""
+        return from_yaml(self.settings_file)
 
     @property
     def results(self) -> pd.DataFrame:
-        """One row per step and class."""
-        # A class may be named "null" or "007": names are text, and only an empty field is a missing number.
-        table = pd.read_csv(self.path / "results.csv", dtype={"name": str}, keep_default_na=False, na_values=[""])
-        return self._cut(table)
+        """One row per step and class; ValueError where the table is damaged."""
+        return self._cut(read_results(self.results_file))
 
     @property
     def summary(self) -> pd.DataFrame:
         """One row per step."""
-        return self._cut(pd.read_csv(self.path / "summary.csv"))
-
-    def net(self, index: int) -> Segmenter:
-        """The net as it is after step ``index``; FileNotFoundError, ValueError where its checkpoint cannot be read."""
-        store = StepStore(self.checkpoints, index)
-        model = self.settings.model.model_copy(update={"weights": "none"})  # the checkpoint brings them all
-        if model.norm == "iabn" and find_spec("inplace_abn") is None:
-            model = model.model_copy(update={"norm": "abn"})  # the same state, the same numbers
-        net = segmenter_of(model, store.classes())
-        net.load_state_dict(store.weights())
-        return net
+        return self._cut(pd.read_csv(self.summary_file))
 
     @property
     def ticks(self) -> pd.DataFrame:
         """One row per iteration."""
-        return self._cut(pd.read_csv(self.path / "ticks.csv"))
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.path / "checkpoints"
-
-    @property
-    def pictures(self) -> Path:
-        return self.path / "pictures"
+        return self._cut(pd.read_csv(self.ticks_file))
 
     @property
     def examples(self) -> dict[str, np.ndarray]:
-        """images (N, 3, H, W), masks (N, H, W) of labels, predictions (steps, N, H, W) of labels,
-        stems (N,), names by label."""
-        path = self.path / "examples.npz"
+        """A few validation images and what the net predicts for them after every step.
+
+        Returns:
+            images (N, 3, H, W), masks (N, H, W) of labels, predictions (steps, N, H, W) of labels, stems (N,), names by
+            label, credit.
+
+        Raises:
+            ValueError: where the file is damaged.
+        """
+        path = self.examples_file
         try:
             with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
                 arrays = dict(file)
@@ -95,36 +110,38 @@ class RunFolder:
             arrays["predictions"] = arrays["predictions"][: self.n_steps]
         return arrays
 
-    def _cut(self, table: pd.DataFrame) -> pd.DataFrame:
-        return table if self.n_steps is None else table[table["step"] < self.n_steps]
+    def net(self, index: int) -> "Segmenter":
+        """The net as it is after step ``index``.
+
+        Raises:
+            FileNotFoundError: where there is no such checkpoint.
+            ValueError: where it cannot be read.
+        """
+        from plopkit.runs.checkpoints import StepStore  # here, so that tables are read without torch
+
+        return StepStore(self.checkpoints, index).net(self.settings.model)
 
     def evaluated(self) -> int:
-        """How many steps have their results; ValueError where the table cannot be read."""
-        path = self.path / "results.csv"
-        if not path.is_file():
-            return 0
-        try:
-            return int(self._cut(pd.read_csv(path))["step"].max()) + 1
-        except (ValueError, KeyError) as error:  # empty, cut short, or not ours
-            raise ValueError(
-                f"{path}: not a run's table ({error}); move it away, and run the same command again"
-            ) from error
+        """The number of steps that have results; ValueError where the table is damaged."""
+        return int(self.results["step"].max()) + 1 if self.results_file.is_file() else 0
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the run for this process, and clear what a killed one left half written.
+        """Hold the run for this process, and remove what a killed one left half written.
 
-        ValueError where another process is at it.
+        Raises:
+            ValueError: where another process holds it.
         """
-        # One lock a process: a run that was stopped in a notebook can be taken up there again.
-        lock = FileLock(self.path / ".lock", timeout=0, is_singleton=True, thread_local=False)
+        # One lock a process: a run stopped in a notebook can be resumed there.
+        lock = FileLock(self.lock_file, timeout=0, is_singleton=True, thread_local=False)
         try:
             lock.acquire()
         except Timeout:
-            raise ValueError(f"{self.path}: another process is at this run; wait for it, or stop it") from None
+            raise ValueError(f"{self.path}: another process is working on this run; wait for it, or stop it") from None
         except (OSError, NotImplementedError) as error:
             warnings.warn(
-                f"{self.path}: cannot be locked here ({error}); see that no other process is at this run", stacklevel=2
+                f"{self.path}: cannot be locked here ({error}); make sure that no other process works on this run",
+                stacklevel=2,
             )
         try:
             if lock.lock_counter == 1:
@@ -133,38 +150,57 @@ class RunFolder:
         finally:
             lock.release()
 
+    def _cut(self, table: pd.DataFrame) -> pd.DataFrame:
+        return table if self.n_steps is None else table[table["step"] < self.n_steps]
+
 
 def open_folder(settings: Settings, data: str) -> RunFolder:
-    """Make the run's folder, or take it up again; ValueError where other settings or other ``data`` made it."""
+    """Make a run's folder, or open the one that is there.
+
+    Args:
+        settings: of the run.
+        data: says which images and checkpoints the run is made from.
+
+    Raises:
+        ValueError: where other settings or other data made the folder, or it is not a run's.
+    """
     folder = RunFolder(settings.folder())
-    written = folder.path / "settings.yaml"
-    if written.is_file():
-        theirs, ours = flat(from_yaml(written).identity()), flat(settings.identity())
-        differing = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
-        if differing:
-            told = "; ".join(f"{n} is {theirs.get(n)!r} there, {ours.get(n)!r} asked for" for n in sorted(differing))
+    if folder.settings_file.is_file():
+        _check_same_settings(folder, settings)
+        recorded = folder.data_file.read_text(encoding="utf-8").split() if folder.data_file.is_file() else []
+        if recorded != data.split():
+            changed = "checkpoints differ" if recorded[:2] == data.split()[:2] else "images or masks have changed"
             raise ValueError(
-                f"{folder.path}: made with other settings: {told}. Choose another name or out, or delete it"
+                f"{folder.path}: the {changed} since this run was made; choose another name or out, or delete it"
             )
-        noted = folder.path / "data.txt"
-        before, now = noted.read_text(encoding="utf-8").split() if noted.is_file() else [], data.split()
-        if before != now:
-            what = "checkpoints are others" if before[:2] == now[:2] else "images or masks have changed since"
-            raise ValueError(f"{folder.path}: the {what}; choose another name or out, or delete it")
         return folder
-    # data.txt alone, or half written: the disk was full, or the power went, before settings.yaml stood beside it.
-    mine = ("data.txt", ".data.txt.*.part", ".settings.yaml.*.part")
-    if folder.path.is_dir() and not all(any(map(path.match, mine)) for path in folder.path.iterdir()):
+    # data.txt alone, or half written: the disk was full, or the power failed, before settings.yaml was written.
+    leftovers = (folder.data_file.name, ".data.txt.*.part", ".settings.yaml.*.part")
+    if folder.path.is_dir() and not all(any(map(path.match, leftovers)) for path in folder.path.iterdir()):
         raise ValueError(f"{folder.path}: not empty, and not a run's folder; choose another name or out")
-    write_text(folder.path / "data.txt", data)
-    write_text(written, to_yaml(settings))
+    write_text(folder.data_file, data)
+    write_text(folder.settings_file, to_yaml(settings))
     return folder
 
 
-def check_room(settings: Settings, needed: int) -> None:
-    """OSError, before any work, where ``out`` cannot be written or has too few bytes left.
+def _check_same_settings(folder: RunFolder, settings: Settings) -> None:
+    before, now = flat(folder.settings.identity()), flat(settings.identity())
+    if differing := sorted(name for name in {**before, **now} if before.get(name) != now.get(name)):
+        changes = "; ".join(f"{name} was {before.get(name)!r}, and is now {now.get(name)!r}" for name in differing)
+        raise ValueError(
+            f"{folder.path}: made with other settings: {changes}. Choose another name or out, or delete it"
+        )
 
-    needed: by the whole run; what stands in its folder already is taken off.
+
+def check_room(settings: Settings, needed: int) -> None:
+    """Check, before any work, that ``out`` can be written and has enough space.
+
+    Args:
+        settings: of the run.
+        needed: bytes of the whole run; what its folder holds already is subtracted.
+
+    Raises:
+        OSError: where it cannot, or has not.
     """
     out = settings.out
     needed -= sum(path.stat().st_size for path in settings.folder().rglob("*") if path.is_file())
@@ -181,5 +217,5 @@ def check_room(settings: Settings, needed: int) -> None:
     if free < needed:
         raise OSError(
             f"{out}: {free // 2**20:,} MiB are free, this run needs about {-(-needed // 2**20):,} MiB; "
-            "make room, or choose another folder with out"
+            "free disk space, or choose another folder with out"
         )

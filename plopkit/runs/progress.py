@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 from plopkit.support.bars import log, progress_bar, redraws
 from plopkit.trainer import Tick
 
-Wrap = Callable[[Iterable[Any], str, int], Iterable[Any]]
+Progress = Callable[[Iterable[Any], str, int], Iterable[Any]]
 """(items, description, their number) -> the same items, with a progress bar."""
 
 
@@ -29,7 +29,7 @@ class Bars:
         self.step = -1
 
     def wrap(self, items: Iterable[Any], description: str, total: int) -> Iterable[Any]:
-        """Show the progress of a pass; a `Wrap`."""
+        """Show the progress of a pass; a `Progress`."""
         self.close()
         return progress_bar(items, description, total, shown=self.shown, leave=False)
 
@@ -45,7 +45,7 @@ class Bars:
             return
         if self.bar is None or tick.step != self.step:
             self.close()
-            self.bar = tqdm(total=tick.of, initial=tick.iteration)
+            self.bar = tqdm(total=tick.n_iterations, initial=tick.iteration)
             self.step = tick.step
         self.bar.set_description(place, refresh=False)
         self.bar.set_postfix_str(losses, refresh=False)

@@ -1,15 +1,14 @@
-"""Checkpoints from elsewhere, one per step, evaluated as a run of one's own would be: the same tables and pictures."""
+"""Checkpoints from elsewhere, one per step, evaluated as an own run would be: the same tables and pictures."""
 
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from accelerate import PartialState
 
-from plopkit.datasets import n_labels
 from plopkit.model.checkpoints import load_published, save_published
-from plopkit.presets import configure, settle
+from plopkit.model.segmenter import Segmenter
+from plopkit.presets import configure, open_scenario, settle
 from plopkit.runs.checkpoints import StepStore
 from plopkit.runs.experiment import Experiment, run
 from plopkit.runs.folder import RunFolder
@@ -18,52 +17,65 @@ from plopkit.settings import Settings, digest
 
 
 def evaluate_checkpoints(settings: Settings, paths: Sequence[Path], progress: bool = True) -> RunFolder:
-    """Evaluate published checkpoints, the first of step 0, and give the folder of results.
+    """Evaluate published checkpoints and return the folder of results.
 
-    The net is the checkpoints' own; of ``settings`` count the scenario, the data, the output stride, the head's pooling
-    and where results go. ValueError where a checkpoint's channels are not those of its step, or their number is not
-    that of the steps.
+    Args:
+        settings: scenario, data, output stride, the decoder's pooling window, and where results go; the net is the
+            checkpoints' own.
+        paths: one checkpoint per step, the first of step 0.
+        progress: show progress bars.
+
+    Raises:
+        ValueError: where the number of checkpoints is not that of the steps, a checkpoint's channels are not those of
+            its step, or they are of different nets.
+        FileNotFoundError: where one is missing.
     """
     stride, pool, norm = settings.model.output_stride, settings.model.pool, settings.model.norm
-    dataset = settings.scenario.split()[0]
-    scenario = Scenario.parse(settings.scenario, n_labels(dataset, settings.data))
+    scenario = open_scenario(settings)
     if len(paths) != len(scenario.steps):
         raise ValueError(
             f"{scenario} has {len(scenario.steps)} steps, but {len(paths)} checkpoints are given; give one for each, "
             "in order"
         )
     nets = [load_published(path, stride, pool, norm) for path in paths]
-    for step, path, net in zip(scenario.steps, paths, nets, strict=True):
-        expected = tuple(len(one.new) for one in scenario.steps[: step.index + 1])
-        if net.classes != expected:
-            raise ValueError(
-                f"{path}: its classifiers have {net.classes} channels; step {step.index} of {scenario} has {expected}"
-            )
-        if (net.encoder.name, net.head.width) != (nets[0].encoder.name, nets[0].head.width):
-            raise ValueError(
-                f"{path}: a {net.encoder.name} with a head {net.head.width} wide, but {paths[0]} is a "
-                f"{nets[0].encoder.name} with one {nets[0].head.width} wide; the steps of one run have one kind of net"
-            )
-    own = {"encoder": nets[0].encoder.name, "width": nets[0].head.width, "dilations": (), "slope": 0.01, "stages": None}
+    _check_nets(scenario, paths, nets)
+    encoder, decoder = nets[0].encoder, nets[0].decoder
+    own = {"encoder": encoder.name, "width": decoder.width, "dilations": (), "slope": 0.01, "stages": None}
     model = settings.model.model_copy(update=own | {"weights": "none"})
     settings = settle(settings.model_copy(update={"model": model}))
     files = digest([hashlib.sha256(path.read_bytes()).hexdigest() for path in paths])
-    named = settings.name or f"{settings.folder().name}_released_{files}"
-    experiment = Experiment(settings.model_copy(update={"name": named}), checkpoints=files)
+    name = settings.name or f"{settings.folder().name}_released_{files}"
+    experiment = Experiment.open(settings.model_copy(update={"name": name}), checkpoints=files)
     stores = [StepStore(experiment.folder.checkpoints, step.index) for step in scenario.steps]
     missing = [(store, net) for store, net in zip(stores, nets, strict=True) if not store.checkpoint.is_file()]
     if experiment.main and missing:
         with experiment.folder.locked():
             for store, net in missing:
-                store.finish(net.state_dict(), [], {"classes": json.dumps(net.classes)})
+                store.finish(net, [], {})
     PartialState().wait_for_everyone()
     return experiment.run(progress)
 
 
-def tiny_checkpoint(folder: Path | str) -> tuple[RunFolder, list[Path]]:
-    """A net in place of a released one, for who has none: ResNet-18 from random weights, trained for seconds.
+def _check_nets(scenario: Scenario, paths: Sequence[Path], nets: Sequence[Segmenter]) -> None:
+    first = nets[0]
+    for step, path, net in zip(scenario.steps, paths, nets, strict=True):
+        expected = tuple(len(earlier.new) for earlier in scenario.steps[: step.index + 1])
+        if net.classes != expected:
+            raise ValueError(
+                f"{path}: its classifiers have {net.classes} channels; step {step.index} of {scenario} has {expected}"
+            )
+        if (net.encoder.name, net.decoder.width) != (first.encoder.name, first.decoder.width):
+            raise ValueError(
+                f"{path}: a {net.encoder.name} with a decoder {net.decoder.width} wide, but {paths[0]} is a "
+                f"{first.encoder.name} with one {first.decoder.width} wide; all steps of a run have the same net"
+            )
 
-    Its run in ``folder``, and a file for each of its steps in the official layout.
+
+def tiny_checkpoint(folder: Path | str) -> tuple[RunFolder, list[Path]]:
+    """A small stand-in for released checkpoints: ResNet-18 from random weights, trained for seconds.
+
+    Returns:
+        Its run in ``folder``, and a file for each of its steps in the official layout.
     """
     tiny = {"model.encoder": "resnet18", "model.weights": "none", "model.dilations": ()}
     few = {"data.scenes": 40, "data.val_scenes": 20, "out": folder}
@@ -72,15 +84,25 @@ def tiny_checkpoint(folder: Path | str) -> tuple[RunFolder, list[Path]]:
 
 
 def export(run: Path, layout: str, out: Path) -> list[Path]:
-    """A run's checkpoints in the layout of the official code or of cssegmentation; the files written.
+    """Write a run's checkpoints in the layout of the official code or of cssegmentation.
 
-    FileNotFoundError where the folder is no run's, or lacks what a run leaves.
+    Args:
+        run: the run folder.
+        layout: "official" or "cssegmentation".
+        out: the folder for step-0.pth, step-1.pth, …
+
+    Returns:
+        The files written.
+
+    Raises:
+        FileNotFoundError: where the folder is not a run's, or lacks a file.
+        ValueError: where the layout cannot hold the net.
     """
     folder = RunFolder(run)
     if not folder.evaluated():
         raise FileNotFoundError(f"{run}: no finished step in it; name a run folder")
-    if not (run / "settings.yaml").is_file():
-        raise FileNotFoundError(f"{run}: no settings.yaml in it, which tells its net; copy the whole run folder")
+    if not folder.settings_file.is_file():
+        raise FileNotFoundError(f"{run}: no settings.yaml in it; copy the whole run folder")
     written = []
     for index in range(folder.evaluated()):
         written.append(out / f"step-{index}.pth")

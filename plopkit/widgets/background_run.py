@@ -69,7 +69,7 @@ class BackgroundRun:
     def _work(self) -> None:
         try:
             self._wait_while_paused()
-            experiment = Experiment(self.settings)
+            experiment = Experiment.open(self.settings)
             self.n_steps = len(experiment.scenario.steps)
             self.status = Status("starting")
             self._wait_while_paused()
@@ -100,10 +100,13 @@ class BackgroundRun:
     def _status_of(self, tick: Tick) -> Status:
         done = tick.iteration + 1
         seconds = fmean(recent.seconds for recent in self.ticks[-30:] if recent.step == tick.step)
-        left = int(seconds * (tick.of - done))
+        left = int(seconds * (tick.n_iterations - done))
         losses = ", ".join(f"{name} {value:.3g}" for name, value in tick.losses.items())
-        where = f"step {tick.step}/{self.n_steps - 1}, epoch {tick.epoch + 1}/{tick.epochs}, iteration {done}/{tick.of}"
-        return Status(f"{where}; {losses}; about {left // 60}:{left % 60:02} left in this step", done, tick.of)
+        where = f"step {tick.step}/{self.n_steps - 1}, epoch {tick.epoch + 1}/{tick.epochs}, "
+        where += f"iteration {done}/{tick.n_iterations}"
+        return Status(
+            f"{where}; {losses}; about {left // 60}:{left % 60:02} left in this step", done, tick.n_iterations
+        )
 
 
 _latest: BackgroundRun | None = None

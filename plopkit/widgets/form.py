@@ -15,6 +15,7 @@ from plopkit.parameters import parameters, parameters_yaml
 from plopkit.presets import configure, overrides_of
 from plopkit.settings import Settings, flat
 from plopkit.support.errors import unknown_name
+from plopkit.viz.colours import ERROR
 from plopkit.widgets.controls import Control, controls_of, top_controls
 from plopkit.widgets.explorer import with_fallback
 
@@ -183,7 +184,7 @@ class SettingsForm:
     def _explain(self) -> None:
         """Show what is wrong, and the settings as a command and as parameters."""
         text = html.escape(self.error).replace("\n", "<br>")
-        self.message.value = f"<b style='color:#D55E00'>Not taken over: {text}</b>" if self.error else ""
+        self.message.value = f"<b style='color:{ERROR}'>Not taken over: {text}</b>" if self.error else ""
         style = "white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.4;margin:0"
         self.equivalents.value = (
             f"The same as a command:<pre style='{style}'>{html.escape(self.command_line)}</pre>"

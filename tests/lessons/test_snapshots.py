@@ -14,7 +14,7 @@ from plopkit.trainer import Tick
 
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
-    done = Experiment(small(tmp_path_factory.mktemp("runs"), optim__epochs_later=2))
+    done = Experiment.open(small(tmp_path_factory.mktemp("runs"), optim__epochs_later=2))
     done.run(progress=False)
     return done
 
@@ -25,7 +25,7 @@ def test_retraining_a_step_gives_the_same_net_and_writes_nothing(experiment: Exp
     net, ticks = experiment.retrain_step(1)
     seen = snapshots(net, ticks, images, (1 / 2, 1))
     assert sorted((path, path.stat().st_mtime_ns) for path in experiment.settings.out.rglob("*")) == before
-    assert [moment.done for moment in seen] == [0, seen[0].of // 2, seen[0].of]
+    assert [moment.done for moment in seen] == [0, seen[0].n_iterations // 2, seen[0].n_iterations]
     for name, weights in experiment.net(1).state_dict().items():  # though it was looked at on the way
         assert torch.equal(net.state_dict()[name], weights), name
     assert torch.equal(seen[-1].output.logits, outputs_of(experiment.net(1), images).logits)

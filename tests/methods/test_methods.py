@@ -4,9 +4,11 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from batches import prepared_by, terms_of
 from drawing import draw
 from pydantic import ValidationError
 from torch import Tensor
@@ -17,6 +19,7 @@ from plopkit.model.segmenter import Output, Segmenter
 from plopkit.pod import fold_new_into_background, pod_distance
 from plopkit.pseudo import Thresholds, median_thresholds, released_thresholds
 from plopkit.scenario import Step
+from plopkit.settings import Optim
 
 Golden = Callable[[str], dict[str, Tensor]]
 every_method = pytest.mark.parametrize("kind", METHODS.values(), ids=METHODS)
@@ -50,11 +53,11 @@ class Case(NamedTuple):
 
 @pytest.fixture
 def case(tiny_net: Callable[..., Segmenter]) -> Callable[..., Case]:
-    def make(n_new: int = 2, balanced: bool = True, moved: float = 0.02) -> Case:
+    def make(n_new: int = 2, method: Method | None = None, moved: float = 0.02) -> Case:
         teacher = tiny_net(N_OLD).frozen()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(n_new)
-            net = teacher.grown(n_new, balanced).requires_grad_(True)
+            net = (method or MiB()).begin_step(teacher, later_step(N_OLD, n_new)).requires_grad_(True)
         for index, parameter in enumerate(net.parameters()):
             parameter.data += moved * draw(index, *parameter.shape)
         target = torch.zeros(2, 64, 64, dtype=torch.int64)
@@ -123,12 +126,13 @@ WRONG = {
 @every_method
 def test_losses_are_finite_scalars_that_teach_the_net_alone(kind: type[Method], n_new: int, case: Callable) -> None:
     method = kind()
-    teacher, net, image, target, step = made = case(n_new, kind.balanced)
-    prepared = method.prepare(teacher, [(image, target)], step) if kind.needs_teacher else None
+    teacher, net, image, target, step = made = case(n_new, method)
+    taught = method.teacher(teacher, step) is not None
+    prepared = prepared_by(method, teacher if taught else None, [(image, target)], step)
     before = {name: tensor.clone() for name, tensor in teacher.state_dict().items()}
     out, old = made.outputs()
     given = target.clone()
-    losses = method.losses(out, old if kind.needs_teacher else None, target, step, prepared)
+    losses = terms_of(method, out, old if taught else None, target, step, prepared)
     assert losses and all(isinstance(name, str) and name for name in losses)
     for term in losses.values():
         assert term.shape == () and term.dtype == torch.float32
@@ -136,22 +140,23 @@ def test_losses_are_finite_scalars_that_teach_the_net_alone(kind: type[Method], 
     torch.stack(list(losses.values())).sum().backward()
     gradients = {name: parameter.grad for name, parameter in net.named_parameters()}
     assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients.values())
-    for name in ("encoder.net.conv_stem.weight", "head.reduce.weight", "classifiers.1.weight", "classifiers.1.bias"):
+    for name in ("encoder.net.conv_stem.weight", "decoder.reduce.weight", "classifier.1.weight", "classifier.1.bias"):
         assert gradients[name].abs().max() > 0
     assert all(parameter.grad is None for parameter in teacher.parameters())
     assert all(torch.equal(before[name], tensor) for name, tensor in teacher.state_dict().items())
     assert torch.equal(target, given)
-    again = method.losses(*made.outputs(), target, step, prepared)
+    again = terms_of(method, *made.outputs(), target, step, prepared)
     assert list(again) == list(losses) and all(map(torch.equal, again.values(), losses.values()))
 
 
 @every_method
 def test_a_batch_of_ignored_pixels_is_no_accident(kind: type[Method], case: Callable) -> None:
-    method, made = kind(), case(1, kind.balanced)
+    method = kind()
+    made = case(1, method)
     teacher, net, image, target, step = made
     target[:] = 255
-    prepared = method.prepare(teacher, [(image, target)], step)
-    losses = method.losses(*made.outputs(), target, step, prepared)
+    prepared = prepared_by(method, teacher, [(image, target)], step)
+    losses = terms_of(method, *made.outputs(), target, step, prepared)
     assert all(term.isfinite() for term in losses.values())
     assert next(iter(losses.values())) == 0  # the cross-entropy
     torch.stack(list(losses.values())).sum().backward()
@@ -166,11 +171,15 @@ def test_fine_tuning_is_cross_entropy(case: Callable) -> None:
     out, _ = made.outputs()
     expected = F.cross_entropy(out.logits, made.target, ignore_index=255, reduction="sum") / made.target.numel()
     for method in (FineTuning(), Joint()):
-        losses = method.losses(out, None, made.target, made.step, None)
+        losses = terms_of(method, out, None, made.target, made.step, None)
         assert list(losses) == ["ce"]
         close(losses["ce"], expected)
-    assert not FineTuning.rehearses and Joint.rehearses
-    assert not FineTuning.needs_teacher and not FineTuning.balanced
+    assert FineTuning().teacher(made.teacher, made.step) is None
+    presence = np.eye(256, dtype=bool)[:9]
+    assert FineTuning().images(made.step, presence, {}).indices.tolist() == [6, 7]
+    assert Joint().images(made.step, presence, {}).indices.tolist() == [1, 2, 3, 4, 5, 6, 7]
+    optim = Optim(epochs=2, epochs_later=3, lr=0.5, lr_later=0.25)
+    assert (FineTuning().schedule(optim, made.step), Joint().schedule(optim, made.step)) == ((3, 0.25), (2, 0.5))
 
 
 # LwF, LwF-MC, ILT
@@ -186,7 +195,7 @@ def released_case(name: str, golden: Golden) -> tuple[dict[str, Tensor], Step]:
 def test_lwf_gives_the_released_numbers(name: str, golden: Golden) -> None:
     numbers, step = released_case(name, golden)
     logits, old = numbers["logits"], numbers["logits_old"]
-    found = LwF().losses(Output(logits, logits, ()), Output(old, old, ()), numbers["labels"], step, None)
+    found = terms_of(LwF(), Output(logits, logits, ()), Output(old, old, ()), numbers["labels"], step, None)
     assert list(found) == ["ce", "kd"]
     close(found["ce"], numbers["cross_entropy"].mean())
     close(found["kd"], 100 * numbers["distillation_mean"])
@@ -196,13 +205,13 @@ def test_lwf_gives_the_released_numbers(name: str, golden: Golden) -> None:
 def test_lwf_mc_gives_the_released_numbers(name: str, golden: Golden) -> None:
     numbers, step = released_case(name, golden)
     logits, old = numbers["logits"], numbers["logits_old"]
-    found = LwFMC().losses(Output(logits, logits, ()), Output(old, old, ()), numbers["labels"], step, None)
+    found = terms_of(LwFMC(), Output(logits, logits, ()), Output(old, old, ()), numbers["labels"], step, None)
     assert list(found) == ["bce", "kd"]
     close(found["bce"], numbers["bce_ignore"].mean())
     p, q = logits[:, : old.shape[1]].double().sigmoid(), old.double().sigmoid()
     loss = -(q * p.log() + (1 - q) * (1 - p).log())  # the golden `icarl` is another variant, which leaves the BCE out
     close(found["kd"], (10 * old.shape[1] * loss.mean()).float(), atol=1e-2)
-    first = LwFMC().losses(Output(logits, logits, ()), None, numbers["labels"], step, None)
+    first = terms_of(LwFMC(), Output(logits, logits, ()), None, numbers["labels"], step, None)
     assert list(first) == ["bce"] and first["bce"] == found["bce"]
 
 
@@ -212,16 +221,16 @@ def test_ilt_gives_the_released_numbers(name: str, golden: Golden, case: Callabl
     numbers, step = released_case(name, golden)
     logits, old = numbers["logits"], numbers["logits_old"]
     maps, old_maps = draw(1, 2, 3, 4, 4), draw(2, 2, 3, 4, 4)
-    outputs = [Output(one, one, (m, draw(3, 2, 5))) for one, m in ((logits, maps), (old, old_maps))]
-    found = ILT().losses(*outputs, numbers["labels"], step, lambda x: F.leaky_relu(x, 0.01))
+    active = [F.leaky_relu(m, 0.01) for m in (maps, old_maps)]
+    outputs = [Output(one, one, (), m, draw(3, 2, 5)) for one, m in zip((logits, old), active, strict=True)]
+    found = terms_of(ILT(), *outputs, numbers["labels"], step)
     assert list(found) == ["ce", "kd", "mse"]
     close(found["ce"], numbers["cross_entropy"].mean())
     close(found["kd"], 100 * numbers["distillation_mean"])
     new_active, old_active = (torch.where(m > 0, m, 0.01 * m) for m in (maps, old_maps))
     close(found["mse"], 100 * ((new_active - old_active) ** 2).sum() / maps.numel())
-    assert torch.equal(ILT().losses(*outputs, numbers["labels"], step, None)["mse"], found["mse"])
-    teacher = case().teacher
-    close(ILT().prepare(teacher, [], step)(maps), teacher.encoder.activate(maps))
+    out, _ = case().outputs()
+    assert out.encoded is out.stages[-1]  # a timm encoder's map has no activation behind it
 
 
 # MiB
@@ -232,7 +241,7 @@ def test_mib_gives_the_released_numbers(name: str, golden: Golden) -> None:
     numbers = {key.split("/")[1]: value for key, value in golden("losses").items() if key.startswith(f"{name}/")}
     logits, old = numbers["logits"], numbers["logits_old"]
     step = later_step(old.shape[1], logits.shape[1] - old.shape[1])
-    found = MiB(kd=10).losses(Output(logits, logits, ()), Output(old, old, ()), numbers["labels"], step, None)
+    found = terms_of(MiB(kd=10), Output(logits, logits, ()), Output(old, old, ()), numbers["labels"], step, None)
     assert list(found) == ["ce", "kd"]
     close(found["ce"], numbers["unbiased_cross_entropy"].mean())
     close(found["kd"], 10 * numbers["unbiased_distillation"].mean())
@@ -244,7 +253,7 @@ def test_mib_begins_with_nothing_to_distil(n_new: int, case: Callable) -> None:
     made = case(n_new, moved=0)
     out, old = made.outputs()
     out.logits.retain_grad()
-    losses = MiB(kd=3).losses(out, old, made.target, made.step, None)
+    losses = terms_of(MiB(kd=3), out, old, made.target, made.step, None)
     p = old.logits.softmax(1)
     close(losses["kd"], 3 * -(p * p.log()).sum(1).mean() / N_OLD)
     (gradient,) = torch.autograd.grad(losses["kd"], out.logits, retain_graph=True)
@@ -257,9 +266,9 @@ def test_mib_begins_with_nothing_to_distil(n_new: int, case: Callable) -> None:
 def test_mib_weighs_its_distillation(case: Callable) -> None:
     made = case()
     out, old = made.outputs()
-    one, none = (MiB(kd=kd).losses(out, old, made.target, made.step, None) for kd in (1, 0))
+    one, none = (terms_of(MiB(kd=kd), out, old, made.target, made.step, None) for kd in (1, 0))
     assert none["kd"] == 0
-    close(MiB(kd=7).losses(out, old, made.target, made.step, None)["kd"], 7 * one["kd"])
+    close(terms_of(MiB(kd=7), out, old, made.target, made.step, None)["kd"], 7 * one["kd"])
     assert one["ce"] == none["ce"]
 
 
@@ -289,7 +298,7 @@ def test_pod_of_a_net_just_grown(case: Callable) -> None:
     close(method.pod_loss(out, old, made.step), math.sqrt((N_OLD + 5) / 5) * felt / 6)
     assert PLOP(pod=0.3, pod_logits=0).pod_loss(out, old, made.step) == 0
     silent = made.teacher.grown(5, balanced=False)
-    for parameter in silent.classifiers[1].parameters():
+    for parameter in silent.classifier[1].parameters():
         parameter.data.zero_()
     assert method.pod_loss(silent(made.image), old, made.step) == 0
 
@@ -311,7 +320,7 @@ def test_a_sure_teacher_labels_all_background(adaptive: bool, case: Callable) ->
     made = case()
     out, old = made.outputs()
     sure = Thresholds(torch.full((N_OLD + 2,), 2.0), "median")
-    losses = PLOP(adaptive=adaptive).losses(out, old, made.target, made.step, sure)
+    losses = terms_of(PLOP(adaptive=adaptive), out, old, made.target, made.step, sure)
     assert list(losses) == ["ce", "pod"]
     labelled = torch.where(made.target == 0, old.logits.argmax(1), made.target)
     assert labelled[made.target == 0].unique().numel() > 1
@@ -322,9 +331,9 @@ def test_an_unsure_teacher_leaves_the_new_pixels_only(case: Callable) -> None:
     made = case()
     out, old = made.outputs()
     unsure = Thresholds(torch.zeros(N_OLD + 2), "median")
-    assert PLOP().losses(out, old, made.target, made.step, unsure)["ce"] == 0
+    assert terms_of(PLOP(), out, old, made.target, made.step, unsure)["ce"] == 0
     only_new = torch.where(made.target == 0, 255, made.target)
-    found = PLOP(adaptive=False).losses(out, old, made.target, made.step, unsure)["ce"]
+    found = terms_of(PLOP(adaptive=False), out, old, made.target, made.step, unsure)["ce"]
     assert found > 0
     close(found, cross_entropy(out.logits, only_new).mean())
 
@@ -344,7 +353,7 @@ def test_each_image_is_weighed_by_its_share_of_sure_background(case: Callable) -
         ce = F.cross_entropy(out.logits[i : i + 1], labelled[None], ignore_index=255, reduction="sum")
         expected += factors[-1] * ce.item() / made.target.numel()
     assert factors[1] == pytest.approx(0.5, abs=0.01) and abs(factors[0] - 0.5) > 0.1
-    losses = PLOP().losses(out, old, made.target, made.step, thresholds)
+    losses = terms_of(PLOP(), out, old, made.target, made.step, thresholds)
     assert losses["ce"].item() == pytest.approx(expected, rel=1e-4)
 
 
@@ -360,7 +369,7 @@ def test_prepare_finds_the_thresholds_from_every_batch(chosen: str, find: Callab
         return counts
 
     method = PLOP(thresholds=chosen, floor=0.01)
-    found = method.prepare(made.teacher, iter(batches), made.step, reduce)
+    found = prepared_by(method, made.teacher, iter(batches), made.step, reduce)
     assert found.kind == chosen
     assert torch.equal(found.values, find(pairs, N_OLD, N_OLD + 5, floor=0.01).values)
     assert counted[0].sum() == (made.target == 0).sum()
@@ -371,7 +380,7 @@ def test_prepare_finds_the_thresholds_from_every_batch(chosen: str, find: Callab
 def test_released_and_median_thresholds_differ(case: Callable) -> None:
     made = case(5)
     found = [
-        PLOP(thresholds=chosen).prepare(made.teacher, [(made.image, made.target)], made.step).values
+        prepared_by(PLOP(thresholds=chosen), made.teacher, [(made.image, made.target)], made.step).values
         for chosen in ("released", "median")
     ]
     assert found[1][:N_OLD].max() > 2 * found[0][:N_OLD].max()

@@ -8,9 +8,10 @@ from released import TRAININGS, released_net, trained
 from torch import Tensor
 
 from plopkit.methods import Method, MiB
-from plopkit.model.abn import ABN, norm_of
+from plopkit.model.abn import ABN
 from plopkit.model.encoders import Encoder, timm
 from plopkit.model.keys import absolute_scales
+from plopkit.model.norms import norm_of
 from plopkit.model.resnet import BLOCKS, ResNet
 
 Golden = Callable[[str], dict[str, Tensor]]
@@ -59,7 +60,7 @@ def test_golden_trajectory(golden: Golden, file: str, method: Method, seed: int,
 
 
 def _teacher_classifier(seed: int) -> Tensor:
-    return released_net((16,), "official", seed).classifiers[0].weight.detach()
+    return released_net((16,), "official", seed).classifier[0].weight.detach()
 
 
 def test_the_golden_trajectories_hang_on_rounding(golden: Golden) -> None:

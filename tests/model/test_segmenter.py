@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from plopkit.model import encoders
 from plopkit.model.abn import ABN
 from plopkit.model.encoders import LITE0, Encoder, lite0_weights
-from plopkit.model.segmenter import Head, Output, Segmenter, segmenter_of
+from plopkit.model.segmenter import ASPP, Output, Segmenter, segmenter_of
 from plopkit.presets import configure
 
 Nets = Callable[..., Segmenter]
@@ -95,7 +95,7 @@ def test_abn_without_activation_is_the_map_before_it(abn: tuple[ABN, dict[str, T
 
 @pytest.mark.parametrize("pool", [None, 3, 6, 100])
 def test_head_pools_the_whole_map_in_training(pool: int | None) -> None:
-    head, x = Head(8, 4, (1,), pool), draw(0, 2, 8, 6, 7)
+    head, x = ASPP(8, 4, (1,), pool), draw(0, 2, 8, 6, 7)
     pooled = head._pooled(x)
     close(pooled, x.mean((2, 3), keepdim=True))
 
@@ -115,18 +115,18 @@ def plain_window(x: Tensor, side: int) -> Tensor:
 
 @pytest.mark.parametrize("pool", [1, 2, 3, 4, 6, 7])
 def test_head_pools_a_window_at_evaluation(pool: int) -> None:
-    head, x = Head(8, 4, (1,), pool).eval(), draw(0, 2, 8, 6, 7)
+    head, x = ASPP(8, 4, (1,), pool).eval(), draw(0, 2, 8, 6, 7)
     close(head._pooled(x), plain_window(x, pool))
 
 
 @pytest.mark.parametrize("pool", [None, 7, 32])
 def test_a_map_within_the_window_is_pooled_as_a_whole(pool: int | None) -> None:
-    head, x = Head(8, 4, (1,), pool).eval(), draw(0, 2, 8, 6, 7)
+    head, x = ASPP(8, 4, (1,), pool).eval(), draw(0, 2, 8, 6, 7)
     close(head._pooled(x).expand_as(x), x.mean((2, 3), keepdim=True).expand_as(x))
 
 
 def test_the_window_shows_in_the_output_of_larger_maps_only() -> None:
-    heads = [with_random_norms(Head(8, 4, (1, 2), pool)).eval() for pool in (None, 4)]
+    heads = [with_random_norms(ASPP(8, 4, (1, 2), pool)).eval() for pool in (None, 4)]
     heads[1].load_state_dict(heads[0].state_dict())
     small, large = draw(0, 1, 8, 4, 4), draw(0, 1, 8, 9, 9)
     close(heads[0](small), heads[1](small))
@@ -135,7 +135,7 @@ def test_the_window_shows_in_the_output_of_larger_maps_only() -> None:
 
 def test_head_computes_what_the_released_one_does() -> None:
     """Parallel convolutions, one norm over all, 1x1; plus the pooled branch; then a norm."""
-    head, x = with_random_norms(Head(8, 4, (1, 2))).eval(), draw(0, 2, 8, 6, 6)
+    head, x = with_random_norms(ASPP(8, 4, (1, 2))).eval(), draw(0, 2, 8, 6, 6)
     kernels = [branch.weight for branch in head.branches]
     maps = [F.conv2d(x, kernels[0]), F.conv2d(x, kernels[1], padding=1), F.conv2d(x, kernels[2], padding=2, dilation=2)]
 
@@ -172,7 +172,7 @@ def test_output_is_whole_and_named(size: tuple[int, int], training: bool, tiny_n
 def test_channels_are_those_of_the_classifiers_in_order(tiny_net: Nets) -> None:
     net = tiny_net(3, 2, 1).eval()
     out = net(draw(0, 1, 3, 64, 64))
-    parts = [classifier(out.features[-1]) for classifier in net.classifiers]
+    parts = [classifier(out.features[-1]) for classifier in net.classifier]
     assert [part.shape[1] for part in parts] == [3, 2, 1]
     assert torch.equal(out.small, torch.cat(parts, 1))
 
@@ -180,7 +180,7 @@ def test_channels_are_those_of_the_classifiers_in_order(tiny_net: Nets) -> None:
 def test_dilations_follow_the_stride_unless_given() -> None:
     def dilations(stride: int, chosen: tuple[int, ...] = ()) -> list[int]:
         net = Segmenter(Encoder("test_efficientnet", stride, "none"), width=8, dilations=chosen)
-        return [branch.dilation[0] for branch in net.head.branches]
+        return [branch.dilation[0] for branch in net.decoder.branches]
 
     assert dilations(16) == [1, 6, 12, 18]
     assert dilations(8) == [1, 12, 24, 32]
@@ -231,14 +231,14 @@ def test_growing_leaves_the_original_alone(tiny_net: Nets) -> None:
 def test_an_unbalanced_net_draws_its_new_channels_and_keeps_the_old(tiny_net: Nets) -> None:
     net = tiny_net(4)
     grown = net.grown(3, balanced=False)
-    assert torch.equal(grown.classifiers[0].weight, net.classifiers[0].weight)
-    assert torch.equal(grown.classifiers[0].bias, net.classifiers[0].bias)
-    assert not torch.equal(grown.classifiers[1].weight[0], net.classifiers[0].weight[0])
-    assert grown.classifiers[1].weight.unique().numel() == 3 * 16
+    assert torch.equal(grown.classifier[0].weight, net.classifier[0].weight)
+    assert torch.equal(grown.classifier[0].bias, net.classifier[0].bias)
+    assert not torch.equal(grown.classifier[1].weight[0], net.classifier[0].weight[0])
+    assert grown.classifier[1].weight.unique().numel() == 3 * 16
     torch.manual_seed(1)
-    first = net.grown(3, balanced=False).classifiers[1].weight
+    first = net.grown(3, balanced=False).classifier[1].weight
     torch.manual_seed(1)
-    assert torch.equal(first, net.grown(3, balanced=False).classifiers[1].weight)
+    assert torch.equal(first, net.grown(3, balanced=False).classifier[1].weight)
 
 
 def test_growing_twice_names_its_parameters_by_step(tiny_net: Nets) -> None:
@@ -260,7 +260,7 @@ def test_a_frozen_net_is_a_copy_that_learns_nothing(tiny_net: Nets) -> None:
     image = draw(0, 2, 3, 64, 64)
     before = teacher(image).logits
     net(image)  # moves the running statistics of the net only
-    net.classifiers[0].weight.data += 1
+    net.classifier[0].weight.data += 1
     assert torch.equal(teacher(image).logits, before)
     assert not torch.equal(net.eval()(image).logits, before)
 

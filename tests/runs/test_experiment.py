@@ -30,7 +30,7 @@ TWO_EPOCHS = {"optim__epochs": 2, "optim__epochs_later": 2, "optim__batch": 4}
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
     """PLOP on emoji 15-5, two epochs a step, straight through."""
-    opened = Experiment(small(tmp_path_factory.mktemp("straight"), **TWO_EPOCHS))
+    opened = Experiment.open(small(tmp_path_factory.mktemp("straight"), **TWO_EPOCHS))
     opened.run(progress=False)
     return opened
 
@@ -170,7 +170,7 @@ def test_a_finished_run_is_read_back(finished: Experiment, monkeypatch: pytest.M
     before = contents(finished.settings.out)
     times = {path: path.stat().st_mtime_ns for path in finished.settings.out.rglob("*") if path.is_file()}
     monkeypatch.setattr(experiment, "check_room", lambda *_: pytest.fail("room is for runs that write"))
-    again = Experiment(finished.settings)
+    again = Experiment.open(finished.settings)
     assert list(again.ticks()) == []
     assert run(finished.settings, progress=False) == finished.folder
     assert contents(finished.settings.out) == before
@@ -188,13 +188,13 @@ def test_a_picture_that_was_deleted_is_drawn_again(finished: Experiment) -> None
 @pytest.mark.usefixtures("no_pictures")
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(finished: Experiment, tmp_path: Path) -> None:
     torch.manual_seed(99)  # what was drawn before does not matter
-    twin = Experiment(small(tmp_path, **TWO_EPOCHS))
+    twin = Experiment.open(small(tmp_path, **TWO_EPOCHS))
     twin.run(progress=False)
     for name in ("results.csv", "summary.csv"):
         assert (twin.folder.path / name).read_bytes() == (finished.folder.path / name).read_bytes()
     columns = ["loss_ce", "loss_pod", "lr"]
     pd.testing.assert_frame_equal(twin.folder.ticks[columns], finished.folder.ticks[columns])
-    other = Experiment(small(tmp_path, seed=1))
+    other = Experiment.open(small(tmp_path, seed=1))
     other.run(progress=False)
     assert not other.folder.results["iou"].equals(twin.folder.results["iou"])
     assert other.folder.path != twin.folder.path
@@ -206,7 +206,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(finished: Ex
 @pytest.mark.usefixtures("no_pictures")
 def test_a_run_stopped_again_and_again_ends_as_one_straight_through(finished: Experiment, tmp_path: Path) -> None:
     def opened() -> Experiment:
-        return Experiment(small(tmp_path, **TWO_EPOCHS))
+        return Experiment.open(small(tmp_path, **TWO_EPOCHS))
 
     first = [(step, epoch, i) for step, epoch, i in finished.folder.ticks[["step", "epoch", "iteration"]].to_numpy()]
     n = len(finished.data.train_loader(finished.scenario.steps[0]))
@@ -260,7 +260,7 @@ def test_a_crash_between_checkpoint_and_results_costs_no_training(
         patch.setattr(experiment, where, crash)
         with pytest.raises(RuntimeError, match="power"):
             run(settings, progress=False)
-    opened = Experiment(settings)
+    opened = Experiment.open(settings)
     evaluated = opened.folder.evaluated()
     assert evaluated == (0 if where == "write_table" else 1)
     assert {step for step, *_ in taken(opened)} == ({1} if evaluated == 0 else set())
@@ -289,7 +289,7 @@ def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_epoch(
     assert kept is not None
     assert kept[0]["epoch"] == 1
     assert all(tensor.isfinite().all() for tensor in kept[0]["net"].values())
-    opened = Experiment(settings)
+    opened = Experiment.open(settings)
     assert taken(opened)[0] == (0, 1, n)
     assert results_of(opened) == results_of(finished)
 
@@ -301,7 +301,7 @@ def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_epoch(
 def test_step_0_is_trained_once_for_all_methods(tmp_path: Path) -> None:
     steps = {}
     for method in ("ft", "mib", "plop"):
-        opened = Experiment(small(tmp_path, method=method))
+        opened = Experiment.open(small(tmp_path, method=method))
         steps[method] = {tick[0] for tick in taken(opened)}
     assert steps == {"ft": {0, 1}, "mib": {1}, "plop": {1}}
     runs = [path for path in tmp_path.iterdir() if not path.name.startswith(".")]
@@ -311,21 +311,21 @@ def test_step_0_is_trained_once_for_all_methods(tmp_path: Path) -> None:
     assert len({(path / "checkpoints" / "step-0.safetensors").read_bytes() for path in runs}) == 1
     assert len({(path / "checkpoints" / "step-1.safetensors").read_bytes() for path in runs}) == 3
     for changed, begins in (({"optim__lr_later": 0.5}, 1), ({"optim__lr": 0.5}, 0)):
-        other = Experiment(small(tmp_path, **changed))
+        other = Experiment.open(small(tmp_path, **changed))
         assert taken(other, lambda tick: True) == [(begins, 0, 0)]
 
 
 @pytest.mark.usefixtures("no_pictures")
 def test_step_0_is_shared_by_tasks_that_begin_alike_and_by_no_others(tmp_path: Path) -> None:
-    one = Experiment(small(tmp_path))
+    one = Experiment.open(small(tmp_path))
     taken(one)
     batch = {"optim__batch": 2}
-    alike = Experiment(small(tmp_path, "emoji 15-1 overlap", **batch))
-    same = Experiment(small(tmp_path, **batch))
+    alike = Experiment.open(small(tmp_path, "emoji 15-1 overlap", **batch))
+    same = Experiment.open(small(tmp_path, **batch))
     steps = [e.scenario.steps[0] for e in (alike, same)]
     assert alike._kept(steps[0]) == same._kept(steps[1])
     for scenario in ("emoji 10-10 overlap", "emoji 15-5 disjoint", "emoji 15-5 overlap order=b", "emoji joint"):
-        other = Experiment(small(tmp_path, scenario, **batch))
+        other = Experiment.open(small(tmp_path, scenario, **batch))
         assert other._kept(other.scenario.steps[0]) != same._kept(steps[1])
 
 
@@ -333,13 +333,13 @@ def test_step_0_is_shared_by_tasks_that_begin_alike_and_by_no_others(tmp_path: P
 @pytest.mark.parametrize("method", ["lwf-mc", "ewc", "pi", "rw"])
 def test_methods_with_a_first_step_of_their_own(tmp_path: Path, method: str) -> None:
     """Theirs is not shared, but read back; stopped after an epoch, a run ends as one straight through."""
-    taken(Experiment(small(tmp_path, method="ft")))
-    straight = Experiment(small(tmp_path / "a", method=method, **TWO_EPOCHS))
+    taken(Experiment.open(small(tmp_path, method="ft")))
+    straight = Experiment.open(small(tmp_path / "a", method=method, **TWO_EPOCHS))
     assert {tick[0] for tick in taken(straight)} == {0, 1}
     for step in straight.scenario.steps[:1]:
         assert (straight._store(step).memory() is None) == (method == "lwf-mc")
     for _ in range(8):
-        stopped = Experiment(small(tmp_path / "b", method=method, **TWO_EPOCHS))
+        stopped = Experiment.open(small(tmp_path / "b", method=method, **TWO_EPOCHS))
         if not taken(stopped, lambda tick: tick.epoch_done):
             break
     for index in range(2):
@@ -352,7 +352,7 @@ def test_methods_with_a_first_step_of_their_own(tmp_path: Path, method: str) -> 
 
 @pytest.mark.usefixtures("no_pictures")
 def test_methods_part_ways_at_step_1(finished: Experiment, tmp_path: Path) -> None:
-    ft = Experiment(small(tmp_path, method="ft", **TWO_EPOCHS))
+    ft = Experiment.open(small(tmp_path, method="ft", **TWO_EPOCHS))
     ft.run(progress=False)
     mine, plops = ft.folder.results, finished.folder.results
     assert mine.query("step == 0")["iou"].tolist() == plops.query("step == 0")["iou"].tolist()
@@ -366,13 +366,13 @@ def test_changed_images_are_another_run_with_a_step_0_of_its_own(
 ) -> None:
     root = folder_root(train=8, val=4, classes=4, size=(64, 64))
     given = {"scenario": "folder 2-1 overlap", "method": "ft", "data__root": root, "optim__batch": 2}
-    Experiment(small(tmp_path / "out", **given)).run(progress=False)
+    Experiment.open(small(tmp_path / "out", **given)).run(progress=False)
     Image.new("RGB", (64, 64), "red").save(root / "images" / "train-00.jpg")
     with pytest.raises(
         ValueError, match="the images or masks have changed since; choose another name or out, or delete it"
     ):
-        Experiment(small(tmp_path / "out", **given))
-    again = Experiment(small(tmp_path / "out", name="again", **given))
+        Experiment.open(small(tmp_path / "out", **given))
+    again = Experiment.open(small(tmp_path / "out", name="again", **given))
     assert taken(again, lambda tick: True) == [(0, 0, 0)]
 
 
@@ -387,7 +387,7 @@ def test_many_steps_on_ones_own_data(folder_root: Callable[..., Path], tmp_path:
     (root / "classes.txt").write_text("\n".join(classes), encoding="utf-8")
     scenario = f"folder 3-1 {protocol} order=2,5,1,4,3"
     settings = small(tmp_path / "out", scenario, data__root=root, optim__batch=2)
-    opened = Experiment(settings)
+    opened = Experiment.open(settings)
     assert {step for step, *_ in taken(opened)} == {0, 1, 2}
     table = opened.folder.results
     assert [rows["label"].tolist() for _, rows in table.groupby("step")] == [
@@ -415,7 +415,7 @@ def test_many_steps_on_ones_own_data(folder_root: Callable[..., Path], tmp_path:
 
 @pytest.mark.usefixtures("no_pictures")
 def test_a_scenario_of_one_step(tmp_path: Path) -> None:
-    opened = Experiment(small(tmp_path, "emoji joint", "joint"))
+    opened = Experiment.open(small(tmp_path, "emoji joint", "joint"))
     assert {step for step, *_ in taken(opened)} == {0}
     assert len(opened.folder.results) == 21
     summary = opened.folder.summary
@@ -430,7 +430,7 @@ def test_a_scenario_of_one_step_has_pictures(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("no_pictures")
 def test_joint_training_sees_every_image_and_label_so_far(tmp_path: Path) -> None:
-    opened = Experiment(small(tmp_path, method="joint", optim__epochs_later=3))
+    opened = Experiment.open(small(tmp_path, method="joint", optim__epochs_later=3))
     ticks = [tick for tick in opened.ticks() if tick.step == 1]
     assert len(ticks) == 40 // 8  # all scenes, and as many epochs and as large a rate as step 0
     assert ticks[0].lr == opened.settings.optim.lr
@@ -445,7 +445,7 @@ def test_joint_training_sees_every_image_and_label_so_far(tmp_path: Path) -> Non
 
 @pytest.mark.usefixtures("no_pictures")
 def test_the_sequential_protocol_shows_the_old_labels(tmp_path: Path) -> None:
-    opened = Experiment(small(tmp_path, "emoji 15-5 sequential"))
+    opened = Experiment.open(small(tmp_path, "emoji 15-5 sequential"))
     labels = {
         int(label) for _, target in opened.data.train_loader(opened.scenario.steps[1]) for label in target.unique()
     }
@@ -454,7 +454,7 @@ def test_the_sequential_protocol_shows_the_old_labels(tmp_path: Path) -> None:
 
 
 def test_step_0_of_the_disjoint_protocol_leaves_out_images_with_future_labels(tmp_path: Path) -> None:
-    disjoint, overlap = (Experiment(small(tmp_path, f"emoji 15-5 {p}")) for p in ("disjoint", "overlap"))
+    disjoint, overlap = (Experiment.open(small(tmp_path, f"emoji 15-5 {p}")) for p in ("disjoint", "overlap"))
     counts = [one.data.table()["training images"].tolist() for one in (disjoint, overlap)]
     assert counts[0][0] < counts[1][0]
     assert counts[0][1] == counts[1][1]
@@ -477,7 +477,7 @@ def test_step_0_of_the_disjoint_protocol_leaves_out_images_with_future_labels(tm
 )
 def test_what_does_not_fit_shows_before_the_training(tmp_path: Path, wrong: dict[str, Any], told: str) -> None:
     with pytest.raises(ValueError, match=re.escape(told)):
-        Experiment(small(tmp_path / "out", **wrong))
+        Experiment.open(small(tmp_path / "out", **wrong))
     assert not (tmp_path / "out").exists()
 
 
@@ -485,7 +485,7 @@ def test_a_step_that_no_validation_image_shows_is_refused(folder_root: Callable[
     root = folder_root(train=20, val=1, classes=6, size=(64, 64))  # its labels are 1 and 2
     settings = small(tmp_path / "out", "folder 1-1 overlap order=3,1,2,4,5", data__root=root, optim__batch=2)
     with pytest.raises(ValueError, match=r"step 0: no validation image contains any of the labels seen so far, \(3,\)"):
-        Experiment(settings)
+        Experiment.open(settings)
     assert not (tmp_path / "out").exists()
 
 
@@ -493,7 +493,7 @@ def test_opening_trains_nothing_and_draws_nothing_from_the_generator(tmp_path: P
     torch.manual_seed(3)
     first = torch.rand(1)
     torch.manual_seed(3)
-    opened = Experiment(small(tmp_path))
+    opened = Experiment.open(small(tmp_path))
     assert torch.equal(torch.rand(1), first)
     assert set(contents(opened.folder.path)) == {"settings.yaml", "data.txt"}
     assert opened.scenario == Scenario.parse("emoji 15-5 overlap")

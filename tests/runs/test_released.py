@@ -161,7 +161,7 @@ def test_other_checkpoints_and_other_settings_have_folders_of_their_own(
     other = tmp_path / "other.pth"
     net = load_published(checkpoints[1])
     with torch.no_grad():
-        net.classifiers[1].bias.add_(1)
+        net.classifier[1].bias.add_(1)
     save_published(net, other)
     assert evaluate(checkpoints, tmp_path / "runs") == 0
     assert evaluate(checkpoints, tmp_path / "runs", "--evaluate", "full") == 0

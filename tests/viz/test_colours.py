@@ -21,8 +21,6 @@ PACKAGE = Path(plopkit.__file__).parent
 def test_no_other_module_holds_a_hex_colour() -> None:
     for path in PACKAGE.rglob("*.py"):
         found = re.findall(r"#[0-9a-fA-F]{6}\b", path.read_text(encoding="utf-8"))
-        if {"forgetting", "gradients", "thresholds", "widgets"} & set(path.parts) or path.name == "exercises.py":
-            continue  # not yet converted
         assert not found or path.name == "colours.py", f"{path} holds {found}; name them in viz/colours.py"
 
 

@@ -1,9 +1,9 @@
 """What a run has forgotten (lesson 07): everything that the notebook imports."""
 
 from plopkit.lessons.exercises import check
-from plopkit.lessons.forgetting.explorer import mistakes_explorer
 from plopkit.lessons.forgetting.figures import class_matrix, drop_bars, mistakes_figure, trade_off
 from plopkit.lessons.forgetting.measures import KINDS, ForgettingExamples, load_examples
+from plopkit.support.lazy import lazy_attributes
 
 __all__ = [
     "KINDS",
@@ -16,3 +16,5 @@ __all__ = [
     "mistakes_figure",
     "trade_off",
 ]
+
+__getattr__ = lazy_attributes(__name__, {"mistakes_explorer": "explorer"})  # only explorers need ipywidgets

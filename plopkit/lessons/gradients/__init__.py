@@ -1,9 +1,9 @@
 """Methods side by side, by their gradients (lesson 05): everything that the notebook imports."""
 
 from plopkit.lessons.exercises import check
-from plopkit.lessons.gradients.explorer import gradient_explorer
 from plopkit.lessons.gradients.figures import gradient_map, method_bars, term_bars
 from plopkit.lessons.gradients.measures import Situation, attribution, protects, some_iterations, whole_net
+from plopkit.support.lazy import lazy_attributes
 
 __all__ = [
     "Situation",
@@ -17,3 +17,5 @@ __all__ = [
     "term_bars",
     "whole_net",
 ]
+
+__getattr__ = lazy_attributes(__name__, {"gradient_explorer": "explorer"})  # only explorers need ipywidgets

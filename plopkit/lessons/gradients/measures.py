@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import hypot
 
+import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float, Int
@@ -11,10 +12,11 @@ from torch import Tensor
 
 from plopkit.compute import make_accelerator
 from plopkit.datasets.scenario_data import channels_of
+from plopkit.datasets.steps import Selection
 from plopkit.methods import Method
-from plopkit.methods.base import Memory, Watcher
-from plopkit.model.segmenter import Output, Segmenter
-from plopkit.scenario import Step
+from plopkit.methods.base import Batch, Regularizer, State, StepContext, Whole
+from plopkit.model.segmenter import Segmenter
+from plopkit.scenario import N_IDS, Step
 from plopkit.settings import Settings
 from plopkit.trainer import Training, fit
 
@@ -38,11 +40,9 @@ class Situation:
     masks: Int[Tensor, "B H W"]
     """the true labels, of which joint training may see all known ones"""
 
-    def asked_of(self, method: Method) -> Int[Tensor, "B H W"]:
-        """The target that a method is given."""
-        if not method.rehearses:
-            return self.target
-        return channels_of(self.masks, self.step, "seen")
+    def target_of(self, method: Method) -> Int[Tensor, "B H W"]:
+        """The target that a method sees."""
+        return channels_of(self.masks, self.step, "seen") if rehearses(method, self.step) else self.target
 
 
 def whole_net(table: pd.DataFrame) -> pd.Series:
@@ -52,28 +52,54 @@ def whole_net(table: pd.DataFrame) -> pd.Series:
 
 def losses_at(at: Situation, method: Method, seen: Batches) -> dict[str, Tensor]:
     """The method's terms, weighted as the loop adds them up; seen: the training batches that ``prepare`` looks at."""
-    prepared = method.prepare(at.teacher, seen, at.step)
+    return batch_at(at, method, seen)[1]
+
+
+def batch_at(at: Situation, method: Method, seen: Batches) -> tuple[Batch, dict[str, Tensor]]:
+    """The batch that a method's losses see, and its terms."""
+    teacher = method.teacher(at.teacher, at.step)
+    context = StepContext(at.step, teacher, lambda: seen)
+    prepared = method.prepare(context)
     with torch.no_grad():
-        old = at.teacher(at.images) if method.needs_teacher else None
-    return method.losses(at.net(at.images), old, at.asked_of(method), at.step, prepared)
+        old = None if teacher is None else teacher(at.images)
+    batch = Batch(at.net(at.images), old, at.target_of(method), at.net, context, prepared)
+    return batch, terms_of(method, batch)
+
+
+def terms_of(method: Method, batch: Batch) -> dict[str, Tensor]:
+    """A method's terms on a whole batch, as values."""
+    values = {}
+    for name, term in method.losses(batch).items():
+        if isinstance(term, Whole):
+            values[name] = term.value
+        else:
+            values[name] = term[0] / term[1] if isinstance(term, tuple) else term
+    return values
+
+
+def rehearses(method: Method, step: Step) -> bool:
+    """Does a method train on images that show only old labels, with these labels, as no protocol does?"""
+    old = np.eye(N_IDS, dtype=bool)[[label for label in step.old if label]]
+    return len(method.images(step, old, {})) > len(Selection.protocol(step, old))
 
 
 def attribution(
-    methods: Mapping[str, Method], at: Situation, seen: Batches, memories: Mapping[str, Memory]
+    methods: Mapping[str, Method], at: Situation, seen: Batches, states: Mapping[str, State]
 ) -> pd.DataFrame:
     """One row per (method, term): its ``value``, then the L2 norm of its gradient on each part of the net.
 
-    seen: the training batches that ``prepare`` looks at. memories: what the watchers of EWC, PI and RW kept of the step
-    before, by the method's name; without one, such a method has no penalty yet. ValueError where the net is frozen.
+    seen: the training batches that ``prepare`` reads. states: what the regularizers of EWC, PI and RW gave at the end
+    of the step before, by the method's name; without one, such a method has no penalty yet. ValueError where the net
+    is frozen.
     """
     part_of = parts(at.net, at.images)
     rows = {}
     for name, method in methods.items():
         for term, loss in losses_at(at, method, seen).items():
             rows[name, term] = {"value": loss.item()} | gradient_norms(loss, at.net, part_of)
-        watcher = method.watcher(at.start, memories.get(name))
-        if watcher is not None and (pulled := penalty(watcher, at.net)) is not None:
-            value, gradients = pulled
+        regularizer = method.regularizer(at.start, states.get(name, {}))
+        if regularizer is not None and (held := penalty(regularizer, at.net)) is not None:
+            value, gradients = held
             rows[name, "penalty"] = {"value": value} | _norms(gradients, part_of)
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["method", "term"])
 
@@ -93,11 +119,11 @@ def parts(net: Segmenter, images: Float[Tensor, "B 3 H W"]) -> dict[str, str]:
         left = [name for name in encoder if name not in found]
         used = torch.autograd.grad(stage.sum(), [named[name] for name in left], retain_graph=True, allow_unused=True)
         found |= {name: f"stage {number}" for name, gradient in zip(left, used, strict=True) if gradient is not None}
-    newest = f"classifiers.{len(net.classifiers) - 1}."
+    newest = f"classifier.{len(net.classifier) - 1}."
     for name in named:
-        if name.startswith("head."):
+        if name.startswith("decoder."):
             found[name] = "head"
-        elif name.startswith("classifiers."):
+        elif name.startswith("classifier."):
             found[name] = "new classifier" if name.startswith(newest) else "old classifier"
     return found
 
@@ -109,11 +135,11 @@ def gradient_norms(loss: Float[Tensor, ""], net: Segmenter, part_of: Mapping[str
     return _norms({n: g for n, g in zip(named, gradients, strict=True) if g is not None}, part_of)
 
 
-def penalty(watcher: Watcher, net: Segmenter) -> tuple[float, dict[str, Tensor]] | None:
-    """A watcher's penalty on the net as it is, and its gradient by parameter; None where it has none yet."""
+def penalty(regularizer: Regularizer, net: Segmenter) -> tuple[float, dict[str, Tensor]] | None:
+    """A regularizer's penalty on the net as it is, and its gradient by parameter; None where it has none yet."""
     for parameter in net.parameters():
         parameter.grad = torch.zeros_like(parameter)
-    value = watcher.pull(net)
+    value = regularizer.add_penalty_gradient(net)
     gradients = {name: p.grad for name, p in net.named_parameters() if p.grad is not None}
     net.zero_grad()
     return None if value is None else (value.item(), gradients)
@@ -125,41 +151,40 @@ def protects(method: Method, at: Situation, seen: Batches) -> tuple[str, ...]:
     It is asked, not looked up: a method holds the teacher's outputs or features if its terms change with them.
     """
     held = []
-    if method.needs_teacher:
-        prepared = method.prepare(at.teacher, seen, at.step)
-        with torch.no_grad():
-            out, old = at.net(at.images), at.teacher(at.images)
-            other = {
-                "outputs": old._replace(logits=old.logits.roll(1, 1), small=old.small.roll(1, 1)),
-                "features": old._replace(features=tuple(map_.roll(1, 1) for map_ in old.features)),
-            }
-
-            def total(teacher: Output) -> Tensor:
-                terms = method.losses(out, teacher, at.asked_of(method), at.step, prepared)
-                return torch.stack(list(terms.values()))
-
-            held = [name for name, changed in other.items() if not torch.equal(total(old), total(changed))]
-    if method.watcher(at.start, None) is not None:
+    batch, terms = batch_at(at, method, seen)
+    if (old := batch.old) is not None:
+        rolled = tuple(stage.roll(1, 1) for stage in old.stages)
+        assert old.head is not None and old.encoded is not None
+        changed = {
+            "outputs": old._replace(logits=old.logits.roll(1, 1), small=old.small.roll(1, 1)),
+            "features": old._replace(stages=rolled, encoded=old.encoded.roll(1, 1), head=old.head.roll(1, 1)),
+        }
+        before = torch.stack(list(terms.values()))
+        for name, other in changed.items():
+            after = torch.stack(list(terms_of(method, batch._replace(old=other)).values()))
+            if not torch.equal(before, after):
+                held.append(name)
+    if method.regularizer(at.start, {}) is not None:
         held.append("parameters")
-    return (*held, "old labels") if method.rehearses else tuple(held)
+    return (*held, "old labels") if rehearses(method, at.step) else tuple(held)
 
 
 def some_iterations(
     settings: Settings, method: Method, net: Segmenter, step: Step, seen: Batches, lr: float | None = None
-) -> tuple[Segmenter, Memory]:
-    """Train ``net`` itself on these batches, once, on the CPU -> the net, in evaluation mode, and its watcher's memory.
+) -> tuple[Segmenter, State]:
+    """Train ``net`` itself on these batches, once, on the CPU; the net in evaluation mode, its regularizer's state.
 
-    For methods without a teacher; the memory is empty where nothing is watched. lr: None is the step's own.
+    For methods without a teacher; the state is empty without a regularizer. lr: None is the step's own.
     """
     chosen = {"epochs": 1, "epochs_later": 1} | ({} if lr is None else {"lr": lr, "lr_later": lr})
     cpu = settings.compute.model_copy(update={"cpu": True, "precision": "fp32"})
     accelerator = make_accelerator(settings.model_copy(update={"compute": cpu}))
-    watcher = method.watcher(net, None)
-    training = Training(net, settings.optim.model_copy(update=chosen), step, watcher=watcher)
+    regularizer = method.regularizer(net, {})
+    training = Training(net, settings.optim.model_copy(update=chosen), step, regularizer=regularizer)
     for _ in fit(training, seen, method, step, accelerator):
         pass
     net.zero_grad()
-    return net.eval(), {} if watcher is None else watcher.memory(net)
+    return net.eval(), {} if regularizer is None else regularizer.final_state(net)
 
 
 def _norms(gradients: Mapping[str, Tensor], part_of: Mapping[str, str]) -> dict[str, float]:

@@ -12,13 +12,13 @@ from plopkit.pod import SCALES, fitting_scales, fold_new_into_background, pod_re
 
 
 def pod_layers(output: Output, n_old: int) -> dict[str, Tensor]:
-    """The feature maps that PLOP compares, by name, finest first: the encoder's stages, the head, the logits.
+    """The feature maps that PLOP compares, by name, finest first: the encoder's stages, the decoder's head, the logits.
 
     In the logits, the new channels are folded into the background, so that those of a net fit its teacher's.
     """
-    *stages, head = output.features
-    named = {f"stage {number}": stage for number, stage in enumerate(stages, 1)}
-    return named | {"head": head, "logits": fold_new_into_background(output.small, n_old)}
+    assert output.head is not None
+    stages = {f"stage {number}": stage for number, stage in enumerate(output.stages, 1)}
+    return stages | {"head": output.head, "logits": fold_new_into_background(output.small, n_old)}
 
 
 class PodMaps(NamedTuple):

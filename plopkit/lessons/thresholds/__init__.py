@@ -1,7 +1,6 @@
 """What the released code computes (lesson 09): everything that the notebook imports."""
 
 from plopkit.lessons.exercises import check
-from plopkit.lessons.thresholds.explorer import search_explorer
 from plopkit.lessons.thresholds.figures import (
     pseudo_label_dots,
     range_bars,
@@ -17,6 +16,7 @@ from plopkit.lessons.thresholds.measures import (
     threshold_of_share,
     uncertainty_scale,
 )
+from plopkit.support.lazy import lazy_attributes
 
 __all__ = [
     "Histograms",
@@ -33,3 +33,5 @@ __all__ = [
     "threshold_search",
     "uncertainty_scale",
 ]
+
+__getattr__ = lazy_attributes(__name__, {"search_explorer": "explorer"})  # only explorers need ipywidgets

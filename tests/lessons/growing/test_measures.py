@@ -71,7 +71,7 @@ def test_overtaken_pixels_are_those_where_a_grown_net_predicts_an_old_class(tiny
 
 def test_the_new_rows_repeat_the_backgrounds(tiny_net: Callable[..., Segmenter]) -> None:
     net = tiny_net(N_OLD)
-    rows, before = classifier_rows(net.grown(N_NEW).classifiers), classifier_rows(net.classifiers)
+    rows, before = classifier_rows(net.grown(N_NEW).classifier), classifier_rows(net.classifier)
     assert rows.shape == (N_OLD + N_NEW, 16 + 1)
     assert torch.equal(rows[1:N_OLD], before[1:])
     assert all(torch.equal(rows[0], rows[N_OLD + i]) for i in range(N_NEW))

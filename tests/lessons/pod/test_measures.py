@@ -33,7 +33,7 @@ def test_layers_have_names_and_the_logits_are_folded() -> None:
     net = output(1, 21)
     layers = pod_layers(net, 16)
     assert list(layers) == ["stage 1", "stage 2", "stage 3", "head", "logits"]
-    assert layers["head"] is net.features[-1]
+    assert layers["head"] is net.head
     assert torch.equal(layers["logits"], fold_new_into_background(net.small, 16))
 
 

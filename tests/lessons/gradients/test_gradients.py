@@ -70,7 +70,7 @@ def memories(at: Situation) -> dict:
 
 
 def old_parameters(net: Segmenter) -> list:
-    return [(name, p) for name, p in net.named_parameters() if not name.startswith("classifiers.1")]
+    return [(name, p) for name, p in net.named_parameters() if not name.startswith("classifier.1")]
 
 
 # --- the parts of the net
@@ -83,7 +83,7 @@ def test_every_parameter_has_a_part(at: Situation) -> None:
     for name, part in found.items():
         assert name.startswith("encoder.") == part.startswith("stage")
         assert name.startswith("head.") == (part == "head")
-    assert found["classifiers.0.bias"] == "old classifier" and found["classifiers.1.bias"] == "new classifier"
+    assert found["classifier.0.bias"] == "old classifier" and found["classifier.1.bias"] == "new classifier"
 
 
 def test_a_stage_is_the_first_map_that_changes_with_the_parameter(at: Situation) -> None:
@@ -239,20 +239,20 @@ def test_some_iterations_train_and_remember(at: Situation, tmp_path) -> None:
     nets = [copy.deepcopy(at.start) for _ in range(3)]
     moved, memory = some_iterations(settings, METHODS["ewc"](), nets[0], STEP, batches)
     assert moved is nets[0] and not moved.training
-    assert not torch.equal(moved.classifiers[1].weight, at.start.classifiers[1].weight)
+    assert not torch.equal(moved.classifier[1].weight, at.start.classifier[1].weight)
     assert set(memory["fisher"]) == {name for name, _ in moved.named_parameters()}
-    assert memory["fisher"]["head.reduce.weight"].max() > 0
+    assert memory["fisher"]["decoder.reduce.weight"].max() > 0
     assert all(parameter.grad is None for parameter in moved.parameters())
     again, nothing = some_iterations(settings, METHODS["ft"](), nets[1], STEP, batches)
     assert nothing == {}
     assert all(map(torch.equal, again.state_dict().values(), moved.state_dict().values()))  # EWC only watched
     still, _ = some_iterations(settings, METHODS["ft"](), nets[2], STEP, batches, lr=1e-12)
-    torch.testing.assert_close(still.classifiers[1].weight, at.start.classifiers[1].weight)
+    torch.testing.assert_close(still.classifier[1].weight, at.start.classifier[1].weight)
 
 
 def test_gradient_norms_of_a_plain_sum(at: Situation) -> None:
     """The gradient of the sum of all biases of a classifier is 1 for each."""
-    norms = gradient_norms(at.net.classifiers[0].bias.sum(), at.net, parts(at.net, at.images))
+    norms = gradient_norms(at.net.classifier[0].bias.sum(), at.net, parts(at.net, at.images))
     assert norms["old classifier"] == pytest.approx(N_OLD**0.5)
     assert all(norms[part] == 0 for part in PARTS if part != "old classifier")
 

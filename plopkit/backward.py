@@ -1,0 +1,159 @@
+"""The gradients of one batch: cut into parts that fit into memory, shared by processes, added up exactly.
+
+A term that is a mean over images adds up by each part's share of the batch. A term given as a pair (sum, count) has its
+divisor only when all parts and processes have been seen: its gradient is gathered apart and divided at the end.
+"""
+
+import contextlib
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from plopkit.compute import num_micro_batches, summed
+from plopkit.methods.base import Term, Whole
+
+Losses = Callable[[Tensor, Tensor], Mapping[str, Term]]
+"""Images and targets of a part of a batch -> its terms by name."""
+
+
+class Place(NamedTuple):
+    """Where a training is, for an error message."""
+
+    step: int
+    epoch: int
+    iteration: int
+
+
+class Ratio:
+    """A term (sum, count), added up over the parts of a batch: value, divisor and the sum's gradient."""
+
+    def __init__(self, parameters: list[nn.Parameter]):
+        self.parameters = parameters
+        self.total: Tensor | float = 0.0
+        self.count: Tensor | float = 0.0
+        self.gradients: list[Tensor] = []
+
+    def add(self, total: Tensor, count: Tensor, accelerator: Accelerator) -> None:
+        """Add a part's sum, with its gradient, and its count."""
+        scaled = total if accelerator.scaler is None else accelerator.scaler.scale(total)
+        found = torch.autograd.grad(scaled, self.parameters, retain_graph=True, allow_unused=True)
+        new = [torch.zeros_like(p) if g is None else g for p, g in zip(self.parameters, found, strict=True)]
+        self.gradients = [a.add_(b) for a, b in zip(self.gradients, new, strict=True)] if self.gradients else new
+        self.total, self.count = self.total + total.detach().float(), self.count + count.detach().float()
+
+    def finish(self, accelerator: Accelerator) -> Tensor:
+        """Add the term's gradient, over all processes, to the parameters'; returns its value."""
+        pair = torch.stack([torch.as_tensor(self.total), torch.as_tensor(self.count)]).to(accelerator.device)
+        total, count = summed(pair, accelerator)
+        for parameter, gradient in zip(self.parameters, self.gradients, strict=True):
+            share = summed(gradient, accelerator) / at_least_one(count)
+            parameter.grad = share if parameter.grad is None else parameter.grad.add_(share)
+        return total / at_least_one(count)
+
+
+def backward(
+    losses: Losses,
+    net: Any,
+    accelerator: Accelerator,
+    image: Tensor,
+    target: Tensor,
+    sizes: list[int],
+    micro_batch: int | None,
+    place: Place,
+) -> dict[str, float]:
+    """Add a batch's gradients to the parameters', part by part.
+
+    Args:
+        losses: gives the terms of a part.
+        net: as Accelerate prepared it.
+        accelerator: device, precision and processes.
+        image, target: this process's images and targets.
+        sizes: number of images of each process.
+        micro_batch: largest number of images that go through the net at once; None for all.
+        place: for the error.
+
+    Returns:
+        The terms of the whole batch, over all processes, by name.
+
+    Raises:
+        FloatingPointError: for the first term that is not finite, before any of its gradients is used.
+        ValueError: where a term cannot be added up from parts and there is more than one.
+    """
+    # Every process cuts its images into as many parts as the one with the most: they go through batch norm together.
+    parts = num_micro_batches(max(sizes), micro_batch)
+    means: dict[str, Tensor] = {}
+    ratios: dict[str, Ratio] = {}
+    values: dict[str, float] = {}
+    parameters = [p for p in net.parameters() if p.requires_grad]
+    for number, (images, targets) in enumerate(zip(image.tensor_split(parts), target.tensor_split(parts), strict=True)):
+        share = len(images) * len(sizes) / sum(sizes)  # of the batch; the mean over the processes makes it whole
+        last = number == parts - 1
+        with contextlib.nullcontext() if last else accelerator.no_sync(net):  # processes add up once, at the end
+            terms = losses(images, targets)
+            check_divisible(terms, parts)
+            shared: list[Tensor] = []  # means: each part adds by its share of the batch
+            exact: list[Tensor] = []  # pairs of a batch in one part: divided by all processes' count at once
+            for name, term in terms.items():
+                if isinstance(term, tuple) and not isinstance(term, Whole):
+                    if parts > 1:
+                        ratios.setdefault(name, Ratio(parameters)).add(*term, accelerator)
+                        continue
+                    exact.append(len(sizes) * term[0] / at_least_one(summed(term[1].detach(), accelerator)))
+                    means[name] = exact[-1].detach().float()
+                else:
+                    shared.append(term.value if isinstance(term, Whole) else term)
+                    means[name] = means.get(name, 0.0) + share * shared[-1].detach().float()
+            if last and means:
+                values = check_finite(averaged(means, accelerator), place)
+            accelerator.backward(total_of(shared, exact, share, parameters))
+    if ratios:
+        values |= check_finite({name: ratio.finish(accelerator) for name, ratio in ratios.items()}, place)
+    return {name: values[name] for name in terms}
+
+
+def at_least_one(count: Tensor) -> Tensor:
+    """A divisor: where nothing was counted the sum is 0, and so is the term."""
+    return torch.where(count > 0, count, torch.ones_like(count))
+
+
+def total_of(shared: list[Tensor], exact: list[Tensor], share: float, parameters: list[nn.Parameter]) -> Tensor:
+    """What a part adds to the loss; 0, with a gradient, where its terms are all gathered apart."""
+    sums = [share * torch.stack(shared).sum()] if shared else []
+    sums += [torch.stack(exact).sum()] if exact else []
+    if not sums:
+        return 0.0 * torch.stack([p.sum() for p in parameters]).sum()
+    return sums[0] if len(sums) == 1 else sums[0] + sums[1]
+
+
+def check_divisible(terms: Mapping[str, Term], parts: int) -> None:
+    """ValueError where a term cannot be added up from several parts of a batch."""
+    for name, term in terms.items():
+        if isinstance(term, Whole) and parts > 1:
+            raise ValueError(
+                f"the loss term {name!r} compares all images of a batch and cannot be computed part by part; leave "
+                "out compute.micro_batch, or lower optim.batch"
+            )
+
+
+def check_finite(losses: dict[str, Tensor], place: Place) -> dict[str, float]:
+    """The losses as numbers; FloatingPointError with the name of the first that is NaN or infinite."""
+    values = dict(zip(losses, torch.stack([v.detach().float() for v in losses.values()]).tolist(), strict=True))
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise FloatingPointError(
+                f"the loss term {name!r} is {value} in step {place.step}, epoch {place.epoch}, iteration "
+                f"{place.iteration}; lower optim.lr, or use compute.precision fp32 or bf16; the last finished epoch is "
+                "kept"
+            )
+    return values
+
+
+def averaged(values: dict[str, Tensor], accelerator: Accelerator) -> dict[str, Tensor]:
+    """The mean over all processes."""
+    if accelerator.num_processes == 1:
+        return values
+    return {name: accelerator.reduce(value, "mean") for name, value in values.items()}

@@ -1,0 +1,77 @@
+"""The decoder: DeepLabV3's atrous spatial pyramid pooling (ASPP) as CVPR2021_PLOP builds it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from plopkit.model.abn import ABN
+from plopkit.model.norms import Norm
+
+RELEASED_DILATIONS = {16: (6, 12, 18), 8: (12, 24, 32)}
+"""Dilations of the released code, by the encoder's output stride."""
+
+
+class ASPP(nn.Module):
+    """(B, channels, h, w) -> (B, width, h, w).
+
+    Args:
+        channels: of the encoder's last map.
+        width: channels of the output.
+        dilations: of the 3x3 branches.
+        pool: side of the pooling window at evaluation, in pixels of the map (32 in the released code, the map of a 512
+            crop, so that a larger image is not pooled as a whole); None pools the whole map.
+        norm: the normalisation layer's constructor.
+
+    Raises:
+        ValueError: for a window without a pixel.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        width: int = 256,
+        dilations: Sequence[int] = (6, 12, 18),
+        pool: int | None = 32,
+        norm: Norm = ABN,
+    ):
+        super().__init__()
+        if pool is not None and pool < 1:
+            raise ValueError(f"the pooling window is at least 1 pixel wide, not {pool}; None pools the whole map")
+        self.width, self.pool, self.dilations = width, pool, tuple(dilations)
+        self.branches = nn.ModuleList([nn.Conv2d(channels, width, 1, bias=False)])
+        for dilation in dilations:
+            self.branches.append(nn.Conv2d(channels, width, 3, padding=dilation, dilation=dilation, bias=False))
+        joined = width * len(self.branches)
+        self.branches_norm = norm(joined, "leaky_relu")
+        self.reduce = nn.Conv2d(joined, width, 1, bias=False)
+        self.pool_conv = nn.Conv2d(channels, width, 1, bias=False)
+        self.pool_norm = norm(width, "leaky_relu")
+        self.pool_reduce = nn.Conv2d(width, width, 1, bias=False)
+        self.norm = norm(width, "leaky_relu")
+        gain = nn.init.calculate_gain("leaky_relu", 0.01)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.xavier_normal_(module.weight, gain)
+
+    def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B width h w"]:
+        local = self.reduce(self.branches_norm(torch.cat([branch(x) for branch in self.branches], 1)))
+        pooled = self.pool_reduce(self.pool_norm(self.pool_conv(self._pooled(x))))
+        return self.norm(local + pooled)
+
+    def recipe(self) -> dict[str, Any]:
+        """What builds it again, as plain values."""
+        return {"width": self.width, "dilations": list(self.dilations), "pool": self.pool}
+
+    def _pooled(self, x: Tensor) -> Tensor:
+        """The mean over the map or, at evaluation with a window, over the window around each pixel."""
+        if self.training or self.pool is None:
+            return x.mean((2, 3), keepdim=True)
+        height, width = x.shape[2:]
+        window = (min(self.pool, height), min(self.pool, width))
+        x = F.avg_pool2d(x, window, stride=1)
+        rest_h, rest_w = window[0] - 1, window[1] - 1
+        return F.pad(x, (rest_w // 2, rest_w - rest_w // 2, rest_h // 2, rest_h - rest_h // 2), mode="replicate")
