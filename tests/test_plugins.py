@@ -46,9 +46,8 @@ class Weighted(Method):
 
     weight: float = Field(1.0, ge=0, le=10, description="weight of the cross-entropy")
 
-    def losses(self, *args):
-        out, target = (args[0].out, args[0].target) if len(args) == 1 else (args[0], args[2])
-        return {"ce": self.weight * cross_entropy(out.logits, target).mean()}
+    def losses(self, batch):
+        return {"ce": self.weight * cross_entropy(batch.out.logits, batch.target).mean()}
 
 
 class Shapes(Source):
