@@ -40,7 +40,7 @@ def pod_maps(net: Output, teacher: Output, n_old: int, scales: Sequence[int] = S
         scales: of local POD.
     """
     new, old = pod_layers(net, n_old), pod_layers(teacher, n_old)
-    fitting = {name: fitting_scales(scales, one.shape[3]) for name, one in new.items()}
+    fitting = {name: fitting_scales(scales, layer.shape[3]) for name, layer in new.items()}
     regions = {(name, scale): pod_regions(new[name], old[name], scale) for name in new for scale in fitting[name]}
     distances = {
         name: torch.stack([regions[name, scale].square().sum((1, 2)) for scale in fitting[name]]).sum(0).sqrt()
