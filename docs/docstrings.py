@@ -47,7 +47,7 @@ def fields(model: type[BaseModel]) -> list[str]:
             continue
         description = (field.description or "").rstrip(".")
         if not field.is_required() and not isinstance(field.default, BaseModel):
-            default = "made anew" if field.default_factory else f"`{field.default!r}`"
+            default = "a new value" if field.default_factory else f"`{field.default!r}`"
             description += f". Default: {default}"
         lines.append(f"    {name} ({stringify_annotation(field.annotation, 'smart')}): {description}.")
     return ["", "Fields:", *lines, ""] if lines else []

@@ -16,12 +16,13 @@ def draw(seed: int, *shape: int) -> Tensor:
 
 
 def draw_output(seed: int, channels: int, images: int = 2) -> "Output":
-    """The output for images of 32 x 32: two stages of 8 x 8 and 6 x 6, another of 6 x 6, head and logits of 4 x 4."""
+    """The output for images of 32 x 32: three stages of sides 8, 6 and 6, head and logits of side 4."""
     from plopkit.model.segmenter import Output
 
     sides = {3: 8, 4: 6, 5: 6, 6: 4}
-    maps = tuple(draw(seed + width, images, width, side, side) for width, side in sides.items())
-    return Output(draw(seed, images, channels, 32, 32), draw(seed + 9, images, channels, 4, 4), maps)
+    *stages, head = (draw(seed + width, images, width, side, side) for width, side in sides.items())
+    logits, small = draw(seed, images, channels, 32, 32), draw(seed + 9, images, channels, 4, 4)
+    return Output(logits, small, tuple(stages), stages[-1], head)
 
 
 def draw_examples(n: int = 2, steps: int = 2, side: int = 12) -> dict[str, np.ndarray]:

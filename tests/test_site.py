@@ -107,5 +107,5 @@ def test_each_fault_is_told(tmp_path: Path, body: str, fault: str) -> None:
 
 
 def test_a_site_without_pages_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="there is no page in it"):
+    with pytest.raises(ValueError, match="there is no page in this folder"):
         faults(tmp_path)

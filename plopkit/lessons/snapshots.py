@@ -1,7 +1,7 @@
 """Snapshots of a net during a step: its output for a few images, several times while it is trained."""
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -15,12 +15,17 @@ SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2)
 
 
 class Snapshot(NamedTuple):
-    """The net after ``done`` of ``of`` iterations."""
+    """The net after ``done`` of ``n_iterations`` iterations."""
 
     done: int
-    of: int
+    n_iterations: int
     output: Output
     """For the given images, in evaluation mode, on the CPU."""
+
+    @property
+    def of(self) -> int:
+        """`n_iterations`, by its name in plopkit 0.1."""
+        return self.n_iterations
 
 
 def snapshots(
@@ -62,6 +67,10 @@ def outputs_of(net: Segmenter, images: Float[Tensor, "B 3 H W"]) -> Output:
     training = net.training
     out = net.eval()(images.to(next(net.parameters()).device))
     net.train(training)
-    assert out.encoded is not None and out.head is not None
-    stages = tuple(stage.cpu() for stage in out.stages)
-    return Output(out.logits.cpu(), out.small.cpu(), stages, out.encoded.cpu(), out.head.cpu())
+    return Output._make(_on_cpu(part) for part in out)
+
+
+def _on_cpu(part: Any) -> Any:
+    if isinstance(part, tuple):
+        return tuple(_on_cpu(item) for item in part)
+    return part.cpu() if isinstance(part, Tensor) else part

@@ -14,7 +14,7 @@ from plopkit.trainer import Tick
 
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
-    done = Experiment(small(tmp_path_factory.mktemp("runs"), optim__epochs_later=2))
+    done = Experiment.open(small(tmp_path_factory.mktemp("runs"), optim__epochs_later=2))
     done.run(progress=False)
     return done
 
@@ -25,8 +25,8 @@ def test_retraining_a_step_gives_the_same_net_and_writes_nothing(experiment: Exp
     net, ticks = experiment.retrain_step(1)
     seen = snapshots(net, ticks, images, (1 / 2, 1))
     assert sorted((path, path.stat().st_mtime_ns) for path in experiment.settings.out.rglob("*")) == before
-    assert [moment.done for moment in seen] == [0, seen[0].of // 2, seen[0].of]
-    for name, weights in experiment.net(1).state_dict().items():  # though it was looked at on the way
+    assert [moment.done for moment in seen] == [0, seen[0].n_iterations // 2, seen[0].n_iterations]
+    for name, weights in experiment.net(1).state_dict().items():  # despite the snapshots
         assert torch.equal(net.state_dict()[name], weights), name
     assert torch.equal(seen[-1].output.logits, outputs_of(experiment.net(1), images).logits)
 
@@ -37,12 +37,12 @@ def test_before_the_first_iteration_only_the_logits_differ(experiment: Experimen
     net, ticks = experiment.retrain_step(1)
     start, later = snapshots(net, ticks, images, (0.001,))
     teacher = outputs_of(experiment.net(0), images)
-    assert (start.done, later.done) == (0, 1)  # a share of less than an iteration is one
+    assert (start.done, later.done) == (0, 1)  # less than an iteration counts as one
     distances = [pod_maps(moment.output, teacher, step.n_old).distances for moment in (start, later)]
     for name in distances[0]:
         assert bool((distances[0][name] > 0).any()) == (name == "logits")
         assert (distances[1][name] > 0).all()
-    assert net.training  # looking has put it back
+    assert net.training  # restored after the snapshot
 
 
 def test_training_ends_after_the_last_snapshot(tiny_net: Callable) -> None:

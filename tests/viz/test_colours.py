@@ -1,4 +1,4 @@
-"""The palette: one place, distinct colours, and a style for every method, whoever wrote it."""
+"""The palette: one place, distinct colours, and a style for every method, also from outside the package."""
 
 import re
 from itertools import combinations
@@ -20,8 +20,8 @@ PACKAGE = Path(plopkit.__file__).parent
 
 def test_no_other_module_holds_a_hex_colour() -> None:
     for path in PACKAGE.rglob("*.py"):
-        found = re.findall(r"#[0-9a-fA-F]{6}\b", path.read_text(encoding="utf-8"))
-        assert not found or path.name == "colours.py", f"{path} holds {found}; name them in viz/colours.py"
+        result = re.findall(r"#[0-9a-fA-F]{6}\b", path.read_text(encoding="utf-8"))
+        assert not result or path.name == "colours.py", f"{path} holds {result}; name them in viz/colours.py"
 
 
 # Classes
@@ -70,6 +70,15 @@ def test_methods_from_outside_have_styles_of_their_own() -> None:
     styles = method_styles(names)
     assert distinct(styles) == len({style["marker"] for style in styles.values()}) == len(names)
     assert styles == method_styles(names)
+
+
+def test_a_registered_method_has_the_same_style_in_every_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(METHODS, "toy", "somewhere:Toy")
+    monkeypatch.setitem(METHODS, "another toy", "somewhere:Toy")
+    styles = method_styles([*METHODS, "toy (seed 1)"])
+    assert distinct(styles) == len(METHODS) + 1
+    assert method_styles(["toy"])["toy"] == styles["toy"]
+    assert method_styles(["another toy", "plop"])["another toy"] == styles["another toy"]
 
 
 def test_there_are_styles_for_any_number_of_methods() -> None:

@@ -31,7 +31,7 @@ def summary() -> pd.DataFrame:
 
 @pytest.fixture
 def ticks() -> pd.DataFrame:
-    """Step 0 has one term; step 1 has two, of which one is there in step 2 as well."""
+    """Step 0 has one term, step 1 adds two, and one of these is also in step 2."""
     rows = [{"step": k, "iteration": i, "loss_ce": 2.0 - i / 99} for k in (0, 1, 2) for i in range(80)]
     table = pd.DataFrame(rows)
     table["loss_kd"] = np.where(table["step"] == 1, 5.0, np.nan)

@@ -21,8 +21,8 @@ def test_names_are_not_formulas(name: str) -> None:
     lost = pd.DataFrame({"method": name, "learned_at": 0, "label": [1, 2], "name": name, "forgetting": 1.0})
     for figure in (strip(shown, name), drop_bars(lost, name)):
         pixels(figure)
-        told = [word for word in figure.findobj(Text) if name in word.get_text()]
-        assert len(told) > 3 and not any(word.get_parse_math() for word in told)
+        shown_words = [word for word in figure.findobj(Text) if name in word.get_text()]
+        assert len(shown_words) > 3 and not any(word.get_parse_math() for word in shown_words)
 
 
 def test_powers_of_ten_stay_formulas() -> None:

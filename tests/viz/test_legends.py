@@ -14,10 +14,10 @@ NAMES = [f"class {label}" for label in range(21)]
 def test_a_legend_has_room_for_a_full_image_and_all_mistakes() -> None:
     words = [*NAMES, *OUTCOMES.values()]
     width, height = 2.7, 4.2
-    found = entry_corners(words, width, height)
-    assert max(y for _, y in found) < height - 0.15
-    assert len(set(found)) == len(found)
-    for (x, y), (after, below), word in zip(found, found[1:], words, strict=False):
+    result = entry_corners(words, width, height)
+    assert max(y for _, y in result) < height - 0.15
+    assert len(set(result)) == len(result)
+    for (x, y), (after, below), word in zip(result, result[1:], words, strict=False):
         end = after if y == below else width
         assert x + 0.26 + 0.06 * len(word) <= end + 0.1
     np.testing.assert_allclose(entry_corners(["a"] * 12, 4.0, 4.2)[:4], [(0, 0), (4 / 3, 0), (8 / 3, 0), (0, 0.19)])

@@ -30,15 +30,15 @@ def test_overlay_against_a_loop() -> None:
     rng = np.random.default_rng(1)
     image = rng.integers(0, 256, (3, 6, 5), np.uint8)
     mask = rng.choice([0, 1, 2, 20, 255], (6, 5)).astype(np.uint8)
-    found = overlay(image, mask, 0.75)
-    assert (found.dtype, found.shape) == (np.uint8, (6, 5, 3))
+    result = overlay(image, mask, 0.75)
+    assert (result.dtype, result.shape) == (np.uint8, (6, 5, 3))
     for y in range(6):
         for x in range(5):
             grey = sum(float(image[c, y, x]) for c in range(3)) / 3
             for c in range(3):
                 colour = float(PALETTE[mask[y, x], c])
                 wanted = {0: 0.6 * grey, 255: 255.0}.get(int(mask[y, x]), 0.25 * grey + 0.75 * colour)
-                assert abs(found[y, x, c] - int(wanted)) <= 1
+                assert abs(result[y, x, c] - int(wanted)) <= 1
 
 
 def test_a_strip_shows_images_truth_and_every_step() -> None:
@@ -94,7 +94,7 @@ def test_strips_put_methods_side_by_side() -> None:
     assert figure.get_suptitle() == "one image"
     assert rows == ["ft", "plop"]
     assert columns[2:] == ["after step 0", "after step 1", "after step 2"]
-    assert (0, 4) not in drawn  # fine-tuning has not come so far yet
+    assert (0, 4) not in drawn  # fine-tuning has not finished step 2 yet
     image = runs["plop"]["images"][1]
     assert (drawn[1, 4] == overlay(image, runs["plop"]["predictions"][2, 1])).all()
     assert words(figure)[0] == "background"

@@ -10,6 +10,6 @@ EXERCISES: dict[str, Exercise] = {
     ),
     "03.2": Exercise(
         lambda net, teacher, scales: pod_distance(net, teacher, scales).item(),
-        "pod_regions gives a scale's parts: square them, add them up over all regions and all scales, take the root",
+        "square the distances that pod_regions returns, sum over all regions and scales, and take the root",
     ),
 }

@@ -57,8 +57,8 @@ def pod_explorer(
     def draw(image: int, layer: str, scale: int, moment: int) -> Figure:
         at = image - 1
         heats = {method: series[moment].regions[layer, scale][at] for method, series in maps.items()}
-        totals = {method: [float(one.distances[layer][at]) for one in series] for method, series in maps.items()}
-        top = max(float(one.regions[layer, scale][at].max()) for series in maps.values() for one in series)
+        totals = {method: [float(item.distances[layer][at]) for item in series] for method, series in maps.items()}
+        top = max(float(item.regions[layer, scale][at].max()) for series in maps.values() for item in series)
         channels, height, width = layers[layer].shape[1:]
         title = f"{layer} ({channels} x {height} x {width}), scale {scale}, after {iterations[moment]} iterations"
         return view.show(pictures[at], masks[at], heats, (height, width), top, totals, iterations, moment, title)

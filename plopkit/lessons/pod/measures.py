@@ -12,13 +12,13 @@ from plopkit.pod import SCALES, fitting_scales, fold_new_into_background, pod_re
 
 
 def pod_layers(output: Output, n_old: int) -> dict[str, Tensor]:
-    """The feature maps that PLOP compares, by name, finest first: the encoder's stages, the head, the logits.
+    """The feature maps that PLOP compares, by name, finest first: the encoder's stages, the decoder's head, the logits.
 
     In the logits, the new channels are folded into the background, so that those of a net fit its teacher's.
     """
-    *stages, head = output.features
-    named = {f"stage {number}": stage for number, stage in enumerate(stages, 1)}
-    return named | {"head": head, "logits": fold_new_into_background(output.small, n_old)}
+    assert output.head is not None
+    stages = {f"stage {number}": stage for number, stage in enumerate(output.stages, 1)}
+    return stages | {"head": output.head, "logits": fold_new_into_background(output.small, n_old)}
 
 
 class PodMaps(NamedTuple):
@@ -40,7 +40,7 @@ def pod_maps(net: Output, teacher: Output, n_old: int, scales: Sequence[int] = S
         scales: of local POD.
     """
     new, old = pod_layers(net, n_old), pod_layers(teacher, n_old)
-    fitting = {name: fitting_scales(scales, one.shape[3]) for name, one in new.items()}
+    fitting = {name: fitting_scales(scales, layer.shape[3]) for name, layer in new.items()}
     regions = {(name, scale): pod_regions(new[name], old[name], scale) for name in new for scale in fitting[name]}
     distances = {
         name: torch.stack([regions[name, scale].square().sum((1, 2)) for scale in fitting[name]]).sum(0).sqrt()

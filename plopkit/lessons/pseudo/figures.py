@@ -47,7 +47,7 @@ class LabelledImage(NamedTuple):
     uncertainty: Float[np.ndarray, "H W"]
     sure: Bool[np.ndarray, "H W"]
     labelled: Integer[np.ndarray, "H W"]
-    """The target with pseudo-labels, 255 where there is none."""
+    """The target with pseudo-labels, `IGNORE` where there is none."""
     outcome: Integer[np.ndarray, "H W"]
     truth: Integer[np.ndarray, "H W"]
     factor: float
@@ -153,7 +153,7 @@ def _legend_of_rows(images: Sequence[LabelledImage], panels: Sequence[str], name
 
 def legend_entries(images: Sequence[LabelledImage], names: Sequence[str], outcomes: bool) -> list[Patch]:
     """Entries of the labels that occur and, if wanted, of the outcomes."""
-    masks = np.stack([mask for one in images for mask in (one.given, one.predicted, one.labelled, one.truth)])
+    masks = np.stack([mask for image in images for mask in (image.given, image.predicted, image.labelled, image.truth)])
     patches = class_patches(masks, names)
     if outcomes:
         with_future = any((image.outcome == Outcome.FUTURE).any() for image in images)

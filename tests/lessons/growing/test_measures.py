@@ -34,7 +34,7 @@ def test_mean_probabilities_need_a_pixel() -> None:
 
 
 def shared_out(probabilities: torch.Tensor, n_new: int) -> torch.Tensor:
-    """MiB's initialisation, eq. 10: the background and each new channel get p / (n_new + 1), others keep theirs."""
+    """MiB's initialisation, eq. 10: the background and each new channel get p / (n_new + 1), the others keep p."""
     share = probabilities[..., :1] / (n_new + 1)
     return torch.cat([share, probabilities[..., 1:], share.expand(*share.shape[:-1], n_new)], -1)
 
@@ -54,7 +54,7 @@ def test_random_growth_does_not(tiny_net: Callable[..., Segmenter]) -> None:
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)
         old, new = (one(images).logits.softmax(1) for one in (net, net.grown(N_NEW, balanced=False)))
-    assert (new[:, :N_OLD] <= 1.00001 * old).all()  # all pay for the new channels
+    assert (new[:, :N_OLD] <= 1.00001 * old).all()  # all channels lose probability to the new ones
     assert new[:, N_OLD:].sum(1).mean() > 0.001
 
 

@@ -29,7 +29,7 @@ def explorer():
         for name, seed in (("ft", 20), ("plop", 30))
     }
     made = pod_explorer(watched, teacher, batch, STEP, NAMES, (1, 2, 4), "by somebody")
-    made.maps = {name: [pod_maps(m.output, teacher, 16) for m in found] for name, found in watched.items()}
+    made.maps = {name: [pod_maps(m.output, teacher, 16) for m in result] for name, result in watched.items()}
     return made
 
 
@@ -45,12 +45,12 @@ def test_every_control_of_the_explorer_changes_the_picture(explorer) -> None:
 def test_the_explorer_shows_the_distances(explorer) -> None:
     for moment, done in enumerate((0, 2, 8)):
         explorer.set(image=2, layer="stage 3", scale=4, moment=moment)
-        told = words(explorer.figure())
-        assert f"stage 3 (5 x 6 x 6), scale 4, after {done} iterations" in told
+        shown = words(explorer.figure())
+        assert f"stage 3 (5 x 6 x 6), scale 4, after {done} iterations" in shown
         for name, title in (("ft", "fine-tuning"), ("plop", "PLOP")):
-            assert f"{title}: distance {explorer.maps[name][moment].distances['stage 3'][1]:.4g}" in told
-    assert {"class 18", "outline of new objects", "by somebody"} <= set(told)
-    assert "class 3" not in told  # it is on the other image
+            assert f"{title}: distance {explorer.maps[name][moment].distances['stage 3'][1]:.4g}" in shown
+    assert {"class 18", "outline of new objects", "by somebody"} <= set(shown)
+    assert "class 3" not in shown  # it is on the other image
 
 
 def test_the_explorer_draws_the_curve_of_each_method(explorer) -> None:

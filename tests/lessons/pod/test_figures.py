@@ -37,19 +37,19 @@ def test_the_embedding_is_drawn_in_its_order() -> None:
 def test_heat_is_drawn_on_its_regions() -> None:
     picture, mask = np.full((3, 12, 12), 100, np.uint8), np.zeros((12, 12), np.int64)
     heat = np.arange(16.0).reshape(4, 4)
-    found = heated(picture, mask, heat, (6, 6), 15.0, [0, 1], strength=1.0)
-    zoom = len(found) // 12
-    colours = [tuple(found[2 * row * zoom, 2 * column * zoom]) for row in range(4) for column in range(4)]
+    result = heated(picture, mask, heat, (6, 6), 15.0, [0, 1], strength=1.0)
+    zoom = len(result) // 12
+    colours = [tuple(result[2 * row * zoom, 2 * column * zoom]) for row in range(4) for column in range(4)]
     assert len(set(colours)) == 16
-    assert (found[8 * zoom :] == 100).all() and (found[:, 8 * zoom :] == 100).all()  # left over: the picture
+    assert (result[8 * zoom :] == 100).all() and (result[:, 8 * zoom :] == 100).all()  # the remainder shows the picture
 
 
 def test_outlines_distinguish_old_from_new() -> None:
     mask = np.zeros((12, 12), np.int64)
     mask[1:6, 1:6], mask[7:12, 7:12], mask[0] = 3, 17, 255
-    found = outlined(np.full((12, 12, 3), 100, np.uint8), mask, STEP.old, 1)
-    assert (found[1, 1:6] == 255).all() and (found[11, 7:12] == 100).any()
-    assert (found[7, 7:12] == 0).all() and (found[3, 3] == 100).all() and (found[0] == 100).all()
+    result = outlined(np.full((12, 12, 3), 100, np.uint8), mask, STEP.old, 1)
+    assert (result[1, 1:6] == 255).all() and (result[11, 7:12] == 100).any()
+    assert (result[7, 7:12] == 0).all() and (result[3, 3] == 100).all() and (result[0] == 100).all()
 
 
 def test_drift_maps_share_one_scale() -> None:

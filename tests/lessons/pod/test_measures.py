@@ -33,26 +33,26 @@ def test_layers_have_names_and_the_logits_are_folded() -> None:
     net = output(1, 21)
     layers = pod_layers(net, 16)
     assert list(layers) == ["stage 1", "stage 2", "stage 3", "head", "logits"]
-    assert layers["head"] is net.features[-1]
+    assert layers["head"] is net.head
     assert torch.equal(layers["logits"], fold_new_into_background(net.small, 16))
 
 
 def test_maps_split_the_distance_by_region() -> None:
     net, teacher = output(1, 21), output(2, 16)
-    found = pod_maps(net, teacher, 16, (1, 2, 4))
+    result = pod_maps(net, teacher, 16, (1, 2, 4))
     new, old = pod_layers(net, 16), pod_layers(teacher, 16)
-    assert set(found.regions) == {(name, scale) for name in new for scale in (1, 2, 4)}
+    assert set(result.regions) == {(name, scale) for name in new for scale in (1, 2, 4)}
     for name in new:
         for image in range(2):
             pair = new[name][image : image + 1], old[name][image : image + 1]
-            torch.testing.assert_close(found.distances[name][image], pod_distance(*pair, (1, 2, 4)))
-            torch.testing.assert_close(found.regions[name, 2][image], pod_regions(*pair, 2)[0])
+            torch.testing.assert_close(result.distances[name][image], pod_distance(*pair, (1, 2, 4)))
+            torch.testing.assert_close(result.regions[name, 2][image], pod_regions(*pair, 2)[0])
 
 
 def test_maps_of_narrow_layers_have_the_scales_that_fit() -> None:
     wide = [output(1, 21), output(2, 16)]
     net, teacher = (one._replace(small=one.small[..., :3, :3]) for one in wide)
-    found = pod_maps(net, teacher, 16, (1, 2, 4))
-    assert [scale for name, scale in found.regions if name == "logits"] == [1, 2]
+    result = pod_maps(net, teacher, 16, (1, 2, 4))
+    assert [scale for name, scale in result.regions if name == "logits"] == [1, 2]
     new, old = pod_layers(net, 16), pod_layers(teacher, 16)
-    torch.testing.assert_close(found.distances["logits"].mean(), pod_distance(new["logits"], old["logits"]))
+    torch.testing.assert_close(result.distances["logits"].mean(), pod_distance(new["logits"], old["logits"]))

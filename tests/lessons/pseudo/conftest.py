@@ -9,14 +9,14 @@ from plopkit.lessons.pseudo import pseudo_explorer
 from plopkit.pseudo import Thresholds, median_thresholds, released_thresholds
 from plopkit.scenario import Scenario
 
-STEP = Scenario.parse("voc 15-1 overlap order=b").steps[1]  # later steps bring more, and labels are not channels
+STEP = Scenario.parse("voc 15-1 overlap order=b").steps[1]  # later steps add classes, and labels are not channels
 NAMES = [f"class {label}" for label in range(21)]
 SIDE = 24
 
 
 @pytest.fixture(scope="module")
 def batch() -> Batch:
-    """Three images of all labels at random, one of them with ignored pixels."""
+    """Three images of random labels, one of them with ignored pixels."""
     rng = np.random.default_rng(0)
     masks = torch.from_numpy(rng.choice([*[0] * 30, *range(1, 21)], (3, SIDE, SIDE)))
     masks[1, :2] = 255
@@ -26,7 +26,7 @@ def batch() -> Batch:
 
 @pytest.fixture(scope="module")
 def logits(batch: Batch) -> torch.Tensor:
-    """A teacher that is right on two thirds of what it may know, and surer where it is."""
+    """A teacher that is right for about two thirds of what it can know, and more certain where it is right."""
     generator = torch.Generator().manual_seed(1)
     truth = torch.from_numpy(STEP.lookup("seen").astype(np.int64))[batch.masks]
     known = torch.where(truth < STEP.n_old, truth, 0)

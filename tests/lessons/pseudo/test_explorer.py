@@ -13,7 +13,7 @@ from plopkit.lessons.pseudo.measures import Outcome, classify_pseudo_labels
 from plopkit.pseudo import Thresholds, pseudo_label, uncertainty
 from plopkit.scenario import Scenario
 
-STEP = Scenario.parse("voc 15-1 overlap order=b").steps[1]  # later steps bring more, and labels are not channels
+STEP = Scenario.parse("voc 15-1 overlap order=b").steps[1]  # later steps add classes, and labels are not channels
 NAMES = [f"class {label}" for label in range(21)]
 
 
@@ -62,8 +62,8 @@ def test_a_control_without_effect_is_disabled(explorer) -> None:
 
 def test_the_explorer_says_what_its_colours_mean(explorer, batch: Batch, logits: torch.Tensor) -> None:
     explorer.set(image=3, kind="one for all", threshold=1.0)
-    told = words(explorer.figure())
-    assert set(OUTCOMES.values()) <= set(told)
-    assert {"teacher", "truth", "right and wrong", "by somebody", "class 0"} <= set(told)
-    assert {NAMES[label] for label in batch.masks[2].unique().tolist()} <= set(told)
+    shown = words(explorer.figure())
+    assert set(OUTCOMES.values()) <= set(shown)
+    assert {"teacher", "truth", "right and wrong", "by somebody", "class 0"} <= set(shown)
+    assert {NAMES[label] for label in batch.masks[2].unique().tolist()} <= set(shown)
     assert (uncertainty(logits) < 1).all()

@@ -16,7 +16,7 @@ from plopkit.pseudo import Thresholds, pseudo_label
 from plopkit.scenario import Scenario
 from plopkit.viz.masks import overlay
 
-STEP = Scenario.parse("voc 15-1 overlap order=b").steps[1]  # later steps bring more, and labels are not channels
+STEP = Scenario.parse("voc 15-1 overlap order=b").steps[1]  # later steps add classes, and labels are not channels
 NAMES = [f"class {label}" for label in range(21)]
 
 
@@ -43,7 +43,7 @@ def test_the_highest_uncertainty_in_either_measure(
 def test_rows_show_the_chosen_panels(batch: Batch, logits: torch.Tensor, medians: Thresholds) -> None:
     images = pseudo_lesson.label_images(logits, batch.pictures, batch.target, batch.masks, STEP, medians)
     figure = pseudo_lesson.pseudo_rows(images, ("image", "target", "right and wrong"), NAMES, "some", "by somebody")
-    told = words(figure)
+    shown = words(figure)
     assert {
         "image",
         "target",
@@ -51,7 +51,7 @@ def test_rows_show_the_chosen_panels(batch: Batch, logits: torch.Tensor, medians
         f"factor {images[2].factor:.2f}",
         "right",
         "unsure: no label",
-    } <= set(told)
+    } <= set(shown)
     axes = np.array(figure.axes).reshape(3, 3)
     assert (axes[1, 1].images[0].get_array() == overlay(images[1].picture, images[1].labelled)).all()
     colours = np.array([to_rgb(COLOURS[kind]) for kind in Outcome])

@@ -10,11 +10,11 @@ from plopkit.lessons.pseudo.measures import Outcome, classify_pseudo_labels, pre
 from plopkit.pseudo import Thresholds, pseudo_label
 from plopkit.scenario import Scenario
 
-STEP = Scenario.parse("voc 15-1 overlap order=b").steps[1]  # later steps bring more, and labels are not channels
+STEP = Scenario.parse("voc 15-1 overlap order=b").steps[1]  # later steps add classes, and labels are not channels
 
 
 def plain_verdict(pseudo: int, target: int, label: int) -> Outcome:
-    """One pixel, said in words: ``pseudo`` and ``target`` are channels."""
+    """The outcome of one pixel by plain conditions; `pseudo` and `target` are channels."""
     if target >= STEP.n_old or label == 255:
         return Outcome.EXCLUDED
     if pseudo == 255:
@@ -32,12 +32,12 @@ def plain_verdict(pseudo: int, target: int, label: int) -> Outcome:
 def test_outcomes_against_a_loop(batch: Batch, logits: torch.Tensor) -> None:
     limit = Thresholds(torch.full((STEP.n_seen,), 0.6), "median")
     pseudo = pseudo_label(logits, batch.target, STEP.n_old, limit).target
-    found = classify_pseudo_labels(pseudo, batch.target, batch.masks, STEP)
+    result = classify_pseudo_labels(pseudo, batch.target, batch.masks, STEP)
     triples = zip(
         pseudo.flatten().tolist(), batch.target.flatten().tolist(), batch.masks.flatten().tolist(), strict=True
     )
-    assert found.flatten().tolist() == [plain_verdict(*triple) for triple in triples]
-    assert set(found.unique().tolist()) == set(Outcome)  # every kind occurs
+    assert result.flatten().tolist() == [plain_verdict(*triple) for triple in triples]
+    assert set(result.unique().tolist()) == set(Outcome)  # every kind occurs
 
 
 def test_labels_of_channels() -> None:
@@ -61,14 +61,14 @@ def test_precision_of_class_wise_thresholds_against_counting(
 ) -> None:
     pseudo = pseudo_label(logits, batch.target, STEP.n_old, medians)
     verdict = classify_pseudo_labels(pseudo.target, batch.target, batch.masks, STEP)
-    found = precision_at(logits, batch.target, batch.masks, STEP, medians)
+    result = precision_at(logits, batch.target, batch.masks, STEP, medians)
     for kind, among in (("all", torch.ones_like(verdict).bool()), ("objects", logits.argmax(1) != 0)):
         kinds = verdict[among].tolist()
         labelled = [one for one in kinds if one not in (Outcome.EXCLUDED, Outcome.UNSURE)]
-        assert float(found[kind].share) == pytest.approx(len(labelled) / sum(one != Outcome.EXCLUDED for one in kinds))
-        assert float(found[kind].right) == pytest.approx(labelled.count(Outcome.RIGHT) / len(labelled))
+        assert float(result[kind].share) == pytest.approx(len(labelled) / sum(one != Outcome.EXCLUDED for one in kinds))
+        assert float(result[kind].right) == pytest.approx(labelled.count(Outcome.RIGHT) / len(labelled))
     background = (batch.target == 0).sum((1, 2))
-    assert float(found["all"].share) == pytest.approx(
+    assert float(result["all"].share) == pytest.approx(
         float((pseudo.factor * background).sum() / background.sum()), 1e-4
     )
 

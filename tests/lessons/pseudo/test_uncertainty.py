@@ -11,7 +11,7 @@ from plopkit.lessons.pseudo.measures import precision_at, precision_curve
 from plopkit.pseudo import Thresholds
 from plopkit.scenario import Scenario
 
-STEP = Scenario.parse("voc 15-1 overlap order=b").steps[1]  # later steps bring more, and labels are not channels
+STEP = Scenario.parse("voc 15-1 overlap order=b").steps[1]  # later steps add classes, and labels are not channels
 NAMES = [f"class {label}" for label in range(21)]
 
 

@@ -23,18 +23,18 @@ def explorer(data: ScenarioData) -> Explorer:
 
 
 def texts(figure: Figure) -> list[str]:
-    found = [text.get_text().strip() for axis in figure.axes for text in axis.texts]
-    return found + [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+    result = [text.get_text().strip() for axis in figure.axes for text in axis.texts]
+    return result + [text.get_text() for legend in figure.legends for text in legend.get_texts()]
 
 
-def told(explorer: Explorer) -> list[str]:
+def shown_texts(explorer: Explorer) -> list[str]:
     return [word for word in texts(explorer.figure()) if word.replace(",", "").isdigit()]
 
 
 def test_the_explorer_starts_with_the_lessons_scenario(explorer: Explorer, data: ScenarioData) -> None:
     assert explorer.values == {"dataset": "emoji", "task": "15-5", "protocol": "overlap", "order": "natural"}
     counts = data.table()[["training images", "validation images"]].to_numpy().T.flatten()
-    assert told(explorer)[-4:] == [f"{count:,}" for count in counts]
+    assert shown_texts(explorer)[-4:] == [f"{count:,}" for count in counts]
 
 
 def test_every_control_changes_numbers_and_picture(explorer: Explorer) -> None:
@@ -50,8 +50,8 @@ def test_every_control_changes_numbers_and_picture(explorer: Explorer) -> None:
         assert explorer.picture.value not in seen
         seen.append(explorer.picture.value)
         if expected:
-            assert told(explorer)[-4:] == expected
-    assert told(explorer)[-4:] != ["10,034", "548", "1,421", "1,449"]
+            assert shown_texts(explorer)[-4:] == expected
+    assert shown_texts(explorer)[-4:] != ["10,034", "548", "1,421", "1,449"]
 
 
 def test_every_control_has_a_tooltip(explorer: Explorer) -> None:

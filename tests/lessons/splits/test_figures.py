@@ -19,8 +19,8 @@ PROTOCOLS = ("overlap", "disjoint", "sequential")
 
 
 def texts(figure: Figure) -> list[str]:
-    found = [text.get_text().strip() for axis in figure.axes for text in axis.texts]
-    return found + [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+    result = [text.get_text().strip() for axis in figure.axes for text in axis.texts]
+    return result + [text.get_text() for legend in figure.legends for text in legend.get_texts()]
 
 
 def drawn(scenario: Scenario) -> Figure:
@@ -43,10 +43,10 @@ def test_a_schedule_shows_images_names_and_channels() -> None:
     scenario = Scenario.parse("voc 15-1 disjoint")
     figure = drawn(scenario)
     assert figure.get_suptitle() == "voc 15-1 disjoint"
-    told = texts(figure)
+    shown_words = texts(figure)
     for word in ("8,437", "378", "548", "1,240", "1,449", "step 5", "15 person", "20 tvmonitor", "1", "20"):
-        assert told.count(word) == 1
-    assert "future: images that show it are left out" in told
+        assert shown_words.count(word) == 1
+    assert "future: images that show it are left out" in shown_words
     widths = [patch.get_width() for patch in figure.axes[0].patches]
     assert widths[:6] == pytest.approx([4.0 * n / 10582 for n in (8437, 378, 299, 420, 500, 548)])
 
