@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plopkit.catalogue import DATASETS
-from plopkit.scenario import PROTOCOLS, Scenario, Step, assign_classes, check
+from plopkit.grammar import PROTOCOLS
+from plopkit.scenario import Scenario, Step, assign_classes, check
 
 # Class lists of CVPR2021_PLOP, commit 4b4a060.
 RELEASED = json.loads((Path(__file__).parent / "golden" / "tasks.json").read_text(encoding="utf-8"))
