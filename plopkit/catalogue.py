@@ -59,6 +59,8 @@ class Registry(MutableMapping[str, T], Generic[T]):
         self.group = group
         self._entries: dict[str, T | str] = dict(entries)
         self._searched = False
+        self.version = 0
+        """Grows with every change: part of the key of what is cached about entries."""
 
     @property
     def _all(self) -> dict[str, T | str]:
@@ -86,6 +88,7 @@ class Registry(MutableMapping[str, T], Generic[T]):
 
     def __setitem__(self, name: str, entry: T | str) -> None:
         self._entries[name] = entry if isinstance(entry, str) else self._checked(name, entry)
+        self.version += 1
 
     def _checked(self, name: str, entry: Any) -> T:
         if getattr(entry, "name", name) != name:
@@ -96,6 +99,7 @@ class Registry(MutableMapping[str, T], Generic[T]):
         if name not in self._all:
             raise unknown_name(self.what, name, self._all)
         del self._entries[name]
+        self.version += 1
 
     def __contains__(self, name: object) -> bool:
         return name in self._all
@@ -342,7 +346,7 @@ def load_plugin(file: str | Path) -> None:
     sys.modules[name] = module  # so that what it defines can be pickled
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise ValueError(f"{file}: the plugin fails when it is imported: {type(error).__name__}: {error}") from error
     _plugins[path] = str(file)

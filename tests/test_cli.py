@@ -15,10 +15,12 @@ from PIL import Image
 from small_runs import contents, small_flags
 
 import plopkit
-from plopkit import cli
+from plopkit import cli, grammar, scenario
 from plopkit.cli import COMMANDS, main
+from plopkit.grammar import Words
 from plopkit.methods import METHODS
 from plopkit.presets import PRESETS, configure
+from plopkit.scenario import Scenario
 from plopkit.settings import Settings, known_names
 
 Told = pytest.CaptureFixture[str]
@@ -157,6 +159,22 @@ def test_python_m_plopkit_is_plopkit(monkeypatch: pytest.MonkeyPatch, capsys: To
 def test_the_version_is_printed(capsys: Told) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"plopkit {plopkit.__version__}\n"
+
+
+def test_a_scenario_is_read_once_in_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Scenario] = []
+    from_words = Scenario.from_words
+
+    def count(words: Words, n_labels: int | None = None) -> Scenario:
+        opened.append(from_words(words, n_labels))
+        return opened[-1]
+
+    grammar._read.cache_clear()
+    scenario._canonical.cache_clear()
+    monkeypatch.setattr(Scenario, "from_words", count)
+    assert main(["run", "emoji 15-5 overlap", *small_flags(tmp_path), "--method", "ft", "--quiet"]) == 0
+    assert grammar._read.cache_info().misses == 1
+    assert len(opened) == 2  # to check the text, and to open the scenario that everything below takes
 
 
 # Progress
