@@ -217,6 +217,11 @@ def check(text: str) -> str:
     Raises:
         ValueError: As of `Scenario.parse`; for a user's folder only what the words say is checked.
     """
+    return _canonical(text, DATASETS.version)
+
+
+@functools.lru_cache(maxsize=256)
+def _canonical(text: str, version: int) -> str:
     words = read_words(text)
     if DATASETS[words.dataset].n_labels is not None:
         return str(Scenario.from_words(words))
