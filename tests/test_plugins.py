@@ -4,6 +4,7 @@ They are registered by a file (`--plugin FILE`) and by a distribution (entry poi
 `plopkit.datasets`).
 """
 
+import ast
 import os
 import shlex
 import subprocess
@@ -266,3 +267,14 @@ def test_an_entry_of_the_catalogue_agrees_with_itself(name: str) -> None:
     if entry.needs_root:
         with pytest.raises(ValueError, match=f"{name} needs data.root"):
             entry.open("train", configure().data)
+
+
+def test_a_data_set_is_known_in_one_place() -> None:
+    package = Path(plopkit.__file__).parent
+    naming = set()
+    for path in package.rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        constants = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+        if constants & {"voc", "emoji", "ade"}:
+            naming.add(path.relative_to(package).parts[0])
+    assert naming <= {"catalogue.py", "datasets", "lessons"}  # a data set's own module names itself
