@@ -38,6 +38,16 @@ class ReleasedMedian(NamedTuple):
     values: Float[Tensor, " n"]
     """the result"""
 
+    @property
+    def running(self) -> Tensor:
+        """`total_before`, by its name in plopkit 0.1."""
+        return self.total_before
+
+    @property
+    def ends(self) -> Tensor:
+        """`bin`, by its name in plopkit 0.1."""
+        return self.bin
+
 
 def released_median(counts: Int[Tensor, "n 100"]) -> ReleasedMedian:
     """The released code's "median" of each row of counts; 0 for an empty row.

@@ -14,7 +14,6 @@ from torch import Tensor
 from plopkit.compute import make_accelerator, summed
 from plopkit.datasets.scenario_data import ScenarioData
 from plopkit.methods.base import Batches, Method, State, StepContext
-from plopkit.methods.baselines import FineTuning
 from plopkit.model.segmenter import Segmenter, make_decoder, make_encoder
 from plopkit.presets import method_of, open_scenario, settle
 from plopkit.runs.artifacts import draw_pictures, write_examples, write_ticks
@@ -141,6 +140,8 @@ class Experiment:
         self.data  # noqa: B018  (opens the run)
         begun = self._begin_step(self.scenario.steps[index], make_accelerator(self.settings), no_progress)
         return begun.training.net, begun.ticks
+
+    again = retrain_step  # its name in plopkit 0.1
 
     def _open(self, checkpoints: str = "") -> None:
         accelerator = make_accelerator(self.settings)  # refuses what this machine cannot do
@@ -281,7 +282,7 @@ class Experiment:
         if step.index:
             return self._store(step)
         first = self.method.first_step()
-        own = [] if first == FineTuning() else [first.name, first.model_dump(mode="json")]
+        own = [] if self.method.shares_step_0 else [first.name, first.model_dump(mode="json")]
         begins = [self.scenario.dataset, step.protocol, step.new, sorted(step.future), *own]
         source = digest([self.settings.step0_identity(), begins, self.data.train.fingerprint])
         return StepStore(self.settings.out / ".step0" / source, 0)
