@@ -1,6 +1,6 @@
 """The pages of the API reference: one per group of modules. Their text comes from the docstrings (docstrings.py)."""
 
-import importlib.util
+import importlib
 import pkgutil
 from pathlib import Path
 from typing import NamedTuple
@@ -29,7 +29,7 @@ PAGES = (
     Page("methods", "Methods", ("methods",)),
     Page("model", "The network", ("model",)),
     Page("datasets", "Data sets", ("datasets",)),
-    Page("trainer", "Training", ("trainer", "backward", "compute")),
+    Page("trainer", "Training", ("trainer", "optimizer", "backward", "compute")),
     Page("runs", "Runs", ("runs",)),
     Page("viz", "Figures", ("viz",)),
     Page("widgets", "Widgets", ("widgets",)),
@@ -44,8 +44,6 @@ def modules(page: Page) -> list[str]:
     names = []
     for name in page.modules:
         full = f"plopkit.{name}".rstrip(".")
-        if importlib.util.find_spec(full) is None:
-            continue
         names.append(full)
         if name:
             names += _submodules(full)
@@ -66,9 +64,10 @@ def _submodules(package: str) -> list[str]:
 def write(folder: Path) -> None:
     """Write the sources of all pages, and `index.rst`, which lists them."""
     folder.mkdir(parents=True, exist_ok=True)
-    names = "\n   ".join(page.name for page in PAGES)
-    index = f"{_title('API reference', '=')}\n.. toctree::\n   :maxdepth: 1\n\n   {names}\n"
-    (folder / "index.rst").write_text(index, encoding="utf-8")
+    rows = [f"   * - :doc:`{page.name}`\n     - {', '.join(_literal(name) for name in page.modules)}" for page in PAGES]
+    toctree = [".. toctree::", "   :hidden:", "", *(f"   {page.name}" for page in PAGES)]
+    index = [_title("API reference", "="), ".. list-table::", "", *rows, "", *toctree, ""]
+    (folder / "index.rst").write_text("\n".join(index), encoding="utf-8")
     for page in PAGES:
         (folder / f"{page.name}.rst").write_text(source(page), encoding="utf-8")
 
@@ -82,6 +81,10 @@ def source(page: Page) -> str:
             parts.append(_title(name, "-"))
         parts.append(f".. automodule:: {name}\n   :members:\n   :ignore-module-all:\n")
     return "\n".join(parts)
+
+
+def _literal(module: str) -> str:
+    return f"``plopkit.{module}``" if module else "``plopkit``, the names that users need"
 
 
 def _title(text: str, line: str) -> str:

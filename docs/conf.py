@@ -32,6 +32,7 @@ autodoc_mock_imports = ["inplace_abn"]  # not installed everywhere
 autosummary_generate = False
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
+napoleon_use_rtype = False
 napoleon_custom_sections = [("Fields", "params_style")]
 maximum_signature_line_length = 100
 

@@ -1,4 +1,4 @@
-"""Every link inside a built site leads somewhere, and nothing is fetched from the net to show a page."""
+"""Checks of a built site: every link inside it has a target, and no page loads anything from the network."""
 
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -9,13 +9,13 @@ FETCHED = {("script", "src"), ("link", "href"), ("img", "src"), ("iframe", "src"
 
 
 class Page(HTMLParser):
-    """A page's anchors, the links on it, and what it fetches."""
+    """A page's anchors and links."""
 
     def __init__(self, text: str):
         super().__init__()
         self.anchors: set[str] = set()
         self.links: list[tuple[str, bool]] = []
-        """each with: is it fetched?"""
+        """Each link, and whether the browser loads it to show the page."""
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -27,14 +27,16 @@ class Page(HTMLParser):
 
 
 def faults(site: Path) -> list[str]:
-    """One line for each link of the site's pages to a file or an anchor that is not there, and for each thing fetched
-    from elsewhere. Links to other sites are not visited.
+    """One line for each link to a missing file or anchor of the site, and for each resource loaded from elsewhere.
 
-    ValueError where there is no page.
+    Links to other sites are not followed.
+
+    Raises:
+        ValueError: The folder contains no page.
     """
     pages = {path.resolve(): Page(path.read_text(encoding="utf-8")) for path in _pages(site)}
     if not pages:
-        raise ValueError(f"{site}: there is no page in it")
+        raise ValueError(f"{site}: there is no page in this folder")
     return [
         f"{path.relative_to(site.resolve())}: {fault}"
         for path, page in pages.items()
@@ -43,7 +45,7 @@ def faults(site: Path) -> list[str]:
 
 
 def _pages(site: Path) -> list[Path]:
-    """Without the theme's own templates."""
+    """All pages except the templates of the theme."""
     return sorted(path for path in site.rglob("*.html") if "_static" not in path.relative_to(site).parts)
 
 

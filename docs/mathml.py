@@ -1,4 +1,4 @@
-"""Formulas as MathML, which browsers draw themselves: docutils knows how, Sphinx is told here."""
+"""Sphinx extension: formulas as MathML, which browsers render themselves. docutils does the conversion."""
 
 import re
 from typing import Any
@@ -11,10 +11,10 @@ THIN = '<mspace width="0.167em"/>'
 
 
 def typeset(formula: str, block: bool) -> str:
-    """TeX -> MathML, with TeX's thin spaces around ln and its like, true primes, and no backslash before _ in words."""
-    found = tex2mathml(formula, as_block=block).replace("<mo>'</mo>", '<mo lspace="0" rspace="0">′</mo>')
-    found = found.replace(r"\_", "_")
-    return re.sub(r"(<mi>\w+</mi>)\s*<mo>&ApplyFunction;</mo>(?!\s*<mo[^>]*>\()", rf"{THIN}\1{THIN}", found)
+    """TeX as MathML, with TeX's thin spaces around functions such as ln, real primes, and no backslash before _."""
+    mathml = tex2mathml(formula, as_block=block).replace("<mo>'</mo>", '<mo lspace="0" rspace="0">′</mo>')
+    mathml = mathml.replace(r"\_", "_")
+    return re.sub(r"(<mi>\w+</mi>)\s*<mo>&ApplyFunction;</mo>(?!\s*<mo[^>]*>\()", rf"{THIN}\1{THIN}", mathml)
 
 
 def inline(writer: Any, node: Any) -> None:

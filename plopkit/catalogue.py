@@ -6,18 +6,16 @@ Neither torch nor a method is imported before an entry is asked for.
 """
 
 import functools
-import importlib
 import importlib.util
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from plopkit.support import resources
-from plopkit.support.errors import unknown_name
+from plopkit.support.registry import Registry, load_object
 
 if TYPE_CHECKING:  # only for the annotations: this module must stay free of torch
     import numpy as np
@@ -26,88 +24,8 @@ if TYPE_CHECKING:  # only for the annotations: this module must stay free of tor
     from plopkit.methods.base import Method
     from plopkit.settings import Data
 
-T = TypeVar("T")
 Values = Mapping[str, Any]
 Orders = Mapping[str, tuple[int, ...]]
-
-
-def load_object(reference: str) -> Any:
-    """Import what "module:attribute" names."""
-    module, _, attribute = reference.partition(":")
-    return getattr(importlib.import_module(module), attribute)
-
-
-class Registry(MutableMapping[str, T], Generic[T]):
-    """Entries by name. An entry may be a "module:attribute" text, which is imported when it is first read.
-
-    Iterating and `in` import nothing. An unknown name raises an error that lists the known ones.
-
-    Example:
-        >>> METHODS["mine"] = MyMethod
-        >>> METHODS["mine"] = "my_package.methods:MyMethod"
-    """
-
-    def __init__(self, what: str, group: str, entries: Mapping[str, T | str]):
-        """Make a registry.
-
-        Args:
-            what: What an entry is, for error messages.
-            group: The group of entry points by which other distributions add entries.
-            entries: The built-in entries.
-        """
-        self.what = what
-        self.group = group
-        self._entries: dict[str, T | str] = dict(entries)
-        self._searched = False
-
-    @property
-    def _all(self) -> dict[str, T | str]:
-        """The entries, with those of other distributions. A name that is taken already keeps its entry."""
-        if not self._searched:
-            self._searched = True
-            for point in entry_points(group=self.group):
-                self._entries.setdefault(point.name, point.value)
-        return self._entries
-
-    def __getitem__(self, name: str) -> T:
-        if name not in self._all:
-            raise unknown_name(self.what, name, self._all)
-        entry = self._all[name]
-        if isinstance(entry, str):
-            try:
-                entry = load_object(entry)
-            except Exception as error:
-                raise ValueError(
-                    f"the {self.what} {name!r} cannot be imported from {entry!r}: {type(error).__name__}: {error}; "
-                    "repair or uninstall the package that registers it"
-                ) from error
-            self._entries[name] = self._checked(name, entry)
-        return self._entries[name]  # type: ignore[return-value]
-
-    def __setitem__(self, name: str, entry: T | str) -> None:
-        self._entries[name] = entry if isinstance(entry, str) else self._checked(name, entry)
-
-    def _checked(self, name: str, entry: Any) -> T:
-        if getattr(entry, "name", name) != name:
-            raise ValueError(f"a {self.what} is registered as {name!r}, but its name is {entry.name!r}; use one name")
-        return entry
-
-    def __delitem__(self, name: str) -> None:
-        if name not in self._all:
-            raise unknown_name(self.what, name, self._all)
-        del self._entries[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._all
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._all)
-
-    def __len__(self) -> int:
-        return len(self._all)
-
-    def __repr__(self) -> str:
-        return f"<Registry of {self.what}s: {', '.join(self._all)}>"
 
 
 @dataclass(frozen=True)
@@ -342,7 +260,7 @@ def load_plugin(file: str | Path) -> None:
     sys.modules[name] = module  # so that what it defines can be pickled
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise ValueError(f"{file}: the plugin fails when it is imported: {type(error).__name__}: {error}") from error
     _plugins[path] = str(file)

@@ -28,13 +28,17 @@ _REWRITES = (
 )
 
 
-@functools.lru_cache(maxsize=256)
 def read_words(text: str) -> Words:
-    """Read the four words, lower-case and without aliases; empty where left out.
+    """Read the four words, lower-case and without aliases; empty where left out. A text is read once.
 
     Raises:
         ValueError: The text is not a scenario, or there is no such data set; lists what is possible.
     """
+    return _read(text, DATASETS.version)
+
+
+@functools.lru_cache(maxsize=256)
+def _read(text: str, version: int) -> Words:
     plain = " ".join(text.lower().split())
     for pattern, replacement in _REWRITES:
         plain = re.sub(pattern, replacement, plain)

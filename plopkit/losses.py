@@ -1,8 +1,9 @@
 """Losses per pixel: cross-entropy and distillation, plain, unbiased (MiB) and binary (LwF-MC).
 
-Every function returns one value per pixel, so that the caller weights and averages it. Half precision is
-computed in float32; float64 stays float64. Channels are in the order learnt, channel 0 is the background, and
-target 255 asks for nothing.
+Every function returns one value per pixel, so that the caller weights and averages it. Half precision is computed in
+float32; float64 stays float64. Channels are in the order learnt, channel 0 is the background, and pixels with target
+255 are ignored. Below, x are the net's logits of a pixel, p = softmax(x), y its target, and q the teacher's softmax
+over its C_old channels.
 """
 
 import torch
@@ -15,13 +16,18 @@ from plopkit.support.precision import at_least_float32
 
 
 def cross_entropy(logits: Float[Tensor, "B C H W"], target: Integer[Tensor, "B H W"]) -> Float[Tensor, "B H W"]:
-    """Cross-entropy of every pixel; 0 where the target is 255.
+    """Cross-entropy − ln p_y of every pixel; 0 where ignored.
 
-    A target that is neither a channel nor 255 raises an IndexError (on a GPU: a device assertion).
+    Raises:
+        IndexError: for a target that is neither a channel nor 255 (on a GPU: a device assertion).
+
+    Example:
+        >>> cross_entropy(torch.zeros(1, 4, 1, 2), torch.tensor([[[3, 255]]]))
+        tensor([[[1.3863, 0.0000]]])
     """
-    # Logits upsampled from a channels-last map are channels-last too; nll_loss, in which this ends, cannot
-    # give a gradient in that layout ("grad_input must be contiguous"). log_softmax, which lies between, makes
-    # its result contiguous (seen on CPU), but promises it nowhere; as it copies anyway, this costs nothing.
+    # Logits upsampled from a channels-last map are channels-last too, and nll_loss, in which this ends, cannot return a
+    # gradient in that layout ("grad_input must be contiguous"). log_softmax before it returns contiguous results (seen
+    # on CPU) but does not promise to; as it copies anyway, this costs nothing.
     logits = at_least_float32(logits).contiguous()
     return F.cross_entropy(logits, target.long().contiguous(), ignore_index=IGNORE, reduction="none")
 
@@ -29,28 +35,33 @@ def cross_entropy(logits: Float[Tensor, "B C H W"], target: Integer[Tensor, "B H
 def unbiased_cross_entropy(
     logits: Float[Tensor, "B C H W"], target: Integer[Tensor, "B H W"], n_old: int
 ) -> Float[Tensor, "B H W"]:
-    """Cross-entropy where background means "background or any old class".
+    """Cross-entropy where background means "background or any old class" (MiB, Cermelli et al., CVPR 2020, eq. 5).
 
-    MiB, Cermelli et al., CVPR 2020, section 3.2. The first `n_old` channels become one, whose logit is their
-    log-sum-exp: it has the sum of their probabilities. A target below `n_old` asks for that channel. With
-    `n_old` of 0 or 1 nothing is hidden, and this is `cross_entropy`. `n_old` beyond the channels raises a
-    ValueError.
+    − ln p_y for a new class y, − ln Σ_{c < n_old} p_c for the background: the first ``n_old`` channels become one whose
+    logit is their log-sum-exp. A target below ``n_old`` means that channel. With ``n_old`` of 0 or 1 nothing is hidden,
+    and this is `cross_entropy`.
+
+    Raises:
+        ValueError: where n_old exceeds the number of channels.
     """
     if not 0 <= n_old <= logits.shape[1]:
-        raise ValueError(f"n_old must lie between 0 and the {logits.shape[1]} channels of the logits, not {n_old}")
+        raise ValueError(f"n_old must be between 0 and the {logits.shape[1]} channels of the logits, not {n_old}")
     if n_old <= 1:
         return cross_entropy(logits, target)
     logits = at_least_float32(logits)
     old = logits[:, :n_old].logsumexp(dim=1, keepdim=True)
     target = target.long()
-    asked = torch.where(target == IGNORE, IGNORE, (target - n_old + 1).clamp(min=0))
-    return cross_entropy(torch.cat([old, logits[:, n_old:]], dim=1), asked)
+    shifted = torch.where(target == IGNORE, IGNORE, (target - n_old + 1).clamp(min=0))
+    return cross_entropy(torch.cat([old, logits[:, n_old:]], dim=1), shifted)
 
 
 def distillation(logits: Float[Tensor, "B C H W"], old_logits: Float[Tensor, "B C_old H W"]) -> Float[Tensor, "B H W"]:
-    """Soft cross-entropy of the old channels against the teacher, averaged over these channels (LwF).
+    """Soft cross-entropy of the old channels against the teacher (LwF): − (1 / C_old) Σ_c q_c ln p_c.
 
-    New channels take no part, not even in the softmax. Fewer channels than the teacher's raise a ValueError.
+    The softmax p is over the old channels alone; new channels take no part.
+
+    Raises:
+        ValueError: where there are fewer channels than the teacher's.
     """
     old_logits = at_least_float32(old_logits)
     logits = at_least_float32(_old_channels(logits, old_logits))
@@ -60,10 +71,12 @@ def distillation(logits: Float[Tensor, "B C H W"], old_logits: Float[Tensor, "B 
 def unbiased_distillation(
     logits: Float[Tensor, "B C H W"], old_logits: Float[Tensor, "B C_old H W"]
 ) -> Float[Tensor, "B H W"]:
-    """Distillation where the teacher's background means "background or any new class" (MiB, section 3.2).
+    """Distillation where the teacher's background means "background or any new class" (MiB, eq. 8).
 
-    The background and the new channels become one, by log-sum-exp; the mean is over the teacher's channels.
-    Fewer channels than the teacher's raise a ValueError.
+    − (1 / C_old) Σ_c q_c ln p'_c, where p' is p with the new channels' probabilities added to the background's.
+
+    Raises:
+        ValueError: where there are fewer channels than the teacher's.
     """
     old = at_least_float32(_old_channels(logits, old_logits))
     new = at_least_float32(logits[:, old_logits.shape[1] :])
@@ -72,25 +85,30 @@ def unbiased_distillation(
 
 
 def binary_cross_entropy(logits: Float[Tensor, "B C H W"], target: Integer[Tensor, "B H W"]) -> Float[Tensor, "B H W"]:
-    """Binary cross-entropy against the one-hot target, summed over channels (LwF-MC).
+    """Binary cross-entropy against the one-hot target, summed over channels (LwF-MC); 0 where ignored.
 
-    It is 0 where the target is 255. A target that is neither a channel nor 255 raises a RuntimeError (on a
-    GPU: a device assertion).
+    − ln σ(x_y) − Σ_{c ≠ y} ln(1 − σ(x_c)).
+
+    Raises:
+        RuntimeError: for a target that is neither a channel nor 255 (on a GPU: a device assertion).
     """
     logits, target = at_least_float32(logits), target.long()
-    asked = target != IGNORE
-    # −ln σ(x) is softplus(−x), for the channel asked for; −ln(1 − σ(x)) is softplus(x), for all others.
-    channel = torch.where(asked, target, 0).unsqueeze(1)
+    labelled = target != IGNORE
+    # −ln σ(x) is softplus(−x), for the target's channel; −ln(1 − σ(x)) is softplus(x), for all others.
+    channel = torch.where(labelled, target, 0).unsqueeze(1)
     signed = logits.scatter(1, channel, -logits.gather(1, channel))
-    return torch.where(asked, F.softplus(signed).sum(dim=1), 0.0)
+    return torch.where(labelled, F.softplus(signed).sum(dim=1), 0.0)
 
 
 def binary_distillation(
     logits: Float[Tensor, "B C H W"], old_logits: Float[Tensor, "B C_old H W"]
 ) -> Float[Tensor, "B H W"]:
-    """Binary cross-entropy of the old channels against the teacher's sigmoid, averaged over these (LwF-MC).
+    """Binary cross-entropy of the old channels against the teacher's sigmoid s, averaged over them (LwF-MC).
 
-    Fewer channels than the teacher's raise a ValueError.
+    − (1 / C_old) Σ_c [s_c ln σ(x_c) + (1 − s_c) ln(1 − σ(x_c))].
+
+    Raises:
+        ValueError: where there are fewer channels than the teacher's.
     """
     old_logits = at_least_float32(old_logits)
     logits = at_least_float32(_old_channels(logits, old_logits))

@@ -1,10 +1,17 @@
-"""Local POD (PLOP, Douillard et al., CVPR 2021, section 3.2): what a map looks like, region by region.
+"""Local POD (PLOP, Douillard et al., CVPR 2021, section 3.2): the content of a map, region by region.
 
-The definition is that of the released code. For a scale s the map is cut in s x s regions whose side is the
-map's *width* // s on both axes; what is left over at the right and at the bottom takes no part. Each region
-is averaged over its columns and over its rows. On a map wider than high the map's end may cut the last
-regions short, as slicing does; where a region would lie wholly outside, a ValueError says so (the released
-code returns NaN). A scale above the map's width has regions of no side and adds nothing.
+For a map x of width W and a scale s, the map is divided into s x s square regions of side ⌊W / s⌋. Each region r is
+averaged over its columns and over its rows; the embedding joins the results of all scales (eq. 3 and 4):
+
+    Φ(x) = ‖_s ‖_r [ mean over columns of x_r ‖ mean over rows of x_r ].
+
+PLOP compares the squared maps of net and teacher: ‖Φ(x²) − Φ(x_old²)‖₂, averaged over the batch and over the maps
+(eq. 5, whose norm the paper squares and the released code does not).
+
+The definition is that of the released code. A region's side follows from the *width* on both axes; what is left over at
+the right and at the bottom takes no part. On a map wider than high, the map's end may cut the last regions short, as
+slicing does; where a region would be wholly outside, a ValueError says so (the released code returns NaN). A scale
+above the map's width has regions of no side and adds nothing.
 """
 
 from collections.abc import Sequence
@@ -20,11 +27,22 @@ SCALES = (1, 2, 4)
 
 
 def local_pod(x: Float[Tensor, "B C H W"], scales: Sequence[int] = SCALES) -> Float[Tensor, "B D"]:
-    """The embedding of the map as given (PLOP squares it before), in float32 at least.
+    """The embedding Φ of a map (PLOP squares the map first), at least in float32.
 
-    Order: scales; regions row by row; the means over columns (C, side), then those over rows (C, side). For a
-    square map with sides divisible by the scales, D = 2 C W sum(scales). A scale that is not positive raises a
-    ValueError, and so do scales that all exceed the map's width.
+    Args:
+        x: the map.
+        scales: numbers of regions per side.
+
+    Returns:
+        By scale and by region, row by row: the means over columns (C, side), then those over rows (C, side). For a
+        square map whose side is divisible by the scales, D = 2 C W Σ s.
+
+    Raises:
+        ValueError: for a scale that is not positive, and where all scales exceed the map's width.
+
+    Example:
+        >>> local_pod(torch.zeros(1, 8, 16, 16), (1, 2, 4)).shape
+        torch.Size([1, 1792])
     """
     if not scales:
         raise ValueError("local POD needs at least one scale, such as (1, 2, 4)")
@@ -34,18 +52,24 @@ def local_pod(x: Float[Tensor, "B C H W"], scales: Sequence[int] = SCALES) -> Fl
 
 
 def fitting_scales(scales: Sequence[int], width: int) -> list[int]:
-    """The scales whose regions have a side on a map so wide; the others add nothing to its embedding."""
+    """The scales whose regions have a side on a map of this width; the others add nothing to its embedding."""
     return [scale for scale in scales if scale <= width]
 
 
 def pod_distance(
     new: Float[Tensor, "B C H W"], old: Float[Tensor, "B C H W"], scales: Sequence[int] = SCALES
 ) -> Float[Tensor, ""]:
-    """L2 distance of the local PODs of the squared maps, averaged over the batch.
+    """‖Φ(new²) − Φ(old²)‖₂, averaged over the batch.
 
-    The norm is not squared, as in the released code; the paper squares it. Half precision is computed in
-    float32, since squared features overflow it. Equal maps give 0 with a zero gradient. Maps of different
-    shape raise a ValueError, and so do the scales that `local_pod` refuses.
+    The norm is not squared, as in the released code; the paper squares it. Half precision is computed in float32,
+    since squared features overflow it. Equal maps give 0 with a zero gradient.
+
+    Args:
+        new, old: maps of the net and of the teacher.
+        scales: as in `local_pod`.
+
+    Raises:
+        ValueError: for maps of different shapes, and for the scales that `local_pod` refuses.
     """
     with torch.autocast(new.device.type, enabled=False):
         embedding = local_pod(_squared_difference(new, old), scales)
@@ -55,10 +79,12 @@ def pod_distance(
 def pod_regions(
     new: Float[Tensor, "B C H W"], old: Float[Tensor, "B C H W"], scale: int
 ) -> Float[Tensor, "B {scale} {scale}"]:
-    """The part of `pod_distance` that each region of one scale contributes, for pictures.
+    """What each region of one scale contributes to `pod_distance`, for pictures.
 
-    The root of the sum of the squares, over the regions of all scales, is the distance per image. A scale that
-    does not fit the map has no picture: a ValueError.
+    The root of the sum of squares over the regions of all scales is the distance of an image.
+
+    Raises:
+        ValueError: where the scale does not fit the map.
     """
     with torch.autocast(new.device.type, enabled=False):
         bands = _bands(_squared_difference(new, old), scale)
@@ -66,16 +92,17 @@ def pod_regions(
 
 
 class Region(NamedTuple):
-    """Where a region lies on its map."""
+    """The place of a region on its map."""
 
     rows: slice
     columns: slice
 
 
 def regions_of(height: int, width: int, scale: int) -> list[Region]:
-    """The scale x scale regions that a map is cut in, row by row: the order of `local_pod` and `pod_regions`.
+    """The scale x scale regions of a map, row by row: the order of `local_pod` and `pod_regions`.
 
-    A scale that does not fit the map raises a ValueError.
+    Raises:
+        ValueError: where the scale does not fit the map.
     """
     side = _side(height, width, scale)
     cuts = [slice(place * side, (place + 1) * side) for place in range(scale)]
@@ -83,20 +110,22 @@ def regions_of(height: int, width: int, scale: int) -> list[Region]:
 
 
 def fold_new_into_background(logits: Float[Tensor, "B C h w"], n_old: int) -> Float[Tensor, "B {n_old} h w"]:
-    """The teacher's channels from the net's: the new ones are added to the background, raw.
+    """The teacher's channels from the net's: the logits of new channels are added to the background's.
 
-    This is what the released code does before POD on logits; probabilities would ask for log-sum-exp. `n_old`
-    outside 1 ... C raises a ValueError.
+    This is what the released code does before POD on logits; probabilities would need log-sum-exp.
+
+    Raises:
+        ValueError: where n_old is not in 1 … C.
     """
     if not 1 <= n_old <= logits.shape[1]:
-        raise ValueError(f"n_old must lie between 1 and the {logits.shape[1]} channels of the logits, not {n_old}")
+        raise ValueError(f"n_old must be between 1 and the {logits.shape[1]} channels of the logits, not {n_old}")
     logits = at_least_float32(logits)
     background = logits[:, :1] + logits[:, n_old:].sum(dim=1, keepdim=True)
     return torch.cat([background, logits[:, 1:n_old]], dim=1)
 
 
 def _squared_difference(new: Tensor, old: Tensor) -> Tensor:
-    """new² − old². POD is linear, so one embedding of this serves for two."""
+    """new² − old². Φ is linear, so that one embedding of this serves for two."""
     if new.shape != old.shape:
         raise ValueError(f"POD compares maps of one shape, not {tuple(new.shape)} with {tuple(old.shape)}")
     new, old = at_least_float32(new), at_least_float32(old)
@@ -118,18 +147,18 @@ def _bands(x: Tensor, scale: int) -> list[Tensor]:
 def _side(height: int, width: int, scale: int) -> int:
     """A region's side in pixels of the map; ValueError where the scale does not fit."""
     if not 1 <= scale <= width:
-        raise ValueError(f"scale {scale} does not fit a map of side {width}: it must lie between 1 and the side")
+        raise ValueError(f"scale {scale} does not fit a map of side {width}: it must be between 1 and the side")
     side = width // scale
     if height <= (scale - 1) * side:
         raise ValueError(
-            f"at scale {scale} a map of side {width} is cut in regions of side {side}, and the last lie "
+            f"at scale {scale} a map of side {width} has regions of side {side}, and the last are "
             f"outside its height {height}: local POD needs maps that are nearly square, or higher than wide"
         )
     return side
 
 
 def _means(x: Tensor, rows: int, scale: int, side: int) -> Tensor:
-    """From (B, C, rows · height, W), cut in rows x scale regions, to (B, rows, scale, C (height + side))."""
+    """From (B, C, rows · height, W), divided into rows x scale regions, to (B, rows, scale, C (height + side))."""
     x = x[..., : scale * side]
     regions = x.unflatten(3, (scale, side)).unflatten(2, (rows, -1))  # B C i height j side
     over_columns = regions.mean(dim=5).permute(0, 2, 4, 1, 3)  # B i j C height

@@ -1,14 +1,22 @@
 """Pseudo-labels by uncertainty (PLOP, Douillard et al., CVPR 2021, section 3.3).
 
-The teacher labels the background where it is sure: where its uncertainty is below a threshold of the class it
-predicts. The paper's threshold is the median of the normalised entropy; the released code computes something
-else. Both are here: `median_thresholds` and `released_thresholds`. Half precision is computed in float32.
+The teacher labels a background pixel where it is confident: where its uncertainty u is below the threshold τ of the
+class c that it predicts. With the teacher's probabilities p over C channels, and the pixel's target y (eq. 7):
+
+    u = H(p) / ln C,   H(p) = − Σ_c p_c ln p_c,   c = argmax p,
+
+    y' = y  for a new class,   c  for background with u < τ_c,   255 (ignored)  for the rest of the background.
+
+The paper's τ_c is the median of u over the background pixels predicted as c; the released code computes something else.
+Both are here: `median_thresholds` and `released_thresholds`. The cross-entropy of an image is weighted by its adaptive
+factor ν, the share of its background that is confident (eq. 8). Half precision is computed in float32.
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from dataclasses import InitVar, dataclass
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int, Integer
@@ -18,81 +26,155 @@ from plopkit.scenario import IGNORE
 from plopkit.support.precision import at_least_float32
 from plopkit.thresholds import RELEASED_BINS, RELEASED_FLOOR, binned_median, released_median
 
-MEDIAN_BINS = 2**17  # a bin is 8e-6 wide; 1 MB of counts a class
+MEDIAN_BINS = 2**17  # a bin is 8e-6 wide; 1 MB of counts per class
+
+Batches = Iterable[tuple[Tensor, Tensor]]
+"""The teacher's logits (B, n_old, H, W) and targets (B, H, W); read once."""
+Reduce = Callable[[Tensor], Tensor]
+"""Sums a histogram over processes."""
 
 
 def uncertainty(logits: Float[Tensor, "B C H W"]) -> Float[Tensor, "B H W"]:
-    """Entropy H / ln C of the softmax, in [0, 1]. Fewer than two channels raise a ValueError."""
+    """The normalised entropy u = H(softmax) / ln C, in [0, 1].
+
+    Raises:
+        ValueError: where there are fewer than two channels.
+
+    Example:
+        >>> uncertainty(torch.zeros(1, 3, 1, 1))
+        tensor([[[1.]]])
+    """
     return (torch.special.entr(_probabilities(logits)).sum(dim=1) / math.log(logits.shape[1])).clamp(0, 1)
 
 
 def released_uncertainty(logits: Float[Tensor, "B C H W"]) -> Float[Tensor, "B H W"]:
-    """The released code's entropy, −(1 / ln C) · mean of p ln(p + 1e-8).
+    """The released code's entropy, − (1 / ln C) · (1 / C) Σ_c p_c ln(p_c + 1e-8).
 
-    The mean divides by C once more, so it reaches 1 / C only. Fewer than two channels raise a ValueError.
+    The mean divides by C once more, so it reaches 1 / C only.
+
+    Raises:
+        ValueError: where there are fewer than two channels.
     """
     p = _probabilities(logits)
     return -(p * (p + 1e-8).log()).mean(dim=1) / math.log(logits.shape[1])
 
 
 @dataclass(frozen=True, eq=False)
-class Thresholds:
-    """One limit per channel seen, and the measure that it limits."""
+class Thresholds(ABC):
+    """One threshold per channel seen, with the measure of uncertainty that it limits.
+
+    ``Thresholds(values, kind)`` makes a `ReleasedThresholds` or a `MedianThresholds`.
+
+    Args:
+        values: (n_seen,) thresholds by channel.
+        kind: "released" or "median".
+
+    Raises:
+        ValueError: for another kind.
+
+    Example:
+        >>> Thresholds(torch.full((21,), 0.2), "median").kind
+        'median'
+    """
 
     values: Float[Tensor, " n_seen"]
-    kind: Literal["released", "median"] = "released"
+    kind: InitVar[str] = "released"
 
+    def __new__(cls, *args: Any, **kwargs: Any) -> "Thresholds":
+        if cls is Thresholds:
+            kind = args[1] if len(args) > 1 else kwargs.get("kind", "released")
+            if kind not in _KINDS:
+                raise ValueError(f"thresholds are 'released' or 'median', not {kind!r}")
+            cls = _KINDS[kind]
+        return super().__new__(cls)
+
+    @abstractmethod
     def uncertainty(self, old_logits: Float[Tensor, "B C_old H W"]) -> Float[Tensor, "B H W"]:
-        """The map that is compared: H / ln C_old, or, if released, the released entropy / ln C_seen."""
-        if self.kind == "median":
-            return uncertainty(old_logits)
-        return released_uncertainty(old_logits) / math.log(len(self.values))
+        """The measure that is compared with the thresholds."""
+
+    @abstractmethod
+    def scale(self, n_old: int) -> float:
+        """The factor from this measure to the normalised entropy H / ln n_old of the same pixel."""
 
     def of(self, classes: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """The limit of each of these channels."""
+        """The threshold of each of these channels."""
         return self.values.to(classes.device)[classes]
 
 
-class Pseudo(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class ReleasedThresholds(Thresholds):
+    """Thresholds on the released entropy divided by ln n_seen, as the released code has them."""
+
+    kind = "released"
+
+    def uncertainty(self, old_logits: Float[Tensor, "B C_old H W"]) -> Float[Tensor, "B H W"]:
+        """The released entropy / ln n_seen."""
+        return released_uncertainty(old_logits) / math.log(len(self.values))
+
+    def scale(self, n_old: int) -> float:
+        return n_old * math.log(len(self.values))
+
+
+@dataclass(frozen=True, eq=False)
+class MedianThresholds(Thresholds):
+    """Thresholds on the normalised entropy, as the paper has them."""
+
+    kind = "median"
+
+    def uncertainty(self, old_logits: Float[Tensor, "B C_old H W"]) -> Float[Tensor, "B H W"]:
+        """The normalised entropy H / ln n_old."""
+        return uncertainty(old_logits)
+
+    def scale(self, n_old: int) -> float:
+        return 1.0
+
+
+_KINDS: dict[str, type[Thresholds]] = {"released": ReleasedThresholds, "median": MedianThresholds}
+
+
+class PseudoLabels(NamedTuple):
     """What the teacher adds to a batch of targets."""
 
     target: Int[Tensor, "B H W"]
-    """new channels as they were; below n_old the teacher's class where it is sure, else 255"""
+    """new channels as they were; below n_old the teacher's class where it is confident, else 255"""
     uncertainty: Float[Tensor, "B H W"]
-    """the map that was compared with the thresholds"""
-    sure: Bool[Tensor, "B H W"]
-    """uncertainty < threshold of the predicted class, on every pixel"""
+    """the measure that was compared with the thresholds"""
+    confident: Bool[Tensor, "B H W"]
+    """uncertainty < threshold of the predicted class, at every pixel"""
     factor: Float[Tensor, " B"]
-    """adaptive factor: sure background pixels / (background pixels + 1e-6)"""
+    """adaptive factor ν: confident background pixels / (background pixels + 1e-6)"""
+
+    @property
+    def sure(self) -> Tensor:
+        """`confident`, by its earlier name."""
+        return self.confident
 
 
 def released_thresholds(
-    batches: Iterable[tuple[Tensor, Tensor]],
-    n_old: int,
-    n_seen: int,
-    floor: float = RELEASED_FLOOR,
-    reduce: Callable[[Tensor], Tensor] | None = None,
+    batches: Batches, n_old: int, n_seen: int, floor: float = RELEASED_FLOOR, reduce: Reduce | None = None
 ) -> Thresholds:
-    """The thresholds of the released code: max(its median, floor), with its arithmetic and slip (`released_median`).
+    """The thresholds of the released code: max(`released_median`, floor).
 
-    `batches` gives pairs of teacher's logits (B, n_old, H, W) and targets (B, H, W) and is read once.
-    `reduce` gets the histogram (n_old, 100) and may sum it over processes. A class never predicted, and each
-    new one, has `floor`. No batch, logits that are not finite or have not `n_old` channels, and n_seen <
-    n_old raise a ValueError.
+    Args:
+        batches: the teacher's logits and targets.
+        n_old: channels of the teacher.
+        n_seen: channels of the net.
+        floor: the smallest threshold; that of a class never predicted, and of new classes.
+        reduce: sums the histogram (n_old, 100) over processes.
+
+    Raises:
+        ValueError: without a batch; where logits are not finite or do not have n_old channels; where n_seen < n_old.
     """
     counts = released_histogram(batches, n_old, n_seen, reduce)
     values = _padded(released_median(counts).values, n_seen).clamp(min=floor)
-    return Thresholds(values.to(counts.device), "released")
+    return ReleasedThresholds(values.to(counts.device))
 
 
 def released_histogram(
-    batches: Iterable[tuple[Tensor, Tensor]],
-    n_old: int,
-    n_seen: int,
-    reduce: Callable[[Tensor], Tensor] | None = None,
+    batches: Batches, n_old: int, n_seen: int, reduce: Reduce | None = None
 ) -> Integer[Tensor, "{n_old} 100"]:
-    """What `released_thresholds` walks over: background pixels (target 0) by predicted class and by 100 bins of the
-    released uncertainty / ln n_seen over [0, 1]. Arguments and errors are those of `released_thresholds`."""
+    """The histogram behind `released_thresholds`: background pixels (target 0) by predicted class and by 100 bins of
+    the released uncertainty / ln n_seen over [0, 1]. Arguments and errors are those of `released_thresholds`."""
     _check_counts(n_old, n_seen)
     return _histogram(
         batches, n_old, RELEASED_BINS, lambda logits: released_uncertainty(logits) / math.log(n_seen), reduce
@@ -100,54 +182,67 @@ def released_histogram(
 
 
 def median_thresholds(
-    batches: Iterable[tuple[Tensor, Tensor]],
+    batches: Batches,
     n_old: int,
     n_seen: int,
     floor: float = 0.0,
     ceiling: float = 1.0,
-    reduce: Callable[[Tensor], Tensor] | None = None,
+    reduce: Reduce | None = None,
 ) -> Thresholds:
     """The paper's thresholds: the median uncertainty of the background pixels, by predicted class.
 
-    Arguments and errors are those of `released_thresholds`; the histogram is (n_old, 2**17), so medians are
-    true to 1e-5. A class never predicted, and each new one, has 0. The values are then held between `floor`
-    and `ceiling`: the paper names 0.001 a maximum, the released code uses it as a minimum.
+    The histogram is (n_old, 2**17), so medians are exact to 1e-5. The paper names 0.001 a maximum, the released code
+    uses it as a minimum.
+
+    Args:
+        batches: the teacher's logits and targets.
+        n_old: channels of the teacher.
+        n_seen: channels of the net.
+        floor, ceiling: bounds of the thresholds; a class never predicted, and a new one, has ``floor``.
+        reduce: sums the histogram over processes.
+
+    Raises:
+        ValueError: as for `released_thresholds`, and where floor > ceiling.
     """
     _check_counts(n_old, n_seen)
     if floor > ceiling:
         raise ValueError(f"the floor {floor} of the thresholds exceeds their ceiling {ceiling}")
     counts = median_histogram(batches, n_old, reduce)
-    return Thresholds(_padded(binned_median(counts), n_seen).clamp(floor, ceiling).to(counts.device), "median")
+    return MedianThresholds(_padded(binned_median(counts), n_seen).clamp(floor, ceiling).to(counts.device))
 
 
-def median_histogram(
-    batches: Iterable[tuple[Tensor, Tensor]], n_old: int, reduce: Callable[[Tensor], Tensor] | None = None
-) -> Integer[Tensor, "{n_old} bins"]:
-    """What `median_thresholds` looks into: background pixels by predicted class and by 2**17 bins of `uncertainty`."""
+def median_histogram(batches: Batches, n_old: int, reduce: Reduce | None = None) -> Integer[Tensor, "{n_old} bins"]:
+    """The histogram behind `median_thresholds`: background pixels by predicted class and by 2**17 bins of
+    `uncertainty`."""
     return _histogram(batches, n_old, MEDIAN_BINS, uncertainty, reduce)
 
 
 @torch.no_grad()
 def pseudo_label(
-    old_logits: Float[Tensor, "B C_old H W"],
-    target: Integer[Tensor, "B H W"],
-    n_old: int,
-    thresholds: Thresholds,
-) -> Pseudo:
-    """Let the teacher label the pixels whose target is below `n_old`, where it is sure.
+    old_logits: Float[Tensor, "B C_old H W"], target: Integer[Tensor, "B H W"], n_old: int, thresholds: Thresholds
+) -> PseudoLabels:
+    """Let the teacher label the pixels with a target below ``n_old``, where it is confident (eq. 7).
 
-    In training, each image's cross-entropy is multiplied by `factor`. Logits that have not `n_old` channels,
-    or more than there are thresholds, raise a ValueError.
+    In training, each image's cross-entropy is multiplied by ``factor`` (eq. 8).
+
+    Args:
+        old_logits: the teacher's.
+        target: channels, 255 where ignored.
+        n_old: channels of the teacher.
+        thresholds: one per channel seen.
+
+    Raises:
+        ValueError: where the logits do not have n_old channels, or have more than there are thresholds.
     """
     _check_channels(old_logits, n_old)
     _check_counts(n_old, len(thresholds.values))
     predicted = old_logits.argmax(dim=1)
     measured = thresholds.uncertainty(old_logits)
-    sure = measured < thresholds.of(predicted)
+    confident = measured < thresholds.of(predicted)
     background = target < n_old
-    labelled = torch.where(background, torch.where(sure, predicted, IGNORE), target)
-    n_sure, n_background = (mask.sum(dim=(1, 2)).float() for mask in (sure & background, background))
-    return Pseudo(labelled, measured, sure, n_sure / (n_background + 1e-6))
+    labelled = torch.where(background, torch.where(confident, predicted, IGNORE), target)
+    n_confident, n_background = (mask.sum(dim=(1, 2)).float() for mask in (confident & background, background))
+    return PseudoLabels(labelled, measured, confident, n_confident / (n_background + 1e-6))
 
 
 def _probabilities(logits: Tensor) -> Tensor:
@@ -168,11 +263,7 @@ def _check_counts(n_old: int, n_seen: int) -> None:
 
 @torch.no_grad()
 def _histogram(
-    batches: Iterable[tuple[Tensor, Tensor]],
-    n_old: int,
-    bins: int,
-    measure: Callable[[Tensor], Tensor],
-    reduce: Callable[[Tensor], Tensor] | None,
+    batches: Batches, n_old: int, bins: int, measure: Callable[[Tensor], Tensor], reduce: Reduce | None
 ) -> Tensor:
     """Count background pixels (target 0) by predicted class and bin of the measure: (n_old, bins)."""
     counts: Tensor | None = None
@@ -181,12 +272,12 @@ def _histogram(
         background = target == 0
         measured = measure(old_logits)[background]
         if not torch.isfinite(measured).all():
-            raise ValueError("the teacher's logits hold NaN or infinity, so no threshold can be found")
+            raise ValueError("the teacher's logits hold NaN or infinity, so no threshold can be computed")
         cell = old_logits.argmax(dim=1)[background] * bins + (measured * bins).long().clamp(max=bins - 1)
         counted = torch.bincount(cell, minlength=n_old * bins)
         counts = counted if counts is None else counts.add_(counted)
     if counts is None:
-        raise ValueError("thresholds need at least one batch of teacher's logits and targets")
+        raise ValueError("thresholds need at least one batch of the teacher's logits and targets")
     counts = counts.view(n_old, bins)
     return counts if reduce is None else reduce(counts)
 

@@ -15,9 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from plopkit.catalogue import DATASETS
-from plopkit.grammar import PROTOCOLS, Words, class_order, joined, read_words, step_sizes, task_and_protocol
+from plopkit.grammar import Words, class_order, joined, read_words, step_sizes, task_and_protocol
 
 __all__ = ["DATASETS", "IGNORE", "N_IDS", "PROTOCOLS", "Scenario", "Step", "assign_classes", "check"]
+
+PROTOCOLS = ("overlap", "disjoint", "sequential")
+"""The protocols that select images by their labels alone. `plopkit.grammar.PROTOCOLS` has all of them: in
+`partitioned`, `assign_classes` must have given each image to one of its classes first."""
 
 IGNORE = 255
 """The label, and the target, of ignored pixels."""
@@ -97,6 +101,8 @@ class Step:
     def evaluates_on(self, presence: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         """Which images are evaluated on, (N, 256) -> (N,) bool: those with a seen label other than background."""
         return _any_of(presence, self.seen)
+
+    uses_table, sees_table = trains_on, evaluates_on  # their names in plopkit 0.1
 
     def lookup(self, labelled: str = "new") -> npt.NDArray[np.uint8]:
         """The table that turns labels into channels: `target = table[mask]`.
@@ -211,6 +217,11 @@ def check(text: str) -> str:
     Raises:
         ValueError: As of `Scenario.parse`; for a user's folder only what the words say is checked.
     """
+    return _canonical(text, DATASETS.version)
+
+
+@functools.lru_cache(maxsize=256)
+def _canonical(text: str, version: int) -> str:
     words = read_words(text)
     if DATASETS[words.dataset].n_labels is not None:
         return str(Scenario.from_words(words))

@@ -1,4 +1,4 @@
-"""Medians of histograms: the true one, and what the released code of PLOP computes in its place."""
+"""Medians of histograms: the true one, and what PLOP's released code computes in its place."""
 
 from typing import NamedTuple
 
@@ -13,50 +13,61 @@ RELEASED_FLOOR = 0.001
 def binned_median(counts: Int[Tensor, "n bins"]) -> Float[Tensor, " n"]:
     """The lower median of each row of counts over [0, 1], linear inside its bin; 0 for an empty row."""
     counts = counts.cpu()  # float64, which not every device has
-    upto = counts.cumsum(dim=1)
-    total = upto[:, -1:]
-    i = torch.searchsorted(upto, (total + 1) // 2).clamp(max=counts.shape[1] - 1)
+    cumulative = counts.cumsum(dim=1)
+    total = cumulative[:, -1:]
+    i = torch.searchsorted(cumulative, (total + 1) // 2).clamp(max=counts.shape[1] - 1)
     inside = counts.gather(1, i)
-    before = upto.gather(1, i) - inside
+    before = cumulative.gather(1, i) - inside
     median = (i + (total.double() / 2 - before) / inside) / counts.shape[1]
     return torch.where(total > 0, median, 0.0).squeeze(1).float()
 
 
 class ReleasedMedian(NamedTuple):
-    """The released code's search for the median of n histograms: what it sees in each bin, and where it ends."""
+    """How the released code searches for the median of n histograms: what it reads in each bin, and where it ends."""
 
-    looked: Int[Tensor, "n 100"]
-    """the count that it takes for each bin's: that of bin int(i / 100 * 100), as released, and int(0.29 * 100) is 28"""
-    running: Int[Tensor, " 100"]
-    """its total before each bin: 0, 0, 1, 3, 6, …: the bins' indices summed, not their counts"""
+    counts: Int[Tensor, "n 100"]
+    """the count it reads for each bin: that of bin int(i / 100 * 100), as released; int(0.29 * 100) is 28"""
+    total_before: Int[Tensor, " 100"]
+    """its running total before each bin, 0, 0, 1, 3, 6, …: the sum of the bins' indices, not of their counts"""
     half: Float[Tensor, " n"]
     """half of each histogram's pixels"""
-    ends: Int[Tensor, " n"]
-    """the bin it ends in: 99 where it never stops"""
-    stopped: Bool[Tensor, " n"]
-    """has it met running <= half <= running + count?"""
+    bin: Int[Tensor, " n"]
+    """the bin in which the search ends: 99 where its condition never holds"""
+    found: Bool[Tensor, " n"]
+    """whether total_before <= half <= total_before + count held in some bin"""
     values: Float[Tensor, " n"]
-    """what it gives"""
+    """the result"""
+
+    @property
+    def running(self) -> Tensor:
+        """`total_before`, by its name in plopkit 0.1."""
+        return self.total_before
+
+    @property
+    def ends(self) -> Tensor:
+        """`bin`, by its name in plopkit 0.1."""
+        return self.bin
 
 
 def released_median(counts: Int[Tensor, "n 100"]) -> ReleasedMedian:
     """The released code's "median" of each row of counts; 0 for an empty row.
 
-    It stops at the first bin i with running <= half <= running + count, and gives (i + (half - running) / count) / 100;
-    but `running` grows by the bin's index i, not by its count. Where it never stops it ends in bin 99, with 4950 as
-    its total, and where that bin is empty the value is infinite: then every pixel is sure (+inf), or the floor is taken
-    (−inf). Where `half` meets `running` at an empty bin the value is NaN: then no pixel is sure.
+    It stops at the first bin i with total_before <= half <= total_before + count, and returns
+    (i + (half − total_before) / count) / 100; but its total grows by the bin's index i, not by its count. Where the
+    condition never holds, it ends in bin 99 with a total of 4950; where that bin is empty, the value is infinite: then
+    every pixel is confident (+inf), or the floor applies (−inf). Where ``half`` equals the total at an empty bin the
+    value is NaN: then no pixel is confident.
     """
     counts = counts.cpu()
     borders = [i / RELEASED_BINS for i in range(RELEASED_BINS)]
-    looked = counts[:, [int(border * RELEASED_BINS) for border in borders]]
+    read = counts[:, [int(border * RELEASED_BINS) for border in borders]]
     index = torch.arange(RELEASED_BINS)
-    running = index.cumsum(0) - index
+    total_before = index.cumsum(0) - index
     half = counts.sum(dim=1) / 2
-    stops = (running <= half[:, None]) & (half[:, None] <= running + looked)
-    stopped = stops.any(dim=1)
-    ends = torch.where(stopped, stops.int().argmax(dim=1), RELEASED_BINS - 1)
-    count = looked.gather(1, ends[:, None]).squeeze(1)
-    passed = torch.where(stopped, running[ends], index.sum())  # who never stops has added bin 99's index as well
-    values = torch.tensor(borders)[ends] + (half - passed) / count * (1 / RELEASED_BINS)
-    return ReleasedMedian(looked, running, half, ends, stopped, torch.where(half > 0, values, 0.0))
+    holds = (total_before <= half[:, None]) & (half[:, None] <= total_before + read)
+    found = holds.any(dim=1)
+    end = torch.where(found, holds.int().argmax(dim=1), RELEASED_BINS - 1)
+    count = read.gather(1, end[:, None]).squeeze(1)
+    passed = torch.where(found, total_before[end], index.sum())  # a search that never stops has added 99 as well
+    values = torch.tensor(borders)[end] + (half - passed) / count * (1 / RELEASED_BINS)
+    return ReleasedMedian(read, total_before, half, end, found, torch.where(half > 0, values, 0.0))

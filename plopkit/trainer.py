@@ -9,7 +9,6 @@ import torch
 from accelerate import Accelerator
 from jaxtyping import Int
 from torch import Tensor
-from torch.optim import SGD, AdamW, Optimizer
 from torch.utils.data import DataLoader
 
 from plopkit.backward import Place, backward, check_finite
@@ -18,6 +17,7 @@ from plopkit.datasets.steps import EpochSampler
 from plopkit.methods.base import Batch, Method, Regularizer, Schedule, StepContext, Term
 from plopkit.metrics import confusion
 from plopkit.model.segmenter import Output, Segmenter
+from plopkit.optimizer import make_optimizer, poly, set_lr
 from plopkit.scenario import Step
 from plopkit.settings import Optim
 
@@ -99,32 +99,6 @@ class Training:
             self.regularizer.restore(state["regularizer"])
 
 
-def make_optimizer(net: Segmenter, optim: Optim, lr: float, groups: list[dict[str, Any]] | None = None) -> Optimizer:
-    """The optimiser of the settings.
-
-    Args:
-        net: its parameters in one group, as published: weight decay on biases and norms too.
-        optim: the settings.
-        lr: the learning rate.
-        groups: instead of that one, as `Method.parameter_groups` returns them; parameters in none are frozen.
-    """
-    if groups is None:
-        groups = [{"params": list(net.parameters())}]
-    trained = {id(parameter) for group in groups for parameter in group["params"]}
-    for parameter in net.parameters():
-        if id(parameter) not in trained:
-            parameter.requires_grad_(False)
-    if optim.name == "adamw":
-        return AdamW(groups, lr, weight_decay=optim.weight_decay)
-    nesterov = optim.momentum > 0
-    return SGD(groups, lr, momentum=optim.momentum, nesterov=nesterov, weight_decay=optim.weight_decay)
-
-
-def poly(lr: float, iteration: int, n_iterations: int, power: float = 0.9) -> float:
-    """The poly schedule: lr (1 − iteration / n_iterations) ** power."""
-    return lr * (1 - iteration / n_iterations) ** power
-
-
 def fit(
     training: Training,
     loader: Loader,
@@ -187,12 +161,6 @@ def fit(
                 step.index, epoch, training.epochs, place.iteration, n_iterations, values, lr, seconds, epoch_done
             )
             began = time.perf_counter()
-
-
-def set_lr(optimizer: Any, lr: float) -> None:
-    """The learning rate of this iteration, times each group's ``lr_scale``."""
-    for group in optimizer.param_groups:
-        group["lr"] = lr * group.get("lr_scale", 1.0)
 
 
 def regularize(training: Training, optimizer: Any, accelerator: Accelerator, place: Place) -> dict[str, float]:

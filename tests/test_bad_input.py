@@ -33,12 +33,12 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[...,
 
     def attempt(*words: str, out: Path = tmp_path / "out", left: dict[str, bytes] | None = None) -> str:
         code = main(["run", *small_flags(out), "--method", "ft", "--optim.batch", "2", *words])
-        told = capsys.readouterr()
+        output = capsys.readouterr()
         assert code == 2
-        assert told.out == ""
-        message = told.err.split("\r")[-1]  # behind the progress bars
+        assert output.out == ""
+        message = output.err.split("\r")[-1]  # behind the progress bars
         assert message.startswith("plopkit: ")
-        assert "Traceback" not in told.err
+        assert "Traceback" not in output.err
         assert "pydantic" not in message
         assert message.count("\n") <= 2
         assert contents(out) == (left or {})
@@ -168,9 +168,9 @@ BROKEN: dict[str, tuple[Callable[[Path], Any], str, str]] = {
 def test_broken_data_is_told_by_its_file(root: Path, refused: Callable[..., str], name: str) -> None:
     spoil, file, words = BROKEN[name]
     spoil(root)
-    told = refused(SCENARIO, "--data.root", str(root))
-    assert words in told
-    assert (file if "folder 2-1" in file else str(root / file)) in told
+    output = refused(SCENARIO, "--data.root", str(root))
+    assert words in output
+    assert (file if "folder 2-1" in file else str(root / file)) in output
 
 
 @pytest.mark.parametrize(
@@ -187,16 +187,16 @@ def test_broken_voc_is_told(
 ) -> None:
     root = voc_root()
     spoil(root / "VOCdevkit" / "VOC2012")
-    told = refused("voc 15-5 overlap", "--data.root", str(root))
-    assert words in told
-    assert str(root) in told
+    output = refused("voc 15-5 overlap", "--data.root", str(root))
+    assert words in output
+    assert str(root) in output
 
 
 # Wrong words
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "output"),
     [
         (["--method", "plob"], "there is no method 'plob' (did you mean plop?); known: ft"),
         (["--preset", "large"], "there is no preset 'large'; known: smoke, laptop, gpu, paper"),
@@ -220,12 +220,12 @@ def test_broken_voc_is_told(
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_wrong_words_are_told_in_one_line(refused: Callable[..., str], words: list[str], told: str) -> None:
-    assert told in refused(*words)
+def test_wrong_words_are_told_in_one_line(refused: Callable[..., str], words: list[str], output: str) -> None:
+    assert output in refused(*words)
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "output"),
     [
         (["--optim.rl", "1"], "--optim.lr"),
         (["--hyper.pods", "1"], "--hyper.pod"),
@@ -238,11 +238,11 @@ def test_wrong_words_are_told_in_one_line(refused: Callable[..., str], words: li
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_flags_that_do_not_exist_or_parse_are_told(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], told: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], output: str
 ) -> None:
     assert main(["run", *words, "--out", str(tmp_path / "out")]) == 2
     message = capsys.readouterr()
-    assert told in message.err
+    assert output in message.err
     assert "Traceback" not in message.err
     assert "--help" in message.err or "usage" in message.err
     assert message.out == ""
@@ -250,7 +250,7 @@ def test_flags_that_do_not_exist_or_parse_are_told(
 
 
 @pytest.mark.parametrize(
-    ("scenario", "told"),
+    ("scenario", "output"),
     [
         ("emoji 15-4 overlap", "'emoji 15-5 overlap'"),
         ("emoji 15-5 overlpa", "'emoji 15-5 overlap'"),
@@ -263,9 +263,9 @@ def test_flags_that_do_not_exist_or_parse_are_told(
         ("voc 15-5 overlap\x00", "unknown protocol"),
     ],
 )
-def test_a_wrong_scenario_is_told_with_the_nearest(refused: Callable[..., str], scenario: str, told: str) -> None:
+def test_a_wrong_scenario_is_told_with_the_nearest(refused: Callable[..., str], scenario: str, output: str) -> None:
     message = refused(scenario, "--data.root", "/no/such")
-    assert told in message
+    assert output in message
 
 
 def test_a_task_that_does_not_fit_ones_own_classes_is_told(root: Path, refused: Callable[..., str]) -> None:
@@ -306,9 +306,9 @@ def test_garbage_for_a_scenario_is_refused(text: str) -> None:
 
 def test_an_out_folder_below_a_file_is_told(tmp_path: Path, refused: Callable[..., str]) -> None:
     (tmp_path / "file").write_text("x")
-    told = refused(out=tmp_path / "file" / "out")
-    assert f"{tmp_path / 'file' / 'out'}: cannot be written (" in told
-    assert "choose another folder with out" in told
+    output = refused(out=tmp_path / "file" / "out")
+    assert f"{tmp_path / 'file' / 'out'}: cannot be written (" in output
+    assert "choose another folder with out" in output
 
 
 def test_a_read_only_out_folder_is_told(
@@ -322,15 +322,15 @@ def test_a_read_only_out_folder_is_told(
         real(self, *given, **named)
 
     monkeypatch.setattr(Path, "touch", read_only)  # root may write everywhere, so the rights are played
-    told = refused()
-    assert f"{tmp_path / 'out'}: cannot be written (Permission denied); choose another folder with out" in told
+    output = refused()
+    assert f"{tmp_path / 'out'}: cannot be written (Permission denied); choose another folder with out" in output
 
 
 def test_too_little_room_is_told(tmp_path: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: types.SimpleNamespace(free=2**20))
-    told = refused()
-    assert f"{tmp_path / 'out'}: 1 MiB are free, this run needs about 2 MiB" in told
-    assert "free disk space, or choose another folder with out" in told
+    output = refused()
+    assert f"{tmp_path / 'out'}: 1 MiB are free, this run needs about 2 MiB" in output
+    assert "free disk space, or choose another folder with out" in output
 
 
 def test_a_folder_of_other_settings_is_told(
@@ -341,17 +341,17 @@ def test_a_folder_of_other_settings_is_told(
     assert main(["run", *small_flags(out), "--method", "ft", "--optim.batch", "2", *words]) == 0
     capsys.readouterr()
     before = contents(out)
-    told = refused(*words, "--optim.lr", "0.5", left=before)
-    assert f"{out / 'mine'}: made with other settings: optim.lr was 0.002, and is now 0.5" in told
-    assert "Choose another name or out, or delete it" in told
+    output = refused(*words, "--optim.lr", "0.5", left=before)
+    assert f"{out / 'mine'}: made with other settings: optim.lr was 0.002, and is now 0.5" in output
+    assert "Choose another name or out, or delete it" in output
 
 
 def test_a_folder_of_somebody_else_is_told(tmp_path: Path, refused: Callable[..., str]) -> None:
     thesis = tmp_path / "out" / "mine" / "thesis.tex"
     thesis.parent.mkdir(parents=True)
     thesis.write_text("years")
-    told = refused("--name", "mine", left={"mine/thesis.tex": b"years"})
-    assert "mine: not empty, and not a run's folder; choose another name or out" in told
+    output = refused("--name", "mine", left={"mine/thesis.tex": b"years"})
+    assert "mine: not empty, and not a run's folder; choose another name or out" in output
 
 
 @pytest.fixture(scope="module")
@@ -380,9 +380,9 @@ def test_a_disk_that_is_full_in_the_middle_leaves_no_half_file_and_the_run_goes_
     with monkeypatch.context() as patch:
         patch.setattr(writing.os, "replace", full)
         assert main(words) == 2
-    told = capsys.readouterr().err.split("\r")[-1]
-    assert f"{file}: cannot be written (No space left on device); free disk space" in told
-    assert "what was finished is kept" in told
+    output = capsys.readouterr().err.split("\r")[-1]
+    assert f"{file}: cannot be written (No space left on device); free disk space" in output
+    assert "what was finished is kept" in output
     left = contents(tmp_path / "out")
     assert not [name for name in left if name.endswith((".part", f"/{file}"))]
     assert main(words) == 0
@@ -399,8 +399,8 @@ def test_a_checkpoint_that_was_damaged_is_told(
     (tmp_path / "mine" / "checkpoints" / "step-1.safetensors").unlink()
     capsys.readouterr()
     assert main(words) == 2
-    told = capsys.readouterr().err
-    assert f"{checkpoint}: not a readable checkpoint (" in told
-    assert "delete it to train the step again" in told
+    output = capsys.readouterr().err
+    assert f"{checkpoint}: not a readable checkpoint (" in output
+    assert "delete it to train the step again" in output
     checkpoint.unlink()
     assert main(words) == 0

@@ -15,20 +15,22 @@ from PIL import Image
 from small_runs import contents, small_flags
 
 import plopkit
-from plopkit import cli
+from plopkit import cli, grammar, scenario
 from plopkit.cli import COMMANDS, main
+from plopkit.grammar import Words
 from plopkit.methods import METHODS
 from plopkit.presets import PRESETS, configure
+from plopkit.scenario import Scenario
 from plopkit.settings import Settings, known_names
 
-Told = pytest.CaptureFixture[str]
+Captured = pytest.CaptureFixture[str]
 
 
-def help_of(command: str, capsys: Told, *words: str) -> str:
+def help_of(command: str, capsys: Captured, *words: str) -> str:
     assert main([command, *words, "--help"]) == 0
-    told = capsys.readouterr()
-    assert told.err == ""
-    return told.out
+    output = capsys.readouterr()
+    assert output.err == ""
+    return output.out
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +46,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("words", [["--help"], ["-h"]])
-def test_the_first_help_lists_every_command_in_a_few_lines(words: list[str], capsys: Told) -> None:
+def test_the_first_help_lists_every_command_in_a_few_lines(words: list[str], capsys: Captured) -> None:
     assert main(words) == 0
-    told = capsys.readouterr().out
-    lines = [line for line in told.splitlines() if line]
+    output = capsys.readouterr().out
+    lines = [line for line in output.splitlines() if line]
     assert len(lines) == 1 + len(COMMANDS) + 2
     assert [line.split()[0] for line in lines[-2:]] == ["--plugin", "--version"]
     for line, (name, command) in zip(lines[1:], COMMANDS.items(), strict=False):
@@ -60,20 +62,20 @@ def test_the_first_help_lists_every_command_in_a_few_lines(words: list[str], cap
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_its_help(command: str, capsys: Told) -> None:
-    told = help_of(command, capsys)
+def test_every_command_has_its_help(command: str, capsys: Captured) -> None:
+    output = help_of(command, capsys)
     doc = COMMANDS[command].__doc__
     assert doc is not None
-    assert doc.split(":")[0] in " ".join(told.split())
-    assert f"usage: plopkit {command}" in told
+    assert doc.split(":")[0] in " ".join(output.split())
+    assert f"usage: plopkit {command}" in output
     if command != "run":
-        assert len(told.splitlines()) < 25
+        assert len(output.splitlines()) < 25
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_help_of_run_tells_every_setting_with_its_default(method: str, capsys: Told) -> None:
-    told = help_of("run", capsys, "--method", method)
-    plain = " ".join(told.replace("│", " ").split())
+def test_the_help_of_run_tells_every_setting_with_its_default(method: str, capsys: Captured) -> None:
+    output = help_of("run", capsys, "--method", method)
+    plain = " ".join(output.replace("│", " ").split())
     settings = configure(method=method)
     for name in known_names(Settings):
         if name not in ("scenario", "method", "hyper"):
@@ -85,13 +87,13 @@ def test_the_help_of_run_tells_every_setting_with_its_default(method: str, capsy
     assert f"learning rate of step 0 (default: {settings.optim.lr})" in plain
     assert "--method " + "|".join(METHODS) in plain
     assert "--preset " + "|".join(PRESETS) in plain
-    assert "--method" not in plain.split("options")[1]  # told once, not as a setting as well
-    assert len(told.splitlines()) < 125
+    assert "--method" not in plain.split("options")[1]  # output once, not as a setting as well
+    assert len(output.splitlines()) < 125
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("scenario", ["voc 15-5 overlap", "emoji 15-5 overlap"])
-def test_the_help_of_run_shows_the_values_of_preset_and_data_set(preset: str, scenario: str, capsys: Told) -> None:
+def test_the_help_of_run_shows_the_values_of_preset_and_data_set(preset: str, scenario: str, capsys: Captured) -> None:
     settings = configure(scenario, preset=preset)
     plain = " ".join(help_of("run", capsys, scenario, "--preset", preset).replace("│", " ").split())
     assert f"epochs of step 0 (default: {settings.optim.epochs})" in plain
@@ -101,17 +103,17 @@ def test_the_help_of_run_shows_the_values_of_preset_and_data_set(preset: str, sc
 # Exit codes
 
 
-def test_no_command_and_an_unknown_one_are_wrong_use(capsys: Told) -> None:
+def test_no_command_and_an_unknown_one_are_wrong_use(capsys: Captured) -> None:
     assert main([]) == 2
     assert "usage: plopkit COMMAND" in capsys.readouterr().out
     assert main(["rum"]) == 2
-    told = capsys.readouterr()
-    assert told.err == "plopkit: there is no command 'rum'; known: " + ", ".join(COMMANDS) + "\n"
-    assert told.out == ""
+    output = capsys.readouterr()
+    assert output.err == "plopkit: there is no command 'rum'; known: " + ", ".join(COMMANDS) + "\n"
+    assert output.out == ""
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "told"),
+    ("error", "code", "output"),
     [
         (ValueError("so much"), 2, "plopkit: so much\n"),
         (FileNotFoundError("a: not there"), 2, "plopkit: a: not there\n"),
@@ -127,14 +129,14 @@ def test_no_command_and_an_unknown_one_are_wrong_use(capsys: Told) -> None:
     ],
 )
 def test_errors_become_exit_codes(
-    monkeypatch: pytest.MonkeyPatch, capsys: Told, error: BaseException, code: int, told: str
+    monkeypatch: pytest.MonkeyPatch, capsys: Captured, error: BaseException, code: int, output: str
 ) -> None:
     def fail(arguments: object) -> None:
         raise error
 
     monkeypatch.setitem(COMMANDS, "run", fail)
     assert main(["run"]) == code
-    assert capsys.readouterr().err == told
+    assert capsys.readouterr().err == output
 
 
 def test_our_own_mistakes_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,7 +148,7 @@ def test_our_own_mistakes_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> Non
         main(["run"])
 
 
-def test_python_m_plopkit_is_plopkit(monkeypatch: pytest.MonkeyPatch, capsys: Told) -> None:
+def test_python_m_plopkit_is_plopkit(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     monkeypatch.setattr(sys, "argv", ["plopkit", "rum"])
     with pytest.raises(SystemExit) as stop:
         runpy.run_module("plopkit", run_name="__main__")
@@ -154,15 +156,31 @@ def test_python_m_plopkit_is_plopkit(monkeypatch: pytest.MonkeyPatch, capsys: To
     assert "no command 'rum'" in capsys.readouterr().err
 
 
-def test_the_version_is_printed(capsys: Told) -> None:
+def test_the_version_is_printed(capsys: Captured) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"plopkit {plopkit.__version__}\n"
+
+
+def test_a_scenario_is_read_once_in_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Scenario] = []
+    from_words = Scenario.from_words
+
+    def count(words: Words, n_labels: int | None = None) -> Scenario:
+        opened.append(from_words(words, n_labels))
+        return opened[-1]
+
+    grammar._read.cache_clear()
+    scenario._canonical.cache_clear()
+    monkeypatch.setattr(Scenario, "from_words", count)
+    assert main(["run", "emoji 15-5 overlap", *small_flags(tmp_path), "--method", "ft", "--quiet"]) == 0
+    assert grammar._read.cache_info().misses == 1
+    assert len(opened) == 2  # to check the text, and to open the scenario that everything below takes
 
 
 # Progress
 
 
-def test_where_stderr_is_no_terminal_progress_is_a_line_per_epoch_and_pass(tmp_path: Path, capsys: Told) -> None:
+def test_where_stderr_is_no_terminal_progress_is_a_line_per_epoch_and_pass(tmp_path: Path, capsys: Captured) -> None:
     words = ["run", "emoji 15-5 overlap", *small_flags(tmp_path), "--method", "ft", "--optim.epochs", "2"]
     assert main(words) == 0
     captured = capsys.readouterr()
@@ -175,7 +193,7 @@ def test_where_stderr_is_no_terminal_progress_is_a_line_per_epoch_and_pass(tmp_p
     assert captured.err.count("evaluation") == 2
 
 
-def test_quiet_prints_only_the_results(tmp_path: Path, capsys: Told) -> None:
+def test_quiet_prints_only_the_results(tmp_path: Path, capsys: Captured) -> None:
     words = ["run", "--quiet", "emoji 15-5 overlap", *small_flags(tmp_path), "--method", "ft"]
     assert main(words) == 0
     captured = capsys.readouterr()
@@ -186,13 +204,13 @@ def test_quiet_prints_only_the_results(tmp_path: Path, capsys: Told) -> None:
 # What the commands do
 
 
-def test_run_prints_the_summary_and_where_all_lies(runs: Path, capsys: Told) -> None:
+def test_run_prints_the_summary_and_where_all_lies(runs: Path, capsys: Captured) -> None:
     capsys.readouterr()
     before = contents(runs)
     assert main(["run", "emoji 15-5 overlap", *small_flags(runs), "--method", "ft", "--name", "ft"]) == 0
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     assert contents(runs) == before  # read back
-    header, *rows, credit, empty, last = told.splitlines()
+    header, *rows, credit, empty, last = output.splitlines()
     assert header.split() == "method seed step old new all old_nobg all_nobg avg".split()
     assert [row.split()[:3] for row in rows] == [["ft", "0", "0"], ["ft", "0", "1"]]
     assert rows[0].split()[4] == "-"
@@ -202,28 +220,28 @@ def test_run_prints_the_summary_and_where_all_lies(runs: Path, capsys: Told) -> 
 
 
 def test_run_takes_flags_before_the_scenario(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[Settings] = []
+    calls: list[Settings] = []
 
     def note(settings: Settings, progress: bool) -> None:
-        asked.append(settings)
+        calls.append(settings)
         raise ValueError("enough")
 
     monkeypatch.setattr("plopkit.runs.experiment.run", note)
     for words in (["voc 15-1 overlap", "--optim.lr", "0.5"], ["--optim.lr", "0.5", "voc 15-1 overlap"]):
         assert main(["run", *words]) == 2
-    assert asked == [configure("voc 15-1 overlap", overrides={"optim.lr": 0.5})] * 2
+    assert calls == [configure("voc 15-1 overlap", overrides={"optim.lr": 0.5})] * 2
 
 
-def test_compare_prints_a_row_per_method_and_step(runs: Path, capsys: Told) -> None:
+def test_compare_prints_a_row_per_method_and_step(runs: Path, capsys: Captured) -> None:
     for words in ([str(runs)], [str(runs / "ft"), str(runs / "plop")], [str(runs / "*")]):
         assert main(["compare", *words]) == 0
-        told = capsys.readouterr().out
-        assert told.startswith("emoji 15-5 overlap: mIoU in percent")
-        rows = [line.split()[:3] for line in told.splitlines() if line.split()[:1] in (["ft"], ["plop"])]
+        output = capsys.readouterr().out
+        assert output.startswith("emoji 15-5 overlap: mIoU in percent")
+        rows = [line.split()[:3] for line in output.splitlines() if line.split()[:1] in (["ft"], ["plop"])]
         assert rows == [[method, str(step), "1"] for method in ("ft", "plop") for step in (0, 1)]
 
 
-def test_compare_draws_where_it_is_asked_to(runs: Path, tmp_path: Path, capsys: Told) -> None:
+def test_compare_draws_where_it_is_asked_to(runs: Path, tmp_path: Path, capsys: Captured) -> None:
     assert main(["compare", str(runs), "-o", str(tmp_path / "pictures")]) == 0
     drawn = [line for line in capsys.readouterr().out.splitlines() if line.startswith(str(tmp_path))]
     assert drawn
@@ -231,7 +249,7 @@ def test_compare_draws_where_it_is_asked_to(runs: Path, tmp_path: Path, capsys: 
     assert all(Path(path).read_bytes().startswith(b"\x89PNG") for path in drawn)
 
 
-def test_report_is_one_page_with_everything(runs: Path, tmp_path: Path, capsys: Told) -> None:
+def test_report_is_one_page_with_everything(runs: Path, tmp_path: Path, capsys: Captured) -> None:
     page = tmp_path / "new folder" / "report.html"
     assert main(["report", str(runs), "-o", str(page)]) == 0
     assert capsys.readouterr().out == f"{page}\n"
@@ -246,10 +264,10 @@ def test_report_is_one_page_with_everything(runs: Path, tmp_path: Path, capsys: 
     assert 'src="http' not in text and "mIoU in percent" in text
 
 
-def test_compare_of_nothing_is_told(tmp_path: Path, capsys: Told) -> None:
+def test_compare_of_nothing_is_told(tmp_path: Path, capsys: Captured) -> None:
     assert main(["compare", str(tmp_path)]) == 2
-    told = capsys.readouterr()
-    assert told.err == f"plopkit: no results.csv of a run in or below {tmp_path}; name run folders\n"
+    output = capsys.readouterr()
+    assert output.err == f"plopkit: no results.csv of a run in or below {tmp_path}; name run folders\n"
 
 
 def test_demo_passes_its_flags_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

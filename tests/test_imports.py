@@ -59,12 +59,12 @@ def test_these_commands_load_nothing_heavy(words: list[str]) -> None:
     assert loaded_by("from plopkit.cli import main; main(words)", *words) == set()
 
 
-@pytest.mark.parametrize("command", ["compare"])
+@pytest.mark.parametrize("command", ["rows", "compare"])
 def test_tables_of_finished_runs_load_nothing_heavy(command: str, run_folder: Path) -> None:
     assert loaded_by("from plopkit.cli import main; assert main(words) == 0", command, str(run_folder)) == set()
 
 
-def _test_a_report_is_drawn_without_torch(run_folder: Path, tmp_path: Path) -> None:
+def test_a_report_is_drawn_without_torch(run_folder: Path, tmp_path: Path) -> None:
     words = ["report", str(run_folder), "-o", str(tmp_path / "report.html")]
     assert loaded_by("from plopkit.cli import main; assert main(words) == 0", *words) <= {"matplotlib"}
 

@@ -205,7 +205,7 @@ def test_errors_say_what_was_given() -> None:
     # Under jaxtyping's checks the public names refuse these before the ValueError.
     with pytest.raises(ValueError, match="one shape, not"):
         pod._squared_difference(x, draw(0, 1, 2, 6, 1))
-    with pytest.raises(ValueError, match=r"at scale 2 a map of side 8 is cut in regions of side 4.*height 4"):
+    with pytest.raises(ValueError, match=r"at scale 2 a map of side 8 has regions of side 4.*height 4"):
         pod.local_pod(draw(0, 1, 2, 4, 8), (1, 2))
     assert pod.local_pod(draw(0, 1, 2, 5, 8), (1, 2)).isfinite().all()
     for n_old in (0, 3):

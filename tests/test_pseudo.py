@@ -1,4 +1,4 @@
-"""Pseudo-labels against the released code's numbers (to 1e-5 absolute), plain loops, and identities."""
+"""PseudoLabels-labels against the released code's numbers (to 1e-5 absolute), plain loops, and identities."""
 
 import dataclasses
 import math
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from plopkit import pseudo
-from plopkit.pseudo import Pseudo, Thresholds, median_thresholds, pseudo_label, released_thresholds
+from plopkit.pseudo import PseudoLabels, Thresholds, median_thresholds, pseudo_label, released_thresholds
 from plopkit.thresholds import binned_median, released_median
 
 CASES = ("confident", "hesitant", "mixed")
@@ -316,7 +316,7 @@ def test_new_and_ignored_targets_stay() -> None:
     none = pseudo_label(logits, target, 4, Thresholds(torch.zeros(6), "median"))
     assert (none.target[asked] == 255).all()
     assert torch.equal(none.factor, torch.zeros(2))
-    assert isinstance(none, Pseudo)
+    assert isinstance(none, PseudoLabels)
 
 
 def test_an_image_without_background_has_factor_0() -> None:

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plopkit.catalogue import DATASETS
-from plopkit.scenario import PROTOCOLS, Scenario, Step, assign_classes, check
+from plopkit.grammar import PROTOCOLS
+from plopkit.scenario import Scenario, Step, assign_classes, check
 
 # Class lists of CVPR2021_PLOP, commit 4b4a060.
 RELEASED = json.loads((Path(__file__).parent / "golden" / "tasks.json").read_text(encoding="utf-8"))
@@ -111,7 +112,7 @@ def test_values_survive_pickling_and_hashing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "patterns"),
     [
         ("", ["voc, emoji, ade, folder", "voc 15-1 overlap|voc 19-1 overlap"]),
         ("vok 15-1 overlap", ["'vok 15-1 overlap'", "emoji", "nearest: 'voc 15-1 overlap'"]),
@@ -143,13 +144,13 @@ def test_values_survive_pickling_and_hashing() -> None:
         ("folder 10-5 overlap order=b", ["'b'", "all labels", "'folder 10-5 overlap'"]),
     ],
 )
-def test_a_wrong_text_says_what_is_possible(text: str, told: list[str]) -> None:
+def test_a_wrong_text_says_what_is_possible(text: str, patterns: list[str]) -> None:
     n_labels = 16 if text.startswith("folder") else None
     for read in (lambda: Scenario.parse(text, n_labels), lambda: check(text)):
         with pytest.raises(ValueError, match="nearest: ") as error:
             read()
         message = str(error.value)
-        assert all(re.search(pattern, message) for pattern in told), message
+        assert all(re.search(pattern, message) for pattern in patterns), message
         nearest = re.findall("'([^']+)'", message.split("nearest: ")[1])
         assert nearest
         for valid in nearest:

@@ -48,7 +48,7 @@ def test_the_presets_differ_and_depend_on_the_data_set() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "overrides", "told"),
+    ("arguments", "overrides", "expected"),
     [
         ({"method": "plob"}, {}, r"no method 'plob' \(did you mean plop\?\); known: ft, "),
         ({"method": "PLOP"}, {}, r"did you mean plop\?"),
@@ -84,9 +84,9 @@ def test_the_presets_differ_and_depend_on_the_data_set() -> None:
     ],
 )
 def test_what_is_wrong_is_named_with_what_is_possible(
-    arguments: dict[str, Any], overrides: dict[str, Any], told: str
+    arguments: dict[str, Any], overrides: dict[str, Any], expected: str
 ) -> None:
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=expected):
         configure(**arguments, overrides=overrides)
 
 
@@ -110,9 +110,9 @@ def test_every_bound_holds(name: str, value: float) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_number_of_a_method_has_a_bound(method: str) -> None:
-    told = {name for name, _ in bounded(METHODS[method])}
+    expected = {name for name, _ in bounded(METHODS[method])}
     numbers = {name for name, info in METHODS[method].model_fields.items() if info.annotation in (int, float)}
-    assert numbers <= told
+    assert numbers <= expected
 
 
 def every_setting(kind: type[BaseModel], prefix: str = "") -> list[str]:
@@ -132,11 +132,11 @@ def test_dotted_overrides_mean_the_same_as_nested_ones() -> None:
 
 
 def test_every_setting_has_its_help() -> None:
-    told = {
+    expected = {
         name: info.description for kind in (Settings, *METHODS.values()) for name, info in kind.model_fields.items()
     }
     groups = {"data", "model", "optim", "compute"}
-    assert all(told[name] for name in told if name not in groups)
+    assert all(expected[name] for name in expected if name not in groups)
     for group in groups:
         inner = Settings.model_fields[group].annotation
         assert inner is not None
@@ -157,17 +157,17 @@ def test_yaml_gives_the_settings_back(tmp_path: Path, method: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("seed: [1", "not the settings of a run"),
         ("colour: red", "there is no setting 'colour'"),
         ("", "settings = None"),
     ],
 )
-def test_a_broken_settings_file_is_named(tmp_path: Path, text: str, told: str) -> None:
+def test_a_broken_settings_file_is_named(tmp_path: Path, text: str, expected: str) -> None:
     path = tmp_path / "settings.yaml"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(ValueError, match=told) as error:
+    with pytest.raises(ValueError, match=expected) as error:
         from_yaml(path)
     assert str(error.value).startswith(f"{path}: ")
 

@@ -23,10 +23,11 @@ from plopkit.datasets.transforms import eval_transform, train_transform
 from plopkit.methods import METHODS, PLOP, Batch, FineTuning, Joint, Method, StepContext
 from plopkit.metrics import confusion
 from plopkit.model.segmenter import Segmenter
+from plopkit.optimizer import make_optimizer, poly
 from plopkit.presets import configure
 from plopkit.scenario import Scenario, Step
 from plopkit.settings import Compute, Optim, Settings
-from plopkit.trainer import Tick, Training, batches, evaluate, fit, make_optimizer, poly
+from plopkit.trainer import Tick, Training, batches, evaluate, fit
 
 Nets = Callable[..., Segmenter]
 OPTIM = Optim(lr=0.02, lr_later=0.01, epochs=2, epochs_later=3, batch=2)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from tqdm.auto import tqdm
 
+from plopkit.support.bars import progress_bar
 from plopkit.support.files import atomic_write
 
 Item = TypeVar("Item")
@@ -33,7 +34,7 @@ def in_threads(
     with ThreadPoolExecutor(threads or min(16, os.cpu_count() or 1)) as pool:
         try:
             results = pool.map(work, items)
-            yield from tqdm(results, total=len(items), desc=description, leave=False, disable=len(items) < 500)
+            yield from progress_bar(results, description, len(items), shown=len(items) >= 500, leave=False)
         except BaseException:
             pool.shutdown(cancel_futures=True)  # report a broken file without waiting for all the others
             raise

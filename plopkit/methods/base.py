@@ -153,6 +153,18 @@ class Method(BaseModel, ABC):
 
         return self if type(self).build is not Method.build else FineTuning()
 
+    @property
+    def shares_step_0(self) -> bool:
+        """Is step 0 plain fine-tuning, trained once for all methods of which this is true?"""
+        from plopkit.methods.baselines import FineTuning  # a method as well
+
+        return self.first_step() == FineTuning()
+
+    @property
+    def own_first_step(self) -> bool:
+        """The opposite of `shares_step_0`, by its name in plopkit 0.1."""
+        return not self.shares_step_0
+
     def teacher(self, before: Segmenter, step: Step) -> Segmenter | None:
         """The frozen net whose output the losses see. Default: the net of the step before. None for no teacher."""
         return before.frozen()

@@ -13,7 +13,7 @@ Activation = Literal["leaky_relu", "identity"]
 class ABN(nn.BatchNorm2d):
     """Batch norm scaled by `|weight| + eps`, then a leaky ReLU or nothing.
 
-    y = φ((x − μ) / √(σ² + ε) · (|γ| + ε) + β). The absolute value is inplace-abn's (Rota Bulò et al., CVPR 2018): a
+    `y = φ((x − μ) / √(σ² + ε) · (|γ| + ε) + β)`. The absolute value is inplace-abn's (Rota Bulò et al., CVPR 2018): a
     plain batch norm with the same negative weights is a different network. With several processes under
     torch.distributed, the statistics are those of all their batches together.
 

@@ -1,7 +1,7 @@
 """A run, from settings to a folder of results; the same settings give the same folder, resumed or read back."""
 
 import contextlib
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from dataclasses import asdict
 from functools import cached_property
 from typing import Any, NamedTuple, Self
@@ -11,15 +11,14 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from plopkit.backward import check_divisible
-from plopkit.compute import make_accelerator, num_micro_batches, summed
+from plopkit.compute import make_accelerator, summed
 from plopkit.datasets.scenario_data import ScenarioData
-from plopkit.methods.base import Batch, Batches, Method, State, StepContext, Term
-from plopkit.methods.baselines import FineTuning
+from plopkit.methods.base import Batches, Method, State, StepContext
 from plopkit.model.segmenter import Segmenter, make_decoder, make_encoder
 from plopkit.presets import method_of, open_scenario, settle
 from plopkit.runs.artifacts import draw_pictures, write_examples, write_ticks
 from plopkit.runs.checkpoints import StepStore
+from plopkit.runs.dry_run import dry_run
 from plopkit.runs.folder import RunFolder, check_room, open_folder
 from plopkit.runs.progress import Bars, Progress, no_progress
 from plopkit.runs.results import step_rows, summarise
@@ -27,7 +26,7 @@ from plopkit.scenario import Scenario, Step
 from plopkit.settings import Settings, digest
 from plopkit.support.files import write_table
 from plopkit.support.seeding import seeded
-from plopkit.trainer import Tick, Training, batches, evaluate, fit, teacher_output
+from plopkit.trainer import Tick, Training, batches, evaluate, fit
 
 
 def run(settings: Settings, progress: bool = True) -> RunFolder:
@@ -142,6 +141,8 @@ class Experiment:
         begun = self._begin_step(self.scenario.steps[index], make_accelerator(self.settings), no_progress)
         return begun.training.net, begun.ticks
 
+    again = retrain_step  # its name in plopkit 0.1
+
     def _open(self, checkpoints: str = "") -> None:
         accelerator = make_accelerator(self.settings)  # refuses what this machine cannot do
         self.main = accelerator.is_main_process
@@ -150,54 +151,13 @@ class Experiment:
         if self.folder.evaluated() < len(steps):  # a finished run needs neither disk space nor weights
             net = first_net(self.settings, self.scenario, self.method.first_step())  # checks the encoder's name
             if not checkpoints:
-                self._dry_run(net.to(accelerator.device), data, accelerator)
+                dry_run(self.settings, self.method, net.to(accelerator.device), data, accelerator)
             copies = 1 if self.method.regularizer(net, {}) is None else 3  # its state is as large as the net, or twice
             check_room(self.settings, 4 * sum(p.numel() for p in net.parameters()) * (len(steps) + 4) * copies)
         if self.main:
             sources = (data.train.fingerprint, data.val.fingerprint, checkpoints)
             open_folder(self.settings, " ".join(filter(None, sources)) + "\n")
         self._data = data
-
-    def _dry_run(self, net: Segmenter, data: ScenarioData, accelerator: Accelerator) -> None:
-        """Pass one blank batch through the end of step 0 and a later step, so that what does not fit fails now.
-
-        Raises:
-            ValueError: names the settings to change.
-        """
-        s, method = self.settings, self.method
-        first, step = self.scenario.steps[0], self.scenario.steps[:2][-1]
-        parts = num_micro_batches(s.optim.batch, s.compute.micro_batch)
-        images = torch.zeros(min(2, s.optim.batch), 3, s.data.size, s.data.size, device=accelerator.device)
-        target = torch.full((len(images), s.data.size, s.data.size), first.n_seen - 1, device=accelerator.device)
-        for each in self.scenario.steps:
-            data.train_loader(each, method.images(each, data.presence[0], {}))
-        try:
-            with seeded(s.seed), accelerator.autocast():
-                selection = method.images(first, data.presence[0], {})
-                before = StepContext(first, batches=lambda: [(images, target)], selection=selection)
-                out = net(images)
-                if step.index == 0:
-                    terms = method.first_step().losses(Batch(out, None, target, net, before))
-                else:
-                    net, state = method.end_step(net, before)
-                    terms = self._dry_step(net, step, images, target + len(step.new), state, data)
-                check_divisible(terms, parts)
-        except (ValueError, RuntimeError) as error:
-            raise ValueError(
-                f"a batch of {s.optim.batch} images of {s.data.size} pixels does not go through {method.title}: "
-                f"{error}; change data.size, optim.batch, model.output_stride or a hyper-parameter"
-            ) from error
-
-    def _dry_step(
-        self, before: Segmenter, step: Step, images: Tensor, target: Tensor, state: State, data: ScenarioData
-    ) -> Mapping[str, Term]:
-        """The loss terms of a blank batch in a later step."""
-        method = self.method
-        teacher, net = method.teacher(before, step), method.begin_step(before, step)
-        selection = method.images(step, data.presence[0], state)
-        context = StepContext(step, teacher, lambda: [(images, target)], state, selection=selection)
-        prepared = method.prepare(context)
-        return method.losses(Batch(net(images), teacher_output(teacher, images), target, net, context, prepared))
 
     def _do_step(self, step: Step, progress: Progress) -> Iterator[Tick]:
         """Train and evaluate a step, as far as that is not done."""
@@ -323,7 +283,7 @@ class Experiment:
         if step.index:
             return self._store(step)
         first = self.method.first_step()
-        own = [] if first == FineTuning() else [first.name, first.model_dump(mode="json")]
+        own = [] if self.method.shares_step_0 else [first.name, first.model_dump(mode="json")]
         begins = [self.scenario.dataset, step.protocol, step.new, sorted(step.future), *own]
         source = digest([self.settings.step0_identity(), begins, self.data.train.fingerprint])
         return StepStore(self.settings.out / ".step0" / source, 0)

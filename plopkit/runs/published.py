@@ -10,6 +10,7 @@ import pandas as pd
 from plopkit.catalogue import DATASETS, METHODS
 from plopkit.grammar import joined, read_words
 from plopkit.presets import draft, settle
+from plopkit.runs.folder import RunFolder
 from plopkit.scenario import Scenario
 from plopkit.settings import Settings
 from plopkit.support import resources
@@ -57,7 +58,7 @@ def rows(folders: Sequence[Path] = ()) -> pd.DataFrame:
     finished = list(_finished(folders))
     table = []
     for row in dict.fromkeys([*_first_rows(), *map(Row, *columns)]):
-        same = (papers[list(Row._fields)] == list(row)).all(axis=1)
+        same = (papers[list(Row._fields)] == pd.Series(row._asdict())).all(axis=1)
         published = [
             f"{paper.all:g} {'with' if paper.background_counted == 'yes' else 'without'} background, {paper.source}"
             for paper in papers[same].itertuples()
@@ -113,10 +114,7 @@ def _decisive(settings: Settings) -> dict[str, Any]:
 
 def _finished(folders: Sequence[Path]) -> Iterator[tuple[Settings, dict[str, float]]]:
     """The settings and the final result of each finished run."""
-    for path in folders:
-        from plopkit.runs.folder import RunFolder
-
-        folder = RunFolder(path)
+    for folder in map(RunFolder, folders):
         try:
             settings = folder.settings
             if result := _final_result(settings, folder.summary):

@@ -23,6 +23,3 @@ def unknown_name(what: str, name: object, known: Iterable[str]) -> UnknownNameEr
     near = get_close_matches(str(name).lower(), known, n=1)
     guess = f" (did you mean {near[0]}?)" if near else ""
     return UnknownNameError(f"there is no {what} {name!r}{guess}; known: {', '.join(known)}")
-
-
-unknown = unknown_name

@@ -14,6 +14,7 @@ from itertools import count, cycle
 import numpy as np
 from jaxtyping import UInt8
 
+from plopkit.catalogue import METHODS
 from plopkit.scenario import IGNORE
 
 # Okabe and Ito's colours.
@@ -99,19 +100,20 @@ FURTHER_STYLES = (("#332288", "P"), (YELLOW, "d"), ("#AA4499", ">"), ("#44AA99",
 def method_styles(methods: Sequence[str]) -> dict[str, dict[str, str]]:
     """Line styles by method, all of different colours.
 
-    A method of ``METHOD_STYLES`` has the same style in every picture. Other names, and further runs of a method such as
-    ``plop (optim.lr 0.1)``, take the further styles in the order of their names here; after these, colours are made up,
-    as many as it takes.
+    Every method of `plopkit.METHODS` has the same style in every picture: that of `METHOD_STYLES`, or, for methods from
+    outside the package, one of the further styles. Other names, such as a second run `plop (optim.lr 0.1)`, take the
+    next further styles in their order here. After the further styles, colours are generated, as many as needed.
 
     Example:
         >>> method_styles(["plop", "mine"])["mine"]
         {'color': '#332288', 'marker': 'P'}
     """
-    chosen: dict[str, tuple[str, str]] = {}
     further = _further_styles()
-    for method in sorted(methods, key=lambda name: name not in METHOD_STYLES):  # plain names choose first
-        own = METHOD_STYLES.get(method.split()[0])
-        chosen[method] = own if own and own not in chosen.values() else next(further)
+    own = METHOD_STYLES | {name: next(further) for name in METHODS if name not in METHOD_STYLES}
+    chosen: dict[str, tuple[str, str]] = {}
+    for method in sorted(methods, key=lambda name: name not in own):  # plain names choose first
+        style = own.get(method.split()[0])
+        chosen[method] = style if style and style not in chosen.values() else next(further)
     return {method: dict(zip(("color", "marker"), chosen[method], strict=True)) for method in methods}
 
 

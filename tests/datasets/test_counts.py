@@ -163,11 +163,11 @@ def test_an_interrupted_scan_stops_immediately(
     source = counting(folder_root(train=60))
     source.pause = 0.01
 
-    def interrupted(results: Iterator, **options: object) -> Iterator:
+    def interrupted(results: Iterator, *args: object, **options: object) -> Iterator:
         yield next(results)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(scan, "tqdm", interrupted)
+    monkeypatch.setattr(scan, "progress_bar", interrupted)
     with pytest.raises(KeyboardInterrupt):
         presence(source, tmp_path / "cache", 2)
     assert source.n_read < 60

@@ -72,6 +72,15 @@ def test_methods_from_outside_have_styles_of_their_own() -> None:
     assert styles == method_styles(names)
 
 
+def test_a_registered_method_has_the_same_style_in_every_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(METHODS, "toy", "somewhere:Toy")
+    monkeypatch.setitem(METHODS, "another toy", "somewhere:Toy")
+    styles = method_styles([*METHODS, "toy (seed 1)"])
+    assert distinct(styles) == len(METHODS) + 1
+    assert method_styles(["toy"])["toy"] == styles["toy"]
+    assert method_styles(["another toy", "plop"])["another toy"] == styles["another toy"]
+
+
 def test_there_are_styles_for_any_number_of_methods() -> None:
     names = [*METHODS, *(f"method {i}" for i in range(100))]
     styles = method_styles(names)

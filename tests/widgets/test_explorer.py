@@ -1,4 +1,4 @@
-"""Explorers: controls moved from code, the picture, what is told when it cannot be drawn."""
+"""Explorers: controls set from code, the picture, and the message if it cannot be drawn."""
 
 import base64
 import io
@@ -32,7 +32,7 @@ def pixels(explorer: Explorer) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(explorer.picture.value)))
 
 
-def test_a_control_moved_gives_another_picture(explorer):
+def test_changing_a_control_changes_the_picture(explorer):
     before = pixels(explorer)
     explorer.controls["colour"].value = "blue"
     after = pixels(explorer)
@@ -51,7 +51,7 @@ def test_several_values_are_drawn_once(explorer, monkeypatch):
     assert drawn[-1] == {"height": 4, "colour": "blue"}
 
 
-def test_a_picture_drawn_before_is_shown_again_without_drawing(explorer, monkeypatch):
+def test_cached_pictures_are_not_drawn_again(explorer, monkeypatch):
     explorer.set(height=3)
     third = explorer.picture.value
     explorer.set(height=4)
@@ -60,7 +60,7 @@ def test_a_picture_drawn_before_is_shown_again_without_drawing(explorer, monkeyp
     assert explorer.picture.value == third
 
 
-def test_only_the_last_pictures_are_kept(explorer, monkeypatch):
+def test_the_oldest_pictures_are_dropped(explorer, monkeypatch):
     monkeypatch.setattr("plopkit.widgets.explorer.MAX_PICTURES", 2)
     for height in (1, 2, 3, 4):
         explorer.set(height=height)
@@ -71,7 +71,7 @@ def test_only_the_last_pictures_are_kept(explorer, monkeypatch):
     assert drawn == [1]
 
 
-def test_what_cannot_be_drawn_is_told_and_goes_away(explorer):
+def test_a_message_says_why_nothing_is_drawn_and_disappears(explorer):
     shown = explorer.picture.value
     explorer.set(height=0)
     assert "a bar of &lt;no&gt; height" in explorer.message.value
@@ -85,21 +85,21 @@ def test_an_unknown_control(explorer):
         explorer.set(hight=3)
 
 
-def test_the_picture_stands_where_no_kernel_runs(explorer):
+def test_without_a_kernel_the_picture_is_shown(explorer):
     bundle = explorer._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in bundle
     assert base64.b64decode(bundle["image/png"]) == explorer.picture.value
 
 
 def test_pictures_drawn_by_several_threads_at_once_are_whole():
-    wanted = {height: png(bar(height, "red")) for height in range(1, 6)}
+    expected = {height: png(bar(height, "red")) for height in range(1, 6)}
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda height: (height, png(bar(height, "red"))), [*range(1, 6)] * 6))
-    for height, picture in found:
-        assert picture == wanted[height]
+        pictures = list(pool.map(lambda height: (height, png(bar(height, "red"))), [*range(1, 6)] * 6))
+    for height, picture in pictures:
+        assert picture == expected[height]
 
 
-def test_a_picture_does_not_show_what_was_drawn_before_it():
+def test_a_picture_shows_nothing_of_the_one_before():
     alone = png(bar(1, "blue"))
     png(bar(5, "red"))
     assert png(bar(1, "blue")) == alone

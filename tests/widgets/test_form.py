@@ -177,7 +177,7 @@ def test_reset_keeps_where_things_lie():
 
 
 @pytest.mark.parametrize(
-    ("name", "wrong", "told"),
+    ("name", "wrong", "expected"),
     [
         ("optim.lr", -1.0, "optim.lr = -1.0"),
         ("data.size", 5000, "data.size = 5000"),
@@ -189,13 +189,13 @@ def test_reset_keeps_where_things_lie():
         ("name", ".hidden", "'.hidden'"),
     ],
 )
-def test_what_is_wrong_stands_in_the_form_and_the_last_good_settings_stay(name, wrong, told):
+def test_what_is_wrong_stands_in_the_form_and_the_last_good_settings_stay(name, wrong, expected):
     form = SettingsForm()
     form.set(seed=4)
     before = form.settings
     right = form.controls[name].value
     form.controls[name].value = wrong
-    assert told in form.error
+    assert expected in form.error
     assert "Not taken over" in form.message.value
     assert form.settings == before
     assert form.controls[name].value == wrong  # to be mended where it stands

@@ -1,4 +1,4 @@
-"""The live run: started, stopped and resumed beside the kernel, with the same numbers as straight through."""
+"""The live run: started, stopped and resumed in a thread, with the same numbers as an uninterrupted run."""
 
 import base64
 import io
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("no_pictures")
 
 @pytest.fixture(autouse=True)
 def nothing_left():
-    """No test leaves a run to the next."""
+    """Cancel the run that a test has left."""
     yield
     if background_run._latest is not None and background_run._latest.alive:
         background_run._latest.cancel()
@@ -34,7 +34,7 @@ def nothing_left():
 
 @pytest.fixture(scope="module")
 def ready(tmp_path_factory):
-    """Where the small run lies finished, by ``plopkit.run``."""
+    """The output folder of a small finished run, made by `plopkit.run`."""
     out = tmp_path_factory.mktemp("straight")
     plopkit.run(small(out), progress=False)
     return out
@@ -42,7 +42,7 @@ def ready(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def straight(ready):
-    """The results of a run without a stop."""
+    """The results of an uninterrupted run."""
     return (small(ready).folder() / "results.csv").read_bytes()
 
 
@@ -64,14 +64,15 @@ def pause_when(monkeypatch):
 
 
 def until(condition, seconds=60):
-    """Wait until it holds."""
+    """Wait until the condition is true."""
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "it took too long"
+        assert time.monotonic() < end, f"not true after {seconds} s"
         time.sleep(0.005)
 
 
 def pressable(live):
+    """The names of the enabled buttons."""
     return {name for name, button in live.buttons.items() if not button.disabled}
 
 
@@ -102,7 +103,7 @@ def test_start_returns_at_once_and_stop_pauses_until_resume(tmp_path, straight):
     time.sleep(0.5)
     assert (len(live.background.ticks), live.background.status) == (ticks, progress)
     live.resume()
-    live.train()  # a run that is on: waits for its end
+    live.train()  # it is training: waits for its end
     assert (live.folder.path / "results.csv").read_bytes() == straight
 
 
@@ -120,7 +121,7 @@ def test_stopped_at_every_batch_it_gives_the_same_results(tmp_path, straight, pa
     assert paused_at.count("step 0/1") + paused_at.count("step 1/1") == len(live.background.ticks)
 
 
-def test_a_run_given_up_goes_on_from_its_last_finished_epoch(tmp_path, pause_when):
+def test_a_cancelled_run_continues_from_its_last_finished_epoch(tmp_path, pause_when):
     paused = []  # once only
     pause_when(
         lambda run: not paused and any((t.step, t.epoch) == (1, 1) for t in run.ticks) and not paused.append(run)
@@ -137,28 +138,28 @@ def test_a_run_given_up_goes_on_from_its_last_finished_epoch(tmp_path, pause_whe
     assert (again.folder.path / "results.csv").read_bytes() == (straight.path / "results.csv").read_bytes()
 
 
-def test_the_form_may_change_while_its_run_is_on(tmp_path):
+def test_the_form_may_change_while_its_run_trains(tmp_path):
     form = SettingsForm(small(tmp_path, method="ft"), "smoke")
     live = LiveRun(form)
     live.start()
-    begun = live.settings
+    started = live.settings
     until(lambda: live.background.ticks)
     form.set(method="mib", seed=3)
-    assert live.settings == begun
+    assert live.settings == started
     live.train()
     assert set(live.folder.results["method"]) == {"ft"}
-    assert live.folder.settings == begun
-    live.start()  # the next run has it
+    assert live.folder.settings == started
+    live.start()  # the next run uses it
     assert (live.settings.method, live.settings.seed) == ("mib", 3)
     live.stop()
 
 
-def test_a_stopped_run_makes_way_for_another_and_a_running_one_does_not(tmp_path):
+def test_a_stopped_run_is_replaced_by_another_and_a_running_one_is_not(tmp_path):
     first, second = LiveRun(small(tmp_path)), LiveRun(small(tmp_path, method="ft"))
     first.start()
     with pytest.raises(ValueError, match="another run is training in this kernel"):
         second.start()
-    same = LiveRun(small(tmp_path))  # the notebook's cell run again
+    same = LiveRun(small(tmp_path))  # the notebook's cell was run again
     same.start()
     assert same.background is first.background
     first.stop()
@@ -169,7 +170,7 @@ def test_a_stopped_run_makes_way_for_another_and_a_running_one_does_not(tmp_path
     second.stop()
 
 
-def test_run_is_offered_while_stopped_once_the_form_asks_for_another_run(tmp_path):
+def test_run_is_enabled_while_stopped_once_the_form_holds_another_run(tmp_path):
     form = SettingsForm(small(tmp_path), "smoke")
     live = LiveRun(form)
     live.start()
@@ -187,11 +188,11 @@ def test_buttons_do_what_the_methods_do(tmp_path):
     assert live.state == "stopped"
     live.buttons["resume"].click()
     assert live.state == "running"
-    live.buttons["run"].click()  # as by a click that crossed the change
+    live.buttons["run"].click()  # as if clicked just before it was disabled
     assert "this run is training" in live.problem.value
 
 
-def test_what_makes_no_sense_is_refused(tmp_path):
+def test_impossible_actions_are_errors(tmp_path):
     live = LiveRun(small(tmp_path))
     with pytest.raises(ValueError, match="nothing to stop: the run is ready"):
         live.stop()
@@ -209,13 +210,13 @@ def test_errors_of_the_run_are_shown_and_raised(tmp_path):
     live.start()
     until(lambda: live.state == "failed" and live.problem.value)
     assert "nowhere" in live.problem.value
-    assert "<details>" not in live.problem.value  # of the user's making: no traceback
+    assert "<details>" not in live.problem.value  # the user can correct it: no traceback
     assert pressable(live) == {"run"}
     with pytest.raises((ValueError, OSError), match="nowhere"):
         live.train()
 
 
-def test_our_own_mistakes_come_with_their_traceback(tmp_path, monkeypatch):
+def test_unexpected_errors_are_shown_with_their_traceback(tmp_path, monkeypatch):
     def broken(settings):
         raise AssertionError("ours <b>")
 
@@ -227,7 +228,7 @@ def test_our_own_mistakes_come_with_their_traceback(tmp_path, monkeypatch):
     assert "ours &lt;b&gt;" in live.problem.value
 
 
-def test_results_alone_come_when_the_run_is_finished(ready):
+def test_headless_results_need_a_finished_run(ready):
     live = LiveRun(small(ready))
     assert not is_interactive()
     with pytest.raises(ValueError, match=r"the run is ready, not finished; live\.train"):
@@ -245,7 +246,7 @@ def test_with_a_person_results_fill_in_by_themselves(tmp_path, monkeypatch):
     wrong = live.then(lambda folder: 1 / 0)
     assert table.data == {"text/plain": WAITING}
     live.train()
-    assert seen == [1, 2] or seen == [2]  # after every step, unless two fell between two looks
+    assert seen == [1, 2] or seen == [2]  # after every step, unless both finish between two polls
     assert "old_nobg" in table.data["text/html"]
     assert table.output.outputs[0]["data"] == table.data
     assert "image/png" in figure._repr_mimebundle_()
@@ -275,7 +276,7 @@ def test_a_step_counts_once_all_its_tables_are_written(ready, monkeypatch, tmp_p
     assert shown.evaluated() == len(shown.summary) == 1
 
 
-def test_live_curves_draw_what_they_are_given():
+def test_live_curves_draw_ticks_and_summary():
     ticks = pd.DataFrame(
         [{"step": 0, "iteration": i, "loss_ce": 2.0**-i} for i in range(5)]
         + [{"step": 1, "iteration": i, "loss_ce": 1.0, "loss_pod": 3.0 + i} for i in range(3)]
@@ -285,7 +286,7 @@ def test_live_curves_draw_what_they_are_given():
     lines = [line for line in losses.lines if len(line.get_xdata()) > 2]
     drawn = [(list(line.get_xdata()), list(line.get_ydata())) for line in lines]
     assert ([0, 1, 2, 3, 4], [1.0, 0.5, 0.25, 0.125, 0.0625]) in drawn
-    assert ([5, 6, 7], [3.0, 4.0, 5.0]) in drawn  # the second step goes on where the first ended
+    assert ([5, 6, 7], [3.0, 4.0, 5.0]) in drawn  # the second step follows the first
     assert losses.get_yscale() == "log"
     assert [text.get_text() for text in losses.get_legend().get_texts()] == ["ce", "pod"]
     assert [list(line.get_ydata())[-1] for line in scores.lines] == [5.0, 70.0, 20.0]
@@ -293,8 +294,8 @@ def test_live_curves_draw_what_they_are_given():
     assert not empty.axes[0].lines
 
 
-def test_pictures_take_a_small_part_of_the_time(tmp_path, monkeypatch):
-    """However long a drawing takes, the next waits so many times as long."""
+def test_drawing_takes_a_small_part_of_the_time(tmp_path, monkeypatch):
+    """The slower a drawing, the longer the next one waits."""
     monkeypatch.setattr("plopkit.widgets.live.REDRAW_SECONDS", 0.0)
     monkeypatch.setattr("plopkit.widgets.live.POLL_SECONDS", 0.001)
     drawn = []
@@ -324,10 +325,10 @@ CELLS = [
 ]
 
 
-@pytest.mark.filterwarnings("default")  # of the kernel's start-up, which is not ours
+@pytest.mark.filterwarnings("default")  # the kernel's start-up warns
 def test_in_a_real_kernel(tmp_path, straight, request):
-    given = {"tests": str(request.path.parents[1]), "out": str(tmp_path / "runs")}
-    cells = [nbformat.v4.new_code_cell(cell.format(**given)) for cell in CELLS]
+    paths = {"tests": str(request.path.parents[1]), "out": str(tmp_path / "runs")}
+    cells = [nbformat.v4.new_code_cell(cell.format(**paths)) for cell in CELLS]
     notebook = nbformat.v4.new_notebook(cells=cells)
     nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
     stopped, finished, figure = (cell.outputs for cell in notebook.cells[2:])
@@ -339,6 +340,6 @@ def test_in_a_real_kernel(tmp_path, straight, request):
     assert (RunFolder(path).path / "results.csv").read_bytes() == straight
 
 
-def test_no_thread_is_left_over(ready):
+def test_no_thread_is_left(ready):
     LiveRun(small(ready)).train()
-    until(lambda: not [one for one in threading.enumerate() if one.name.startswith("plopkit")], 5)
+    until(lambda: not [thread for thread in threading.enumerate() if thread.name.startswith("plopkit")], 5)

@@ -14,6 +14,8 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
+from plopkit.support.bars import progress_bar
+
 CHUNK = 1 << 18
 TIMEOUT = 30.0  # seconds without data
 RETRY_DELAYS = (1.0, 4.0, 15.0, 60.0)  # seconds before each retry; an attempt that makes progress starts from the first
@@ -202,6 +204,6 @@ def _size(path: Path) -> int:
 
 
 def _bar(title: str, total: int | None, initial: int = 0) -> Any:
-    small = total is not None and total < 1 << 22
-    options = {"unit": "B", "unit_scale": True, "unit_divisor": 1024, "leave": False, "disable": small}
-    return tqdm(desc=title, total=total, initial=initial, **options)
+    shown = total is None or total >= 1 << 22
+    options = {"unit": "B", "unit_scale": True, "unit_divisor": 1024, "leave": False}
+    return progress_bar(None, title, total, shown=shown, initial=initial, **options)

@@ -12,8 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any, NamedTuple
 
-from tqdm.auto import tqdm
-
+from plopkit.support.bars import progress_bar
 from plopkit.support.files import disk_error
 
 
@@ -86,9 +85,8 @@ def check_free(target: Path, name: str) -> None:
 def _write_members(archive: Path, target: Path, patterns: Sequence[str], verified: bool) -> None:
     size = archive.stat().st_size
     members = _zip_members(archive) if zipfile.is_zipfile(archive) else _tar_members(archive, verified)
-    with tqdm(
-        desc=f"unpacking {archive.name}", total=size, unit="B", unit_scale=True, leave=False, disable=size < 1 << 22
-    ) as bar:
+    title, shown = f"unpacking {archive.name}", size >= 1 << 22
+    with progress_bar(None, title, size, shown=shown, unit="B", unit_scale=True, leave=False) as bar:
         for member in members:
             name = _inside(member.name, archive)
             bar.update(max(0, member.position - bar.n))

@@ -1,4 +1,4 @@
-"""What a run has forgotten (lesson 07): everything that the notebook imports."""
+"""Lesson 07, what a run has forgotten: everything that the notebook needs."""
 
 from plopkit.lessons.exercises import check
 from plopkit.lessons.forgetting.figures import class_matrix, drop_bars, mistakes_figure, trade_off

@@ -1,4 +1,4 @@
-"""Methods side by side, by their gradients (lesson 05): everything that the notebook imports."""
+"""Lesson 05, methods side by side: everything that the notebook needs."""
 
 from plopkit.lessons.exercises import check
 from plopkit.lessons.gradients.figures import gradient_map, method_bars, term_bars

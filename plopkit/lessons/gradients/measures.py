@@ -1,4 +1,4 @@
-"""Which term of a method's loss pulls on which part of the net: values, and norms of gradients."""
+"""Which term of a method's loss acts on which part of the net: values, and norms of gradients."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,38 +25,50 @@ Batches = Sequence[tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True, eq=False)
 class Situation:
-    """Where methods are compared: a net in the midst of a step. All nets are in evaluation mode, so that batch norms
-    stand still."""
+    """The net, images and targets on which methods are compared, in the middle of a step.
+
+    All nets are in evaluation mode, so that batch norms do not change.
+    """
 
     step: Step
     teacher: Segmenter
     start: Segmenter
-    """the grown net that the step began with"""
+    """the grown net at the start of the step"""
     net: Segmenter
-    """as it is now"""
+    """the net now"""
     images: Float[Tensor, "B 3 H W"]
     target: Int[Tensor, "B H W"]
-    """channels, as the step's training masks show them"""
+    """channels, as the step's training targets have them"""
     masks: Int[Tensor, "B H W"]
-    """the true labels, of which joint training may see all known ones"""
+    """the true labels; joint training sees all that are learnt so far"""
 
     def target_of(self, method: Method) -> Int[Tensor, "B H W"]:
-        """The target that a method sees."""
+        """The target that a method trains on."""
         return channels_of(self.masks, self.step, "seen") if rehearses(method, self.step) else self.target
 
 
 def whole_net(table: pd.DataFrame) -> pd.Series:
-    """The norm of each term's gradient over all parts together, from the table of ``attribution``."""
+    """The norm of each term's gradient over all parts together.
+
+    Args:
+        table: from `attribution`.
+    """
     return table.drop(columns="value").pow(2).sum(axis=1).pow(0.5)
 
 
 def losses_at(at: Situation, method: Method, seen: Batches) -> dict[str, Tensor]:
-    """The method's terms, weighted as the loop adds them up; seen: the training batches that ``prepare`` looks at."""
+    """A method's terms by name, each with its weight.
+
+    Args:
+        at: where they are computed.
+        method: the method.
+        seen: the training batches that `Method.prepare` reads.
+    """
     return batch_at(at, method, seen)[1]
 
 
 def batch_at(at: Situation, method: Method, seen: Batches) -> tuple[Batch, dict[str, Tensor]]:
-    """The batch that a method's losses see, and its terms."""
+    """The batch that a method's losses see, and the terms, as in `losses_at`."""
     teacher = method.teacher(at.teacher, at.step)
     context = StepContext(at.step, teacher, lambda: seen)
     prepared = method.prepare(context)
@@ -67,7 +79,7 @@ def batch_at(at: Situation, method: Method, seen: Batches) -> tuple[Batch, dict[
 
 
 def terms_of(method: Method, batch: Batch) -> dict[str, Tensor]:
-    """A method's terms on a whole batch, as values."""
+    """A method's terms on a whole batch, each as a single value."""
     values = {}
     for name, term in method.losses(batch).items():
         if isinstance(term, Whole):
@@ -78,7 +90,7 @@ def terms_of(method: Method, batch: Batch) -> dict[str, Tensor]:
 
 
 def rehearses(method: Method, step: Step) -> bool:
-    """Does a method train on images that show only old labels, with these labels, as no protocol does?"""
+    """Whether a method trains on images that show only old labels, with these labels, as no protocol does."""
     old = np.eye(N_IDS, dtype=bool)[[label for label in step.old if label]]
     return len(method.images(step, old, {})) > len(Selection.protocol(step, old))
 
@@ -86,11 +98,24 @@ def rehearses(method: Method, step: Step) -> bool:
 def attribution(
     methods: Mapping[str, Method], at: Situation, seen: Batches, states: Mapping[str, State]
 ) -> pd.DataFrame:
-    """One row per (method, term): its ``value``, then the L2 norm of its gradient on each part of the net.
+    """Compute every term of several methods and its gradient on each part of the net.
 
-    seen: the training batches that ``prepare`` reads. states: what the regularizers of EWC, PI and RW gave at the end
-    of the step before, by the method's name; without one, such a method has no penalty yet. ValueError where the net
-    is frozen.
+    Args:
+        methods: the methods, by name.
+        at: where they are compared.
+        seen: the training batches that `Method.prepare` reads.
+        states: the states that the regularizers of EWC, PI and RW had at the end of the step before, by the method's
+            name; without one, such a method has no penalty yet.
+
+    Returns:
+        A row per (method, term): its ``value``, then the L2 norm of its gradient on each part.
+
+    Raises:
+        ValueError: the net is frozen.
+
+    Example:
+        >>> table = attribution({"plop": PLOP()}, situation, batches, {})
+        >>> table.loc[("plop", "pod"), "stage 1"]
     """
     part_of = parts(at.net, at.images)
     rows = {}
@@ -98,45 +123,48 @@ def attribution(
         for term, loss in losses_at(at, method, seen).items():
             rows[name, term] = {"value": loss.item()} | gradient_norms(loss, at.net, part_of)
         regularizer = method.regularizer(at.start, states.get(name, {}))
-        if regularizer is not None and (held := penalty(regularizer, at.net)) is not None:
-            value, gradients = held
+        if regularizer is not None and (result := penalty(regularizer, at.net)) is not None:
+            value, gradients = result
             rows[name, "penalty"] = {"value": value} | _norms(gradients, part_of)
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["method", "term"])
 
 
 def parts(net: Segmenter, images: Float[Tensor, "B 3 H W"]) -> dict[str, str]:
-    """Each parameter's part of the net, by the parameter's name, in the order of the net.
+    """The part of the net that each parameter belongs to, by the parameter's name.
 
-    The encoder's parameters belong to the first of its four maps that depends on them, whatever the network is called
-    inside; the classifier of the newest step is the "new classifier". ValueError where the net is frozen.
+    A parameter of the encoder belongs to the first of the four stages whose output depends on it, whatever the
+    encoder's modules are called. The classifier of the newest step is the "new classifier".
+
+    Raises:
+        ValueError: the net is frozen.
     """
     named = dict(net.named_parameters())
     if not all(parameter.requires_grad for parameter in named.values()):
-        raise ValueError("the net is frozen and has no gradients; take one that is trained, not a teacher")
+        raise ValueError("the net is frozen and has no gradients; pass a net that is being trained, not a teacher")
     encoder = [name for name in named if name.startswith("encoder.")]
-    found: dict[str, str] = {}
+    part_of: dict[str, str] = {}
     for number, stage in enumerate(net.encoder(images[:1]), 1):
-        left = [name for name in encoder if name not in found]
+        left = [name for name in encoder if name not in part_of]
         used = torch.autograd.grad(stage.sum(), [named[name] for name in left], retain_graph=True, allow_unused=True)
-        found |= {name: f"stage {number}" for name, gradient in zip(left, used, strict=True) if gradient is not None}
+        part_of |= {name: f"stage {number}" for name, gradient in zip(left, used, strict=True) if gradient is not None}
     newest = f"classifier.{len(net.classifier) - 1}."
     for name in named:
         if name.startswith("decoder."):
-            found[name] = "head"
+            part_of[name] = "head"
         elif name.startswith("classifier."):
-            found[name] = "new classifier" if name.startswith(newest) else "old classifier"
-    return found
+            part_of[name] = "new classifier" if name.startswith(newest) else "old classifier"
+    return part_of
 
 
 def gradient_norms(loss: Float[Tensor, ""], net: Segmenter, part_of: Mapping[str, str]) -> dict[str, float]:
-    """The L2 norm of a loss's gradient over the parameters of each part; 0 where it sends none."""
+    """The L2 norm of a loss's gradient over the parameters of each part; 0 where there is no gradient."""
     named = {name: parameter for name, parameter in net.named_parameters() if name in part_of}
     gradients = torch.autograd.grad(loss, list(named.values()), retain_graph=True, allow_unused=True)
     return _norms({n: g for n, g in zip(named, gradients, strict=True) if g is not None}, part_of)
 
 
 def penalty(regularizer: Regularizer, net: Segmenter) -> tuple[float, dict[str, Tensor]] | None:
-    """A regularizer's penalty on the net as it is, and its gradient by parameter; None where it has none yet."""
+    """A regularizer's penalty on a net and its gradient by parameter; None if it has no penalty yet."""
     for parameter in net.parameters():
         parameter.grad = torch.zeros_like(parameter)
     value = regularizer.add_penalty_gradient(net)
@@ -146,11 +174,11 @@ def penalty(regularizer: Regularizer, net: Segmenter) -> tuple[float, dict[str, 
 
 
 def protects(method: Method, at: Situation, seen: Batches) -> tuple[str, ...]:
-    """What a method holds: "outputs", "features", "parameters", or "old labels" where it sees them again.
+    """What a method protects: "outputs", "features", "parameters", or "old labels" if it sees them again.
 
-    It is asked, not looked up: a method holds the teacher's outputs or features if its terms change with them.
+    This is measured: a method protects the teacher's outputs or features if its terms change with them.
     """
-    held = []
+    protected = []
     batch, terms = batch_at(at, method, seen)
     if (old := batch.old) is not None:
         rolled = tuple(stage.roll(1, 1) for stage in old.stages)
@@ -163,24 +191,33 @@ def protects(method: Method, at: Situation, seen: Batches) -> tuple[str, ...]:
         for name, other in changed.items():
             after = torch.stack(list(terms_of(method, batch._replace(old=other)).values()))
             if not torch.equal(before, after):
-                held.append(name)
+                protected.append(name)
     if method.regularizer(at.start, {}) is not None:
-        held.append("parameters")
-    return (*held, "old labels") if rehearses(method, at.step) else tuple(held)
+        protected.append("parameters")
+    return (*protected, "old labels") if rehearses(method, at.step) else tuple(protected)
 
 
 def some_iterations(
     settings: Settings, method: Method, net: Segmenter, step: Step, seen: Batches, lr: float | None = None
 ) -> tuple[Segmenter, State]:
-    """Train ``net`` itself on these batches, once, on the CPU; the net in evaluation mode, its regularizer's state.
+    """Train a net on a few batches, one epoch, on the CPU.
 
-    For methods without a teacher; the state is empty without a regularizer. lr: None is the step's own.
+    Args:
+        settings: the run's settings.
+        method: a method without a teacher.
+        net: the net, which is changed.
+        step: the step that is trained.
+        seen: the batches.
+        lr: the learning rate; None for the step's own.
+
+    Returns:
+        The net in evaluation mode, and its regularizer's state, which is empty without a regularizer.
     """
-    chosen = {"epochs": 1, "epochs_later": 1} | ({} if lr is None else {"lr": lr, "lr_later": lr})
+    optim = {"epochs": 1, "epochs_later": 1} | ({} if lr is None else {"lr": lr, "lr_later": lr})
     cpu = settings.compute.model_copy(update={"cpu": True, "precision": "fp32"})
     accelerator = make_accelerator(settings.model_copy(update={"compute": cpu}))
     regularizer = method.regularizer(net, {})
-    training = Training(net, settings.optim.model_copy(update=chosen), step, regularizer=regularizer)
+    training = Training(net, settings.optim.model_copy(update=optim), step, regularizer=regularizer)
     for _ in fit(training, seen, method, step, accelerator):
         pass
     net.zero_grad()
@@ -191,4 +228,4 @@ def _norms(gradients: Mapping[str, Tensor], part_of: Mapping[str, str]) -> dict[
     norms: dict[str, Iterable[float]] = {part: [] for part in part_of.values()}
     for name, gradient in gradients.items():
         norms[part_of[name]] = [*norms[part_of[name]], gradient.norm().item()]
-    return {part: hypot(*found) for part, found in norms.items()}
+    return {part: hypot(*values) for part, values in norms.items()}

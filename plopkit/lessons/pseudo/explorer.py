@@ -12,7 +12,7 @@ from torch import Tensor
 from plopkit.datasets.scenario_data import Samples
 from plopkit.lessons.pseudo.figures import LabelledImage, PseudoView, label_images
 from plopkit.lessons.pseudo.measures import Outcome
-from plopkit.pseudo import Thresholds
+from plopkit.pseudo import MedianThresholds, Thresholds
 from plopkit.scenario import Step
 from plopkit.widgets.explorer import STYLE, Explorer
 
@@ -74,9 +74,9 @@ def _split(labelled: np.ndarray, right: np.ndarray) -> str:
 
 def _thresholds(kind: str, threshold: float, factor: float, medians: Thresholds, released: Thresholds) -> Thresholds:
     if kind == SINGLE:
-        return Thresholds(torch.full_like(medians.values, threshold), "median")
+        return MedianThresholds(torch.full_like(medians.values, threshold))
     chosen = medians if kind == MEDIAN else released
-    return Thresholds(factor * chosen.values, chosen.kind)
+    return type(chosen)(factor * chosen.values)
 
 
 def _enable(controls: dict[str, Any]) -> None:

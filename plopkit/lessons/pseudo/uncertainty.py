@@ -108,7 +108,7 @@ def precision_curves(
         for point, marker in zip(points.values(), cycle(MARKERS)):
             x, y = 100 * point[group].share, 100 * point[group].right
             right.plot(x, y, marker, color=colour, markersize=7, mec="black")
-        handles.append(Line2D([], [], color=colour, label=f"{words}: right, of the labels"))
+        handles.append(Line2D([], [], color=colour, label=f"{words}: right labels"))
         handles.append(Line2D([], [], color=colour, linestyle="--", label=f"{words}: labelled"))
     left.set(xlabel="threshold for all classes (uncertainty)", ylabel="share (%)", xlim=(0, 1), ylim=(0, 103))
     heights = np.concatenate([np.asarray(line.get_ydata(), float) for line in right.get_lines()])

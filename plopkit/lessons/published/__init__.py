@@ -1,4 +1,4 @@
-"""Published results (lesson 08): everything that the notebook imports."""
+"""Lesson 08, published results: everything that the notebook needs."""
 
 from plopkit.lessons.exercises import check
 from plopkit.lessons.published.figures import convention_gaps, published_bars, seed_spread

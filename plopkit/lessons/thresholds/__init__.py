@@ -1,4 +1,4 @@
-"""What the released code computes (lesson 09): everything that the notebook imports."""
+"""Lesson 09, what the released code computes: everything that the notebook needs."""
 
 from plopkit.lessons.exercises import check
 from plopkit.lessons.thresholds.figures import (

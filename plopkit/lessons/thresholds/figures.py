@@ -88,15 +88,15 @@ class SearchView:
         return self.figure
 
     def _show_search(self, search: ReleasedMedian, counts: np.ndarray) -> None:
-        half, end = float(search.half[0]), int(search.ends[0])
+        half, end = float(search.half[0]), int(search.bin[0])
         before = counts.cumsum() - counts
-        for bars, lower, height in ((self._code, search.running, search.looked[0]), (self._true, before, counts)):
+        for bars, lower, height in ((self._code, search.total_before, search.counts[0]), (self._true, before, counts)):
             for bar, y, tall in zip(bars, lower.tolist(), height.tolist(), strict=False):  # further bins are empty
                 bar.set(y=y, height=tall)
         self._half.set_ydata([half, half])
-        reached = bool(search.stopped[0]) and end < len(self._code) and half > 0
+        reached = bool(search.found[0]) and end < len(self._code) and half > 0
         self._star.set_data(([end - 0.2], [half]) if reached else ([], []))
-        outcome = f"the code stops in bin {end}" if search.stopped[0] else "the code finds no bin and ends in bin 99"
+        outcome = f"the code stops in bin {end}" if search.found[0] else "the code finds no bin and ends in bin 99"
         self._left.title.set_text(outcome if half else "no pixels: the code returns 0")
         self._left.set_ylim(0, max(1.0, 3 * half))
 

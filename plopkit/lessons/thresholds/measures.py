@@ -131,7 +131,7 @@ def pseudo_label_rates(
     predicted, label, true = old_logits.argmax(dim=1)[background], pseudo.target[background], truth[background]
     confident = label < n_old
     right = confident & (label == true)
-    scale = uncertainty_scale(n_old, len(thresholds.values)) if thresholds.kind == "released" else 1.0
+    scale = thresholds.scale(n_old)
     values = (thresholds.values[:n_old] * scale).tolist()
 
     def row(name: str, of_class: Tensor, truly: Tensor, threshold: float) -> dict[str, object]:

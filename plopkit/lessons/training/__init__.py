@@ -1,4 +1,4 @@
-"""How a scenario is trained (lessons 00 and 06): everything that the notebooks import."""
+"""Lessons 00 and 06, how a scenario is trained: everything that the notebooks need."""
 
 from plopkit.lessons.exercises import check
 from plopkit.runs.results import most_different_example

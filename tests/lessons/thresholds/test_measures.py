@@ -53,12 +53,12 @@ def test_the_trace_is_that_of_the_released_loop(counts: list[list[int]]) -> None
     search = released_median(torch.tensor(counts))
     for n, row in enumerate(counts):
         before, end, stopped = as_released(row)
-        assert search.running[: len(before)].tolist() == before
-        assert search.looked[n].tolist() == [row[int(i / 100 * 100)] for i in range(100)]
+        assert search.total_before[: len(before)].tolist() == before
+        assert search.counts[n].tolist() == [row[int(i / 100 * 100)] for i in range(100)]
         assert search.half[n].item() == sum(row) / 2
-        assert (int(search.ends[n]), bool(search.stopped[n])) == (end, stopped)
-        if stopped and sum(row) and search.looked[n, end]:
-            value = end / 100 + (sum(row) / 2 - before[-1]) / int(search.looked[n, end]) / 100
+        assert (int(search.bin[n]), bool(search.found[n])) == (end, stopped)
+        if stopped and sum(row) and search.counts[n, end]:
+            value = end / 100 + (sum(row) / 2 - before[-1]) / int(search.counts[n, end]) / 100
             assert search.values[n].item() == pytest.approx(value, rel=1e-5)
 
 

@@ -1,0 +1,45 @@
+"""What the documents name exists: modules, tests, files."""
+
+import importlib
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from plopkit.support import moved
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def test_moved_modules_are_where_the_table_says() -> None:
+    table = re.findall(r"^\| `plopkit\.([\w.]+)` \| `(plopkit[\w.]*)` \|$", text("docs/moved.md"), flags=re.MULTILINE)
+    assert sorted(old for old, _ in table) == sorted(moved.MODULES)
+    assert [new for _, new in table if find_spec(new) is None] == []
+
+
+@pytest.mark.parametrize("name", re.findall(r"`(plopkit(?:\.\w+)+)`", text("docs/moved.md").partition("## Names")[2]))
+def test_moved_names_are_where_the_table_says(name: str) -> None:
+    module, _, attribute = name.rpartition(".")
+    assert hasattr(importlib.import_module(module), attribute)
+
+
+def test_fidelity_names_tests_that_exist() -> None:
+    files = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")}
+    names = set(re.findall(r"`(test_\w+(?:\.py)?)`", text("docs/fidelity.md")))
+    assert {name for name in names if name.endswith(".py")} <= set(files)
+    functions = {name for name in names if not name.endswith(".py")}
+    assert {name for name in functions if not any(f"def {name}(" in source for source in files.values())} == set()
+
+
+@pytest.mark.parametrize("name", ["data/README.md", "tests/golden/README.md"])
+def test_tables_of_files_are_complete(name: str) -> None:
+    folder = (ROOT / name).parent
+    rows = [row.split("|")[1] for row in text(name).splitlines() if row.startswith("| `")]
+    listed = {file for row in rows for file in re.findall(r"`([^`]+)`", row)}
+    patterns = ("*.csv", "*.json", "*.npz", "classes/*.txt", "measured/*")  # not what is downloaded into data/
+    assert listed == {str(path.relative_to(folder)) for pattern in patterns for path in folder.glob(pattern)}
