@@ -60,7 +60,7 @@ class StepStore:
             content = torch.load(self.training_file, map_location="cpu", weights_only=True)
         except (RuntimeError, EOFError, UnpicklingError) as error:
             raise ValueError(f"{self.training_file}: not a readable state ({error}); {AGAIN}") from error
-        return content["training"], content["ticks"]
+        return current_training(content["training"]), content["ticks"]
 
     def finish(self, net: Segmenter, ticks: list[dict[str, Any]], state: State) -> None:
         """Keep a finished step and remove its training's state. The checkpoint is written last: where it is, all is.
@@ -148,6 +148,15 @@ class StepStore:
             return json.loads(kept["step"]) if "step" in kept else {"classes": json.loads(kept["classes"])}
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{self.checkpoint}: not a readable checkpoint ({error}); {AGAIN}") from error
+
+
+def current_training(training: dict[str, Any]) -> dict[str, Any]:
+    """A training's state in today's form; plopkit 0.1 had other names, and a regularizer's tensors by kind."""
+    current = training | {"net": current_names(training["net"])}
+    if kinds := current.pop("watcher", None):
+        flat = {f"{kind}/{name}": tensor for kind, named in kinds.items() for name, tensor in named.items()}
+        current["regularizer"] = current_names(flat)
+    return current
 
 
 def _save(path: Path, tensors: dict[str, Tensor], kept: dict[str, str] | None = None) -> None:
