@@ -3,8 +3,8 @@
     .venv/bin/python benchmarks/house.py
     PYTHONPATH=../other-checkout .venv/bin/python benchmarks/house.py   # the plopkit of another checkout
 
-Prints a table in Markdown. Imports are counted statically, those inside functions included. grimp, which comes with
-import-linter, builds the import graph.
+Prints a table in Markdown. Imports inside functions are counted, imports for type checkers are not. grimp, which comes
+with import-linter, builds the import graph.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 import grimp
 
+ROOT = Path(next(iter(find_spec("plopkit").submodule_search_locations)))
 LONG_MODULE, LONG_FUNCTION = 250, 60  # lines
 COMMANDS = {
     "plopkit --help": ["-m", "plopkit", "--help"],
@@ -70,7 +71,7 @@ def start_up(arguments: list[str], repeats: int) -> tuple[float, float]:
     """Median processor seconds and peak memory in MiB of a fresh Python."""
     seconds, peaks = [], []
     for _ in range(repeats):
-        process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL)
+        process = subprocess.Popen([sys.executable, *arguments], cwd=ROOT.parent, stdout=subprocess.DEVNULL)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
@@ -82,12 +83,11 @@ def start_up(arguments: list[str], repeats: int) -> tuple[float, float]:
 
 def shape() -> dict[str, str]:
     """What the source says, by the row's title."""
-    root = Path(next(iter(find_spec("plopkit").submodule_search_locations)))
-    graph = grimp.build_graph("plopkit", cache_dir=None)
+    graph = grimp.build_graph("plopkit", exclude_type_checking_imports=True, cache_dir=None)
     arrows = {(start, end) for start in graph.modules for end in graph.find_modules_directly_imported_by(start)}
     rooms = {(room_of(start), room_of(end)) for start, end in arrows}
     rooms = {(start, end) for start, end in rooms if start != end}
-    paths = sorted(root.rglob("*.py"))
+    paths = sorted(ROOT.rglob("*.py"))
     lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in paths}
     longest = sorted(lengths, key=lengths.__getitem__, reverse=True)[:3]
     every = sorted((f for path in paths for f in functions(path)), key=lambda f: f.lines, reverse=True)
@@ -101,7 +101,7 @@ def shape() -> dict[str, str]:
         "imports between rooms": str(len(rooms)),
         "cycles of modules": f"{len(module_cycles)}{_largest(module_cycles)}",
         "cycles of rooms": f"{len(room_cycles)}{_largest(room_cycles)}",
-        "longest modules": ", ".join(f"{path.relative_to(root)} {lengths[path]}" for path in longest),
+        "longest modules": ", ".join(f"{path.relative_to(ROOT)} {lengths[path]}" for path in longest),
         f"modules over {LONG_MODULE} lines": str(sum(length > LONG_MODULE for length in lengths.values())),
         "longest functions": ", ".join(f"{f.name} {f.lines}" for f in every[:3]),
         f"functions over {LONG_FUNCTION} lines": str(sum(f.lines > LONG_FUNCTION for f in every)),

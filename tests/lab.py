@@ -28,15 +28,17 @@ SETTINGS = {
 PATIENCE = 180
 expect.set_options(timeout=PATIENCE * 1000)
 
-# The progress of the code cells: [number that ran, number of cells, number with an error]. A cell whose code is hidden
-# has no prompt number; it has run once it shows output.
+# The progress of the code cells: [number that ran, number of cells, error messages].
 PROGRESS = """() => {
-    const cells = [...document.querySelectorAll('.jp-NotebookPanel:not(.lm-mod-hidden) .jp-CodeCell')];
-    const hidden = cell => cell.querySelector('.jp-InputPlaceholder');
-    const ran = cell => hidden(cell) ? cell.querySelector('.jp-OutputArea-child')
-                                     : /\\[\\d+\\]/.test(cell.querySelector('.jp-InputPrompt').textContent);
-    const failed = cell => cell.querySelector('[data-mime-type="application/vnd.jupyter.error"]');
-    return [cells.filter(ran).length, cells.length, cells.filter(failed).length];
+    const notebook = window.jupyterapp.shell.currentWidget.content;
+    const cells = notebook.widgets.map(cell => cell.model).filter(model => model.type === 'code');
+    const outputs = cells.flatMap(({outputs}) => Array.from({length: outputs.length}, (_, k) => outputs.get(k)));
+    const errors = outputs.filter(output => output.type === 'error').map(output => output.toJSON());
+    return [
+        cells.filter(model => model.executionCount !== null).length,
+        cells.length,
+        errors.map(({ename, evalue, traceback}) => [`${ename}: ${evalue}`, ...traceback].join('\\n')),
+    ];
 }"""
 
 
@@ -163,12 +165,12 @@ class Open:
         self.page.get_by_text("Run All Cells", exact=True).click()
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            done, cells, failed = self.page.evaluate(PROGRESS)
-            assert not failed, self.panel.locator("[data-mime-type='application/vnd.jupyter.error']").first.inner_text()
+            done, cells, errors = self.page.evaluate(PROGRESS)
+            assert not errors, errors[0]
             if done == cells:
                 self.page.wait_for_timeout(300)  # a widget's picture may arrive a little later
                 return
-            self.page.wait_for_timeout(100)
+            self.page.wait_for_timeout(200)
         raise AssertionError(f"{done} of {cells} cells done after {seconds} s")
 
     def output(self, source: str) -> Locator:

@@ -1,4 +1,4 @@
-"""The files around the package agree with each other, and the house rules hold."""
+"""The files around the package agree with each other, and the rules of the project hold."""
 
 import re
 import shlex
@@ -18,36 +18,36 @@ from packaging.version import Version
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
-# Without what papermill writes, which git ignores.
+# Without papermill's output files, which git ignores.
 NOTEBOOKS = sorted(p for p in (ROOT / "notebooks").glob("*.ipynb") if not p.name.endswith(".out.ipynb"))
 
-# What conda-forge calls by another name.
+# Packages that have another name on conda-forge.
 CONDA_NAMES = {"pytorch": "torch", "matplotlib-base": "matplotlib"}
 
 
 def declared(*extras: str) -> dict[str, SpecifierSet]:
-    """The runtime dependencies and those of `extras`, by name; extras of plopkit itself are looked into."""
+    """The version ranges of the runtime dependencies and of `extras`, by name; plopkit's own extras are expanded."""
     texts = list(PROJECT["dependencies"])
     for extra in extras:
         texts += PROJECT["optional-dependencies"][extra]
-    found = {}
+    ranges = {}
     for requirement in map(Requirement, texts):
         if requirement.name == PROJECT["name"]:
-            found |= declared(*requirement.extras)
+            ranges |= declared(*requirement.extras)
         else:
-            found[canonicalize_name(requirement.name)] = requirement.specifier
-    return found
+            ranges[canonicalize_name(requirement.name)] = requirement.specifier
+    return ranges
 
 
 def pins() -> dict[str, str]:
-    """constraints.txt: the version text of each package."""
+    """The version of each package in constraints.txt."""
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pairs = [line.split("==") for line in lines if line and not line.startswith("#")]
     return {canonicalize_name(name): version for name, version in pairs}
 
 
 def readme_commands() -> list[list[str]]:
-    """The commands of README's fenced sh blocks, as words."""
+    """The commands in README's fenced sh blocks, split into words."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^[ ]*```sh\n(.*?)^[ ]*```", text, flags=re.MULTILINE | re.DOTALL)
     lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
@@ -60,15 +60,15 @@ def readme_commands() -> list[list[str]]:
 
 def test_environment_is_pyproject():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
-    found = {}
+    ranges = {}
     for entry in environment["dependencies"]:
         for text in entry["pip"] if isinstance(entry, dict) else [entry]:
             requirement = Requirement(text)
             name = CONDA_NAMES.get(requirement.name, canonicalize_name(requirement.name))
-            found[name] = requirement.specifier
-    del found["pip"]  # conda wants it named where there is a `pip:` list
-    assert found.pop("python") == SpecifierSet(PROJECT["requires-python"])
-    assert found == declared("notebook", "iabn")
+            ranges[name] = requirement.specifier
+    del ranges["pip"]  # conda requires it where there is a `pip:` list
+    assert ranges.pop("python") == SpecifierSet(PROJECT["requires-python"])
+    assert ranges == declared("notebook", "iabn")
 
 
 @pytest.mark.parametrize("name", sorted(declared("dev", "iabn", "site")))
@@ -125,7 +125,7 @@ def test_readme_names_subcommands_that_exist():
     assert {word for word in used if not word.startswith("-")} <= set(COMMANDS)
 
 
-# --- house rules
+# --- rules of the project
 
 
 def test_imports_only_go_down():

@@ -1,4 +1,4 @@
-"""The science itself, on shapes that a small net learns in seconds: fine-tuning forgets, PLOP and MiB do not."""
+"""The science itself, on shapes that a small net learns in seconds: fine-tuning forgets; PLOP and MiB do not."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ SIZE = 64
 
 
 def draw(rng: np.random.Generator, labels: list[int]) -> tuple[Image.Image, Image.Image]:
-    """Shapes of these labels, left and right, on noise."""
+    """One shape per label, left and right, on noise, and the mask."""
     image = Image.fromarray(rng.normal(90, 25, (SIZE, SIZE, 3)).clip(0, 255).astype(np.uint8))
     mask = Image.new("L", (SIZE, SIZE))
     for place, label in enumerate(labels):
@@ -27,7 +27,7 @@ def draw(rng: np.random.Generator, labels: list[int]) -> tuple[Image.Image, Imag
 
 @pytest.fixture(scope="module")
 def shapes(tmp_path_factory):
-    """A data set of one's own: two old classes, two new ones, most images with one of each."""
+    """A user's data set of two old and two new classes; most images show one of each."""
     root = tmp_path_factory.mktemp("shapes")
     rng = np.random.default_rng(0)
     (root / "images").mkdir()
@@ -45,7 +45,7 @@ def shapes(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def summaries(shapes, tmp_path_factory):
-    """Each method's summary on `folder 2-2 overlap`; the first step is shared."""
+    """The summary of each method on `folder 2-2 overlap`; they share the first step."""
     out = tmp_path_factory.mktemp("science")
     overrides = {
         "data.root": shapes,

@@ -1,4 +1,4 @@
-"""The site: every lesson has its page, pictures stand in the widgets' place, and links are followed."""
+"""The site: every lesson has a page, pictures replace the widgets, and the links lead somewhere."""
 
 import re
 import sys
@@ -29,7 +29,7 @@ def cell(*outputs: dict) -> dict:
 
 
 def text_of(path: Path) -> str:
-    """A page's Markdown."""
+    """The Markdown of a page."""
     if path.suffix == ".md":
         return path.read_text(encoding="utf-8")
     return "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown")
@@ -38,7 +38,7 @@ def text_of(path: Path) -> str:
 # --- what is on it
 
 
-def test_every_lesson_and_every_page_stands_in_the_table_of_contents() -> None:
+def test_every_lesson_and_every_page_is_in_the_table_of_contents() -> None:
     text = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
     trees = re.findall(r"```\{toctree\}\n(.*?)```", text, flags=re.DOTALL)
     entries = [line for tree in trees for line in tree.splitlines() if line and not line.startswith(":")]
@@ -51,7 +51,7 @@ def test_every_lesson_and_every_page_stands_in_the_table_of_contents() -> None:
     assert texts | {"api/index"} == {name for name in names if "*" not in name}
 
 
-def test_the_stage_has_the_files_that_its_pages_link_to(tmp_path: Path) -> None:
+def test_the_staged_pages_link_only_to_staged_files(tmp_path: Path) -> None:
     source = tmp_path / "source"
     (source / "left over").mkdir(parents=True)
     make_site.stage(make_site.notebooks(), source)
@@ -63,7 +63,7 @@ def test_the_stage_has_the_files_that_its_pages_link_to(tmp_path: Path) -> None:
             assert "://" in link or (path.parent / link).is_file(), f"{path.relative_to(source)}: {link}"
 
 
-def test_pictures_stand_in_the_widgets_place_and_progress_bars_go() -> None:
+def test_pictures_replace_widgets_and_progress_bars_are_removed() -> None:
     view, words = {make_site.WIDGET: {"model_id": "1"}}, {"text/plain": "HBox()"}
     bar, explorer = {**view, **words}, {**view, **words, "image/png": PNG}
     table, value = {"text/html": "<table>", "text/plain": "table"}, {"text/plain": "3"}
@@ -80,7 +80,7 @@ def test_pictures_stand_in_the_widgets_place_and_progress_bars_go() -> None:
 # --- its links
 
 
-def test_links_that_lead_somewhere_are_no_faults(tmp_path: Path) -> None:
+def test_working_links_are_no_faults(tmp_path: Path) -> None:
     links = ["#here", "a/b%20c.html", "a/b%20c.html#there", "data.csv", "https://elsewhere.org/x", "mailto:a@b.c"]
     page(tmp_path, '<p id="here">' + "".join(f'<a href="{link}">x</a>' for link in links))
     page(tmp_path, '<p id="there"><a href="../index.html#here">x</a><img src="data:image/png;base64,xx">', "a/b c.html")
@@ -100,7 +100,7 @@ def test_links_that_lead_somewhere_are_no_faults(tmp_path: Path) -> None:
         ('<link rel="stylesheet" href="//cdn.org/x.css">', "//cdn.org/x.css is fetched from the net"),
     ],
 )
-def test_each_fault_is_told(tmp_path: Path, body: str, fault: str) -> None:
+def test_each_fault_is_reported(tmp_path: Path, body: str, fault: str) -> None:
     page(tmp_path, body)
     page(tmp_path, '<p id="there">', "other.html")
     assert faults(tmp_path) == [f"index.html: {fault}"]
