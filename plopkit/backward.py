@@ -1,7 +1,7 @@
-"""The gradients of one batch: cut into parts that fit into memory, shared by processes, added up exactly.
+"""The gradients of one batch, computed in parts and across processes with exactly the same total.
 
-A term that is a mean over images adds up by each part's share of the batch. A term given as a pair (sum, count) has its
-divisor only when all parts and processes have been seen: its gradient is gathered apart and divided at the end.
+A term that is a mean over images adds up by each part's share of the batch. A term given as a pair (sum, count) can
+be divided only once all parts and processes are counted, so its gradient is accumulated separately.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""The loop: `fit` trains one step and yields a Tick each iteration; `evaluate` counts."""
+"""The training loop: `fit` trains one step and yields a Tick each iteration; `evaluate` counts confusions."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ from plopkit.scenario import Step
 from plopkit.settings import Optim
 
 Loader = DataLoader | Sequence[tuple[Tensor, Tensor]]
-"""Images (B, 3, H, W) and targets (B, H, W), batch by batch; its length is their number. A `DataLoader` with an
+"""Images (B, 3, H, W) and targets (B, H, W), batch by batch; `len()` is the number of batches. A `DataLoader` with an
 `EpochSampler` shuffles by epoch."""
 
 
@@ -164,7 +164,7 @@ def fit(
 
 
 def regularize(training: Training, optimizer: Any, accelerator: Accelerator, place: Place) -> dict[str, float]:
-    """Show the gradients to the regularizer and add its penalty's; returns the penalty by name."""
+    """Pass the gradients to the regularizer, then add its penalty's gradient; returns the penalty by name."""
     if training.regularizer is None:
         return {}
     accelerator.unscale_gradients(optimizer)

@@ -16,7 +16,7 @@ RELEASED_DILATIONS = {16: (6, 12, 18), 8: (12, 24, 32)}
 
 
 class ASPP(nn.Module):
-    """(B, channels, h, w) -> (B, width, h, w).
+    """Atrous spatial pyramid pooling: (B, channels, h, w) -> (B, width, h, w).
 
     Args:
         channels: of the encoder's last map.
@@ -63,7 +63,7 @@ class ASPP(nn.Module):
         return self.norm(local + pooled)
 
     def recipe(self) -> dict[str, Any]:
-        """What builds it again, as plain values."""
+        """The arguments that rebuild it, as plain values."""
         return {"width": self.width, "dilations": list(self.dilations), "pool": self.pool}
 
     def _pooled(self, x: Tensor) -> Tensor:

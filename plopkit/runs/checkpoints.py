@@ -63,7 +63,9 @@ class StepStore:
         return current_training(content["training"]), content["ticks"]
 
     def finish(self, net: Segmenter, ticks: list[dict[str, Any]], state: State) -> None:
-        """Keep a finished step and remove its training's state. The checkpoint is written last: where it is, all is.
+        """Keep a finished step and remove its training's state.
+
+        The checkpoint is written last: if it exists, everything else does too.
 
         Args:
             net: as the step leaves it.
@@ -85,9 +87,10 @@ class StepStore:
             ValueError: where the checkpoint says that there is one, and its file is missing or damaged.
         """
         earlier = self.folder / f"step-{self.index}.memory.safetensors"  # of plopkit 0.1
-        for path in (self.state_file, earlier):
-            if path.is_file():
-                return _load(path)
+        if self.state_file.is_file():
+            return _load(self.state_file)
+        if earlier.is_file():
+            return current_names(_load(earlier))
         if self.checkpoint.is_file() and self._kept().get("state"):
             raise ValueError(
                 f"{self.state_file}: the method's state after step {self.index} is missing; delete "
@@ -111,7 +114,7 @@ class StepStore:
 
         Raises:
             FileNotFoundError: where there is no checkpoint.
-            ValueError: where it cannot be read, or needs what is not there.
+            ValueError: where it cannot be read, or needs a package or class that is not available.
         """
         recipe = self.recipe()
         if recipe is None:
@@ -126,7 +129,8 @@ class StepStore:
 
     def weights(self) -> dict[str, Tensor]:
         """The net's tensors under today's names."""
-        return _load(self.checkpoint)
+        tensors = _load(self.checkpoint)
+        return current_names(tensors) if self.recipe() is None else tensors
 
     def ticks(self) -> list[dict[str, Any]]:
         """The step's ticks; ValueError where their file is damaged."""
@@ -169,6 +173,6 @@ def _save(path: Path, tensors: dict[str, Tensor], kept: dict[str, str] | None = 
 
 def _load(path: Path) -> dict[str, Tensor]:
     try:
-        return current_names(load_file(path))
+        return load_file(path)
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path}: not a readable checkpoint ({error}); {AGAIN}") from error

@@ -127,7 +127,7 @@ class RunFolder:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the run for this process, and remove what a killed one left half written.
+        """Lock the run for this process, and remove partial files left by a killed one.
 
         Raises:
             ValueError: where another process holds it.
@@ -200,7 +200,7 @@ def check_room(settings: Settings, needed: int) -> None:
         needed: bytes of the whole run; what its folder holds already is subtracted.
 
     Raises:
-        OSError: where it cannot, or has not.
+        OSError: where ``out`` is not writable or lacks space.
     """
     out = settings.out
     needed -= sum(path.stat().st_size for path in settings.folder().rglob("*") if path.is_file())

@@ -54,7 +54,7 @@ class Panels:
         self._legend = CachedLegend(self.figure, legend, credit)
 
     def add_axes(self, place: Place) -> Axes:
-        """Axes for something that is no picture, such as curves."""
+        """Axes for something other than a picture, such as curves."""
         return axes_at(self.figure, place)
 
     def show(self, title: str, pictures: Sequence[UInt8[Any, "_ _ 3"]], legend: Sequence[Patch | Line2D]) -> Figure:
