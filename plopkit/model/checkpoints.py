@@ -22,7 +22,7 @@ from plopkit.model.keys import (
 )
 from plopkit.model.resnet import BLOCKS, BOTTLENECKS
 from plopkit.model.segmenter import Segmenter
-from plopkit.support.files import atomic_write
+from plopkit.support.files import write_torch
 
 KNOWN = (
     "a step checkpoint of CVPR2021_PLOP or MiB (body.mod1.conv1.weight … head.map_convs.0.weight … cls.0.weight), one "
@@ -100,15 +100,6 @@ def save_published(net: Segmenter, path: Path | str, layout: str = "official") -
         )
     tensors = {f"module.{key}": tensor.detach().cpu() for key, tensor in published_state(state, layout).items()}
     write_torch(Path(path), {WRAPPINGS[layout]: tensors, "epoch": 0, "best_score": 0.0})
-
-
-def write_torch(path: Path, value: object) -> None:
-    """``torch.save`` to a file that is there as a whole or not at all; OSError where the disk is full."""
-    with atomic_write(path) as part:
-        try:
-            torch.save(value, part)
-        except RuntimeError as error:  # torch's writer turns a full disk into this
-            raise OSError(f"{error}") from error
 
 
 def _unknown_layout(path: Path, state: dict[str, Tensor]) -> ValueError:

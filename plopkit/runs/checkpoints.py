@@ -13,11 +13,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from plopkit.methods.base import State
-from plopkit.model.checkpoints import write_torch
 from plopkit.model.keys import current_names
 from plopkit.model.segmenter import Segmenter, segmenter_of
 from plopkit.settings import Model
-from plopkit.support.files import atomic_write, write_text
+from plopkit.support.files import atomic_write, write_text, write_torch
 
 AGAIN = "delete it to train the step again"
 

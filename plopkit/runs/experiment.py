@@ -130,7 +130,7 @@ class Experiment:
 
     def net(self, index: int) -> Segmenter:
         """The net as it is after step ``index``, from the run's checkpoint."""
-        return self.folder.net(index).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return channels_last(self.folder.net(index))
 
     def retrain_step(self, index: int) -> tuple[Segmenter, Iterator[Tick]]:
         """Train step ``index`` once more, to watch it; nothing of it is kept.
@@ -178,7 +178,8 @@ class Experiment:
         """Train one step, from its last finished epoch, to its checkpoint."""
         store, shared = self._store(step), self._shared_store(step)
         if shared.checkpoint.is_file():  # another run has trained step 0
-            net, done, state = shared.net(self.settings.model).to(accelerator.device), shared.ticks(), shared.state()
+            net = channels_last(shared.net(self.settings.model)).to(accelerator.device)
+            done, state = shared.ticks(), shared.state()
             context, _ = self._context(self.method, step, accelerator, None, {}, progress)
         else:
             training, ticks, context = self._begin_step(step, accelerator, progress)
@@ -303,5 +304,13 @@ def first_net(settings: Settings, scenario: Scenario, method: Method) -> Segment
     with seeded(settings.seed):
         encoder = make_encoder(settings.model)
         net = method.build(encoder, make_decoder(settings.model, encoder), scenario.steps[0].n_seen)
-    # Depthwise convolutions on a CPU, and half precision on a GPU, are several times faster in this layout.
+    return channels_last(net)
+
+
+def channels_last(net: Segmenter) -> Segmenter:
+    """The net with its weights in this layout, in place.
+
+    Depthwise convolutions on a CPU, and half precision on a GPU, are several times faster in it. Every net of a run has
+    it, trained or read back: another layout rounds differently.
+    """
     return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

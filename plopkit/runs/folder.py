@@ -169,10 +169,10 @@ def open_folder(settings: Settings, data: str) -> RunFolder:
         _check_same_settings(folder, settings)
         recorded = folder.data_file.read_text(encoding="utf-8").split() if folder.data_file.is_file() else []
         if recorded != data.split():
-            changed = "checkpoints differ" if recorded[:2] == data.split()[:2] else "images or masks have changed"
-            raise ValueError(
-                f"{folder.path}: the {changed} since this run was made; choose another name or out, or delete it"
-            )
+            same_images = recorded[:2] == data.split()[:2]
+            checkpoints, images = "the checkpoints are not those of this run", "the images or masks have changed"
+            problem = checkpoints if same_images else f"{images} since this run was made"
+            raise ValueError(f"{folder.path}: {problem}; choose another name or out, or delete it")
         return folder
     # data.txt alone, or half written: the disk was full, or the power failed, before settings.yaml was written.
     leftovers = (folder.data_file.name, ".data.txt.*.part", ".settings.yaml.*.part")

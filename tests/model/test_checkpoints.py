@@ -142,11 +142,13 @@ def test_a_few_odd_keys_are_named(tmp_path: Path) -> None:
     found = torch.load(tmp_path / "a.pth", weights_only=True)
     found["model_state"]["module.scalar"] = torch.ones(1)
     torch.save(found, tmp_path / "odd.pth")
-    with pytest.raises(ValueError, match=r"odd.pth: of the layout 'official', but for 1 of its keys such as scalar"):
+    with pytest.raises(
+        ValueError, match=r"odd.pth: has the layout 'official', except for 1 of its keys such as scalar; remove them"
+    ):
         load_published(tmp_path / "odd.pth")
     with pytest.raises(ValueError, match="output_stride is 8, 16 or 32, not 4"):
         load_published(tmp_path / "a.pth", output_stride=4)
-    with pytest.raises(ValueError, match="pooling window has at least one place a side, not 0"):
+    with pytest.raises(ValueError, match="the pooling window is at least 1 pixel wide, not 0"):
         load_published(tmp_path / "a.pth", pool=0)
 
 
@@ -184,9 +186,8 @@ def test_other_files_are_refused_with_what_was_found(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"noise\.pth: not a checkpoint"):
             load_published(tmp_path / "noise.pth")
     foreign = write(tmp_path / "foreign.pth", {"backbone.conv.weight": torch.zeros(3)}, "state_dict", False)
-    with pytest.raises(
-        ValueError, match=r"begin with backbone\.conv\.weight; known: a step checkpoint of CVPR2021_PLOP"
-    ):
+    message = r"begin with backbone\.conv\.weight, which is no known layout; known: a step checkpoint of CVPR2021_PLOP"
+    with pytest.raises(ValueError, match=message):
         load_published(foreign)
     torch.save(net_of().state_dict(), tmp_path / "own.pth")
     with pytest.raises(ValueError, match=r"own\.pth: these are plopkit's own names.*RunFolder\(folder\)\.net\(step\)"):
@@ -199,10 +200,10 @@ def test_other_files_are_refused_with_what_was_found(tmp_path: Path) -> None:
 def test_tensors_that_do_not_fit_are_named(tmp_path: Path) -> None:
     state = published_state(net_of().state_dict(), "official")
     narrow = state | {"head.map_bn.weight": torch.zeros(7)}
-    with pytest.raises(ValueError, match=r"head\.branches_norm\.weight: 7 there, 1024 in the net"):
+    with pytest.raises(ValueError, match=r"such as decoder\.branches_norm\.weight: 7 in the file, 1024 in the net"):
         load_published(write(tmp_path / "a.pth", narrow, "model_state", True))
     partly = {key: t for key, t in state.items() if "block2.convs.conv2" not in key}
-    with pytest.raises(ValueError, match=r"conv2\.weight: nothing there"):
+    with pytest.raises(ValueError, match=r"conv2\.weight: nothing in the file"):
         load_published(write(tmp_path / "b.pth", partly, "model_state", True))
     shallow = {key: t for key, t in state.items() if "mod3.block2" not in key}
     with pytest.raises(ValueError, match=r"a ResNet of \[2, 1, 2, 2\] blocks is not known"):

@@ -331,8 +331,8 @@ def test_any_convolutional_network_of_timm_serves() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("resnet1O1",), r"no encoder 'resnet1O1' in timm .*; near it: none"),
-        (("lite0",), r"no encoder 'lite0' .*near it: efficientnet_lite0"),
+        (("resnet1O1",), r"no encoder 'resnet1O1' in timm .*; similar: none"),
+        (("lite0",), r"no encoder 'lite0' .*similar: efficientnet_lite0"),
         (("test_resnet", 16, "coco"), r"weights of 'test_resnet' are 'imagenet' or 'none', not 'coco'"),
         (("test_resnet", 16, "none", 3), r"'test_resnet' gives 3 stages; four are needed"),
         (

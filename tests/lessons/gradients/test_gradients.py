@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from batches import prepared_by, terms_of
 from drawing import draw
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
@@ -27,6 +28,7 @@ from plopkit.lessons.gradients.measures import (
     whole_net,
 )
 from plopkit.methods import METHODS, PLOP, Method, MiB
+from plopkit.methods.regularize import joined
 from plopkit.model.segmenter import Segmenter
 from plopkit.scenario import Step
 from plopkit.viz.colours import method_styles
@@ -63,10 +65,19 @@ def seen(at: Situation) -> list[tuple[torch.Tensor, torch.Tensor]]:
     return [(at.images, at.target)]
 
 
-def memories(at: Situation) -> dict:
-    """Importance 1 for the first half of each tensor, 0 for the rest: known by heart."""
-    half = {name: (torch.arange(p.numel()) < p.numel() / 2).float().view_as(p) for name, p in old_parameters(at.start)}
-    return {"ewc": {"fisher": half}, "pi": {"score": half}, "rw": {"fisher": half, "score": half}}
+def halves(at: Situation) -> dict[str, torch.Tensor]:
+    """Importance by parameter: 1 for the first half of each tensor, 0 for the rest."""
+    return {name: (torch.arange(p.numel()) < p.numel() / 2).float().view_as(p) for name, p in old_parameters(at.start)}
+
+
+def states_of(at: Situation) -> dict[str, dict[str, torch.Tensor]]:
+    """Each regularizer's state after the step before, with these importances."""
+    half = halves(at)
+    return {
+        "ewc": joined(fisher=half),
+        "pi": joined(score=half),
+        "rw": joined(fisher=half, score=half),
+    }
 
 
 def old_parameters(net: Segmenter) -> list:
@@ -82,7 +93,7 @@ def test_every_parameter_has_a_part(at: Situation) -> None:
     assert list(dict.fromkeys(found.values())) == PARTS
     for name, part in found.items():
         assert name.startswith("encoder.") == part.startswith("stage")
-        assert name.startswith("head.") == (part == "head")
+        assert name.startswith("decoder.") == (part == "head")
     assert found["classifier.0.bias"] == "old classifier" and found["classifier.1.bias"] == "new classifier"
 
 
@@ -113,9 +124,11 @@ def test_terms_are_the_methods_losses(name: str, at: Situation, seen: list) -> N
     method = METHODS[name]()
     table = attribution({name: method}, at, seen, {})
     with torch.no_grad():
-        old = at.teacher(at.images) if method.needs_teacher else None
+        teacher = method.teacher(at.teacher, STEP)
+        old = None if teacher is None else teacher(at.images)
         target = at.masks if name == "joint" else at.target  # STEP's labels are its channels
-        losses = method.losses(at.net(at.images), old, target, STEP, method.prepare(at.teacher, seen, STEP))
+        prepared = prepared_by(method, teacher, seen, STEP)
+        losses = terms_of(method, at.net(at.images), old, target, STEP, prepared, at.net)
     assert list(table.index) == [(name, term) for term in losses]
     for term, loss in losses.items():
         assert table.loc[(name, term), "value"] == pytest.approx(loss.item(), rel=1e-5)
@@ -142,10 +155,9 @@ def test_norms_are_those_of_backward_by_a_plain_loop(name: str, at: Situation, s
 
 @pytest.mark.parametrize("name", WATCHING)
 def test_penalty_by_hand(name: str, at: Situation, seen: list) -> None:
-    method, memory = METHODS[name](), memories(at)[name]
-    table = attribution({name: method}, at, seen, {name: memory})
+    table = attribution({name: METHODS[name]()}, at, seen, states_of(at))
     factor = 2 if name == "rw" else 1  # the score and the Fisher information
-    start, half = dict(at.start.named_parameters()), next(iter(memory.values()))
+    start, half = dict(at.start.named_parameters()), halves(at)
     value, squares, found = 0.0, dict.fromkeys(PARTS, 0.0), parts(at.net, at.images)
     for parameter_name, parameter in old_parameters(at.net):
         away = (parameter - start[parameter_name]).detach()
@@ -162,12 +174,12 @@ def test_penalty_by_hand(name: str, at: Situation, seen: list) -> None:
 @pytest.mark.parametrize("name", WATCHING)
 def test_no_memory_no_penalty(name: str, at: Situation, seen: list) -> None:
     assert list(attribution({name: METHODS[name]()}, at, seen, {}).index) == [(name, "ce")]
-    assert penalty(METHODS[name]().watcher(at.start, None), at.net) is None
+    assert penalty(METHODS[name]().regularizer(at.start, {}), at.net) is None
 
 
 def test_nothing_is_left_behind(at: Situation, seen: list) -> None:
     before = {name: tensor.clone() for name, tensor in at.net.state_dict().items()}
-    attribution({name: kind() for name, kind in METHODS.items()}, at, seen, memories(at))
+    attribution({name: kind() for name, kind in METHODS.items()}, at, seen, states_of(at))
     assert all(torch.equal(before[name], tensor) for name, tensor in at.net.state_dict().items())
     assert all(parameter.grad is None for net in (at.net, at.start) for parameter in net.parameters())
 
@@ -179,7 +191,7 @@ def test_at_the_start_mib_penalties_and_features_are_at_rest(tiny_net: Callable[
     at = situation(tiny_net, moved=0.0)
     methods: dict[str, Method] = {name: METHODS[name]() for name in (*WATCHING, "ilt", "mib")}
     methods["plop"] = PLOP(pod_logits=0.0)
-    table = attribution(methods, at, [(at.images, at.target)], memories(at))
+    table = attribution(methods, at, [(at.images, at.target)], states_of(at))
     whole = whole_net(table)
     for row in [*((name, "penalty") for name in WATCHING), ("ilt", "mse"), ("plop", "pod")]:
         assert table.loc[row, "value"] == whole[row] == 0
@@ -199,7 +211,7 @@ def test_a_net_distilled_from_itself_sends_no_gradient(tiny_net: Callable[..., S
 
 
 def test_what_reaches_the_new_classifier(at: Situation, seen: list) -> None:
-    table = attribution({name: kind() for name, kind in METHODS.items()}, at, seen, memories(at))
+    table = attribution({name: kind() for name, kind in METHODS.items()}, at, seen, states_of(at))
     silent = {("ilt", "mse"), *((name, "kd") for name in ("lwf", "lwf-mc", "ilt"))}
     silent |= {(name, "penalty") for name in WATCHING}
     assert set(table.index[table["new classifier"] == 0]) == silent
@@ -214,11 +226,11 @@ def test_a_weight_scales_its_term_and_its_gradients(at: Situation, seen: list) -
 
 
 def test_exercise_2_is_the_ratio_of_the_gradients(at: Situation, seen: list) -> None:
-    table = attribution({"ewc": METHODS["ewc"]()}, at, seen, memories(at))
+    table = attribution({"ewc": METHODS["ewc"]()}, at, seen, states_of(at))
     factor = whole_net(table)["ewc", "ce"] / whole_net(table)["ewc", "penalty"]
     assert check("05.2", factor, table=table).right
     changed = {"ewc": METHODS["ewc"](importance=100 * factor)}
-    whole = whole_net(attribution(changed, at, seen, memories(at)))
+    whole = whole_net(attribution(changed, at, seen, states_of(at)))
     assert whole["ewc", "penalty"] == pytest.approx(whole["ewc", "ce"], rel=1e-4)
 
 
@@ -237,11 +249,11 @@ def test_what_each_method_protects(at: Situation, seen: list) -> None:
 def test_some_iterations_train_and_remember(at: Situation, tmp_path) -> None:
     settings, batches = small(tmp_path), [(at.images, at.target)] * 3
     nets = [copy.deepcopy(at.start) for _ in range(3)]
-    moved, memory = some_iterations(settings, METHODS["ewc"](), nets[0], STEP, batches)
+    moved, state = some_iterations(settings, METHODS["ewc"](), nets[0], STEP, batches)
     assert moved is nets[0] and not moved.training
     assert not torch.equal(moved.classifier[1].weight, at.start.classifier[1].weight)
-    assert set(memory["fisher"]) == {name for name, _ in moved.named_parameters()}
-    assert memory["fisher"]["decoder.reduce.weight"].max() > 0
+    assert set(state) == {f"fisher/{name}" for name, _ in moved.named_parameters()}
+    assert state["fisher/decoder.reduce.weight"].max() > 0
     assert all(parameter.grad is None for parameter in moved.parameters())
     again, nothing = some_iterations(settings, METHODS["ft"](), nets[1], STEP, batches)
     assert nothing == {}

@@ -1,0 +1,207 @@
+"""The files of one step: its training while it runs, the net and the method's state when it is done."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from full_disk import limited_file_size, no_space
+from safetensors.torch import save_file
+from small_runs import contents, small
+from torch import Tensor
+
+from plopkit.model.segmenter import Segmenter, segmenter_of
+from plopkit.runs import checkpoints
+from plopkit.runs.checkpoints import StepStore
+from plopkit.support.files import write_text
+
+Nets = Callable[..., Segmenter]
+
+
+def training_state(value: float) -> dict[str, Any]:
+    return {"net": {"a": torch.full((2,), value)}, "optimizer": {"state": {0: {"step": 3}}}, "epoch": 4}
+
+
+def assert_equal(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+
+
+# A finished step
+
+
+def test_a_training_is_kept_until_the_step_is_done(tmp_path: Path, tiny_net: Nets) -> None:
+    store = StepStore(tmp_path, 2)
+    assert store.load_epoch() is None
+    store.save_epoch(training_state(1.0), [{"loss": 1.0}])
+    store.save_epoch(training_state(2.0), [{"loss": 1.0}, {"loss": 0.5}])
+    loaded = store.load_epoch()
+    assert loaded is not None
+    training, ticks = loaded
+    assert training["net"]["a"].tolist() == [2.0, 2.0]
+    assert (training["epoch"], training["optimizer"]) == (4, {"state": {0: {"step": 3}}})
+    assert ticks == [{"loss": 1.0}, {"loss": 0.5}]
+    net = tiny_net(3).to(memory_format=torch.channels_last)
+    store.finish(net, ticks, {})
+    assert store.load_epoch() is None
+    assert_equal(store.weights(), net.state_dict())
+    assert store.ticks() == ticks
+    assert store.classes() == [3]
+    assert store.state() == {}
+    assert set(contents(tmp_path)) == {"step-2.safetensors", "step-2.ticks.json"}
+
+
+def test_the_net_is_built_from_the_checkpoint_alone(tmp_path: Path, tiny_net: Nets) -> None:
+    net = tiny_net(16, 5).eval()
+    store = StepStore(tmp_path, 1)
+    store.finish(net, [], {})
+    found = store.net(small(tmp_path, model__encoder="resnet18", model__width=8).model).eval()  # other settings
+    assert found.classes == (16, 5)
+    assert found.recipe() == net.recipe() == store.recipe()
+    image = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.equal(found(image).logits, net(image).logits)
+
+
+def test_a_methods_state_is_kept(tmp_path: Path, tiny_net: Nets) -> None:
+    store = StepStore(tmp_path, 0)
+    state = {"fisher/decoder.norm.weight": torch.rand(16), "memory": torch.arange(3)}
+    store.finish(tiny_net(3), [], state)
+    assert set(contents(tmp_path)) == {"step-0.safetensors", "step-0.ticks.json", "step-0.state.safetensors"}
+    assert_equal(store.state(), state)
+    store.state_file.unlink()
+    with pytest.raises(ValueError, match=r"state after step 0 is missing; delete step-0\.safetensors as well to train"):
+        store.state()
+
+
+def test_the_same_step_gives_the_same_bytes(tmp_path: Path, tiny_net: Nets) -> None:
+    state = {f"tensor {index}": torch.full((2,), float(index)) for index in range(5)}
+    for name in ("a", "b"):
+        StepStore(tmp_path / name, 0).finish(tiny_net(16, 5), [{"loss": 1.0}], dict(state))
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    assert len(contents(tmp_path / "a")) == 3
+
+
+def test_a_checkpoint_is_as_readable_as_the_tables(tmp_path: Path, tiny_net: Nets) -> None:
+    store = StepStore(tmp_path, 0)
+    store.finish(tiny_net(3), [], {"a": torch.rand(3)})
+    write_text(tmp_path / "a.txt", "a")
+    modes = {path.stat().st_mode for path in (store.checkpoint, store.state_file, tmp_path / "a.txt")}
+    assert len(modes) == 1
+
+
+@pytest.mark.parametrize("writer", ["write_text", "_save"])
+def test_the_checkpoint_is_written_last(
+    tmp_path: Path, tiny_net: Nets, monkeypatch: pytest.MonkeyPatch, writer: str
+) -> None:
+    store = StepStore(tmp_path, 0)
+    store.save_epoch(training_state(1.0), [])
+    monkeypatch.setattr(checkpoints, writer, no_space)
+    with pytest.raises(OSError, match="No space"):
+        store.finish(tiny_net(3), [], {"a": torch.rand(3)})
+    assert not store.checkpoint.exists()
+    assert store.load_epoch() is not None
+
+
+# Full disks, damaged and hostile files
+
+
+@pytest.mark.parametrize("name", ["step-0.training.pt", "step-0.state.safetensors", "step-0.safetensors"])
+def test_a_disk_that_fills_up_leaves_the_old_file(tmp_path: Path, tiny_net: Nets, name: str) -> None:
+    (tmp_path / name).write_bytes(b"old")
+    big, store, net = {"a": torch.rand(50_000)}, StepStore(tmp_path, 0), tiny_net(3)
+    writers: dict[str, Callable[[], None]] = {
+        "step-0.training.pt": lambda: store.save_epoch(big, []),
+        "step-0.state.safetensors": lambda: store.finish(net, [], big),
+        "step-0.safetensors": lambda: store.finish(net, [], {}),
+    }
+    with pytest.raises(OSError, match=r"cannot be written \(.*\); free disk space") as raised, limited_file_size():
+        writers[name]()
+    assert str(raised.value).startswith(f"{tmp_path / name}: ")
+    files = contents(tmp_path)
+    assert files.pop("step-0.ticks.json", b"[]") == b"[]"
+    assert files == {name: b"old"}
+
+
+@pytest.mark.parametrize("n_bytes", [0, 20, 300])
+def test_a_damaged_file_is_named_with_the_remedy(tmp_path: Path, tiny_net: Nets, n_bytes: int) -> None:
+    store = StepStore(tmp_path, 0)
+
+    def cut(path: Path) -> None:
+        path.write_bytes(path.read_bytes()[:n_bytes])
+
+    store.save_epoch(training_state(1.0), [])
+    cut(store.training_file)
+    with pytest.raises(ValueError, match=r"step-0\.training\.pt: not a readable state .*delete it to train the step"):
+        store.load_epoch()
+    store.finish(tiny_net(3), [], {"a": torch.rand(300)})
+    cut(store.checkpoint)
+    remedy = "not a readable checkpoint .*delete it to train the step again"
+    for read in (store.weights, store.classes, lambda: store.net(small(tmp_path).model)):
+        with pytest.raises(ValueError, match=rf"step-0\.safetensors: {remedy}"):
+            read()
+    cut(store.state_file)
+    with pytest.raises(ValueError, match=rf"step-0\.state\.safetensors: {remedy}"):
+        store.state()
+    store.ticks_file.write_text("[{")
+    with pytest.raises(ValueError, match=r"step-0\.ticks\.json: not readable .*; delete it and step-0\.safetensors to"):
+        store.ticks()
+
+
+def test_a_checkpoint_of_another_program_is_refused(tmp_path: Path) -> None:
+    store = StepStore(tmp_path, 0)
+    for metadata in (None, {"format": "pt"}, {"classes": "sixteen"}, {"step": "{"}):
+        save_file({"a": torch.rand(3)}, store.checkpoint, metadata)
+        with pytest.raises(ValueError, match=r"step-0\.safetensors: not a readable checkpoint"):
+            store.classes()
+
+
+def test_code_in_a_training_file_is_not_run(tmp_path: Path) -> None:
+    store = StepStore(tmp_path, 0)
+    torch.save({"training": Path("/"), "ticks": []}, tmp_path / "step-0.training.pt")
+    with pytest.raises(ValueError, match="not a readable state"):
+        store.load_epoch()
+
+
+# Checkpoints of plopkit 0.1
+
+
+def names_of_0_1(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Under the names that plopkit 0.1 had for the decoder and the classifiers."""
+    old = {"decoder.": "head.", "classifier.": "classifiers."}
+    renamed = {}
+    for name, tensor in state.items():
+        kind, slash, parameter = name.rpartition("/")
+        prefix = next((prefix for prefix in old if parameter.startswith(prefix)), None)
+        parameter = parameter if prefix is None else old[prefix] + parameter.removeprefix(prefix)
+        renamed[kind + slash + parameter] = tensor
+    return renamed
+
+
+@pytest.mark.parametrize("encoder", ["test_efficientnet", "resnet18"])
+def test_a_checkpoint_of_plopkit_0_1_is_read(tmp_path: Path, encoder: str) -> None:
+    """It says its channels only: the settings say how to build its net."""
+    model = small(tmp_path, model__encoder=encoder).model
+    net = segmenter_of(model, (16, 5)).eval()
+    store = StepStore(tmp_path, 0)
+    old = names_of_0_1(net.state_dict())
+    assert "head.norm.weight" in old and "classifiers.1.bias" in old and not any("decoder" in name for name in old)
+    save_file(old, store.checkpoint, {"classes": json.dumps([16, 5])})
+    state = {f"fisher/{name}": torch.rand_like(p) for name, p in net.named_parameters()}
+    save_file(names_of_0_1(state), tmp_path / "step-0.memory.safetensors")
+    assert store.classes() == [16, 5]
+    assert store.recipe() is None
+    assert_equal(store.state(), state)
+    found = store.net(model).eval()
+    assert_equal(found.state_dict(), net.state_dict())
+    image = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.equal(found(image).logits, net(image).logits)
+
+
+def test_a_checkpoint_of_plopkit_0_1_may_have_no_state(tmp_path: Path, tiny_net: Nets) -> None:
+    store = StepStore(tmp_path, 0)
+    save_file(names_of_0_1(tiny_net(16).state_dict()), store.checkpoint, {"classes": "[16]"})
+    assert store.state() == {}
