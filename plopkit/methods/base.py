@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
+from plopkit.catalogue import METHODS
 from plopkit.datasets.steps import Selection
 from plopkit.model.classifiers import Classifier
 from plopkit.model.decoder import ASPP
@@ -155,16 +156,12 @@ class Method(BaseModel, ABC):
         Default: fine-tuning, so that all methods share one step 0. A method that overrides `build` trains it itself. In
         both cases this method's `end_step` is called afterwards.
         """
-        from plopkit.methods.baselines import FineTuning  # a method as well
-
-        return self if type(self).build is not Method.build else FineTuning()
+        return self if type(self).build is not Method.build else METHODS["ft"]()
 
     @property
     def shares_step_0(self) -> bool:
         """Whether step 0 is plain fine-tuning, which is trained once for all such methods."""
-        from plopkit.methods.baselines import FineTuning  # a method as well
-
-        return self.first_step() == FineTuning()
+        return self.first_step() == METHODS["ft"]()
 
     @property
     def own_first_step(self) -> bool:
