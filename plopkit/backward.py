@@ -1,7 +1,7 @@
-"""The gradients of one batch: cut into parts that fit into memory, shared by processes, added up exactly.
+"""The gradients of one batch, computed in parts and across processes with exactly the same total.
 
-A term that is a mean over images adds up by each part's share of the batch. A term given as a pair (sum, count) has its
-divisor only when all parts and processes have been seen: its gradient is gathered apart and divided at the end.
+A term that is a mean over images adds up by each part's share of the batch. A term given as a pair (sum, count) can
+be divided only once all parts and processes are counted, so its gradient is accumulated separately.
 """
 
 import contextlib
@@ -69,12 +69,12 @@ def backward(
 
     Args:
         losses: gives the terms of a part.
-        net: as Accelerate prepared it.
+        net: the net as Accelerate prepared it.
         accelerator: device, precision and processes.
         image, target: this process's images and targets.
         sizes: number of images of each process.
         micro_batch: largest number of images that go through the net at once; None for all.
-        place: for the error.
+        place: position in the training, for the error.
 
     Returns:
         The terms of the whole batch, over all processes, by name.

@@ -70,7 +70,7 @@ class DataSet:
     table_tasks: tuple[str, ...] = ()
     """Its tasks in cssegmentation's table of PLOP, which `plopkit rows` prints first."""
     credit: str = ""
-    """Whom pictures made from it have to name."""
+    """Attribution required in pictures made from it."""
 
     def class_names(self, root: Path | None = None) -> tuple[str, ...]:
         """A name per label, background first.

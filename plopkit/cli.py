@@ -166,7 +166,7 @@ def _check_data(args: argparse.Namespace) -> None:
 
 
 def demo(arguments: Sequence[str]) -> None:
-    """Fine-tuning, MiB and PLOP on the embedded data, by the notebook: plopkit demo --out runs/demo"""
+    """Notebook 06 for fine-tuning, MiB and PLOP on the embedded data: plopkit demo --out runs/demo"""
     from plopkit.presets import PRESETS
 
     parser = _parser(demo)

@@ -1,4 +1,4 @@
-"""What a run computes on: device, precision and processes."""
+"""The hardware of a run: device, precision and processes."""
 
 import atexit
 import gc
@@ -17,7 +17,8 @@ def make_accelerator(settings: Settings) -> Accelerator:
     Under ``torchrun`` or ``accelerate launch`` the first call starts the process group, which ends with the process.
 
     Raises:
-        ValueError: this machine lacks what the settings ask for, or the batch cannot be shared as they say.
+        ValueError: this machine lacks what the settings ask for, or the batch cannot be split
+            between the processes as configured.
     """
     compute, batch = settings.compute, settings.optim.batch
     precision = "no" if compute.precision == "fp32" else compute.precision
@@ -54,8 +55,8 @@ def _has_group() -> bool:
 def end_process_group() -> None:
     """End the process group before the interpreter does; an interpreter that ends first may abort.
 
-    Gloo's threads drop the tensors of the last collective when they find the time. A tensor that Python knows needs
-    the interpreter for that, and once this has shut down, such a thread brings the process down with "terminate called
+    Gloo's threads release the tensors of the last collective at an arbitrary time. A tensor with a Python wrapper needs
+    the interpreter for that; once this has shut down, such a thread brings the process down with "terminate called
     without an active exception" and SIGABRT (https://github.com/pytorch/pytorch/issues/190489).
     """
     if _has_group():

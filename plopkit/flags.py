@@ -16,7 +16,7 @@ SCENARIO = "emoji 15-5 overlap"
 
 
 def parse_run(arguments: Sequence[str], description: str = "Train a scenario.") -> Settings:
-    """The settings that the words after `plopkit run` mean: preset and method first, then the flags.
+    """Parse the arguments of `plopkit run`: preset and method first, then the flags.
 
     Args:
         arguments: The words.
@@ -48,7 +48,7 @@ def command_line(settings: Settings, preset: str) -> str:
         words += _flag(name, value)
     for file in plugins():
         words += ["--plugin", file]
-    return f'plopkit run "{settings.scenario}" {shlex.join(words)}'  # no sign in a scenario means anything to a shell
+    return f'plopkit run "{settings.scenario}" {shlex.join(words)}'  # no character of a scenario is special to a shell
 
 
 def _flag(name: str, value: Any) -> list[str]:

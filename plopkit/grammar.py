@@ -72,7 +72,7 @@ def class_order(words: Words, n_labels: int) -> tuple[int, ...]:
     natural = tuple(range(n_labels))
     if not words.order or words.order in named:
         return named.get(words.order, natural)
-    problem = f"there is no order {words.order!r}; possible: {', '.join([*named, 'all labels with commas'])}"
+    problem = f"there is no order {words.order!r}; possible: {', '.join([*named, 'all labels, separated by commas'])}"
     if re.fullmatch("[0-9]{1,3}(,[0-9]{1,3})*", words.order):
         order = tuple(map(int, words.order.removeprefix("0,").split(",")))
         if sorted(order) == list(natural[1:]):
@@ -103,7 +103,7 @@ def task_and_protocol(words: Words, n_labels: int | None) -> tuple[str, str]:
 
 
 def canonical_task(task: str, n_labels: int | None) -> str | None:
-    """The canonical task: `10-5` also for `10+5`; None if a data set with `n_labels` labels cannot be learnt so.
+    """The canonical task: `10-5` also for `10+5`; None if a data set with `n_labels` labels cannot be split this way.
 
     Without a number of labels, `10+5` stays as it is: it says that there are 15 classes, and `10-5` does not.
     """

@@ -38,8 +38,8 @@ def unbiased_cross_entropy(
     """Cross-entropy where background means "background or any old class" (MiB, Cermelli et al., CVPR 2020, eq. 5).
 
     − ln p_y for a new class y, − ln Σ_{c < n_old} p_c for the background: the first ``n_old`` channels become one whose
-    logit is their log-sum-exp. A target below ``n_old`` means that channel. With ``n_old`` of 0 or 1 nothing is hidden,
-    and this is `cross_entropy`.
+    logit is their log-sum-exp. A target below ``n_old`` means that channel. With ``n_old`` of 0 or 1 there is
+    nothing to merge, and the result is `cross_entropy`.
 
     Raises:
         ValueError: where n_old exceeds the number of channels.

@@ -9,9 +9,9 @@ PLOP compares the squared maps of net and teacher: ‖Φ(x²) − Φ(x_old²)‖
 (eq. 5, whose norm the paper squares and the released code does not).
 
 The definition is that of the released code. A region's side follows from the *width* on both axes; what is left over at
-the right and at the bottom takes no part. On a map wider than high, the map's end may cut the last regions short, as
+the right and at the bottom is ignored. On a map wider than high, the map's end may cut the last regions short, as
 slicing does; where a region would be wholly outside, a ValueError says so (the released code returns NaN). A scale
-above the map's width has regions of no side and adds nothing.
+larger than the map's width would have empty regions and contributes nothing.
 """
 
 from collections.abc import Sequence
@@ -125,7 +125,7 @@ def fold_new_into_background(logits: Float[Tensor, "B C h w"], n_old: int) -> Fl
 
 
 def _squared_difference(new: Tensor, old: Tensor) -> Tensor:
-    """new² − old². Φ is linear, so that one embedding of this serves for two."""
+    """new² − old². Φ is linear, so embedding the difference once replaces embedding both maps."""
     if new.shape != old.shape:
         raise ValueError(f"POD compares maps of one shape, not {tuple(new.shape)} with {tuple(old.shape)}")
     new, old = at_least_float32(new), at_least_float32(old)

@@ -1,4 +1,4 @@
-"""Who learns which class when: scenarios such as `voc 15-5 overlap`, and their steps.
+"""Which step learns which classes: scenarios such as `voc 15-5 overlap`, and their steps.
 
 A *label* is a class id of the data set (0 is background, 255 is ignored), a *channel* an output of the classifier;
 channels are labels in the order learnt. The rules are those of the code of MiB (CVPR 2020) and PLOP (CVPR 2021).
@@ -215,7 +215,7 @@ def check(text: str) -> str:
     """The canonical text of a scenario, without knowing how many labels a user's own folder has.
 
     Raises:
-        ValueError: As of `Scenario.parse`; for a user's folder only what the words say is checked.
+        ValueError: As for `Scenario.parse`; for a user's folder only what the words say is checked.
     """
     return _canonical(text, DATASETS.version)
 
@@ -240,7 +240,7 @@ def assign_classes(presence: npt.NDArray[np.bool_], stems: Sequence[str], seed: 
     Args:
         presence: (N, 256) bool, the labels that each mask has.
         stems: The name of each image.
-        seed: Another seed gives other classes.
+        seed: A different seed gives a different assignment.
 
     Returns:
         (N, 256) bool, one label per image; none for an image that shows no class.

@@ -39,7 +39,9 @@ class Data(Frozen):
     @classmethod
     def _ordered(cls, scale: tuple[float, float]) -> tuple[float, float]:
         if not 0 < scale[0] <= scale[1] <= 10:
-            raise ValueError(f"scale is a positive share and one that is not smaller, at most 10, not {scale}")
+            raise ValueError(
+                f"scale must be two numbers (smallest, largest) with 0 < smallest <= largest <= 10, not {scale}"
+            )
         return scale
 
 
@@ -131,7 +133,7 @@ class Settings(Frozen):
     @classmethod
     def _one_folder(cls, name: str | None) -> str | None:
         if name is not None and (not name or name.startswith(".") or Path(name).name != name):
-            raise ValueError(f"a run folder's name is one visible folder, not {name!r}")
+            raise ValueError(f"name must be a single folder name that does not begin with a dot, not {name!r}")
         return name
 
     def folder(self) -> Path:

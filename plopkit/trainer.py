@@ -1,4 +1,4 @@
-"""The loop: `fit` trains one step and yields a Tick each iteration; `evaluate` counts."""
+"""The training loop: `fit` trains one step and yields a Tick each iteration; `evaluate` counts confusions."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ from plopkit.scenario import Step
 from plopkit.settings import Optim
 
 Loader = DataLoader | Sequence[tuple[Tensor, Tensor]]
-"""Images (B, 3, H, W) and targets (B, H, W), batch by batch; its length is their number. A `DataLoader` with an
+"""Images (B, 3, H, W) and targets (B, H, W), batch by batch; `len()` is the number of batches. A `DataLoader` with an
 `EpochSampler` shuffles by epoch."""
 
 
@@ -60,7 +60,7 @@ class Training:
         optim: the optimiser's settings.
         step: the step.
         method: decides epochs, learning rate and parameter groups; None for the defaults of `Method`.
-        regularizer: of the method.
+        regularizer: regularizer of the method.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ def fit(
     Args:
         training: net, optimiser and progress; changed in place.
         loader: the step's batches.
-        method: whose losses are minimised.
+        method: method whose losses are minimised.
         step: the step.
         accelerator: device, precision and processes.
         teacher: the frozen net of the step before, or None.
@@ -164,7 +164,7 @@ def fit(
 
 
 def regularize(training: Training, optimizer: Any, accelerator: Accelerator, place: Place) -> dict[str, float]:
-    """Show the gradients to the regularizer and add its penalty's; returns the penalty by name."""
+    """Pass the gradients to the regularizer, then add its penalty's gradient; returns the penalty by name."""
     if training.regularizer is None:
         return {}
     accelerator.unscale_gradients(optimizer)

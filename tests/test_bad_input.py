@@ -206,7 +206,7 @@ def test_broken_voc_is_told(
         (["--data.scale", "2", "1"], "data.scale = (2.0, 1.0): "),
         (["--model.dilations", "0"], "model.dilations.0 = 0: "),
         (["--seed", "-1"], "seed = -1: "),
-        (["--name", "../up"], "a run folder's name is one visible folder, not '../up'"),
+        (["--name", "../up"], "name must be a single folder name that does not begin with a dot, not '../up'"),
         (["--method", "mib", "--hyper.kd", "-1"], "hyper.kd = -1.0: "),
         (["--method", "plop", "--hyper.floor", "2"], "hyper.floor = 2.0: Input should be less than or equal to 1"),
         (["--method", "plop", "--hyper.pod", "inf"], "hyper.pod = inf: Input should be a finite number"),

@@ -58,7 +58,7 @@ class EmojiScenes(Source):
         split: "train" or "val", which determines which pairs of classes may meet and which random numbers are drawn.
         count: Number of scenes.
         size: Height and width in pixels.
-        seed: Another seed gives other scenes.
+        seed: A different seed gives different scenes.
 
     Raises:
         ValueError: There is no such split, or the scenes are too few or too small.

@@ -17,7 +17,7 @@ from plopkit.scenario import IGNORE, N_IDS
 class FileSource(Source):
     """Images and masks on disk.
 
-    That all files exist is checked at once; their pixels are checked by `labels` and `read`.
+    The constructor checks that all files exist; their pixels are checked by `labels` and `read`.
 
     Args:
         classes: The name of each label; a mask may contain the labels 0 to len(classes) - 1, and 255.

@@ -1,4 +1,4 @@
-"""What a method is: a frozen value with a verb for each moment of a step.
+"""The base class of methods: immutable hyper-parameters, and one verb for each stage of a step.
 
 `plopkit.runs.experiment` calls the verbs in this order. Step 0: ``first_step().build``, ``schedule``, ``images``,
 ``parameter_groups``, ``regularizer``, then ``losses`` for every batch, then ``end_step``. A later step: ``teacher``,
@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
+from plopkit.catalogue import METHODS
 from plopkit.datasets.steps import Selection
 from plopkit.model.classifiers import Classifier
 from plopkit.model.decoder import ASPP
@@ -39,7 +40,7 @@ class Whole(NamedTuple):
 
 
 Term = Tensor | tuple[Tensor, Tensor] | Whole
-"""A loss term: a mean over images, each counting alike; or a pair (sum, count), divided after all parts of a batch and
+"""A loss term: a mean over images, weighted equally; or a pair (sum, count), divided after all parts of a batch and
 all processes have added to both; or a `Whole`."""
 
 
@@ -62,6 +63,9 @@ class StepContext(NamedTuple):
     """sums a tensor over processes"""
     selection: Selection | None = None
     """the images that the step trains on"""
+    before: Callable[[], Segmenter] | None = None
+    """loads the net of the step before, in evaluation mode and on the device, for a method without a teacher; None at
+    step 0"""
 
 
 class Batch(NamedTuple):
@@ -87,11 +91,14 @@ class Schedule(NamedTuple):
 
 
 class Regularizer(ABC):
-    """What holds a net's parameters while a step is trained, and gathers what holds them in the next."""
+    """A penalty that keeps parameters close to their values at the start of a step.
+
+    It also collects the importances that the next step's penalty needs.
+    """
 
     @abstractmethod
     def update(self, net: nn.Module) -> None:
-        """See the gradients of the losses; called in every iteration, before ``add_penalty_gradient``."""
+        """Observe the gradients of the losses; called in every iteration, before ``add_penalty_gradient``."""
 
     @abstractmethod
     def add_penalty_gradient(self, net: nn.Module) -> Tensor | None:
@@ -113,7 +120,7 @@ class Regularizer(ABC):
 class Method(BaseModel, ABC):
     """A way to learn new classes. A frozen value: its fields are its hyper-parameters.
 
-    Only ``losses`` must be written. A method is abstract or final: none is subclassed to be changed.
+    Only ``losses`` must be written. Do not subclass a concrete method in order to modify it.
 
     Example:
         >>> class Scaled(Method):
@@ -146,19 +153,15 @@ class Method(BaseModel, ABC):
     def first_step(self) -> "Method":
         """The method that trains step 0.
 
-        Default: fine-tuning, so that all methods share one step 0; the method itself where it builds a net of its own.
-        Whatever trains it, ``end_step`` of the method itself ends it.
+        Default: fine-tuning, so that all methods share one step 0. A method that overrides `build` trains it itself. In
+        both cases this method's `end_step` is called afterwards.
         """
-        from plopkit.methods.baselines import FineTuning  # a method as well
-
-        return self if type(self).build is not Method.build else FineTuning()
+        return self if type(self).build is not Method.build else METHODS["ft"]()
 
     @property
     def shares_step_0(self) -> bool:
-        """Is step 0 plain fine-tuning, trained once for all methods of which this is true?"""
-        from plopkit.methods.baselines import FineTuning  # a method as well
-
-        return self.first_step() == FineTuning()
+        """Whether step 0 is plain fine-tuning, which is trained once for all such methods."""
+        return self.first_step() == METHODS["ft"]()
 
     @property
     def own_first_step(self) -> bool:
@@ -187,7 +190,7 @@ class Method(BaseModel, ABC):
         Args:
             step: the step.
             presence: which labels each training image has.
-            state: as in `StepContext`; empty as well when a run checks, before it begins, that every step has a batch.
+            state: as in `StepContext`; also empty during the check, before training, that every step has a batch.
         """
         return Selection.protocol(step, presence)
 
@@ -208,7 +211,7 @@ class Method(BaseModel, ABC):
         """The terms by name; the loop adds them up and logs each."""
 
     def regularizer(self, net: nn.Module, state: State) -> Regularizer | None:
-        """What holds the parameters of ``net``, with which a step begins; ``state`` as in `StepContext`."""
+        """The penalty of a step that starts from ``net``, or None; ``state`` as in `StepContext`."""
         return None
 
     def end_step(self, net: Segmenter, context: StepContext) -> tuple[Segmenter, State]:

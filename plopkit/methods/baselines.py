@@ -1,4 +1,4 @@
-"""The two methods without a defence: fine-tuning and joint training."""
+"""The two reference methods: fine-tuning (the lower bound) and joint training (the upper bound)."""
 
 import numpy as np
 from jaxtyping import Bool

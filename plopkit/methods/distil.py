@@ -99,6 +99,6 @@ class MiB(Method):
         out, old = batch.out, batch.old
         assert old is not None
         return {
-            "ce": unbiased_cross_entropy(out.logits, batch.target, batch.context.step.n_old).mean(),  # eq. 5
-            "kd": self.kd * unbiased_distillation(out.logits, old.logits).mean(),  # eq. 8
+            "ce": unbiased_cross_entropy(out.logits, batch.target, batch.context.step.n_old).mean(),  # MiB eq. 5
+            "kd": self.kd * unbiased_distillation(out.logits, old.logits).mean(),  # MiB eq. 8
         }

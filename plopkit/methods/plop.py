@@ -51,10 +51,10 @@ class PLOP(Method):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         step, old = batch.context.step, batch.old
         assert old is not None
-        pseudo = pseudo_label(old.logits, batch.target, step.n_old, batch.prepared)  # eq. 7
+        pseudo = pseudo_label(old.logits, batch.target, step.n_old, batch.prepared)  # PLOP eq. 7
         ce = cross_entropy(batch.out.logits, pseudo.target)
         if self.adaptive:
-            ce = pseudo.factor[:, None, None] * ce  # eq. 8
+            ce = pseudo.factor[:, None, None] * ce  # PLOP eq. 8
         return {"ce": ce.mean(), "pod": self.pod_loss(batch.out, old, step)}
 
     def pod_loss(self, out: Output, old: Output, step: Step) -> Tensor:
@@ -64,5 +64,5 @@ class PLOP(Method):
         terms = [self.pod * distance(new, teacher) for new, teacher in pairs]
         folded = fold_new_into_background(out.small, step.n_old)
         terms.append(self.pod_logits * distance(folded, old.small))
-        # The more old classes there are for each new one, the stronger the hold.
+        # POD weighs more the more old classes there are per new class.
         return math.sqrt(step.n_seen / (step.n_seen - step.n_old)) * torch.stack(terms).mean()

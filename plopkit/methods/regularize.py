@@ -1,8 +1,8 @@
-"""Methods that hold important parameters where they were: EWC, path integral, Riemannian walk.
+"""Methods that penalise changes of important parameters: EWC, path integral, Riemannian walk.
 
 The arithmetic is that of MiB's code, which CVPR2021_PLOP uses with a weight of 100. In all three the penalty is
 λ Σ w (θ − θ*)² with θ* the parameters when the step began; they differ in the importance w. It is gathered while a step
-is trained, step 0 included, from the gradients of the other losses, and scaled to 0 … 1 in each tensor before its use.
+is trained, step 0 included, from the gradients of the other losses, and rescaled to [0, 1] per tensor before use.
 """
 
 from collections.abc import Mapping
@@ -104,7 +104,7 @@ class QuadraticPenalty:
 
 
 class FisherRegularizer(Regularizer):
-    """EWC's."""
+    """The regularizer of `EWC`."""
 
     def __init__(self, method: EWC, net: nn.Module, state: State):
         before = part(state, "fisher")
@@ -131,7 +131,7 @@ class FisherRegularizer(Regularizer):
 
 
 class PathRegularizer(Regularizer):
-    """PI's."""
+    """The regularizer of `PI`."""
 
     def __init__(self, method: PI, net: nn.Module, state: State):
         self.score_before = part(state, "score")
@@ -168,7 +168,7 @@ class PathRegularizer(Regularizer):
 
 
 class WalkRegularizer(Regularizer):
-    """RW's."""
+    """The regularizer of `RW`."""
 
     def __init__(self, method: RW, net: nn.Module, state: State):
         before = part(state, "fisher")

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 CLASSIFIERS: dict[str, type["Classifier"]] = {}
-"""By the name that a checkpoint keeps; a subclass of `Classifier` enters with its `kind`."""
+"""By the name that a checkpoint keeps; a subclass of `Classifier` is registered under its `kind`."""
 
 
 class Classifier(nn.ModuleList):
@@ -65,7 +65,7 @@ class Classifier(nn.ModuleList):
         self.append(new)
 
     def recipe(self) -> dict[str, Any]:
-        """What builds it again, as plain values."""
+        """The arguments that rebuild it, as plain values."""
         return {"kind": self.kind, "classes": list(self.classes)}
 
 

@@ -16,12 +16,12 @@ RELEASED_DILATIONS = {16: (6, 12, 18), 8: (12, 24, 32)}
 
 
 class ASPP(nn.Module):
-    """(B, channels, h, w) -> (B, width, h, w).
+    """Atrous spatial pyramid pooling: (B, channels, h, w) -> (B, width, h, w).
 
     Args:
-        channels: of the encoder's last map.
+        channels: channels of the encoder's last map.
         width: channels of the output.
-        dilations: of the 3x3 branches.
+        dilations: dilations of the 3x3 branches.
         pool: side of the pooling window at evaluation, in pixels of the map (32 in the released code, the map of a 512
             crop, so that a larger image is not pooled as a whole); None pools the whole map.
         norm: the normalisation layer's constructor.
@@ -63,7 +63,7 @@ class ASPP(nn.Module):
         return self.norm(local + pooled)
 
     def recipe(self) -> dict[str, Any]:
-        """What builds it again, as plain values."""
+        """The arguments that rebuild it, as plain values."""
         return {"width": self.width, "dilations": list(self.dilations), "pool": self.pool}
 
     def _pooled(self, x: Tensor) -> Tensor:

@@ -34,7 +34,7 @@ class Encoder(nn.Module):
             ResNets.
         stages: number of the network's stages to keep, of which the last four are returned; None keeps all. timm counts
             a ResNet's stem as one of five, so that 4 leaves out the last; the released ResNets have four.
-        norm, slope: of the released ResNets.
+        norm, slope: slope of the released ResNets.
 
     Raises:
         ValueError: for an encoder, stage count or weights that do not exist or do not fit.
@@ -77,7 +77,7 @@ class Encoder(nn.Module):
         return tuple(self.net(image)[-4:])
 
     def recipe(self) -> dict[str, Any]:
-        """What builds it again, without its weights, as plain values."""
+        """The arguments that rebuild it, without its weights, as plain values."""
         values = {"name": self.name, "output_stride": self._asked_stride, "stages": self.stages}
         return values | {"norm": self.norm, "slope": self.slope}
 
@@ -87,7 +87,7 @@ class Encoder(nn.Module):
             self.net = convert_sync_batchnorm(self.net)
 
     def activate(self, last: Tensor) -> Tensor:
-        """The decoder's input from the last map: behind the released ResNets' leaky ReLU; a timm map as it is."""
+        """The decoder's input from the last map: after the released ResNets' leaky ReLU; a timm map as it is."""
         return self.net.activate(last) if self.name in BLOCKS else last
 
 

@@ -84,7 +84,7 @@ def unexpected_keys(keys: "set[str]") -> tuple[str | None, list[str]]:
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint file, out of any wrapping and without ``module.`` before their names.
+    """The tensors of a checkpoint file, unwrapped and without ``module.`` before their names.
 
     Only tensors and plain values are read: a file that would run code is refused.
 
@@ -116,7 +116,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 
 def _reason(error: Exception) -> str:
-    """Why a file cannot be read, without torch's advice to run its code all the same."""
+    """Why a file cannot be read, without torch's advice to run its code anyway."""
     message = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip()  # torch sets some of it in bold
     if required := re.search(r"GLOBAL ([\w.]+)", message):
         return f"it asks for {required[1]}"
@@ -125,7 +125,7 @@ def _reason(error: Exception) -> str:
 
 
 def mismatched_keys(expected: State, state: State) -> list[str]:
-    """The keys that one of the two lacks or has in another shape, except for counts of batches, which nothing uses."""
+    """The keys that one of the two lacks or has in another shape, except batch counters, which are unused."""
     shapes = [{k: tensor.shape for k, tensor in s.items() if "num_batches" not in k} for s in (expected, state)]
     return sorted(key for key in shapes[0].keys() | shapes[1].keys() if shapes[0].get(key) != shapes[1].get(key))
 

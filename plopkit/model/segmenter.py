@@ -26,11 +26,11 @@ class Output(NamedTuple):
     stages: tuple[Tensor, ...] = ()
     """the encoder's maps, finest first"""
     encoded: Tensor | None = None
-    """the decoder's input: the last stage behind its activation"""
+    """the decoder's input: the last stage after its activation"""
     head: Tensor | None = None
     """the decoder's output, which the classifier sees"""
     aux: Any = None
-    """what a net has besides"""
+    """anything else that a net returns"""
 
     @property
     def features(self) -> tuple[Tensor, ...]:
@@ -45,7 +45,7 @@ class Segmenter(nn.Module):
         encoder: gives four maps, finest first.
         classes: channels of each step's classifier.
         width: channels of the decoder's map.
-        dilations: of the decoder's branches; empty for the released ones of the encoder's stride.
+        dilations: dilations of the decoder's branches; empty for the released ones of the encoder's stride.
         pool: the decoder's pooling window, as in `ASPP`.
         norm: "abn" or "iabn", for the decoder.
 
@@ -84,7 +84,7 @@ class Segmenter(nn.Module):
 
     @classmethod
     def from_recipe(cls, recipe: dict[str, Any]) -> Self:
-        """The net that `recipe` described, with new weights; ValueError where it needs what is not there."""
+        """The net that `recipe` described, with new weights; ValueError where a package or class is missing."""
         encoder = Encoder(**recipe["encoder"])
         decoder = ASPP(encoder.channels[-1], **recipe["decoder"], norm=norm_of(encoder.norm))
         return cls.from_parts(encoder, decoder, classifier_from(recipe["classifier"], decoder.width))
@@ -115,7 +115,7 @@ class Segmenter(nn.Module):
         return Output(logits, small, stages, encoded, head)
 
     def encode(self, image: Float[Tensor, "B 3 H W"]) -> tuple[tuple[Tensor, ...], Tensor]:
-        """The encoder's four maps, finest first, and the last one behind its activation: the decoder's input."""
+        """The encoder's four maps, finest first, and the last one after its activation: the decoder's input."""
         stages = self.encoder(image)
         return stages, self.encoder.activate(stages[-1])
 

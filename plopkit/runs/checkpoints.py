@@ -59,14 +59,16 @@ class StepStore:
             content = torch.load(self.training_file, map_location="cpu", weights_only=True)
         except (RuntimeError, EOFError, UnpicklingError) as error:
             raise ValueError(f"{self.training_file}: not a readable state ({error}); {AGAIN}") from error
-        return content["training"], content["ticks"]
+        return current_training(content["training"]), content["ticks"]
 
     def finish(self, net: Segmenter, ticks: list[dict[str, Any]], state: State) -> None:
-        """Keep a finished step and remove its training's state. The checkpoint is written last: where it is, all is.
+        """Keep a finished step and remove its training's state.
+
+        The checkpoint is written last: if it exists, everything else does too.
 
         Args:
-            net: as the step leaves it.
-            ticks: of the whole step; empty where the weights come from elsewhere.
+            net: the net as the step leaves it.
+            ticks: ticks of the whole step; empty where the weights come from elsewhere.
             state: the method's, for the next step.
         """
         write_text(self.ticks_file, json.dumps(ticks))
@@ -84,9 +86,10 @@ class StepStore:
             ValueError: where the checkpoint says that there is one, and its file is missing or damaged.
         """
         earlier = self.folder / f"step-{self.index}.memory.safetensors"  # of plopkit 0.1
-        for path in (self.state_file, earlier):
-            if path.is_file():
-                return _load(path)
+        if self.state_file.is_file():
+            return _load(self.state_file)
+        if earlier.is_file():
+            return current_names(_load(earlier))
         if self.checkpoint.is_file() and self._kept().get("state"):
             raise ValueError(
                 f"{self.state_file}: the method's state after step {self.index} is missing; delete "
@@ -110,7 +113,7 @@ class StepStore:
 
         Raises:
             FileNotFoundError: where there is no checkpoint.
-            ValueError: where it cannot be read, or needs what is not there.
+            ValueError: where it cannot be read, or needs a package or class that is not available.
         """
         recipe = self.recipe()
         if recipe is None:
@@ -125,7 +128,8 @@ class StepStore:
 
     def weights(self) -> dict[str, Tensor]:
         """The net's tensors under today's names."""
-        return _load(self.checkpoint)
+        tensors = _load(self.checkpoint)
+        return current_names(tensors) if self.recipe() is None else tensors
 
     def ticks(self) -> list[dict[str, Any]]:
         """The step's ticks; ValueError where their file is damaged."""
@@ -149,6 +153,15 @@ class StepStore:
             raise ValueError(f"{self.checkpoint}: not a readable checkpoint ({error}); {AGAIN}") from error
 
 
+def current_training(training: dict[str, Any]) -> dict[str, Any]:
+    """A training's state in today's form; plopkit 0.1 had other names, and a regularizer's tensors by kind."""
+    current = training | {"net": current_names(training["net"])}
+    if kinds := current.pop("watcher", None):
+        flat = {f"{kind}/{name}": tensor for kind, named in kinds.items() for name, tensor in named.items()}
+        current["regularizer"] = current_names(flat)
+    return current
+
+
 def _save(path: Path, tensors: dict[str, Tensor], kept: dict[str, str] | None = None) -> None:
     with atomic_write(path) as part:
         try:
@@ -159,6 +172,6 @@ def _save(path: Path, tensors: dict[str, Tensor], kept: dict[str, str] | None = 
 
 def _load(path: Path) -> dict[str, Tensor]:
     try:
-        return current_names(load_file(path))
+        return load_file(path)
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path}: not a readable checkpoint ({error}); {AGAIN}") from error

@@ -1,4 +1,4 @@
-"""A blank batch through a method before anything is trained: what does not fit fails now, not after hours of step 0."""
+"""A blank batch through a method before anything is trained: a mismatch is found now, not after hours of step 0."""
 
 from collections.abc import Mapping
 
@@ -18,14 +18,14 @@ from plopkit.trainer import teacher_output
 
 
 def dry_run(settings: Settings, method: Method, net: Segmenter, data: ScenarioData, accelerator: Accelerator) -> None:
-    """Check that every step has a batch, and pass a blank one through the end of step 0 and through a later step.
+    """Check that every step has a batch, and pass a blank one through the end of step 0 and through a whole later step.
 
     Args:
-        settings: of the run.
-        method: of the run.
-        net: of step 0, on its device; its norms have seen a blank batch afterwards.
-        data: of the run.
-        accelerator: of the run.
+        settings: settings of the run.
+        method: method of the run.
+        net: net of step 0, on its device; its norms have seen a blank batch afterwards.
+        data: images of the run.
+        accelerator: accelerator of the run.
 
     Raises:
         ValueError: names the step, or the settings to change.
@@ -58,6 +58,8 @@ def _later_step(
     """The loss terms of the blank batch in a later step."""
     teacher, net = method.teacher(before, step), method.begin_step(before, step)
     selection = method.images(step, data.presence[0], state)
-    context = StepContext(step, teacher, lambda: [(images, target)], state, selection=selection)
+    context = StepContext(step, teacher, lambda: [(images, target)], state, selection=selection, before=before.frozen)
     prepared = method.prepare(context)
-    return method.losses(Batch(net(images), teacher_output(teacher, images), target, net, context, prepared))
+    terms = method.losses(Batch(net(images), teacher_output(teacher, images), target, net, context, prepared))
+    method.end_step(net, context)
+    return terms

@@ -36,7 +36,7 @@ def run(settings: Settings, progress: bool = True) -> RunFolder:
     finished epoch.
 
     Args:
-        settings: of the run (`plopkit.configure`).
+        settings: settings of the run (`plopkit.configure`).
         progress: show progress bars.
 
     Raises:
@@ -55,17 +55,17 @@ class Begun(NamedTuple):
 
     training: Training
     ticks: Iterator[Tick]
-    """each one drawn trains the step by an iteration"""
+    """drawing one runs one iteration"""
     context: StepContext
 
 
 class Experiment:
     """One run. `Experiment.open` checks its settings and data and makes its folder; `ticks` trains it.
 
-    The constructor reads and writes nothing. What needs an open run opens it.
+    The constructor touches no files; members that need the data open the run on first use.
 
     Args:
-        settings: of the run.
+        settings: settings of the run.
     """
 
     def __init__(self, settings: Settings):
@@ -73,7 +73,7 @@ class Experiment:
         self.method = method_of(self.settings)
         self.folder = RunFolder(self.settings.folder())
         self.main = True
-        """Does this process write? Of several processes one does, and all train."""
+        """Whether this process writes files. All processes train; only the main one writes."""
         self._data: ScenarioData | None = None
 
     @classmethod
@@ -81,7 +81,7 @@ class Experiment:
         """Check settings, data, net and disk, and make or open the run's folder.
 
         Args:
-            settings: of the run.
+            settings: settings of the run.
             checkpoints: a digest of finished checkpoints that will be put into the folder; nothing is checked for
                 training then.
 
@@ -113,7 +113,9 @@ class Experiment:
         return self.folder
 
     def ticks(self, progress: Progress = no_progress) -> Iterator[Tick]:
-        """Train and evaluate what is left, iteration by iteration. Whoever stops drawing loses the current epoch only.
+        """Train and evaluate what is left, iteration by iteration.
+
+        If you stop iterating, only the current epoch is lost.
 
         Raises:
             ValueError: where another process is working on this run.
@@ -160,7 +162,7 @@ class Experiment:
         self._data = data
 
     def _do_step(self, step: Step, progress: Progress) -> Iterator[Tick]:
-        """Train and evaluate a step, as far as that is not done."""
+        """Train and evaluate a step, unless that is already done."""
         accelerator = make_accelerator(self.settings)  # a new one frees what the last step's held
         needs_training = not self._store(step).checkpoint.is_file()
         needs_evaluation = self.folder.evaluated() <= step.index
@@ -186,9 +188,13 @@ class Experiment:
             state = {} if training.regularizer is None else training.regularizer.final_state(net)
             if self.main and shared != store:
                 shared.finish(net, done, state)
-        net, more = self.method.end_step(net, context)
+        net, own = self.method.end_step(net, context)
+        if twice := sorted(state.keys() & own.keys()):
+            raise ValueError(
+                f"{self.method.title}: end_step and regularizer both give a state {twice[0]!r}; rename one"
+            )
         if self.main:
-            store.finish(net, done, state | more)
+            store.finish(net, done, state | own)
 
     def _train(
         self, training: Training, ticks: Iterator[Tick], store: StepStore, accelerator: Accelerator
@@ -251,7 +257,11 @@ class Experiment:
         def reduce(counts: Tensor) -> Tensor:
             return summed(counts, accelerator)
 
-        return StepContext(step, teacher, one_epoch, state, reduce, selection), loader
+        def before() -> Segmenter:
+            return self.net(step.index - 1).eval().to(accelerator.device)
+
+        context = StepContext(step, teacher, one_epoch, state, reduce, selection, before if step.index else None)
+        return context, loader
 
     def _evaluate_step(self, step: Step, accelerator: Accelerator, progress: Progress) -> None:
         """Write a step's rows. ``results.csv`` is written last: a step that is in it is done."""

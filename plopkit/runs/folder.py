@@ -127,7 +127,7 @@ class RunFolder:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the run for this process, and remove what a killed one left half written.
+        """Lock the run for this process, and remove partial files left by a killed one.
 
         Raises:
             ValueError: where another process holds it.
@@ -158,7 +158,7 @@ def open_folder(settings: Settings, data: str) -> RunFolder:
     """Make a run's folder, or open the one that is there.
 
     Args:
-        settings: of the run.
+        settings: settings of the run.
         data: says which images and checkpoints the run is made from.
 
     Raises:
@@ -196,11 +196,11 @@ def check_room(settings: Settings, needed: int) -> None:
     """Check, before any work, that ``out`` can be written and has enough space.
 
     Args:
-        settings: of the run.
+        settings: settings of the run.
         needed: bytes of the whole run; what its folder holds already is subtracted.
 
     Raises:
-        OSError: where it cannot, or has not.
+        OSError: where ``out`` is not writable or lacks space.
     """
     out = settings.out
     needed -= sum(path.stat().st_size for path in settings.folder().rglob("*") if path.is_file())

@@ -100,7 +100,7 @@ def _follows(settings: Settings, recipe: Settings) -> bool:
 
 
 def _decisive(settings: Settings) -> dict[str, Any]:
-    """The settings that make a recipe: neither the seed, nor where the data are, nor the machine.
+    """The settings that make a recipe: without the seed, the data's location and the hardware.
 
     ImageNet weights may be torchvision's or those of the papers, from a file. Checkpoints that were evaluated, and not
     trained here, follow no recipe: their weights are "none".

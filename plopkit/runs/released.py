@@ -1,4 +1,4 @@
-"""Checkpoints from elsewhere, one per step, evaluated as an own run would be: the same tables and pictures."""
+"""External checkpoints, one per step, evaluated like one of your own runs: the same tables and pictures."""
 
 import hashlib
 from collections.abc import Sequence

@@ -29,7 +29,7 @@ class Strips(NamedTuple):
     examples: dict[str, dict[str, np.ndarray]]
     """By method, examples of the same images."""
     left_out: list[str]
-    """The other methods, each with the reason."""
+    """Methods left out of the strips, each with the reason."""
 
 
 def strips_of(results: pd.DataFrame) -> dict[str, Strips]:

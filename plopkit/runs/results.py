@@ -13,7 +13,7 @@ import pandas as pd
 from plopkit.catalogue import DATASETS
 from plopkit.grammar import read_words
 from plopkit.metrics import PER_CLASS, forgetting, group_means
-from plopkit.runs.tables import KEYS, TYPES, read_results
+from plopkit.runs.tables import KEYS, REQUIRED_COLUMNS, read_results
 from plopkit.scenario import Scenario, Step, check
 from plopkit.settings import flat, from_yaml
 from plopkit.support import resources
@@ -132,7 +132,7 @@ def run_folders(paths: Iterable[str | Path]) -> list[Path]:
 def _is_foreign(path: Path) -> bool:
     """Whether the columns are not those of a run. Where they cannot be read, settings next to them decide."""
     try:
-        return not set(TYPES) <= set(pd.read_csv(path, nrows=0, encoding_errors="replace"))
+        return not set(REQUIRED_COLUMNS) <= set(pd.read_csv(path, nrows=0, encoding_errors="replace"))
     except ValueError:  # empty, or no table
         return not (path.parent / "settings.yaml").is_file()
 
@@ -140,7 +140,7 @@ def _is_foreign(path: Path) -> bool:
 def load_results(*paths: str | Path) -> pd.DataFrame:
     """The rows of the `results.csv` of all runs in and below some folders.
 
-    Runs of one method that differ in more than the seed are no repetitions of each other: their `method` also says
+    Runs of one method that differ in more than the seed are not repetitions of each other: their `method` also says
     what differs, e.g. `plop (optim.lr 0.01)`, or the folder where the very same run was made twice.
 
     Args:
@@ -224,7 +224,7 @@ def published(scenario: str) -> pd.DataFrame:
         The rows of `published.csv`; empty where the papers have none.
 
     Raises:
-        ValueError: As of `Scenario.parse`.
+        ValueError: As for `Scenario.parse`.
 
     Example:
         >>> published("voc 15-5 overlap")[["method", "all", "source"]]

@@ -5,11 +5,12 @@ from pathlib import Path
 import pandas as pd
 
 KEYS = ["scenario", "method", "seed"]
-TYPES: dict[str, type] = {
+REQUIRED_COLUMNS: dict[str, type] = {
     **{"scenario": str, "method": str, "seed": int, "step": int, "label": int, "name": str},
     **{"learned_at": int, "iou": float, "accuracy": float, "pixels": int},
 }
-"""The columns of `results.csv`: a row per step and class seen."""
+"""The columns that every `results.csv` has, with their types: a row per step and class seen. Further metrics are
+optional."""
 
 
 def read_results(path: Path) -> pd.DataFrame:
@@ -21,8 +22,8 @@ def read_results(path: Path) -> pd.DataFrame:
     """
     try:
         # A class may be named "null" or "007": names are text, and only an empty field is a missing number.
-        table = pd.read_csv(path, dtype=TYPES, keep_default_na=False, na_values=[""])
-        missing = [name for name in TYPES if name not in table]
+        table = pd.read_csv(path, dtype=REQUIRED_COLUMNS, keep_default_na=False, na_values=[""])
+        missing = [name for name in REQUIRED_COLUMNS if name not in table]
         if missing:
             problem = f"no column {missing[0]!r}"
         elif table.empty:

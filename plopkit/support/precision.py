@@ -1,4 +1,4 @@
-"""The precision that sums are made in, whatever the nets compute in."""
+"""Compute sums in float32 or better, whatever the nets compute in."""
 
 import torch
 from torch import Tensor

@@ -25,7 +25,7 @@ def notebook(name: str) -> Path:
 
 def class_names(dataset: str) -> tuple[str, ...]:
     """The names of a data set's labels: `class_names("voc")[1] == "aeroplane"`."""
-    return tuple(path(f"classes/{dataset}.txt").read_text(encoding="utf-8").split("\n")[:-1])
+    return tuple(path(f"classes/{dataset}.txt").read_text(encoding="utf-8").splitlines())
 
 
 def _carried(packaged: str, checkout: str, name: str) -> Path:

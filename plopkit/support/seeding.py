@@ -1,4 +1,4 @@
-"""Seeds: one of several numbers, and torch's generator with it for a while."""
+"""Derive one seed from several numbers, and seed torch's generator temporarily."""
 
 import contextlib
 from collections.abc import Iterator
@@ -16,5 +16,5 @@ def seeded(*parts: int) -> Iterator[None]:
 
 
 def seed_of(*parts: int) -> int:
-    """One seed made of several numbers, far from those of their neighbours."""
+    """One seed made of several numbers, unrelated to the seeds of neighbouring numbers."""
     return int(np.random.SeedSequence(parts).generate_state(1)[0])

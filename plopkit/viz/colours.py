@@ -30,11 +30,11 @@ UNCERTAINTY_HEAT = "cividis"
 
 # Greys, as matplotlib writes them.
 EDGE = "0.5"
-"""The edge of a colour field in a legend."""
+"""The outline of a legend's colour swatch."""
 NEUTRAL = "0.6"
-"""In legends, for what has another colour in each place of the figure."""
+"""In legends, for entries whose colour varies within the figure."""
 REST = "0.9"
-"""What is left of a bar, and empty cells."""
+"""The unfilled remainder of a bar, and empty cells."""
 
 # Classes.
 
@@ -94,7 +94,7 @@ METHOD_STYLES = {
 }
 """Colour and marker by the method's name."""
 FURTHER_STYLES = (("#332288", "P"), (YELLOW, "d"), ("#AA4499", ">"), ("#44AA99", "8"), ("#661100", "H"))
-"""For methods without an own style, such as those from outside the package, and for further runs of a method."""
+"""For methods without a style of their own, such as those of plugins, and for further runs of a method."""
 
 
 def method_styles(methods: Sequence[str]) -> dict[str, dict[str, str]]:

@@ -18,7 +18,7 @@ GROUP_TITLES = {
 
 
 def forgetting_curves(summary: pd.DataFrame, title: str) -> Figure:
-    """mIoU of old, new and all classes after each step: a line per method, the mean over seeds, in a band of the range.
+    """mIoU of old, new and all classes after each step: a line per method, the mean over seeds with a band.
 
     Args:
         summary: rows of `summary.csv` of one scenario, of any methods and seeds.

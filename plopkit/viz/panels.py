@@ -28,10 +28,10 @@ class Panels:
 
     Args:
         size: width and height of the figure in inches.
-        places: of the pictures.
-        titles: of the pictures.
+        places: places of the pictures.
+        titles: titles of the pictures.
         legend: the place of the legend.
-        credit: whose pictures are shown, in small print below the legend.
+        credit: attribution of the images, shown in small print below the legend.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Panels:
         self._legend = CachedLegend(self.figure, legend, credit)
 
     def add_axes(self, place: Place) -> Axes:
-        """Axes for something that is no picture, such as curves."""
+        """Axes for something other than a picture, such as curves."""
         return axes_at(self.figure, place)
 
     def show(self, title: str, pictures: Sequence[UInt8[Any, "_ _ 3"]], legend: Sequence[Patch | Line2D]) -> Figure:

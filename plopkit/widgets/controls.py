@@ -1,4 +1,4 @@
-"""Controls of settings, each made from its field with type, help and bounds, and those of a run's first choices."""
+"""Controls of settings, each made from its field with type, help and bounds, and those of the main choices."""
 
 import html
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ HELP = {
     "task": "15-5: fifteen classes first, then five at a time; 10+3+7: the classes of each step; joint: all at once",
     "protocol": "overlap: a step trains on the images that show a new class; disjoint: only on those without a later "
     "class; sequential: as disjoint, with labels of old classes; partitioned: each image belongs to one class's step",
-    "order": "a published class order by its name, or all labels with commas; empty = the data set's own",
+    "order": "a published class order by its name, or all labels, separated by commas; empty = the data set's own",
     "method": "how a step is trained",
     "preset": "smoke: seconds; laptop: minutes on two cores; gpu: one GPU; paper: the published recipe",
 }
@@ -117,7 +117,7 @@ def _as_text(value: Any) -> str:
 
 
 def top_controls() -> dict[str, Any]:
-    """The controls of a run's first choices: the parts of the scenario, method and preset."""
+    """The controls of the main choices (scenario, method, preset): the parts of the scenario, method and preset."""
 
     def options(name: str, description: str, width: str) -> dict[str, Any]:
         return {"description": description, "tooltip": HELP[name], "style": STYLE, "layout": {"width": width}}

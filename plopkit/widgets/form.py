@@ -149,7 +149,7 @@ class SettingsForm:
         return (self._chosen["method"] if name.startswith("hyper.") else "", name)
 
     def _apply(self, *touched: str) -> None:
-        """Check the choices: valid settings are taken over and shown, wrong ones explained."""
+        """Check the choices: valid settings are applied and shown, wrong ones explained."""
         chosen = self._chosen
         overrides = {name: value for (method, name), value in self._hand.items() if method in ("", chosen["method"])}
         try:
@@ -184,7 +184,7 @@ class SettingsForm:
     def _explain(self) -> None:
         """Show what is wrong, and the settings as a command and as parameters."""
         text = html.escape(self.error).replace("\n", "<br>")
-        self.message.value = f"<b style='color:{ERROR}'>Not taken over: {text}</b>" if self.error else ""
+        self.message.value = f"<b style='color:{ERROR}'>Not applied: {text}</b>" if self.error else ""
         style = "white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.4;margin:0"
         self.equivalents.value = (
             f"The same as a command:<pre style='{style}'>{html.escape(self.command_line)}</pre>"

@@ -196,7 +196,7 @@ def test_what_is_wrong_stands_in_the_form_and_the_last_good_settings_stay(name, 
     right = form.controls[name].value
     form.controls[name].value = wrong
     assert expected in form.error
-    assert "Not taken over" in form.message.value
+    assert "Not applied" in form.message.value
     assert form.settings == before
     assert form.controls[name].value == wrong  # to be mended where it stands
     form.controls[name].value = right
