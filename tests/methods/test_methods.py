@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from batches import prepared_by, terms_of
+from batches import Case, prepared_by, terms_of
 from pydantic import ValidationError
 from torch import Tensor
 
