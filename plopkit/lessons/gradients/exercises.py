@@ -10,7 +10,7 @@ EXERCISES: dict[str, Exercise] = {
     ),
     "05.2": Exercise(
         lambda table: whole_net(table)["ewc", "ce"] / whole_net(table)["ewc", "penalty"],
-        'lesson.whole_net(table) has the norms over the whole net; that of ("ewc", "penalty") is proportional to the factor',
+        "lesson.whole_net(table) has the norms over the whole net; the penalty's is proportional to the factor",
         tolerance=5e-3,
     ),
 }

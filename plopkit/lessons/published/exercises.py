@@ -14,7 +14,7 @@ EXERCISES: dict[str, Exercise] = {
             - seeds.query("method == 'plop' and seed == @s")["new"].item()
             for s in seeds["seed"].unique()
         ),
-        'seeds.pivot(index="seed", columns="method", values="new") has a row per seed; subtract, then take the smallest',
+        'seeds.pivot(index="seed", columns="method", values="new") has a row per seed; subtract, take the smallest',
         tolerance=5e-3,
     ),
 }
