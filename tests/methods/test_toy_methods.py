@@ -10,19 +10,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from accelerate import Accelerator
 from small_runs import contents, small, small_flags
-from toy_methods import TOYS, Frozen, Rehearsal, Sigmoid, SigmoidClassifier
+from toy_methods import TOYS, Rehearsal, Sigmoid, SigmoidClassifier
 
-from plopkit.backward import Place, backward
 from plopkit.catalogue import METHODS
-from plopkit.methods import Batch, FineTuning, Method, StepContext, Whole
+from plopkit.methods import Batch, FineTuning, Method, Whole
 from plopkit.model import classifiers
-from plopkit.model.segmenter import Segmenter
 from plopkit.runs.checkpoints import StepStore
 from plopkit.runs.experiment import Experiment, run
 from plopkit.runs.folder import RunFolder
-from plopkit.scenario import Scenario
 from plopkit.support.seeding import seeded
 
 SCENARIO = "emoji 10-5 overlap"  # three steps: state goes from step to step
@@ -222,24 +218,3 @@ def test_two_processes_train_as_a_single_one(tmp_path: Path) -> None:
             assert states[0].keys() == states[1].keys()
             for key, tensor in states[0].items():
                 torch.testing.assert_close(tensor, states[1][key], rtol=1e-2, atol=1e-2)
-
-
-def test_sums_and_counts_add_up_over_parts(tiny_net: Callable[..., Segmenter]) -> None:
-    """The gradient of Σ sums / Σ counts, part by part, is that of the whole batch, also where the counts differ."""
-    step = Scenario.parse("emoji 15-5 overlap").steps[1]
-    images = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(1))
-    target = torch.full((4, 64, 64), 255)
-    target[0], target[1, :8], target[2, :, :3] = 16, 17, 0
-    grads, values = [], []
-    for micro_batch in (None, 2, 1):
-        net = tiny_net(16, 5).eval()  # the norms' statistics must not depend on the parts
-
-        def losses(image: torch.Tensor, part: torch.Tensor, net: Segmenter = net) -> dict:
-            return Frozen().losses(Batch(net(image), None, part, net, StepContext(step)))
-
-        place = Place(1, 0, 0)
-        values.append(backward(losses, net, Accelerator(cpu=True), images, target, [4], micro_batch, place)["ce"])
-        grads.append(torch.cat([p.grad.flatten() for p in net.parameters() if p.grad is not None]))
-    for value, grad in zip(values[1:], grads[1:], strict=True):
-        assert value == pytest.approx(values[0], rel=1e-5)
-        assert (grad - grads[0]).norm() < 1e-4 * grads[0].norm()
