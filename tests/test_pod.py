@@ -26,7 +26,7 @@ def close(found: Tensor, expected: Tensor, atol: float = 1e-6) -> None:
 
 
 def plain_regions(x: Tensor, scale: int) -> list[Tensor]:
-    """What each region gives, region by region and row by row: (B, values) each."""
+    """The means over rows and columns of every region, (B, values) each, by loops."""
     height, width = x.shape[2:]
     side = width // scale
     found = []
@@ -69,8 +69,8 @@ def test_golden_term(case: str) -> None:
 
 
 @st.composite
-def maps(draw_from: st.DrawFn) -> tuple[tuple[int, int, int, int], tuple[int, ...]]:
-    """A shape (B, C, H, W) and scales that fit it, higher, wider and odd maps included."""
+def shapes_and_scales(draw_from: st.DrawFn) -> tuple[tuple[int, int, int, int], tuple[int, ...]]:
+    """A shape (B, C, H, W), also of high, wide and odd maps, and scales that fit it."""
     scales = draw_from(st.sampled_from([(1,), (2,), (3,), (1, 2), (4, 1), (1, 2, 3), (1, 2, 4)]))
     width = draw_from(st.integers(max(scales), 11))
     lowest = max((scale - 1) * (width // scale) + 1 for scale in scales)
@@ -79,7 +79,7 @@ def maps(draw_from: st.DrawFn) -> tuple[tuple[int, int, int, int], tuple[int, ..
 
 
 @settings(deadline=None, max_examples=40)
-@given(case=maps(), seed=st.integers(0, 999))
+@given(case=shapes_and_scales(), seed=st.integers(0, 999))
 def test_plain_loops(case: tuple[tuple[int, int, int, int], tuple[int, ...]], seed: int) -> None:
     shape, scales = case
     new, old = draw(seed, *shape), draw(seed + 1, *shape)
@@ -89,10 +89,8 @@ def test_plain_loops(case: tuple[tuple[int, int, int, int], tuple[int, ...]], se
 
 
 @settings(deadline=None, max_examples=20)
-@given(case=maps(), seed=st.integers(0, 999))
-def test_regions_are_the_parts_of_the_distance(
-    case: tuple[tuple[int, int, int, int], tuple[int, ...]], seed: int
-) -> None:
+@given(case=shapes_and_scales(), seed=st.integers(0, 999))
+def test_regions_add_up_to_the_distance(case: tuple[tuple[int, int, int, int], tuple[int, ...]], seed: int) -> None:
     shape, scales = case
     new, old = draw(seed, *shape), draw(seed + 1, *shape)
     squares = torch.zeros(shape[0])
@@ -104,7 +102,7 @@ def test_regions_are_the_parts_of_the_distance(
     close(squares.sqrt().mean(), pod.pod_distance(new, old, scales))
 
 
-def test_one_changed_pixel_shows_in_its_region_only() -> None:
+def test_a_changed_pixel_changes_its_region_only() -> None:
     old = draw(0, 1, 3, 8, 8)
     new = old.clone()
     new[:, :, 1, 6] += 1
@@ -112,7 +110,7 @@ def test_one_changed_pixel_shows_in_its_region_only() -> None:
     assert (pod.pod_regions(new, old, 2) > 0).nonzero().tolist() == [[0, 0, 1]]
 
 
-def test_what_the_regions_leave_over_takes_no_part() -> None:
+def test_pixels_outside_all_regions_do_not_count() -> None:
     old = draw(0, 1, 2, 13, 11)
     new = old.clone()
     new[:, :, 11:] += 1
@@ -122,7 +120,7 @@ def test_what_the_regions_leave_over_takes_no_part() -> None:
     assert pod.pod_distance(new, old, (1,)) > 0
 
 
-def test_sign_does_not_matter_but_size_does() -> None:
+def test_the_sign_of_a_map_does_not_matter_but_its_size_does() -> None:
     x = draw(0, 2, 3, 8, 8)
     assert pod.pod_distance(x, -x) == 0
     close(pod.pod_distance(2 * x, torch.zeros_like(x)), 4 * pod.pod_distance(x, torch.zeros_like(x)))
@@ -164,7 +162,7 @@ def test_half_precision_is_computed_in_float32(dtype: torch.dtype) -> None:
     assert pod.pod_distance(new.double(), old).dtype == torch.float64
 
 
-def test_channels_last_maps_give_the_same() -> None:
+def test_memory_layout_does_not_matter() -> None:
     new, old = draw(0, 2, 5, 9, 9), draw(1, 2, 5, 9, 9)
     last = new.contiguous(memory_format=torch.channels_last)
     assert not last.is_contiguous()
@@ -202,7 +200,7 @@ def test_errors_say_what_was_given() -> None:
             pod.local_pod(x, (1, scale))
     with pytest.raises(ValueError, match="at least one scale"):
         pod.local_pod(x, ())
-    # Under jaxtyping's checks the public names refuse these before the ValueError.
+    # jaxtyping's checks refuse these at the public functions, before the ValueError.
     with pytest.raises(ValueError, match="one shape, not"):
         pod._squared_difference(x, draw(0, 1, 2, 6, 1))
     with pytest.raises(ValueError, match=r"at scale 2 a map of side 8 has regions of side 4.*height 4"):
