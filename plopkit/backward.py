@@ -69,12 +69,12 @@ def backward(
 
     Args:
         losses: gives the terms of a part.
-        net: as Accelerate prepared it.
+        net: the net as Accelerate prepared it.
         accelerator: device, precision and processes.
         image, target: this process's images and targets.
         sizes: number of images of each process.
         micro_batch: largest number of images that go through the net at once; None for all.
-        place: for the error.
+        place: position in the training, for the error.
 
     Returns:
         The terms of the whole batch, over all processes, by name.

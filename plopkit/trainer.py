@@ -60,7 +60,7 @@ class Training:
         optim: the optimiser's settings.
         step: the step.
         method: decides epochs, learning rate and parameter groups; None for the defaults of `Method`.
-        regularizer: of the method.
+        regularizer: regularizer of the method.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ def fit(
     Args:
         training: net, optimiser and progress; changed in place.
         loader: the step's batches.
-        method: whose losses are minimised.
+        method: method whose losses are minimised.
         step: the step.
         accelerator: device, precision and processes.
         teacher: the frozen net of the step before, or None.

@@ -1,8 +1,9 @@
-"""What a method's verbs are given, made from its parts."""
+"""Batches for methods: a net that has left its teacher, and the arguments of a method's verbs."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from plopkit.methods.base import Batch, Method, StepContext, own_share
@@ -26,3 +27,25 @@ def prepared_by(
 ) -> Any:
     """What a method prepares from a teacher and training batches."""
     return method.prepare(StepContext(step, teacher, lambda: batches, {}, reduce))
+
+
+def later_step(n_old: int, n_new: int) -> Step:
+    """Step 1 of the overlap protocol, whose labels are its channels."""
+    labels = tuple(range(n_old + n_new))
+    return Step(1, "overlap", labels[n_old:], labels[:n_old], ())
+
+
+class Case(NamedTuple):
+    """A net that has begun to differ from its teacher, and a batch with background, new channels and ignored pixels."""
+
+    teacher: Segmenter
+    net: Segmenter
+    image: Tensor
+    target: Tensor
+    step: Step
+
+    def outputs(self) -> tuple[Output, Output]:
+        """The net's output and the teacher's, which has no gradient."""
+        with torch.no_grad():
+            old = self.teacher(self.image)
+        return self.net(self.image), old

@@ -43,17 +43,17 @@ def filled(name: str, shape: torch.Size) -> Tensor:
     return 1 + 0.1 * drawn if name.endswith("weight") and "running" not in name else 0.1 * drawn
 
 
-def released_net(classes: tuple[int, ...], whose: str, seed: int, norm: str = "abn") -> Segmenter:
-    """A ResNet-50 with the weights of the golden files, calibrated by 20 passes, at evaluation."""
-    return copy.deepcopy(_made(classes, whose, seed, norm))
+def released_net(classes: tuple[int, ...], layout: str, seed: int, norm: str = "abn") -> Segmenter:
+    """A ResNet-50 with the weights of the golden files, calibrated by 20 passes, in evaluation mode."""
+    return copy.deepcopy(_made(classes, layout, seed, norm))
 
 
 @functools.cache
-def _made(classes: tuple[int, ...], whose: str, seed: int, norm: str) -> Segmenter:
+def _made(classes: tuple[int, ...], layout: str, seed: int, norm: str) -> Segmenter:
     net = Segmenter(Encoder("resnet50", 16, "none", norm=norm), classes, pool=32, norm=norm)
-    theirs = published_state(net.state_dict(), whose)
-    state = {key: filled(key, t.shape) if t.is_floating_point() else t for key, t in theirs.items()}
-    net.load_state_dict(segmenter_state(state, whose))
+    published = published_state(net.state_dict(), layout)
+    state = {key: filled(key, t.shape) if t.is_floating_point() else t for key, t in published.items()}
+    net.load_state_dict(segmenter_state(state, layout))
     generator = torch.Generator().manual_seed(seed + 1)
     net.train()
     with torch.no_grad():

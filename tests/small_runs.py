@@ -1,9 +1,17 @@
 """Complete runs in a second or two, with fewer scenes, pixels and weights than the smoke preset."""
 
+import contextlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from plopkit.runs.experiment import Experiment
+    from plopkit.trainer import Tick
+
+Place = tuple[int, int, int]
 
 SMALL: dict[str, Any] = {
     "data.size": 64,  # the minimum for PLOP's four regions per side at stride 16
@@ -17,6 +25,9 @@ SMALL: dict[str, Any] = {
     "compute.cpu": True,
 }
 
+TWO_EPOCHS: dict[str, Any] = {"optim__epochs": 2, "optim__epochs_later": 2, "optim__batch": 4}
+"""Further arguments of `small`: two epochs in every step."""
+
 
 def small(out: Path, scenario: str = "emoji 15-5 overlap", method: str = "plop", **overrides: Any):
     """Settings of a small run in ``out``; write the dot of a setting as two underscores: ``optim__lr=0.1``."""
@@ -24,6 +35,21 @@ def small(out: Path, scenario: str = "emoji 15-5 overlap", method: str = "plop",
 
     overrides = {name.replace("__", "."): value for name, value in overrides.items()}
     return configure(scenario, method, "smoke", SMALL | {"out": out} | overrides)
+
+
+def ticks_until(experiment: "Experiment", stop: Callable[["Tick"], bool] = lambda tick: False) -> list[Place]:
+    """Train until `stop` holds for a tick, then abandon the run.
+
+    Returns:
+        (step, epoch, iteration) of every tick.
+    """
+    places = []
+    with contextlib.closing(experiment.ticks()) as ticks:  # type: ignore[type-var]
+        for tick in ticks:
+            places.append((tick.step, tick.epoch, tick.iteration))
+            if stop(tick):
+                break
+    return places
 
 
 def small_flags(out: Path) -> list[str]:

@@ -40,7 +40,7 @@ def snapshots(
         net: the net that is trained.
         ticks: the training; each tick that is drawn trains ``net`` by one iteration.
         images: normalised, as the net expects them.
-        shares: of the step's iterations, in (0, 1].
+        shares: shares of the step's iterations, in (0, 1].
 
     Raises:
         ValueError: a share is outside (0, 1], or the training has no iteration.

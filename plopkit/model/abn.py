@@ -20,7 +20,7 @@ class ABN(nn.BatchNorm2d):
     Args:
         channels: number of channels C of the input (B, C, H, W); the output has the same shape.
         activation: "leaky_relu" or "identity".
-        slope: of the leaky ReLU for negative values.
+        slope: slope of the leaky ReLU for negative values.
 
     Raises:
         ValueError: for another activation.

@@ -19,9 +19,9 @@ class ASPP(nn.Module):
     """Atrous spatial pyramid pooling: (B, channels, h, w) -> (B, width, h, w).
 
     Args:
-        channels: of the encoder's last map.
+        channels: channels of the encoder's last map.
         width: channels of the output.
-        dilations: of the 3x3 branches.
+        dilations: dilations of the 3x3 branches.
         pool: side of the pooling window at evaluation, in pixels of the map (32 in the released code, the map of a 512
             crop, so that a larger image is not pooled as a whole); None pools the whole map.
         norm: the normalisation layer's constructor.

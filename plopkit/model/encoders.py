@@ -34,7 +34,7 @@ class Encoder(nn.Module):
             ResNets.
         stages: number of the network's stages to keep, of which the last four are returned; None keeps all. timm counts
             a ResNet's stem as one of five, so that 4 leaves out the last; the released ResNets have four.
-        norm, slope: of the released ResNets.
+        norm, slope: slope of the released ResNets.
 
     Raises:
         ValueError: for an encoder, stage count or weights that do not exist or do not fit.

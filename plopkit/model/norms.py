@@ -17,7 +17,7 @@ def norm_of(kind: str, slope: float = 0.01) -> Norm:
     Args:
         kind: "abn" for `ABN`, "iabn" for inplace-abn's InPlaceABN: the same numbers in less memory. The same state dict
             fits both.
-        slope: of the leaky ReLU for negative values.
+        slope: slope of the leaky ReLU for negative values.
 
     Raises:
         ValueError: for another kind, and for "iabn" where the package is missing or cannot compute the slope.

@@ -70,7 +70,7 @@ class ResNet(nn.Module):
         name: a key of `BLOCKS`.
         norm: the normalisation layer's constructor (`plopkit.model.norms.norm_of`).
         output_stride: 32, 16 (stride 1 and dilation 2 in the last stage) or 8 (dilations 2 and 4 in the last two).
-        slope: of the leaky ReLU; 0.01 as released, 0 for a plain ReLU.
+        slope: slope of the leaky ReLU; 0.01 as released, 0 for a plain ReLU.
 
     Raises:
         ValueError: for another output stride.

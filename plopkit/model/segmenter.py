@@ -45,7 +45,7 @@ class Segmenter(nn.Module):
         encoder: gives four maps, finest first.
         classes: channels of each step's classifier.
         width: channels of the decoder's map.
-        dilations: of the decoder's branches; empty for the released ones of the encoder's stride.
+        dilations: dilations of the decoder's branches; empty for the released ones of the encoder's stride.
         pool: the decoder's pooling window, as in `ASPP`.
         norm: "abn" or "iabn", for the decoder.
 

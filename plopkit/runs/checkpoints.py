@@ -67,8 +67,8 @@ class StepStore:
         The checkpoint is written last: if it exists, everything else does too.
 
         Args:
-            net: as the step leaves it.
-            ticks: of the whole step; empty where the weights come from elsewhere.
+            net: the net as the step leaves it.
+            ticks: ticks of the whole step; empty where the weights come from elsewhere.
             state: the method's, for the next step.
         """
         write_text(self.ticks_file, json.dumps(ticks))

@@ -21,11 +21,11 @@ def dry_run(settings: Settings, method: Method, net: Segmenter, data: ScenarioDa
     """Check that every step has a batch, and pass a blank one through the end of step 0 and through a whole later step.
 
     Args:
-        settings: of the run.
-        method: of the run.
-        net: of step 0, on its device; its norms have seen a blank batch afterwards.
-        data: of the run.
-        accelerator: of the run.
+        settings: settings of the run.
+        method: method of the run.
+        net: net of step 0, on its device; its norms have seen a blank batch afterwards.
+        data: images of the run.
+        accelerator: accelerator of the run.
 
     Raises:
         ValueError: names the step, or the settings to change.

@@ -36,7 +36,7 @@ def run(settings: Settings, progress: bool = True) -> RunFolder:
     finished epoch.
 
     Args:
-        settings: of the run (`plopkit.configure`).
+        settings: settings of the run (`plopkit.configure`).
         progress: show progress bars.
 
     Raises:
@@ -65,7 +65,7 @@ class Experiment:
     The constructor touches no files; members that need the data open the run on first use.
 
     Args:
-        settings: of the run.
+        settings: settings of the run.
     """
 
     def __init__(self, settings: Settings):
@@ -81,7 +81,7 @@ class Experiment:
         """Check settings, data, net and disk, and make or open the run's folder.
 
         Args:
-            settings: of the run.
+            settings: settings of the run.
             checkpoints: a digest of finished checkpoints that will be put into the folder; nothing is checked for
                 training then.
 

@@ -158,7 +158,7 @@ def open_folder(settings: Settings, data: str) -> RunFolder:
     """Make a run's folder, or open the one that is there.
 
     Args:
-        settings: of the run.
+        settings: settings of the run.
         data: says which images and checkpoints the run is made from.
 
     Raises:
@@ -196,7 +196,7 @@ def check_room(settings: Settings, needed: int) -> None:
     """Check, before any work, that ``out`` can be written and has enough space.
 
     Args:
-        settings: of the run.
+        settings: settings of the run.
         needed: bytes of the whole run; what its folder holds already is subtracted.
 
     Raises:

@@ -45,8 +45,8 @@ def legend_below(
     """Add a legend of these artists, by their labels, below everything else.
 
     Args:
-        columns: of the legend.
-        credit: whose pictures are shown, in small print.
+        columns: number of columns of the legend.
+        credit: attribution of the images, shown in small print.
         background: a colour, for legends with white lines.
     """
     figure.legend(

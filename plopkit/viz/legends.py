@@ -32,7 +32,7 @@ class CachedLegend:
     Args:
         figure: to which the legend is added.
         place: where.
-        credit: whose pictures are shown, in small print below.
+        credit: attribution of the images, shown in small print below.
     """
 
     def __init__(self, figure: Figure, place: Place, credit: str = ""):

@@ -28,7 +28,7 @@ def overlay(image: np.ndarray, mask: np.ndarray, strength: float = 0.7) -> np.nd
     Args:
         image: (3, H, W) uint8.
         mask: (H, W) labels.
-        strength: of the colours, 0 to 1.
+        strength: strength of the colours, 0 to 1.
 
     Returns:
         (H, W, 3) uint8.
@@ -64,7 +64,7 @@ def strips(runs: Mapping[str, Mapping[str, np.ndarray]], index: int, title: str)
 
     Args:
         runs: each method's examples.
-        index: of the image among the examples.
+        index: position of the image among the examples.
     """
     first = next(iter(runs.values()))
     rows, present = [], set()
@@ -108,8 +108,8 @@ def grid(
         row_names: at the left.
         columns: names above the columns.
         present: the labels in the legend.
-        names: by label.
-        credit: whose pictures are shown, in small print.
+        names: class names, indexed by label.
+        credit: attribution of the images, shown in small print.
     """
     labels = sorted(present - {IGNORE})
     width = 1.6 * len(columns) + 0.5

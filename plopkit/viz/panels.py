@@ -28,10 +28,10 @@ class Panels:
 
     Args:
         size: width and height of the figure in inches.
-        places: of the pictures.
-        titles: of the pictures.
+        places: places of the pictures.
+        titles: titles of the pictures.
         legend: the place of the legend.
-        credit: whose pictures are shown, in small print below the legend.
+        credit: attribution of the images, shown in small print below the legend.
     """
 
     def __init__(

@@ -29,7 +29,7 @@ def png(figure: Figure, dpi: float = 100, level: int = 1) -> bytes:
 
     Args:
         dpi: pixels per inch.
-        level: of compression, 1 to 9. By default low: a picture that follows a slider has to be fast, not small.
+        level: compression level, 1 to 9. By default low: a picture that follows a slider has to be fast, not small.
     """
     buffer = io.BytesIO()
     Image.fromarray(pixels(figure, dpi)[..., :3]).save(buffer, format="png", compress_level=level)

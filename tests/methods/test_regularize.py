@@ -1,4 +1,4 @@
-"""EWC, PI and RW against plain loops that follow their definitions, one number at a time."""
+"""EWC, PI and RW against plain loops over single numbers that follow the definitions."""
 
 import math
 
@@ -17,7 +17,7 @@ KINDS["rw"] = RW(importance=IMPORTANCE, alpha=0.7, every=2)
 
 
 class Two(nn.Module):
-    """Two small tensors; ``c`` joins in the second step."""
+    """Two small tensors; a third, `c`, from the second step on."""
 
     def __init__(self, grown: bool = False):
         super().__init__()
@@ -30,7 +30,7 @@ class Two(nn.Module):
 def walk(
     net: nn.Module, regularizer: Regularizer, steps: int, seed: int
 ) -> tuple[list[dict], list[dict], list[Tensor | None]]:
-    """Gradients drawn at random, a plain descent: the gradients seen, the parameters at those times, the penalties."""
+    """Descend along random gradients; returns the gradients, the parameters at those times and the penalties."""
     generator = torch.Generator().manual_seed(seed)
     gradients, places, penalties = [], [], []
     for _ in range(steps):
@@ -50,12 +50,12 @@ def by_kind(state: State) -> dict[str, dict[str, Tensor]]:
     return {kind: part(state, kind) for kind in dict.fromkeys(name.partition("/")[0] for name in state)}
 
 
-def each(table: dict[str, Tensor]) -> list[tuple[str, int]]:
+def indices(table: dict[str, Tensor]) -> list[tuple[str, int]]:
     return [(name, i) for name, t in table.items() for i in range(t.numel())]
 
 
 def scaled(values: dict[tuple[str, int], float]) -> dict[tuple[str, int], float]:
-    """Min-max in each tensor."""
+    """From 0 at the smallest to 1 at the largest number of each tensor."""
     found = {}
     for name, i in values:
         own = [v for (n, _), v in values.items() if n == name]
@@ -64,12 +64,12 @@ def scaled(values: dict[tuple[str, int], float]) -> dict[tuple[str, int], float]
 
 
 def numbers(table: dict[str, Tensor]) -> dict[tuple[str, int], float]:
-    return {(n, i): float(table[n].flatten()[i]) for n, i in each(table)}
+    return {(n, i): float(table[n].flatten()[i]) for n, i in indices(table)}
 
 
 def oracle_fisher(gradients: list[dict], alpha: float, before: dict | None) -> dict[tuple[str, int], float]:
     found = {}
-    for n, i in each(gradients[0]):
+    for n, i in indices(gradients[0]):
         value = 1.0 if before is None or (n, i) not in before else before[n, i]
         for g in gradients:
             value = alpha * float(g[n].flatten()[i]) ** 2 + (1 - alpha) * value
@@ -79,7 +79,7 @@ def oracle_fisher(gradients: list[dict], alpha: float, before: dict | None) -> d
 
 def oracle_path(gradients: list[dict], places: list[dict], end: dict) -> dict[tuple[str, int], float]:
     found = {}
-    for n, i in each(end):
+    for n, i in indices(end):
         total, last = 0.0, None
         for g, place in zip(gradients, places, strict=True):
             now = float(place[n].flatten()[i])
@@ -93,7 +93,7 @@ def oracle_path(gradients: list[dict], places: list[dict], end: dict) -> dict[tu
 
 def oracle_walk(gradients: list[dict], places: list[dict], every: int, alpha: float, before: dict | None) -> dict:
     found = {}
-    for n, i in each(gradients[0]):
+    for n, i in indices(gradients[0]):
         fisher = 1.0 if before is None or (n, i) not in before else before[n, i]
         score, last = 0.0, None
         for t, (g, place) in enumerate(zip(gradients, places, strict=True)):
@@ -108,13 +108,13 @@ def oracle_walk(gradients: list[dict], places: list[dict], every: int, alpha: fl
 
 
 def close(table: dict[str, Tensor], expected: dict[tuple[str, int], float]) -> None:
-    got = numbers(table)
-    assert got.keys() == expected.keys()
+    found = numbers(table)
+    assert found.keys() == expected.keys()
     for key, value in expected.items():
-        assert got[key] == pytest.approx(value, rel=1e-3, abs=1e-6), key
+        assert found[key] == pytest.approx(value, rel=1e-3, abs=1e-6), key
 
 
-def first_memory(kind: str) -> tuple[State, list[dict], list[dict], dict]:
+def first_state(kind: str) -> tuple[State, list[dict], list[dict], dict]:
     net = Two()
     regularizer = KINDS[kind].regularizer(net, {})
     gradients, places, penalties = walk(net, regularizer, 6, 0)
@@ -122,28 +122,28 @@ def first_memory(kind: str) -> tuple[State, list[dict], list[dict], dict]:
     return regularizer.final_state(net), gradients, places, {n: p.detach().clone() for n, p in net.named_parameters()}
 
 
-def test_the_first_steps_importance() -> None:
-    memory, gradients, places, end = first_memory("ewc")
-    close(part(memory, "fisher"), oracle_fisher(gradients, 0.7, None))
-    memory, gradients, places, end = first_memory("pi")
-    close(part(memory, "score"), oracle_path(gradients, places, end))
-    memory, gradients, places, end = first_memory("rw")
-    close(part(memory, "fisher"), oracle_fisher(gradients, 0.7, None))
+def test_importance_after_the_first_step() -> None:
+    state, gradients, places, end = first_state("ewc")
+    close(part(state, "fisher"), oracle_fisher(gradients, 0.7, None))
+    state, gradients, places, end = first_state("pi")
+    close(part(state, "score"), oracle_path(gradients, places, end))
+    state, gradients, places, end = first_state("rw")
+    close(part(state, "fisher"), oracle_fisher(gradients, 0.7, None))
     score = oracle_walk(gradients, places, 2, 0.7, None)
-    close(part(memory, "score"), {key: max(value, 0.0) for key, value in score.items()})
+    close(part(state, "score"), {key: max(value, 0.0) for key, value in score.items()})
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_later_step_pulls_back_and_remembers_both(kind: str) -> None:
-    memory, *_ = first_memory(kind)
-    before = {kind: numbers(table) for kind, table in by_kind(memory).items()}
+def test_a_later_step_adds_the_penalty_and_keeps_both_importances(kind: str) -> None:
+    state, *_ = first_state(kind)
+    before = {kind: numbers(table) for kind, table in by_kind(state).items()}
     weights = {what: scaled(table) for what, table in before.items()}
     weight = {key: sum(table[key] for table in weights.values()) for key in next(iter(weights.values()))}
     net = Two(grown=True)
     start = {n: p.detach().clone() for n, p in net.named_parameters()}
-    regularizer = KINDS[kind].regularizer(net, memory)
+    regularizer = KINDS[kind].regularizer(net, state)
 
-    # One place, by hand: the penalty and its gradient.
+    # The penalty and its gradient at one point, by hand.
     with torch.no_grad():
         net.a += torch.tensor([0.3, -0.2, 0.1])
         net.c += 1.0
@@ -154,7 +154,7 @@ def test_a_later_step_pulls_back_and_remembers_both(kind: str) -> None:
     assert float(penalty) == pytest.approx(expected, rel=1e-4)
     for i, d in enumerate((0.3, -0.2, 0.1)):
         assert float(net.a.grad[i]) == pytest.approx(2 * IMPORTANCE * weight["a", i] * d, rel=1e-4, abs=1e-6)
-    assert not net.b.grad.any() and not net.c.grad.any()  # b has not moved, c is new
+    assert not net.b.grad.any() and not net.c.grad.any()  # b has not changed, c is new
 
     with torch.no_grad():
         for n, p in net.named_parameters():
@@ -175,30 +175,30 @@ def test_a_later_step_pulls_back_and_remembers_both(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_restored_watcher_goes_on_to_the_same_numbers(kind: str) -> None:
-    memory, *_ = first_memory(kind)
+def test_a_restored_regularizer_gives_the_same_numbers(kind: str) -> None:
+    state, *_ = first_state(kind)
 
     def trained(stop: int | None) -> tuple[State, dict]:
         net = Two(grown=True)
-        regularizer = KINDS[kind].regularizer(net, memory)
+        regularizer = KINDS[kind].regularizer(net, state)
         for seed in (5, 6):
             walk(net, regularizer, 3, seed)
             if seed == stop:
-                state = {name: tensor.clone() for name, tensor in regularizer.state().items()}
-                regularizer = KINDS[kind].regularizer(Two(grown=True), memory)
-                regularizer.restore(state)
+                saved = {name: tensor.clone() for name, tensor in regularizer.state().items()}
+                regularizer = KINDS[kind].regularizer(Two(grown=True), state)
+                regularizer.restore(saved)
         return regularizer.final_state(net), dict(net.named_parameters())
 
-    (one, end), (other, again) = trained(None), trained(5)
-    assert one.keys() == other.keys()
-    assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
-    assert all(torch.equal(end[name], again[name]) for name in end)
+    (expected, expected_net), (found, found_net) = trained(None), trained(5)
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+    assert all(torch.equal(found_net[name], parameter) for name, parameter in expected_net.items())
 
 
-def test_the_parameters_that_matter_move_less() -> None:
-    memory = joined(fisher={"a": torch.tensor([0.0, 0.5, 1.0]), "b": torch.zeros(2, 1)})
+def test_important_parameters_move_less() -> None:
+    state = joined(fisher={"a": torch.tensor([0.0, 0.5, 1.0]), "b": torch.zeros(2, 1)})
     net = Two()
-    regularizer = EWC(importance=10.0).regularizer(net, memory)
+    regularizer = EWC(importance=10.0).regularizer(net, state)
     start = net.a.detach().clone()
     for _ in range(50):
         for p in net.parameters():
@@ -216,7 +216,7 @@ def test_released_defaults() -> None:
     assert (EWC().alpha, RW().alpha, RW().every) == (0.9, 0.9, 10)
 
 
-def test_which_methods_train_step_0_themselves() -> None:
+def test_methods_that_train_step_0_themselves() -> None:
     own = {name for name, kind in METHODS.items() if kind().first_step() == kind()}
     assert own == {"ft", "ewc", "pi", "rw", "lwf-mc"}
     assert all(METHODS[name]().first_step() == FineTuning() for name in set(METHODS) - own)

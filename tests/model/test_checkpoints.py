@@ -1,4 +1,4 @@
-"""Published weights in and out: every layout recognised, everything else refused, nothing run from a file."""
+"""Published weights are read and written: every layout is recognised, other files are refused, no code is run."""
 
 import json
 import pickle
@@ -30,55 +30,61 @@ def net_of(name: str = "resnet18", classes: tuple[int, ...] = (4, 2), seed: int 
     return net.eval()
 
 
-def write(path: Path, state: dict[str, Tensor], wrapping: str | None, module: bool, **more: object) -> Path:
-    named = {f"module.{key}" if module else key: tensor for key, tensor in state.items()}
-    torch.save({wrapping: named, **more} if wrapping else named, path)
+def write(path: Path, state: dict[str, Tensor], wrapping: str | None, prefix: bool, **entries: object) -> Path:
+    named = {f"module.{key}" if prefix else key: tensor for key, tensor in state.items()}
+    torch.save({wrapping: named, **entries} if wrapping else named, path)
     return path
 
 
-def same(one: Segmenter, other: Segmenter) -> None:
+def assert_same_output(found: Segmenter, expected: Segmenter) -> None:
     image = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        torch.testing.assert_close(one(image).small, other(image).small, rtol=0, atol=0)
+        torch.testing.assert_close(found(image).small, expected(image).small, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("whose", LAYOUTS)
-def test_the_released_keys_and_shapes_are_those_of_our_resnet101(whose: str) -> None:
-    theirs = {k: tuple(s) for k, s in json.loads((GOLDEN / f"state_keys_{whose}_resnet101.json").read_text()).items()}
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_keys_and_shapes_are_those_of_the_released_resnet101(layout: str) -> None:
+    released = {
+        k: tuple(s) for k, s in json.loads((GOLDEN / f"state_keys_{layout}_resnet101.json").read_text()).items()
+    }
     with torch.device("meta"):
-        ours = Segmenter(Encoder("resnet101", 16, "none"), (16, 5)).state_dict()
-    assert {key: tuple(tensor.shape) for key, tensor in published_state(ours, whose).items()} == theirs
-    assert set(segmenter_state({key: torch.empty(0) for key in theirs}, whose)) == set(ours)
-    assert detect_layout(set(theirs)) == whose
+        state = Segmenter(Encoder("resnet101", 16, "none"), (16, 5)).state_dict()
+    assert {key: tuple(tensor.shape) for key, tensor in published_state(state, layout).items()} == released
+    assert set(segmenter_state({key: torch.empty(0) for key in released}, layout)) == set(state)
+    assert detect_layout(set(released)) == layout
 
 
-@pytest.mark.parametrize("whose", LAYOUTS)
-@pytest.mark.parametrize("module", [True, False], ids=["module.", "bare"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("prefix", [True, False], ids=["module.", "no prefix"])
 @pytest.mark.parametrize("wrapped", [True, False], ids=["wrapped", "plain"])
-def test_a_step_checkpoint_is_recognised_by_its_keys(tmp_path: Path, whose: str, module: bool, wrapped: bool) -> None:
+def test_a_step_checkpoint_is_recognised_by_its_keys(tmp_path: Path, layout: str, prefix: bool, wrapped: bool) -> None:
     net = net_of(classes=(4, 2, 1))
-    more = {"epoch": 29, "best_score": np.float64(0.5), "optimizer_state": {"state": {}, "param_groups": [{"lr": 0.1}]}}
-    wrapping = WRAPPING[whose] if wrapped else None
-    path = write(tmp_path / "a.pth", published_state(net.state_dict(), whose), wrapping, module, **more)
+    entries = {
+        "epoch": 29,
+        "best_score": np.float64(0.5),
+        "optimizer_state": {"state": {}, "param_groups": [{"lr": 0.1}]},
+    }
+    wrapping = WRAPPING[layout] if wrapped else None
+    path = write(tmp_path / "a.pth", published_state(net.state_dict(), layout), wrapping, prefix, **entries)
     found = load_published(path)
     assert found.classes == (4, 2, 1)
     assert found.encoder.name == "resnet18"
     assert not found.training
-    same(found, net)
+    assert_same_output(found, net)
 
 
 @pytest.mark.parametrize("name", ["resnet34", "resnet50"])
-def test_the_depth_is_read_off_the_blocks(tmp_path: Path, name: str) -> None:
+def test_the_depth_follows_from_the_blocks(tmp_path: Path, name: str) -> None:
     net = net_of(name)
     path = write(tmp_path / "a.pth", published_state(net.state_dict(), "official"), "model_state", True)
     assert load_published(path).encoder.name == name
 
 
 def test_counts_of_batches_may_be_missing(tmp_path: Path) -> None:
-    """inplace-abn counted none before 1.1."""
+    """inplace-abn before 1.1 did not count them."""
     net = net_of()
     state = {k: t for k, t in published_state(net.state_dict(), "official").items() if "num_batches" not in k}
-    same(load_published(write(tmp_path / "a.pth", state, "model_state", True)), net)
+    assert_same_output(load_published(write(tmp_path / "a.pth", state, "model_state", True)), net)
 
 
 def imagenet(net: Segmenter) -> dict[str, Tensor]:
@@ -93,8 +99,8 @@ def test_imagenet_weights_of_inplace_abn(tmp_path: Path) -> None:
     image = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     for encoder in (load_published(path).encoder, Encoder("resnet18", 16, str(path)).eval()):
         with torch.no_grad():
-            for mine, theirs in zip(encoder(image), net.encoder(image), strict=True):
-                torch.testing.assert_close(mine, theirs, rtol=0, atol=0)
+            for found, expected in zip(encoder(image), net.encoder(image), strict=True):
+                torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 
 def test_imagenet_weights_of_torchvision_from_a_file(tmp_path: Path) -> None:
@@ -110,18 +116,18 @@ def test_imagenet_weights_of_torchvision_from_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_saving_the_other_way_round_trips(tmp_path: Path, layout: str) -> None:
+def test_a_saved_net_is_read_back(tmp_path: Path, layout: str) -> None:
     net = net_of()
     save_published(net, tmp_path / "out.pth", layout)
-    kept = torch.load(tmp_path / "out.pth", weights_only=True)
-    assert all(key.startswith("module.") for key in kept[WRAPPING[layout]])
+    content = torch.load(tmp_path / "out.pth", weights_only=True)
+    assert all(key.startswith("module.") for key in content[WRAPPING[layout]])
     found = load_published(tmp_path / "out.pth")
     assert found.state_dict().keys() == net.state_dict().keys()
     for key, tensor in net.state_dict().items():
         assert torch.equal(found.state_dict()[key], tensor)
 
 
-def test_only_what_the_released_code_knows_is_saved(tmp_path: Path, tiny_net) -> None:
+def test_a_net_that_the_released_code_cannot_build_is_not_saved(tmp_path: Path, tiny_net) -> None:
     with pytest.raises(ValueError, match=r"no layout 'torch'; known: official, cssegmentation"):
         save_published(net_of(), tmp_path / "a.pth", "torch")
     with pytest.raises(ValueError, match="encoders resnet18, resnet34, resnet50, resnet101 only"):
@@ -137,40 +143,44 @@ def test_only_what_the_released_code_knows_is_saved(tmp_path: Path, tiny_net) ->
     assert not list(tmp_path.iterdir())
 
 
-def test_a_few_odd_keys_are_named(tmp_path: Path) -> None:
+def test_a_few_unexpected_keys_are_named(tmp_path: Path) -> None:
     save_published(net_of(), tmp_path / "a.pth")
-    found = torch.load(tmp_path / "a.pth", weights_only=True)
-    found["model_state"]["module.scalar"] = torch.ones(1)
-    torch.save(found, tmp_path / "odd.pth")
+    content = torch.load(tmp_path / "a.pth", weights_only=True)
+    content["model_state"]["module.scalar"] = torch.ones(1)
+    torch.save(content, tmp_path / "unexpected.pth")
     with pytest.raises(
-        ValueError, match=r"odd.pth: has the layout 'official', except for 1 of its keys such as scalar; remove them"
+        ValueError, match=r"unexpected.pth: has the layout 'official', except for 1 of its keys such as scalar; rem"
     ):
-        load_published(tmp_path / "odd.pth")
+        load_published(tmp_path / "unexpected.pth")
     with pytest.raises(ValueError, match="output_stride is 8, 16 or 32, not 4"):
         load_published(tmp_path / "a.pth", output_stride=4)
     with pytest.raises(ValueError, match="the pooling window is at least 1 pixel wide, not 0"):
         load_published(tmp_path / "a.pth", pool=0)
 
 
-class _Evil:
+class _Hostile:
+    """Touches a file when it is unpickled."""
+
     def __reduce__(self) -> tuple:
-        return Path.touch, (Path("evil-was-run"),)
+        return Path.touch, (Path("code-was-run"),)
 
 
 def test_a_file_that_would_run_code_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    torch.save({"model_state": _Evil()}, "evil.pth")
-    Path("plain.pth").write_bytes(pickle.dumps(_Evil()))
-    for name in ("evil.pth", "plain.pth"):
-        with pytest.raises(ValueError, match=rf"{name}: not a checkpoint that can be read without running code") as no:
+    torch.save({"model_state": _Hostile()}, "hostile.pth")
+    Path("plain.pth").write_bytes(pickle.dumps(_Hostile()))
+    for name in ("hostile.pth", "plain.pth"):
+        with pytest.raises(
+            ValueError, match=rf"{name}: not a checkpoint that can be read without running code"
+        ) as raised:
             load_published(name)
-        assert "rusted" not in str(no.value)
+        assert "rusted" not in str(raised.value)
     with pytest.raises(ValueError, match=r"code from it \(it asks for [\w.]+\)$"):
-        load_published("evil.pth")
-    assert not Path("evil-was-run").exists()
+        load_published("hostile.pth")
+    assert not Path("code-was-run").exists()
 
 
-def test_other_files_are_refused_with_what_was_found(tmp_path: Path) -> None:
+def test_other_files_are_refused_with_their_content(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"none\.pth: no such checkpoint"):
         load_published(tmp_path / "none.pth")
     (tmp_path / "text.pth").write_text("hello")

@@ -1,4 +1,4 @@
-"""plopkit's ABN against the real package, where it is installed (`make iabn`)."""
+"""plopkit's ABN against inplace-abn, where that package is installed (`make iabn`)."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from plopkit.model.abn import ABN
 
 
 @pytest.mark.filterwarnings("default")
-def test_half_precision_goes_through_the_package() -> None:
+def test_half_precision_passes_through_the_package() -> None:
     inplace_abn()
     from plopkit.model.iabn import InPlace
 
@@ -23,21 +23,21 @@ def test_half_precision_goes_through_the_package() -> None:
 @pytest.mark.filterwarnings("default")  # the package's own imports
 @pytest.mark.parametrize("activation", ["leaky_relu", "identity"])
 def test_abn_equals_inplace_abn(activation):
-    ours, theirs = ABN(6, activation), inplace_abn().InPlaceABN(6, activation=activation, activation_param=0.01)
+    own, reference = ABN(6, activation), inplace_abn().InPlaceABN(6, activation=activation, activation_param=0.01)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        ours.weight.copy_(torch.randn(6, generator=generator))  # of both signs: the absolute value shows
-        ours.bias.copy_(torch.randn(6, generator=generator))
-    state = {name: tensor for name, tensor in ours.state_dict().items() if name != "num_batches_tracked"}
-    theirs.load_state_dict(state)
+        own.weight.copy_(torch.randn(6, generator=generator))  # of both signs: ABN takes the absolute value
+        own.bias.copy_(torch.randn(6, generator=generator))
+    state = {name: tensor for name, tensor in own.state_dict().items() if name != "num_batches_tracked"}
+    reference.load_state_dict(state)
     image = torch.randn(4, 6, 5, 7, generator=generator)
-    seen = []
-    for module in (ours, theirs):
+    results = []
+    for module in (own, reference):
         x = image.clone().requires_grad_()
-        trained = module(x.clone())  # a clone: the real one overwrites its input
+        trained = module(x.clone())  # a clone: inplace-abn overwrites its input
         (trained * torch.linspace(-1, 1, trained.numel()).view_as(trained)).sum().backward()
         evaluated = module.eval()(image.clone()).detach()
-        seen.append([trained.detach(), evaluated, x.grad, module.bias.grad, module.running_mean, module.running_var])
-    for mine, real in zip(*seen, strict=True):
-        torch.testing.assert_close(mine, real, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(ours.weight.grad, theirs.weight.grad, rtol=1e-4, atol=1e-4)
+        results.append([trained.detach(), evaluated, x.grad, module.bias.grad, module.running_mean, module.running_var])
+    for found, expected in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(own.weight.grad, reference.weight.grad, rtol=1e-4, atol=1e-4)

@@ -1,4 +1,4 @@
-"""The released ResNets and DeepLab head: forward and training parity with the released code, and ImageNet weights."""
+"""The released ResNets with their DeepLab head: the released code's numbers in forward passes and training."""
 
 from collections.abc import Callable
 
@@ -22,13 +22,13 @@ def relative(found: Tensor, expected: Tensor) -> float:
 
 
 @pytest.mark.parametrize(
-    ("file", "whose", "seed"),
+    ("file", "layout", "seed"),
     [("forward_resnet50", "official", 110), ("forward_cssegmentation_resnet50", "cssegmentation", 210)],
 )
-def test_golden_forward(golden: Golden, file: str, whose: str, seed: int) -> None:
+def test_golden_forward(golden: Golden, file: str, layout: str, seed: int) -> None:
     numbers = golden(file)
     with torch.no_grad():
-        out = released_net((16, 5), whose, seed)(numbers["x"])
+        out = released_net((16, 5), layout, seed)(numbers["x"])
     assert relative(out.small, numbers["small_logits"]) < 1e-4
     assert len(out.features) == 5
     for index, feature in enumerate(out.features):
@@ -51,24 +51,26 @@ def test_golden_trajectory(golden: Golden, file: str, method: Method, seed: int,
     for name in terms:
         expected = numbers[name].tolist()
         assert ticks[0].losses[name] == pytest.approx(expected[0], rel=1e-3)
-        # Two samples a batch and untrained weights: rounding alone moves what follows by percents, as the next test
-        # shows. A wrong gradient, sign or factor would move it more.
+        # With two images a batch and untrained weights, rounding alone changes the next losses by percents, as the
+        # next test shows. A wrong gradient, sign or factor changes them more.
         assert [t.losses[name] for t in ticks[1:]] == pytest.approx(expected[1:], rel=0.15)
-    theirs = (numbers["final_cls0_weight"] - _teacher_classifier(seed)).flatten()
-    assert torch.cosine_similarity(change, theirs, dim=0) > 0.9
-    assert 0.8 < change.norm() / theirs.norm() < 1.25
+    expected_change = (numbers["final_cls0_weight"] - _teacher_classifier(seed)).flatten()
+    assert torch.cosine_similarity(change, expected_change, dim=0) > 0.9
+    assert 0.8 < change.norm() / expected_change.norm() < 1.25
 
 
 def _teacher_classifier(seed: int) -> Tensor:
     return released_net((16,), "official", seed).classifier[0].weight.detach()
 
 
-def test_the_golden_trajectories_hang_on_rounding(golden: Golden) -> None:
-    """The images times 1 + 1e-7: the first losses stay, those after one step of SGD move by more than 1e-3."""
+def test_rounding_changes_the_golden_trajectories(golden: Golden) -> None:
+    """With images times 1 + 1e-7 the first losses agree; after one step of SGD they differ by more than 1e-3."""
     numbers = golden("trajectory_mib_15-5")
     plain, nudged = (trained(MiB(), 130, numbers, nudge)[0] for nudge in (0.0, 1e-7))
-    away = [max(abs(b.losses[n] / a.losses[n] - 1) for n in a.losses) for a, b in zip(plain, nudged, strict=True)]
-    assert away[0] < 1e-3 < max(away[1:])
+    differences = [
+        max(abs(b.losses[n] / a.losses[n] - 1) for n in a.losses) for a, b in zip(plain, nudged, strict=True)
+    ]
+    assert differences[0] < 1e-3 < max(differences[1:])
 
 
 @pytest.mark.parametrize("name", BLOCKS)
@@ -86,8 +88,8 @@ def test_shapes_and_strides(name: str, stride: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
-def test_stock_weights_of_both_signs_give_the_stock_network(name: str) -> None:
-    """timm's ResNet with random norms against ours with its weights turned and a plain ReLU.
+def test_converted_weights_of_both_signs_give_timms_network(name: str) -> None:
+    """timm's ResNet with random norms against the released one with converted weights and a plain ReLU.
 
     At stride 32: where a stage is dilated, the released code dilates its first block as well, timm does not.
     """
@@ -101,14 +103,14 @@ def test_stock_weights_of_both_signs_give_the_stock_network(name: str) -> None:
                 module.running_mean.normal_()
                 module.running_var.uniform_(0.5, 1.5)
         image = torch.randn(2, 3, 64, 64)
-    ours = ResNet(name, norm_of("abn", 0.0), 32, slope=0.0).eval()
-    ours.load_state_dict(absolute_scales(stock.state_dict()))
+    own = ResNet(name, norm_of("abn", 0.0), 32, slope=0.0).eval()
+    own.load_state_dict(absolute_scales(stock.state_dict()))
     with torch.no_grad():
-        for mine, theirs in zip(ours(image), stock.eval()(image), strict=True):
-            assert relative(ours.activate(mine), theirs) < 1e-4
+        for found, expected in zip(own(image), stock.eval()(image), strict=True):
+            assert relative(own.activate(found), expected) < 1e-4
 
 
-def test_a_leaky_relu_is_not_a_plain_one() -> None:
+def test_the_slope_of_the_leaky_relu_matters() -> None:
     image = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -133,11 +135,11 @@ def test_errors_say_what_is_possible(arguments: dict, message: str) -> None:
         Encoder("resnet18", 16, "none", **arguments)
 
 
-def test_synchronising_leaves_abn_alone_and_converts_timms_norms() -> None:
-    ours, theirs = Encoder("resnet18", 16, "none"), Encoder("timm/resnet18", 16, "none")
-    before = sum(isinstance(module, ABN) for module in ours.modules())
-    for encoder in (ours, theirs):
+def test_synchronising_converts_timms_norms_only() -> None:
+    released, timms = Encoder("resnet18", 16, "none"), Encoder("timm/resnet18", 16, "none")
+    before = sum(isinstance(module, ABN) for module in released.modules())
+    for encoder in (released, timms):
         encoder.synchronise()
-    assert sum(isinstance(module, ABN) for module in ours.modules()) == before == 20
-    assert not any(isinstance(module, torch.nn.SyncBatchNorm) for module in ours.modules())
-    assert sum(isinstance(module, torch.nn.SyncBatchNorm) for module in theirs.modules()) == 20
+    assert sum(isinstance(module, ABN) for module in released.modules()) == before == 20
+    assert not any(isinstance(module, torch.nn.SyncBatchNorm) for module in released.modules())
+    assert sum(isinstance(module, torch.nn.SyncBatchNorm) for module in timms.modules()) == 20

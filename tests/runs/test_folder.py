@@ -13,7 +13,7 @@ import pytest
 from small_runs import contents, small
 
 from plopkit.runs.folder import RunFolder, check_room, open_folder
-from plopkit.runs.tables import TYPES
+from plopkit.runs.tables import REQUIRED_COLUMNS
 from plopkit.settings import to_yaml
 from plopkit.support.files import atomic_write, write_arrays, write_table, write_text
 
@@ -21,7 +21,8 @@ from plopkit.support.files import atomic_write, write_arrays, write_table, write
 def results_table(**columns: Any) -> pd.DataFrame:
     """A table with all columns of `results.csv`: these, and 0 in the others."""
     table = pd.DataFrame(columns)
-    return table.assign(**{name: "0" if kind is str else 0 for name, kind in TYPES.items() if name not in table})
+    others = {name: "0" if kind is str else 0 for name, kind in REQUIRED_COLUMNS.items() if name not in table}
+    return table.assign(**others)
 
 
 # Made and opened again

@@ -174,7 +174,7 @@ def mistakes_figure(
         uncertainty: the net's uncertainty in [0, 1].
         names: the labels' names.
         title: the figure's title.
-        credit: who made the image, in small print.
+        credit: attribution of the image, shown in small print.
     """
     labels = np.unique(np.stack([truth, prediction])).tolist()
     classes = [(legend_colour(label), "ignored" if label == IGNORE else str(names[label])) for label in labels]

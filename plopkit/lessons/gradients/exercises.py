@@ -1,4 +1,4 @@
-"""Methods side by side, by their gradients (lesson 05): the exercises."""
+"""Lesson 05, methods side by side: the exercises."""
 
 from plopkit.lessons.exercises import Exercise
 from plopkit.lessons.gradients.measures import whole_net
@@ -6,11 +6,11 @@ from plopkit.lessons.gradients.measures import whole_net
 EXERCISES: dict[str, Exercise] = {
     "05.1": Exercise(
         lambda table: set(table.index[table["new classifier"] == 0]),
-        'table["new classifier"] == 0 is a row of yes and no; table.index gives (method, term)',
+        'table["new classifier"] == 0 is true for these rows; select them from table.index, which holds (method, term)',
     ),
     "05.2": Exercise(
         lambda table: whole_net(table)["ewc", "ce"] / whole_net(table)["ewc", "penalty"],
-        'whole_net(table) has the norms over the whole net; the gradient of "ewc", "penalty" grows with the factor',
+        "lesson.whole_net(table) has the norms over the whole net; the penalty's is proportional to the factor",
         tolerance=5e-3,
     ),
 }

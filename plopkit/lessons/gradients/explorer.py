@@ -11,7 +11,7 @@ def gradient_explorer(table: pd.DataFrame, method: str) -> Explorer:
     """An explorer with the control ``method``: the gradients of its terms on each part of the net.
 
     Args:
-        table: from ``attribution``.
+        table: result of ``attribution``.
         method: the method that is shown first.
     """
     names = list(dict.fromkeys(str(name) for name, _ in table.index))

@@ -51,7 +51,7 @@ def whole_net(table: pd.DataFrame) -> pd.Series:
     """The norm of each term's gradient over all parts together.
 
     Args:
-        table: from `attribution`.
+        table: result of `attribution`.
     """
     return table.drop(columns="value").pow(2).sum(axis=1).pow(0.5)
 

@@ -25,9 +25,9 @@ def resolutions(
         image: (3, H, W) uint8.
         small: (h, w) labels, from the classifier's own output.
         large: (H, W) labels, from the upsampled logits.
-        names: by label.
-        title: of the figure.
-        credit: whose pictures are shown, in small print.
+        names: class names, indexed by label.
+        title: title of the figure.
+        credit: attribution of the images, shown in small print.
     """
     figure = titled(title, 9, 3.6)
     height, width = large.shape
@@ -53,8 +53,8 @@ def before_and_after(image: np.ndarray, features: np.ndarray, channel: int, slop
         image: (3, H, W) uint8.
         features: (C, h, w), before the activation.
         channel: the one shown.
-        slope: of the leaky ReLU below zero.
-        title: of the figure.
+        slope: slope of the leaky ReLU below zero.
+        title: title of the figure.
     """
     after = np.where(features > 0, features, slope * features)
     figure = titled(title, 9, 2.4)
@@ -83,10 +83,10 @@ def classifier_view(rows: np.ndarray, labels: Sequence[int], n_old: int, names: 
 
     Args:
         rows: (C, width + 1): a row per channel, its bias last (`classifier_rows`).
-        labels: by channel.
+        labels: the label of each channel.
         n_old: number of old channels; a line separates them from the new ones.
-        names: by label.
-        title: of the figure.
+        names: class names, indexed by label.
+        title: title of the figure.
     """
     figure = titled(title, 9, 0.17 * min(len(rows), MANY) + 1.4)
     axes = figure.subplots(1, 2, sharey=True, width_ratios=(20, 1))
@@ -113,9 +113,9 @@ def probability_bars(
     Args:
         before: (n_old,).
         after: (n_seen,) by the panel's name.
-        labels: by channel.
-        names: by label.
-        title: of the figure.
+        labels: the label of each channel.
+        names: class names, indexed by label.
+        title: title of the figure.
     """
     figure = titled(title, 9, 2.1 * len(after) + 1.4)
     axes = figure.subplots(len(after), 1, sharex=True, sharey=True, squeeze=False)[:, 0]

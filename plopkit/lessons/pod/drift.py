@@ -26,9 +26,9 @@ class DriftView:
 
     Args:
         methods: titles by name, in the order of the panels.
-        names: by label.
+        names: class names, indexed by label.
         old: labels of the old classes.
-        credit: whose pictures are shown, in small print.
+        credit: attribution of the images, shown in small print.
     """
 
     def __init__(self, methods: Mapping[str, str], names: Sequence[str], old: Sequence[int], credit: str = ""):
@@ -85,7 +85,7 @@ class DriftView:
             distances: each method's total distance at every moment.
             done: the number of iterations before every moment.
             moment: which of them.
-            title: of the figure.
+            title: title of the figure.
         """
         pictures = [overlay(np.asarray(picture), np.asarray(mask))]
         for place, (method, name) in enumerate(self.methods.items()):

@@ -34,9 +34,9 @@ def pod_explorer(
         teacher: the teacher's output for the same images.
         batch: images and true labels.
         step: the step that was trained.
-        names: by label.
-        scales: of local POD.
-        credit: whose pictures are shown, in small print.
+        names: class names, indexed by label.
+        scales: scales of local POD.
+        credit: attribution of the images, shown in small print.
 
     Raises:
         ValueError: the snapshots of the methods are of different iterations.

@@ -33,7 +33,7 @@ def pod_cut(picture: UInt8[Any, "3 H W"], values: Float[Any, "h w"], scales: Seq
         picture: the image.
         values: one channel of a map.
         scales: a panel each.
-        title: of the figure.
+        title: title of the figure.
     """
     values = np.asarray(values)
     figure = titled(title, 9, 3.0)
@@ -123,9 +123,9 @@ def drift_maps(
         heats: each net's distances by region, by the net's name.
         shape: height and width of the feature map.
         old: labels of the old classes.
-        names: by label.
-        title: of the figure.
-        credit: whose pictures are shown, in small print.
+        names: class names, indexed by label.
+        title: title of the figure.
+        credit: attribution of the images, shown in small print.
     """
     count, columns = len(pictures), 1 + len(heats)
     figure = titled(title, 2.1 * columns + 1.2, 2.0 * count + 1.2)
@@ -165,7 +165,7 @@ def heated(
         shape: height and width of the map that was cut; the image stays grey where no region covers it.
         top: the value that has the last colour.
         old: labels of the old classes; all other objects are new.
-        strength: of the colours, 0 to 1.
+        strength: strength of the colours, 0 to 1.
     """
     heat, mask = np.asarray(heat), np.asarray(mask)
     on_map = np.full(shape, np.nan)

@@ -37,7 +37,7 @@ def pod_maps(net: Output, teacher: Output, n_old: int, scales: Sequence[int] = S
         net: the net's output.
         teacher: the teacher's output for the same images.
         n_old: the number of the teacher's channels.
-        scales: of local POD.
+        scales: scales of local POD.
     """
     new, old = pod_layers(net, n_old), pod_layers(teacher, n_old)
     fitting = {name: fitting_scales(scales, layer.shape[3]) for name, layer in new.items()}

@@ -34,13 +34,13 @@ def pseudo_explorer(
     thresholds of that kind.
 
     Args:
-        old_logits: of the teacher, for the images of ``batch``.
+        old_logits: logits of the teacher, for the images of ``batch``.
         batch: images, training targets and true labels.
         step: the step that is trained.
         medians: class-wise thresholds as in the paper.
         released: class-wise thresholds of the released code.
-        names: by label.
-        credit: whose pictures are shown, in small print.
+        names: class names, indexed by label.
+        credit: attribution of the images, shown in small print.
     """
     view = PseudoView(names, credit)
     pictures = batch.pictures

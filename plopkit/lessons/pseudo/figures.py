@@ -82,7 +82,7 @@ def label_images(
     """Pseudo-label images, and compare with the truth.
 
     Args:
-        old_logits: of the teacher.
+        old_logits: logits of the teacher.
         pictures: the images.
         target: the training masks: channels.
         masks: the true labels.
@@ -108,11 +108,11 @@ def pseudo_rows(
     """Rows are images, with their adaptive factors; columns are panels.
 
     Args:
-        images: from `label_images`.
+        images: result of `label_images`.
         panels: names of `LabelledImage.panels`.
-        names: by label.
-        title: of the figure.
-        credit: whose pictures are shown, in small print.
+        names: class names, indexed by label.
+        title: title of the figure.
+        credit: attribution of the images, shown in small print.
 
     Raises:
         ValueError: there is no panel of this name.
@@ -169,8 +169,8 @@ class PseudoView:
     """One image's pseudo-labels and which of them are right: a figure that is updated in place.
 
     Args:
-        names: by label.
-        credit: whose pictures are shown, in small print.
+        names: class names, indexed by label.
+        credit: attribution of the images, shown in small print.
     """
 
     PANELS = ("teacher", "uncertainty", "sure (white)", "target", "truth", "right and wrong")

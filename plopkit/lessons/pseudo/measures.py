@@ -82,7 +82,7 @@ def precision_curve(
     At 1 every pixel counts as sure.
 
     Args:
-        old_logits: of the teacher.
+        old_logits: logits of the teacher.
         target: the training masks: channels.
         masks: the true labels.
         step: the step that is trained.

@@ -37,9 +37,9 @@ def uncertainty_histograms(
     Args:
         predicted: the channel of each pixel.
         measures: a panel each, by name: the values of the pixels, and the thresholds by channel.
-        labels: by channel.
-        names: by label.
-        title: of the figure.
+        labels: the label of each channel.
+        names: class names, indexed by label.
+        title: title of the figure.
     """
     predicted = np.asarray(predicted)
     counts = np.bincount(predicted, minlength=len(labels))
@@ -92,9 +92,9 @@ def precision_curves(
     have their place, too.
 
     Args:
-        curve: of the single threshold, from `precision_curve`.
-        points: of class-wise thresholds by name, from `precision_at`.
-        title: of the figure.
+        curve: curve of the single threshold, from `precision_curve`.
+        points: points of class-wise thresholds by name, from `precision_at`.
+        title: title of the figure.
     """
     figure = titled(title, 9, 3.8)
     left, right = figure.subplots(1, 2)

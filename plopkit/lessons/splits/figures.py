@@ -27,7 +27,7 @@ def schedule(scenario: Scenario, names: Sequence[str], table: pd.DataFrame, imag
 
     Args:
         scenario: the scenario.
-        names: by label.
+        names: class names, indexed by label.
         table: `steps_table` of the scenario.
         images: the numbers of all training and of all validation images.
     """
@@ -108,9 +108,9 @@ def targets(
         image: the image.
         mask: its true labels.
         scenarios: a row each, by the row's name, e.g. one per protocol. Steps that do not use the image stay empty.
-        names: by label.
-        title: of the figure.
-        credit: whose pictures are shown, in small print.
+        names: class names, indexed by label.
+        title: title of the figure.
+        credit: attribution of the images, shown in small print.
     """
     present = {int(label) for label in np.unique(mask)}
     rows, left_out = [], []
@@ -156,9 +156,9 @@ def class_bars(scores: Mapping[str, np.ndarray], labels: Sequence[int], names: S
 
     Args:
         scores: IoU (n,) by the panel's name, NaN where a class does not occur.
-        labels: of the n classes.
-        names: by label.
-        title: of the figure.
+        labels: labels of the n classes.
+        names: class names, indexed by label.
+        title: title of the figure.
     """
     figure = titled(title, 9.2, 1.6 * len(scores) + 1.4)
     axes = figure.subplots(len(scores), 1, sharex=True, squeeze=False)[:, 0]

@@ -1,4 +1,4 @@
-"""What the released code computes (lesson 09): the exercises."""
+"""Lesson 09, what the released code computes: the exercises."""
 
 from plopkit.lessons.exercises import Exercise
 from plopkit.lessons.thresholds.measures import uncertainty_scale

@@ -13,8 +13,8 @@ def search_explorer(histograms: Mapping[float, Histograms], names: Sequence[str]
     """An explorer with the controls ``channel`` and ``temperature``.
 
     Args:
-        histograms: by the temperature of the teacher's logits, from ``teacher_histograms``.
-        names: of the teacher's channels.
+        histograms: histograms by the temperature of the teacher's logits, from ``teacher_histograms``.
+        names: class names of the teacher's channels.
 
     Raises:
         ValueError: there are no histograms.

@@ -119,9 +119,9 @@ def threshold_search(histograms: Histograms, channel: int, name: str) -> Figure:
     """How the released code searches for one class's median, and its threshold next to the true median.
 
     Args:
-        histograms: from ``teacher_histograms``.
+        histograms: result of ``teacher_histograms``.
         channel: the teacher's channel.
-        name: of the channel's class.
+        name: name of the channel's class.
     """
     return SearchView(histograms.scale).show(histograms, channel, name)
 
@@ -130,7 +130,7 @@ def threshold_by_share(histograms: Mapping[str, Histograms], title: str) -> Figu
     """The released threshold over the share of a class's pixels in bin 0: the formula, and a marker per class.
 
     Args:
-        histograms: from ``teacher_histograms``, by the name in the legend.
+        histograms: result of ``teacher_histograms``, by the name in the legend.
         title: the figure's title.
     """
     figure = titled(title, 8.5, 4)
@@ -185,7 +185,7 @@ def pseudo_label_dots(tables: Mapping[str, pd.DataFrame], title: str) -> Figure:
     """Which pixels different thresholds accept, a row per class.
 
     Args:
-        tables: from ``pseudo_label_rates``, by the thresholds' name: "released", "median" or "no threshold".
+        tables: results of ``pseudo_label_rates``, by the thresholds' name: "released", "median" or "no threshold".
         title: the figure's title.
     """
     columns = {
@@ -229,7 +229,7 @@ def target_grid(
         masks: masks of labels, by the column's title.
         names: the labels' names.
         title: the figure's title.
-        credit: who made the images, in small print.
+        credit: attribution of the images, shown in small print.
     """
     count, width = len(pictures), 2.1 * (1 + len(masks))
     figure = titled(title, width, 2.0 * count + 1.2)

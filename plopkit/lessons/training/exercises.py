@@ -25,11 +25,11 @@ EXERCISES: dict[str, Exercise] = {
     ),
     "06.1": Exercise(
         lambda settings, images: settings.optim.epochs * (images // settings.optim.batch),
-        "epochs times whole batches: an epoch's last batch is left out where it is not full",
+        "epochs times full batches: an epoch's last batch is left out if it is not full",
     ),
     "06.2": Exercise(
         lambda ticks: np.divide(*ticks.groupby("step")["seconds"].median().iloc[[-1, 0]]),
-        "folder.ticks has the seconds of every iteration; take the median of those of each step",
+        "folder.ticks has the seconds of every iteration; take the median for each step",
         tolerance=1e-2,
     ),
 }

@@ -1,0 +1,34 @@
+"""A batch for every method."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from batches import Case, later_step
+from drawing import draw
+
+from plopkit.methods import Method, MiB
+from plopkit.model.segmenter import Segmenter
+from plopkit.scenario import IGNORE
+
+
+@pytest.fixture
+def case(tiny_net: Callable[..., Segmenter]) -> Callable[..., Case]:
+    """`case(n_new, method, noise)`: a net of 6 old channels, grown by the method, its parameters changed by noise."""
+
+    def make(n_new: int = 2, method: Method | None = None, noise: float = 0.02) -> Case:
+        n_old = 6
+        step = later_step(n_old, n_new)
+        teacher = tiny_net(n_old).frozen()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(n_new)
+            net = (method or MiB()).begin_step(teacher, step).requires_grad_(True)
+        for index, parameter in enumerate(net.parameters()):
+            parameter.data += noise * draw(index, *parameter.shape)
+        target = torch.zeros(2, 64, 64, dtype=torch.int64)
+        target[0, 10:40, 10:40] = n_old
+        target[1, :20] = n_old + n_new - 1
+        target[:, 40:44] = IGNORE
+        return Case(teacher, net, draw(99, 2, 3, 64, 64), target, step)
+
+    return make

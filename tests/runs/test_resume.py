@@ -1,0 +1,130 @@
+"""Interrupted runs: what is finished is kept, and the numbers are those of a run without interruption."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from small_runs import TWO_EPOCHS, small, ticks_until
+
+from plopkit import trainer
+from plopkit.runs import experiment
+from plopkit.runs.checkpoints import StepStore
+from plopkit.runs.experiment import Experiment, run
+from plopkit.runs.folder import RunFolder
+
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
+
+def results_of(folder: RunFolder) -> bytes:
+    return folder.results_file.read_bytes()
+
+
+def test_a_run_interrupted_several_times_gives_the_same_results(finished: Experiment, tmp_path: Path) -> None:
+    def opened() -> Experiment:
+        return Experiment.open(small(tmp_path, **TWO_EPOCHS))
+
+    places = [tuple(place) for place in finished.folder.ticks[["step", "epoch", "iteration"]].to_numpy().tolist()]
+    n_first, n_second = (len(finished.data.train_loader(step)) for step in finished.scenario.steps)  # batches an epoch
+    # Within the first epoch: nothing is kept.
+    assert ticks_until(opened(), lambda tick: tick.iteration == 1) == places[:2]
+    # After an epoch of step 0.
+    assert ticks_until(opened(), lambda tick: tick.epoch_done) == places[:n_first]
+    # Within its second epoch.
+    assert ticks_until(opened(), lambda tick: tick.iteration == n_first) == places[n_first : n_first + 1]
+
+    class CrashError(Exception):
+        """The code that draws the ticks fails."""
+
+    def crash() -> None:
+        for tick in opened().ticks():
+            if (tick.step, tick.epoch) == (1, 1):
+                raise CrashError
+
+    with pytest.raises(CrashError):
+        crash()
+    last = opened()
+    (last.folder.checkpoints / ".step-1.training.pt.123.part").write_bytes(b"half")  # of a process that was killed
+    assert n_second > 1
+    assert ticks_until(last) == places[2 * n_first + n_second :]  # one epoch of step 1 was kept
+    assert results_of(last.folder) == results_of(finished.folder)
+    for name in ("loss_ce", "loss_pod", "iteration", "step"):
+        assert last.folder.ticks[name].equals(finished.folder.ticks[name])
+    for index in (0, 1):
+        found, expected = (StepStore(e.folder.checkpoints, index).weights() for e in (last, finished))
+        assert all(torch.equal(found[name], expected[name]) for name in expected | found)
+    assert not list(tmp_path.rglob("*.part"))
+    assert not list(tmp_path.rglob("*.training.pt"))
+
+
+@pytest.mark.parametrize("function", ["evaluate", "write_table"])
+def test_a_crash_between_checkpoint_and_results_costs_no_training(
+    finished: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str
+) -> None:
+    settings = small(tmp_path, **TWO_EPOCHS)
+    original, calls = getattr(experiment, function), []
+
+    def crash(*args: Any, **options: Any) -> Any:
+        calls.append(args)
+        if (function == "write_table" and args[0].name != "results.csv") or len(calls) < 2:
+            return original(*args, **options)
+        raise RuntimeError("the power goes")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(experiment, function, crash)
+        with pytest.raises(RuntimeError, match="power"):
+            run(settings, progress=False)
+    opened = Experiment.open(settings)
+    evaluated = opened.folder.evaluated()
+    assert evaluated == (0 if function == "write_table" else 1)
+    assert {step for step, *_ in ticks_until(opened)} == ({1} if evaluated == 0 else set())
+    assert results_of(opened.folder) == results_of(finished.folder)
+    assert opened.folder.examples["predictions"].shape[0] == 2
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_epoch(
+    finished: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = small(tmp_path, **TWO_EPOCHS)
+    n = len(finished.data.train_loader(finished.scenario.steps[0]))
+    original = trainer.poly
+
+    def explode(lr: float, iteration: int, n_iterations: int, power: float = 0.9) -> float:
+        return original(lr, iteration, n_iterations, power) if iteration < n else 1e30
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "poly", explode)
+        message = rf"the loss term 'ce' is (nan|inf) in step 0, epoch 1, iteration {n + 1}; lower optim.lr"
+        with pytest.raises(FloatingPointError, match=message):
+            run(settings, progress=False)
+    (shared,) = (settings.out / ".step0").iterdir()
+    saved = StepStore(shared, 0).load_epoch()
+    assert saved is not None
+    training, _ = saved
+    assert training["epoch"] == 1
+    assert all(tensor.isfinite().all() for tensor in training["net"].values())
+    opened = Experiment.open(settings)
+    assert ticks_until(opened)[0] == (0, 1, n)
+    assert results_of(opened.folder) == results_of(finished.folder)
+
+
+@pytest.mark.parametrize("method", ["lwf-mc", "ewc", "pi", "rw"])
+def test_a_method_that_trains_its_own_step_0_resumes(method: str, tmp_path: Path) -> None:
+    """Interrupted after each epoch: the same weights and regularizers' states as without interruption."""
+    ticks_until(Experiment.open(small(tmp_path / "a", method="ft", **TWO_EPOCHS)))  # its step 0 must not be used
+    straight = Experiment.open(small(tmp_path / "a", method=method, **TWO_EPOCHS))
+    assert {step for step, *_ in ticks_until(straight)} == {0, 1}
+    for _ in range(8):
+        resumed = Experiment.open(small(tmp_path / "b", method=method, **TWO_EPOCHS))
+        if not ticks_until(resumed, lambda tick: tick.epoch_done):
+            break
+    for index in range(2):
+        stores = [StepStore(e.folder.checkpoints, index) for e in (straight, resumed)]
+        for read in (StepStore.weights, StepStore.state):
+            found, expected = (read(store) for store in stores)
+            assert found.keys() == expected.keys()
+            assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+        assert (stores[0].state() == {}) == (method == "lwf-mc")
+    assert straight.folder.results["iou"].tolist() == resumed.folder.results["iou"].tolist()
+    if method != "lwf-mc":
+        assert straight.folder.ticks.query("step == 1")["loss_penalty"].gt(0).any()
