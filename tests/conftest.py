@@ -46,7 +46,16 @@ install_import_hook("plopkit", "shape_checks.check")
 pytest.register_assert_rewrite("lab", "lesson_runs")
 
 HERE = Path(__file__).parent
-SLOWEST = ("test_notebooks_00_05.py", "test_notebooks_06_09.py", "test_processes.py", "test_science.py")
+SLOWEST = (
+    "test_notebooks_00_05.py",
+    "test_notebooks_06_09.py",
+    "test_processes.py",
+    "test_toy_methods.py",
+    "test_released.py",
+    "test_resnet.py",
+    "test_plugins.py",
+    "test_experiment.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,4 +1,4 @@
-"""The command line: its help, its exit codes, what it prints."""
+"""The command line: help, exit codes, and what the commands print and write."""
 
 import base64
 import io
@@ -27,6 +27,7 @@ Captured = pytest.CaptureFixture[str]
 
 
 def help_of(command: str, capsys: Captured, *words: str) -> str:
+    """The help that a command prints."""
     assert main([command, *words, "--help"]) == 0
     output = capsys.readouterr()
     assert output.err == ""
@@ -35,7 +36,7 @@ def help_of(command: str, capsys: Captured, *words: str) -> str:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two small runs by the command line."""
+    """The output folder of two small runs, made by the command line."""
     out = tmp_path_factory.mktemp("runs")
     for method in ("ft", "plop"):
         assert main(["run", "emoji 15-5 overlap", *small_flags(out), "--method", method, "--name", method]) == 0
@@ -46,7 +47,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("words", [["--help"], ["-h"]])
-def test_the_first_help_lists_every_command_in_a_few_lines(words: list[str], capsys: Captured) -> None:
+def test_the_main_help_lists_every_command_on_one_line(words: list[str], capsys: Captured) -> None:
     assert main(words) == 0
     output = capsys.readouterr().out
     lines = [line for line in output.splitlines() if line]
@@ -62,7 +63,7 @@ def test_the_first_help_lists_every_command_in_a_few_lines(words: list[str], cap
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_its_help(command: str, capsys: Captured) -> None:
+def test_every_command_has_help(command: str, capsys: Captured) -> None:
     output = help_of(command, capsys)
     doc = COMMANDS[command].__doc__
     assert doc is not None
@@ -73,7 +74,7 @@ def test_every_command_has_its_help(command: str, capsys: Captured) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_help_of_run_tells_every_setting_with_its_default(method: str, capsys: Captured) -> None:
+def test_the_help_of_run_lists_every_setting_with_its_default(method: str, capsys: Captured) -> None:
     output = help_of("run", capsys, "--method", method)
     plain = " ".join(output.replace("│", " ").split())
     settings = configure(method=method)
@@ -87,13 +88,15 @@ def test_the_help_of_run_tells_every_setting_with_its_default(method: str, capsy
     assert f"learning rate of step 0 (default: {settings.optim.lr})" in plain
     assert "--method " + "|".join(METHODS) in plain
     assert "--preset " + "|".join(PRESETS) in plain
-    assert "--method" not in plain.split("options")[1]  # output once, not as a setting as well
+    assert "--method" not in plain.split("options")[1]  # listed once, not among the settings as well
     assert len(output.splitlines()) < 125
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("scenario", ["voc 15-5 overlap", "emoji 15-5 overlap"])
-def test_the_help_of_run_shows_the_values_of_preset_and_data_set(preset: str, scenario: str, capsys: Captured) -> None:
+def test_the_help_of_run_shows_the_defaults_of_preset_and_data_set(
+    preset: str, scenario: str, capsys: Captured
+) -> None:
     settings = configure(scenario, preset=preset)
     plain = " ".join(help_of("run", capsys, scenario, "--preset", preset).replace("│", " ").split())
     assert f"epochs of step 0 (default: {settings.optim.epochs})" in plain
@@ -103,7 +106,7 @@ def test_the_help_of_run_shows_the_values_of_preset_and_data_set(preset: str, sc
 # Exit codes
 
 
-def test_no_command_and_an_unknown_one_are_wrong_use(capsys: Captured) -> None:
+def test_a_missing_or_unknown_command_is_a_usage_error(capsys: Captured) -> None:
     assert main([]) == 2
     assert "usage: plopkit COMMAND" in capsys.readouterr().out
     assert main(["rum"]) == 2
@@ -113,14 +116,14 @@ def test_no_command_and_an_unknown_one_are_wrong_use(capsys: Captured) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "output"),
+    ("error", "code", "stderr"),
     [
-        (ValueError("so much"), 2, "plopkit: so much\n"),
-        (FileNotFoundError("a: not there"), 2, "plopkit: a: not there\n"),
+        (ValueError("too large"), 2, "plopkit: too large\n"),
+        (FileNotFoundError("a: missing"), 2, "plopkit: a: missing\n"),
         (OSError("b: full"), 2, "plopkit: b: full\n"),
         (FloatingPointError("nan"), 2, "plopkit: nan\n"),
         (SystemExit(3), 3, ""),
-        (SystemExit("words"), 2, ""),
+        (SystemExit("a message"), 2, ""),
         (
             KeyboardInterrupt(),
             130,
@@ -129,26 +132,26 @@ def test_no_command_and_an_unknown_one_are_wrong_use(capsys: Captured) -> None:
     ],
 )
 def test_errors_become_exit_codes(
-    monkeypatch: pytest.MonkeyPatch, capsys: Captured, error: BaseException, code: int, output: str
+    monkeypatch: pytest.MonkeyPatch, capsys: Captured, error: BaseException, code: int, stderr: str
 ) -> None:
     def fail(arguments: object) -> None:
         raise error
 
     monkeypatch.setitem(COMMANDS, "run", fail)
     assert main(["run"]) == code
-    assert capsys.readouterr().err == output
+    assert capsys.readouterr().err == stderr
 
 
-def test_our_own_mistakes_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_internal_error_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(arguments: object) -> None:
-        raise AssertionError("ours")
+        raise AssertionError("a bug")
 
     monkeypatch.setitem(COMMANDS, "run", fail)
-    with pytest.raises(AssertionError, match="ours"):
+    with pytest.raises(AssertionError, match="a bug"):
         main(["run"])
 
 
-def test_python_m_plopkit_is_plopkit(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+def test_python_m_plopkit_runs_the_command_line(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     monkeypatch.setattr(sys, "argv", ["plopkit", "rum"])
     with pytest.raises(SystemExit) as stop:
         runpy.run_module("plopkit", run_name="__main__")
@@ -161,7 +164,7 @@ def test_the_version_is_printed(capsys: Captured) -> None:
     assert capsys.readouterr().out == f"plopkit {plopkit.__version__}\n"
 
 
-def test_a_scenario_is_read_once_in_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_parses_its_scenario_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[Scenario] = []
     from_words = Scenario.from_words
 
@@ -174,13 +177,13 @@ def test_a_scenario_is_read_once_in_a_run(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(Scenario, "from_words", count)
     assert main(["run", "emoji 15-5 overlap", *small_flags(tmp_path), "--method", "ft", "--quiet"]) == 0
     assert grammar._read.cache_info().misses == 1
-    assert len(opened) == 2  # to check the text, and to open the scenario that everything below takes
+    assert len(opened) == 2  # once to check the text, once for the scenario that everything else takes
 
 
 # Progress
 
 
-def test_where_stderr_is_no_terminal_progress_is_a_line_per_epoch_and_pass(tmp_path: Path, capsys: Captured) -> None:
+def test_progress_without_a_terminal_is_a_line_per_epoch_and_evaluation(tmp_path: Path, capsys: Captured) -> None:
     words = ["run", "emoji 15-5 overlap", *small_flags(tmp_path), "--method", "ft", "--optim.epochs", "2"]
     assert main(words) == 0
     captured = capsys.readouterr()
@@ -201,15 +204,15 @@ def test_quiet_prints_only_the_results(tmp_path: Path, capsys: Captured) -> None
     assert captured.out.splitlines()[0].split()[0] == "method"
 
 
-# What the commands do
+# The commands
 
 
-def test_run_prints_the_summary_and_where_all_lies(runs: Path, capsys: Captured) -> None:
+def test_run_prints_the_summary_and_the_run_folder(runs: Path, capsys: Captured) -> None:
     capsys.readouterr()
     before = contents(runs)
     assert main(["run", "emoji 15-5 overlap", *small_flags(runs), "--method", "ft", "--name", "ft"]) == 0
     output = capsys.readouterr().out
-    assert contents(runs) == before  # read back
+    assert contents(runs) == before  # the finished run is read, not repeated
     header, *rows, credit, empty, last = output.splitlines()
     assert header.split() == "method seed step old new all old_nobg all_nobg avg".split()
     assert [row.split()[:3] for row in rows] == [["ft", "0", "0"], ["ft", "0", "1"]]
@@ -222,11 +225,11 @@ def test_run_prints_the_summary_and_where_all_lies(runs: Path, capsys: Captured)
 def test_run_takes_flags_before_the_scenario(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[Settings] = []
 
-    def note(settings: Settings, progress: bool) -> None:
+    def record(settings: Settings, progress: bool) -> None:
         calls.append(settings)
-        raise ValueError("enough")
+        raise ValueError("stop here")
 
-    monkeypatch.setattr("plopkit.runs.experiment.run", note)
+    monkeypatch.setattr("plopkit.runs.experiment.run", record)
     for words in (["voc 15-1 overlap", "--optim.lr", "0.5"], ["--optim.lr", "0.5", "voc 15-1 overlap"]):
         assert main(["run", *words]) == 2
     assert calls == [configure("voc 15-1 overlap", overrides={"optim.lr": 0.5})] * 2
@@ -241,7 +244,7 @@ def test_compare_prints_a_row_per_method_and_step(runs: Path, capsys: Captured) 
         assert rows == [[method, str(step), "1"] for method in ("ft", "plop") for step in (0, 1)]
 
 
-def test_compare_draws_where_it_is_asked_to(runs: Path, tmp_path: Path, capsys: Captured) -> None:
+def test_compare_draws_into_the_folder_of_its_option(runs: Path, tmp_path: Path, capsys: Captured) -> None:
     assert main(["compare", str(runs), "-o", str(tmp_path / "pictures")]) == 0
     drawn = [line for line in capsys.readouterr().out.splitlines() if line.startswith(str(tmp_path))]
     assert drawn
@@ -249,7 +252,7 @@ def test_compare_draws_where_it_is_asked_to(runs: Path, tmp_path: Path, capsys: 
     assert all(Path(path).read_bytes().startswith(b"\x89PNG") for path in drawn)
 
 
-def test_report_is_one_page_with_everything(runs: Path, tmp_path: Path, capsys: Captured) -> None:
+def test_report_is_a_single_self_contained_page(runs: Path, tmp_path: Path, capsys: Captured) -> None:
     page = tmp_path / "new folder" / "report.html"
     assert main(["report", str(runs), "-o", str(page)]) == 0
     assert capsys.readouterr().out == f"{page}\n"
@@ -264,13 +267,13 @@ def test_report_is_one_page_with_everything(runs: Path, tmp_path: Path, capsys: 
     assert 'src="http' not in text and "mIoU in percent" in text
 
 
-def test_compare_of_nothing_is_told(tmp_path: Path, capsys: Captured) -> None:
+def test_compare_without_results_is_an_error(tmp_path: Path, capsys: Captured) -> None:
     assert main(["compare", str(tmp_path)]) == 2
     output = capsys.readouterr()
     assert output.err == f"plopkit: no results.csv of a run in or below {tmp_path}; name run folders\n"
 
 
-def test_demo_passes_its_flags_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_demo_passes_on_its_flags(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     calls: list[tuple[object, ...]] = []
     monkeypatch.setattr("plopkit.lessons.demo.run_demo", lambda *args, progress: calls.append((*args, progress)))
     assert main(["demo"]) == 0
@@ -283,13 +286,13 @@ def test_demo_passes_its_flags_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert main(["demo", "--preset", "large"]) == 2
 
 
-def test_the_commands_are_functions_of_their_words() -> None:
+def test_the_commands_are_functions_named_like_them() -> None:
     commands: dict[str, Callable] = {name: getattr(cli, name) for name in COMMANDS}
     assert commands == COMMANDS
 
 
 @pytest.mark.parametrize("words", [["rows"], ["--help"], ["run", "--help"]], ids=" ".join)
-def test_a_reader_that_stops_early_is_no_error(words: list[str]) -> None:
+def test_a_reader_that_stops_early_causes_no_message(words: list[str]) -> None:
     with subprocess.Popen([sys.executable, "-m", "plopkit", *words], stdout=PIPE, stderr=PIPE) as rows:
         assert rows.stdout is not None and rows.stderr is not None
         rows.stdout.close()

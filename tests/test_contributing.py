@@ -13,7 +13,7 @@ import pytest
 from small_runs import SMALL
 
 import plopkit
-from plopkit import METHODS, cli, metrics
+from plopkit import METHODS, catalogue, cli, metrics
 from plopkit.catalogue import DATASETS
 from plopkit.methods.base import Method
 from plopkit.viz import colours
@@ -64,6 +64,7 @@ def shrunk(words: list[str]) -> list[str]:
 @pytest.fixture
 def follow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_pictures: None) -> Iterator[Callable[[str], Path]]:
     """``follow(title)``: write a recipe's files into a folder of the test and run its commands there."""
+    monkeypatch.setattr(catalogue, "_plugins", {})  # else every command that a later test writes would name them
     registries = (METHODS, DATASETS, metrics.PER_CLASS)
     known = [set(registry) for registry in registries]
 

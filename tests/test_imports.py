@@ -1,7 +1,4 @@
-"""What importing costs: help, errors and tables of finished runs load neither torch nor what hangs on it.
-
-Also the names of earlier versions, which keep working.
-"""
+"""Imports: help, errors and tables of finished runs do not load torch, and names of earlier versions keep working."""
 
 import ast
 import importlib
@@ -25,17 +22,18 @@ print("LOADED", json.dumps([name for name in sys.argv[1].split(",") if name in s
 
 
 def loaded_by(code: str, *words: str) -> set[str]:
-    """Which of the heavy packages a fresh process has loaded after running code."""
+    """The heavy packages that a new process has loaded after running the code."""
     script = f"import sys\nwords = sys.argv[2:]\n{code}\n{REPORT}"
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", script, ",".join(HEAVY), *words], capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stderr
-    return set(json.loads(done.stdout.split("LOADED ")[1]))
+    assert process.returncode == 0, process.stderr
+    return set(json.loads(process.stdout.split("LOADED ")[1]))
 
 
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small finished run."""
     out = tmp_path_factory.mktemp("runs")
     words = ["run", "emoji 15-5 overlap", *small_flags(out), "--method", "ft", "--name", "ft", "--quiet"]
     assert main(words) == 0
@@ -46,7 +44,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     "module",
     ["plopkit", "plopkit.scenario", "plopkit.settings", "plopkit.catalogue", "plopkit.presets", "plopkit.metrics"],
 )
-def test_these_modules_load_nothing_heavy(module: str) -> None:
+def test_light_modules_load_no_heavy_package(module: str) -> None:
     assert loaded_by(f"import {module}") == set()
 
 
@@ -55,25 +53,25 @@ def test_these_modules_load_nothing_heavy(module: str) -> None:
     [["--help"], ["--version"], ["rum"], [], ["compare", "--help"], ["data", "get", "--help"], ["rows"]],
     ids=" ".join,
 )
-def test_these_commands_load_nothing_heavy(words: list[str]) -> None:
+def test_light_commands_load_no_heavy_package(words: list[str]) -> None:
     assert loaded_by("from plopkit.cli import main; main(words)", *words) == set()
 
 
 @pytest.mark.parametrize("command", ["rows", "compare"])
-def test_tables_of_finished_runs_load_nothing_heavy(command: str, run_folder: Path) -> None:
+def test_tables_of_finished_runs_load_no_heavy_package(command: str, run_folder: Path) -> None:
     assert loaded_by("from plopkit.cli import main; assert main(words) == 0", command, str(run_folder)) == set()
 
 
-def test_a_report_is_drawn_without_torch(run_folder: Path, tmp_path: Path) -> None:
+def test_a_report_is_made_without_torch(run_folder: Path, tmp_path: Path) -> None:
     words = ["report", str(run_folder), "-o", str(tmp_path / "report.html")]
     assert loaded_by("from plopkit.cli import main; assert main(words) == 0", *words) <= {"matplotlib"}
 
 
-def test_a_wrong_flag_of_run_does_not_wait_for_the_trainer() -> None:
+def test_a_wrong_flag_is_reported_before_the_trainer_is_imported() -> None:
     assert "accelerate" not in loaded_by("from plopkit.cli import main; main(words)", "run", "--optim.lr", "-3")
 
 
-def test_the_facade_lists_and_gives_its_names() -> None:
+def test_every_public_name_is_listed_and_can_be_imported() -> None:
     for name in plopkit.__all__:
         assert name in dir(plopkit)
         assert getattr(plopkit, name) is not None
@@ -82,7 +80,7 @@ def test_the_facade_lists_and_gives_its_names() -> None:
     assert plopkit.METHODS is importlib.import_module("plopkit.catalogue").METHODS
 
 
-def test_the_facade_says_the_same_to_type_checkers() -> None:
+def test_type_checkers_see_the_same_public_names() -> None:
     tree = ast.parse(Path(plopkit.__file__).read_text(encoding="utf-8"))
     block = next(node for node in tree.body if isinstance(node, ast.If))
     typed = {
@@ -138,27 +136,27 @@ OLD_ATTRIBUTES = {
 
 @pytest.mark.filterwarnings("ignore:plopkit.* is now plopkit:DeprecationWarning")
 @pytest.mark.parametrize("line", OLD_IMPORTS)
-def test_what_the_notebooks_of_the_last_version_import_is_there(line: str) -> None:
+def test_imports_of_old_notebooks_work(line: str) -> None:
     exec(line, {})
 
 
 @pytest.mark.filterwarnings("ignore:plopkit.* is now plopkit:DeprecationWarning")
 @pytest.mark.parametrize("module", OLD_ATTRIBUTES)
-def test_what_the_notebooks_of_the_last_version_use_is_there(module: str) -> None:
+def test_attributes_used_by_old_notebooks_exist(module: str) -> None:
     for name in OLD_ATTRIBUTES[module].split():
         assert getattr(importlib.import_module(module), name) is not None
 
 
 @pytest.mark.filterwarnings("ignore:plopkit.* is now plopkit:DeprecationWarning")
 @pytest.mark.parametrize("old", moved.MODULES)
-def test_every_old_module_is_found(old: str) -> None:
+def test_every_old_module_can_be_imported(old: str) -> None:
     module = importlib.import_module(f"plopkit.{old}")
     for name in moved.NAMES.get(old, {}):
         assert getattr(module, name) is not None
     assert importlib.import_module(f"plopkit.{moved.MODULES[old]}")
 
 
-def test_an_old_name_warns_and_names_the_new_place() -> None:
+def test_an_old_name_warns_and_says_where_it_is_now() -> None:
     with pytest.warns(
         DeprecationWarning, match=r"plopkit\.results\.telling_example is now plopkit\.runs\.results\.most"
     ):

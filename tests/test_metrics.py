@@ -10,41 +10,42 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from plopkit.metrics import accuracy, confusion, forgetting, group_means, iou
+from plopkit.scenario import IGNORE
 
 NAN = float("nan")
 
 
 def plain_confusion(prediction: list[int], target: list[int], n: int) -> list[list[int]]:
     counts = [[0] * n for _ in range(n)]
-    for predicted, asked in zip(prediction, target, strict=True):
-        if asked != 255:
-            counts[asked][predicted] += 1
+    for predicted, true in zip(prediction, target, strict=True):
+        if true != IGNORE:
+            counts[true][predicted] += 1
     return counts
 
 
 def plain_iou(prediction: list[int], target: list[int], channel: int) -> float:
-    """100 x the pixels that both have, over those that either has; NaN where no pixel of the target has the class."""
-    asked = {i for i, t in enumerate(target) if t == channel}
-    found = {i for i, p in enumerate(prediction) if p == channel and target[i] != 255}
-    return 100 * len(asked & found) / len(asked | found) if asked else NAN
+    """100 x intersection over union, from sets of pixels; NaN where no pixel of the target has the class."""
+    true = {i for i, t in enumerate(target) if t == channel}
+    predicted = {i for i, p in enumerate(prediction) if p == channel and target[i] != IGNORE}
+    return 100 * len(true & predicted) / len(true | predicted) if true else NAN
 
 
 @settings(deadline=None, max_examples=60)
 @given(n=st.integers(2, 6), pixels=st.integers(1, 40), seed=st.integers(0, 999))
-def test_plain_loops(n: int, pixels: int, seed: int) -> None:
+def test_counts_iou_and_accuracy_equal_plain_loops(n: int, pixels: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    target = rng.choice([*range(rng.integers(1, n + 1)), 255], pixels)  # some classes never
+    target = rng.choice([*range(rng.integers(1, n + 1)), IGNORE], pixels)  # some classes never occur
     prediction = np.where(rng.random(pixels) < 0.5, target % n, rng.integers(0, n, pixels))
     counts = confusion(torch.from_numpy(prediction), torch.from_numpy(target), n)
     assert counts.dtype == torch.int64
     assert counts.tolist() == plain_confusion(prediction.tolist(), target.tolist(), n)
     expected = [plain_iou(prediction.tolist(), target.tolist(), channel) for channel in range(n)]
     np.testing.assert_allclose(iou(counts.numpy()), expected)
-    hits = [
+    accuracies = [
         100 * float(np.mean(prediction[target == channel] == channel)) if (target == channel).any() else NAN
         for channel in range(n)
     ]
-    np.testing.assert_allclose(accuracy(counts.numpy()), hits)
+    np.testing.assert_allclose(accuracy(counts.numpy()), accuracies)
 
 
 def test_batches_of_any_shape_and_type_add_up() -> None:
@@ -54,7 +55,7 @@ def test_batches_of_any_shape_and_type_add_up() -> None:
     parts = [confusion(p.to(torch.int32), t, 4) for p, t in zip(prediction, target, strict=True)]
     assert torch.equal(whole, torch.stack(parts).sum(0))
     assert whole.sum() == prediction.numel()
-    assert confusion(prediction, torch.full_like(target, 255), 4).sum() == 0
+    assert confusion(prediction, torch.full_like(target, IGNORE), 4).sum() == 0
 
 
 def test_counts_beyond_float32_are_exact() -> None:
@@ -71,34 +72,34 @@ def test_a_class_without_pixels_is_nan_even_where_it_is_predicted() -> None:
     assert np.isnan(iou(np.zeros((2, 2)))).all()
 
 
-def test_group_means_are_those_of_the_tables() -> None:
-    found = group_means([90, 50, 10, 40, 20], 3)
-    assert found == {"old": 50, "new": 30, "all": 42, "old_nobg": 30, "all_nobg": 30}
+def test_group_means_by_hand() -> None:
+    means = group_means([90, 50, 10, 40, 20], 3)
+    assert means == {"old": 50, "new": 30, "all": 42, "old_nobg": 30, "all_nobg": 30}
 
 
 def test_a_class_without_pixels_is_in_no_mean() -> None:
-    found = group_means([90, NAN, 10, NAN], 3)
-    assert {name: value for name, value in found.items() if not math.isnan(value)} == {
+    means = group_means([90, NAN, 10, NAN], 3)
+    assert {name: value for name, value in means.items() if not math.isnan(value)} == {
         "old": 50,
         "all": 50,
         "old_nobg": 10,
         "all_nobg": 10,
     }
-    assert math.isnan(found["new"])
+    assert math.isnan(means["new"])
 
 
 def test_step_0_has_no_new_classes() -> None:
-    found = group_means(np.array([80.0, 60.0]), 2)
-    assert (found["old"], found["all"], found["old_nobg"], found["all_nobg"]) == (70, 70, 60, 60)
-    assert math.isnan(found["new"])
+    means = group_means(np.array([80.0, 60.0]), 2)
+    assert (means["old"], means["all"], means["old_nobg"], means["all_nobg"]) == (70, 70, 60, 60)
+    assert math.isnan(means["new"])
 
 
 def plain_forgetting(history: np.ndarray) -> list[float]:
-    found = []
+    losses = []
     for channel in range(history.shape[1]):
         known = [v for v in history[:, channel] if not math.isnan(v)]
-        found.append(max(known) - history[-1, channel] if known else NAN)
-    return found
+        losses.append(max(known) - history[-1, channel] if known else NAN)
+    return losses
 
 
 @settings(deadline=None, max_examples=60)
@@ -108,10 +109,10 @@ def plain_forgetting(history: np.ndarray) -> list[float]:
 )
 def test_forgetting_equals_a_loop(history: np.ndarray, learnt: list[int]) -> None:
     for channel, step in enumerate(learnt[: history.shape[1]]):
-        history[:step, channel] = NAN  # step beyond the last: never learnt
-    found = forgetting(history)
-    np.testing.assert_allclose(found, plain_forgetting(history))
-    assert not (found < 0).any()
+        history[:step, channel] = NAN  # a step after the last: never learnt
+    result = forgetting(history)
+    np.testing.assert_allclose(result, plain_forgetting(history))
+    assert not (result < 0).any()
 
 
 def test_forgetting_by_hand() -> None:
@@ -121,6 +122,6 @@ def test_forgetting_by_hand() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int64])
 @pytest.mark.parametrize(("prediction", "target"), [([0, 5], [0, 2]), ([0, 3], [0, 0]), ([0, 1], [0, 3])])
-def test_what_lies_beyond_the_channels_is_no_silent_count(prediction: list, target: list, dtype: torch.dtype) -> None:
+def test_a_value_outside_the_channels_is_an_error(prediction: list, target: list, dtype: torch.dtype) -> None:
     with pytest.raises(ValueError, match="channels go from 0 to 2 here"):
         confusion(torch.tensor(prediction, dtype=dtype), torch.tensor(target, dtype=dtype), 3)

@@ -23,8 +23,8 @@ NOTEBOOK = resources.notebook("06_train_scenario.ipynb")
 def test_parameters_mean_the_same_as_configure():
     assert set(CELL) == set(KNOWN)
     settings = from_parameters(CELL | {"overrides": {"optim.lr": 0.5, "hyper.pod": 0.2}})
-    wanted = {"optim.lr": 0.5, "hyper.pod": 0.2, "out": "runs"}
-    assert settings == configure("emoji 15-5 overlap", "plop", "smoke", wanted)
+    overrides = {"optim.lr": 0.5, "hyper.pod": 0.2, "out": "runs"}
+    assert settings == configure("emoji 15-5 overlap", "plop", "smoke", overrides)
 
 
 def test_overrides_may_be_papermill_text():
@@ -34,15 +34,17 @@ def test_overrides_may_be_papermill_text():
         from_parameters(CELL | {"overrides": "seed 3"})
 
 
-def test_data_root_is_a_setting(tmp_path):
+def test_data_root_becomes_the_setting_of_that_name(tmp_path):
     assert from_parameters(CELL | {"data_root": str(tmp_path)}).data.root == tmp_path
 
 
-def test_a_parameter_nobody_knows_is_refused_with_the_known_ones():
+def test_an_unknown_parameter_is_refused_and_the_known_ones_are_listed():
     cells = ["import os", "# Parameters\nmetod = 'ft'\n"]
     with pytest.raises(ValueError, match=r"'metod' \(did you mean method\?\); known: scenario, method, preset"):
         from_parameters(CELL | {"In": cells})
-    from_parameters(CELL | {"In": ["metod = 'mine'", "# Parameters\nmethod = 'ft'\n"]})  # only papermill's cell counts
+    from_parameters(
+        CELL | {"In": ["metod = 'plop'", "# Parameters\nmethod = 'ft'\n"]}
+    )  # only papermill's cell is checked
 
 
 def test_a_missing_parameter_is_named():
@@ -50,26 +52,26 @@ def test_a_missing_parameter_is_named():
         from_parameters({name: value for name, value in CELL.items() if name != "method"})
 
 
-@pytest.mark.filterwarnings("default")  # of the kernel's start-up, which is not ours
-def test_notebook_refuses_what_it_does_not_know(tmp_path):
-    given = {"preset": "smoke", "out": str(tmp_path / "runs"), "metod": "ft"}
+@pytest.mark.filterwarnings("default")  # jupyter warns while a kernel starts
+def test_the_notebook_refuses_an_unknown_parameter(tmp_path):
+    values = {"preset": "smoke", "out": str(tmp_path / "runs"), "metod": "ft"}
     with pytest.raises(papermill.PapermillExecutionError, match="did you mean method"):
-        papermill.execute_notebook(NOTEBOOK, tmp_path / "out.ipynb", given, cwd=tmp_path, progress_bar=False)
+        papermill.execute_notebook(NOTEBOOK, tmp_path / "out.ipynb", values, cwd=tmp_path, progress_bar=False)
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_lesson_takes_fewer_scenes_and_any_method(tmp_path):
+def test_a_lesson_uses_fewer_scenes_and_its_own_method(tmp_path):
     cell = {"scenario": "emoji 15-5 overlap", "preset": "laptop", "overrides": {}, "data_root": None, "out": tmp_path}
     brief, whole = (from_parameters(cell, "ft", lesson) for lesson in (True, False))
     assert brief.method == whole.method == "ft"
     assert brief.data.scenes < whole.data.scenes and brief.optim == whole.optim and brief.model == whole.model
-    given = from_parameters(cell | {"method": "mib", "overrides": {"data.scenes": 1234}}, "plop", lesson=True)
-    assert (given.method, given.data.scenes) == ("plop", 1234)
+    settings = from_parameters(cell | {"method": "mib", "overrides": {"data.scenes": 1234}}, "plop", lesson=True)
+    assert (settings.method, settings.data.scenes) == ("plop", 1234)
     with pytest.raises(ValueError, match="must set method"):
         from_parameters(cell)
 
 
-def test_a_notebook_may_have_parameters_of_its_own() -> None:
+def test_a_notebook_may_have_further_parameters() -> None:
     cell = {"scenario": "emoji 15-5 overlap", "preset": "smoke", "overrides": {}, "data_root": None, "out": "runs"}
     cell |= {"checkpoints": [], "In": ["# Parameters\ncheckpoints = 'a.pth'\n"]}
     assert from_parameters(cell, "ft", also=["checkpoints"]).method == "ft"

@@ -1,6 +1,6 @@
 """A method and a data set from outside the package, from the command line to a picture.
 
-They are registered by a file (`--plugin FILE`) and by a distribution (entry points `plopkit.methods`,
+They are registered by a file (`--plugin FILE`) or by a distribution (entry points of the groups `plopkit.methods` and
 `plopkit.datasets`).
 """
 
@@ -96,7 +96,7 @@ plopkit.DATASETS["shapes"] = SHAPES
 
 @pytest.fixture
 def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A plugin's file; what it registers is forgotten afterwards."""
+    """The file of a plugin; what it registers is removed after the test."""
     monkeypatch.setattr(catalogue, "_plugins", {})
     modules = set(sys.modules)
     path = tmp_path / "toy_plugin.py"
@@ -118,11 +118,11 @@ def run_words(out: Path) -> list[str]:
     return ["run", SCENARIO, *flags, "--method", "weighted", "--name", "toy", "--quiet"]
 
 
-# From a file
+# Registered by a file
 
 
 @pytest.mark.pictures
-def test_a_plugin_goes_from_the_command_line_to_a_report(
+def test_a_plugin_file_works_from_training_to_report(
     plugin: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     flag = ["--plugin", str(plugin)]
@@ -142,13 +142,13 @@ def test_a_plugin_goes_from_the_command_line_to_a_report(
     assert main(["rows", str(folder.path), *flag]) == 0
 
 
-def test_a_plugin_is_offered_everywhere(plugin: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_plugin_appears_in_form_styles_grammar_and_help(plugin: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from plopkit.flags import parse_run
     from plopkit.viz.colours import method_styles
     from plopkit.widgets import SettingsForm
 
     load_plugin(plugin)
-    load_plugin(plugin)  # imported once
+    load_plugin(plugin)  # the second call does nothing
     form = SettingsForm()
     assert "shapes" in form.controls["dataset"].options
     form.controls["dataset"].value = "shapes"
@@ -180,7 +180,7 @@ def test_a_plugin_is_offered_everywhere(plugin: Path, capsys: pytest.CaptureFixt
         (None, "there is no such file; --plugin names a Python file"),
     ],
 )
-def test_a_broken_plugin_is_named(
+def test_the_error_of_a_broken_plugin_names_its_file(
     text: str | None, message: str, plugin: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if text is None:
@@ -196,10 +196,10 @@ def test_a_broken_plugin_is_named(
     assert "--plugin needs a file" in capsys.readouterr().err
 
 
-# From another distribution
+# Registered by another distribution
 
 
-def test_entry_points_go_from_the_command_line_to_a_report(tmp_path: Path) -> None:
+def test_entry_points_work_from_training_to_report(tmp_path: Path) -> None:
     site = tmp_path / "site"
     info = site / "toy-1.0.dist-info"
     info.mkdir(parents=True)
@@ -214,9 +214,9 @@ def test_entry_points_go_from_the_command_line_to_a_report(tmp_path: Path) -> No
 
     def plopkit_command(*words: str) -> str:
         command = [sys.executable, "-m", "plopkit", *words]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        process = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
+        assert process.returncode == 0, process.stderr
+        return process.stdout
 
     assert "weighted" in plopkit_command(*run_words(tmp_path / "runs"))
     assert "weighted" in plopkit_command("compare", "runs")
@@ -228,14 +228,14 @@ form = SettingsForm()
 form.set(scenario="shapes 2-1 overlap", method="weighted")
 print(form.error, form.command_line)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
-    assert done.stdout.strip() == 'plopkit run "shapes 2-1 overlap" --method weighted --preset laptop'
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert process.stdout.strip() == 'plopkit run "shapes 2-1 overlap" --method weighted --preset laptop'
 
 
 # The registry
 
 
-def test_a_registry_imports_an_entry_when_it_is_read() -> None:
+def test_a_registry_imports_an_entry_on_first_access() -> None:
     registry: Registry = Registry("thing", "plopkit.no-such-group", {"path": "os:path", "wrong": "os:nothing"})
     assert list(registry) == ["path", "wrong"]
     assert "wrong" in registry and len(registry) == 2
@@ -243,15 +243,15 @@ def test_a_registry_imports_an_entry_when_it_is_read() -> None:
     with pytest.raises(ValueError, match=r"the thing 'wrong' cannot be imported from 'os:nothing': AttributeError"):
         registry["wrong"]
     del registry["wrong"]
-    registry["mine"] = object
-    assert dict(registry) == {"path": os.path, "mine": object}
-    with pytest.raises(KeyError, match=r"^there is no thing 'paht' \(did you mean path\?\); known: path, mine$"):
+    registry["added"] = object
+    assert dict(registry) == {"path": os.path, "added": object}
+    with pytest.raises(KeyError, match=r"^there is no thing 'paht' \(did you mean path\?\); known: path, added$"):
         registry["paht"]
     assert registry.get("paht") is None
 
 
 @pytest.mark.parametrize("name", list(DATASETS))
-def test_an_entry_of_the_catalogue_agrees_with_itself(name: str) -> None:
+def test_the_fields_of_a_catalogue_entry_are_consistent(name: str) -> None:
     entry = DATASETS[name]
     assert isinstance(entry, DataSet)
     assert entry.name == name and entry.title
@@ -269,12 +269,12 @@ def test_an_entry_of_the_catalogue_agrees_with_itself(name: str) -> None:
             entry.open("train", configure().data)
 
 
-def test_a_data_set_is_known_in_one_place() -> None:
+def test_only_the_catalogue_names_the_data_sets() -> None:
     package = Path(plopkit.__file__).parent
-    naming = set()
+    places = set()
     for path in package.rglob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         constants = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
         if constants & {"voc", "emoji", "ade"}:
-            naming.add(path.relative_to(package).parts[0])
-    assert naming <= {"catalogue.py", "datasets", "lessons"}  # a data set's own module names itself
+            places.add(path.relative_to(package).parts[0])
+    assert places <= {"catalogue.py", "datasets", "lessons"}  # the module of a data set names it too

@@ -174,7 +174,7 @@ def launched(tmp_path_factory: pytest.TempPathFactory) -> Launched:
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     command += ["--master-addr", "127.0.0.1", "--master-port", str(port), "script.py"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     results = [torch.load(folder / f"result.{rank}") for rank in range(2)]
     return Launched(results, parts, folder / "runs", done.stdout, done.stderr)

@@ -1,4 +1,4 @@
-"""Settings and presets: one tree, the same from every side, and what changes a fingerprint."""
+"""Settings and presets: their values and errors, equal ways to write them, and what changes a fingerprint."""
 
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ SCENARIOS = {
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("dataset", DATASETS)
 @pytest.mark.parametrize("method", METHODS)
-def test_every_preset_serves_every_data_set_and_method(preset: str, dataset: str, method: str) -> None:
+def test_every_preset_works_with_every_data_set_and_method(preset: str, dataset: str, method: str) -> None:
     settings = configure(SCENARIOS[dataset], method, preset)
     assert (settings.scenario, settings.method) == (SCENARIOS[dataset], method)
     assert set(settings.hyper) == set(METHODS[method].model_fields)
@@ -36,7 +36,7 @@ def test_every_preset_serves_every_data_set_and_method(preset: str, dataset: str
     assert settle(settings) == settings
 
 
-def test_the_presets_differ_and_depend_on_the_data_set() -> None:
+def test_presets_differ_and_depend_on_the_data_set() -> None:
     assert len({configure(preset=preset).fingerprint() for preset in PRESETS}) == len(PRESETS)
     assert configure("voc 15-5 overlap").data.size > configure("emoji 15-5 overlap").data.size
     paper = configure("voc 15-5 overlap", preset="paper")
@@ -44,7 +44,7 @@ def test_the_presets_differ_and_depend_on_the_data_set() -> None:
     assert (paper.hyper["pod"], paper.hyper["pod_logits"]) == (0.01, 0.0005)
     ade = configure("ade 100-50 overlap", preset="paper")
     assert (ade.hyper["pod"], ade.hyper["pod_logits"], ade.optim.epochs) == (0.001, 0.00001, 60)
-    assert configure("ade 100-50 overlap", "ft", "paper").hyper == {}  # PLOP's values are no other method's
+    assert configure("ade 100-50 overlap", "ft", "paper").hyper == {}  # PLOP's values are for PLOP alone
 
 
 @pytest.mark.parametrize(
@@ -80,10 +80,10 @@ def test_the_presets_differ_and_depend_on_the_data_set() -> None:
         ({}, {"optim": 3}, r"'optim' = 3: this is a group of settings, such as optim\."),
         ({}, {"seed.x": 3, "seed": 1}, r"seed"),
         ({}, {"method": "ft"}, r"^method: arguments of their own"),
-        ({}, {"seed": -1, "optim.lr": 0}, r"(?s)seed = -1.*\n.*optim.lr = 0"),  # all that is wrong at once
+        ({}, {"seed": -1, "optim.lr": 0}, r"(?s)seed = -1.*\n.*optim.lr = 0"),  # all errors at once
     ],
 )
-def test_what_is_wrong_is_named_with_what_is_possible(
+def test_an_error_names_the_setting_and_the_possible_values(
     arguments: dict[str, Any], overrides: dict[str, Any], expected: str
 ) -> None:
     with pytest.raises(ValueError, match=expected):
@@ -92,18 +92,18 @@ def test_what_is_wrong_is_named_with_what_is_possible(
 
 def bounded(kind: type[BaseModel], prefix: str = "") -> list[tuple[str, float]]:
     """Every numeric setting with a value just outside each of its bounds."""
-    found: list[tuple[str, float]] = []
+    result: list[tuple[str, float]] = []
     for name, info in kind.model_fields.items():
         if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
-            found += bounded(info.annotation, f"{prefix}{name}.")
+            result += bounded(info.annotation, f"{prefix}{name}.")
         for bound in info.metadata:
             outside = {"ge": -1, "gt": 0, "le": 1, "lt": 0}
-            found += [(prefix + name, getattr(bound, k) + shift) for k, shift in outside.items() if hasattr(bound, k)]
-    return found
+            result += [(prefix + name, getattr(bound, k) + shift) for k, shift in outside.items() if hasattr(bound, k)]
+    return result
 
 
 @pytest.mark.parametrize(("name", "value"), bounded(Settings))
-def test_every_bound_holds(name: str, value: float) -> None:
+def test_every_bound_is_checked(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"^{name.replace('.', '[.]')} = {value}: Input should be "):
         configure(overrides={name: value})
 
@@ -119,19 +119,19 @@ def every_setting(kind: type[BaseModel], prefix: str = "") -> list[str]:
     return [name for name in known_names(kind, prefix) if name not in ("scenario", "method", "hyper")]
 
 
-def test_dotted_overrides_mean_the_same_as_nested_ones() -> None:
+def test_dotted_and_nested_overrides_are_equal() -> None:
     dotted = {"optim.lr": 0.5, "optim.epochs": 3, "hyper.pod": 0.2, "seed": 4}
     tree = {"optim": {"lr": 0.5, "epochs": 3}, "hyper": {"pod": 0.2}, "seed": 4}
     mixed = {"optim": {"lr": 0.5}, "optim.epochs": 3, "hyper": {"pod": 0.2}, "seed": 4}
     before = repr(mixed)
     assert configure(overrides=dotted) == configure(overrides=tree) == configure(overrides=mixed)
     assert repr(mixed) == before
-    assert configure(overrides=tree).optim.batch == configure().optim.batch  # the preset's others stay
+    assert configure(overrides=tree).optim.batch == configure().optim.batch  # all else is the preset's
     assert nested(dotted) == tree
     assert flat(tree) == dotted == flat(dotted)
 
 
-def test_every_setting_has_its_help() -> None:
+def test_every_setting_has_a_description() -> None:
     expected = {
         name: info.description for kind in (Settings, *METHODS.values()) for name, info in kind.model_fields.items()
     }
@@ -145,14 +145,14 @@ def test_every_setting_has_its_help() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_yaml_gives_the_settings_back(tmp_path: Path, method: str) -> None:
+def test_settings_survive_yaml(tmp_path: Path, method: str) -> None:
     overrides = {"data.root": tmp_path, "optim.lr": 1e-5, "name": "mein Lauf é", "out": tmp_path / "out", "seed": 7}
     settings = configure("voc 15-1 overlap order=b", method, "paper", overrides)
     path = tmp_path / "settings.yaml"
     path.write_text(to_yaml(settings), encoding="utf-8")
-    again = from_yaml(path)
-    assert again == settings
-    assert again.fingerprint() == settings.fingerprint()
+    loaded = from_yaml(path)
+    assert loaded == settings
+    assert loaded.fingerprint() == settings.fingerprint()
     assert list(yaml.safe_load(path.read_text(encoding="utf-8"))) == list(Settings.model_fields)
 
 
@@ -164,7 +164,7 @@ def test_yaml_gives_the_settings_back(tmp_path: Path, method: str) -> None:
         ("", "settings = None"),
     ],
 )
-def test_a_broken_settings_file_is_named(tmp_path: Path, text: str, expected: str) -> None:
+def test_the_error_of_a_damaged_settings_file_names_it(tmp_path: Path, text: str, expected: str) -> None:
     path = tmp_path / "settings.yaml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=expected) as error:
@@ -179,7 +179,7 @@ def test_settings_are_frozen() -> None:
         configure().optim.lr = 3  # type: ignore[misc]
 
 
-# What decides a run
+# Fingerprints
 
 OTHER: dict[str, Any] = {
     "seed": 1,
@@ -214,25 +214,25 @@ OTHER: dict[str, Any] = {
     "out": "elsewhere",
     "name": "another",
 }
-WITHOUT_WEIGHT = {"compute.workers", "out", "name"}
+IRRELEVANT = {"compute.workers", "out", "name"}
 LATER = {"optim.lr_later", "optim.epochs_later", "evaluate"}
 
 
-def test_other_values_are_listed_for_every_setting() -> None:
+def test_every_setting_has_another_value_to_test() -> None:
     assert set(OTHER) == set(every_setting(Settings))
 
 
 @pytest.mark.parametrize("name", OTHER)
-def test_the_fingerprint_changes_with_what_decides_the_numbers(name: str) -> None:
-    one, other = configure(), configure(overrides={name: OTHER[name]})
-    assert one != other
-    assert (one.fingerprint() == other.fingerprint()) == (name in WITHOUT_WEIGHT)
-    assert (one.step0_identity() == other.step0_identity()) == (name in WITHOUT_WEIGHT | LATER)
-    assert (one.folder() == other.folder()) == (name == "compute.workers")
+def test_the_fingerprint_changes_with_what_affects_the_results(name: str) -> None:
+    default, other = configure(), configure(overrides={name: OTHER[name]})
+    assert default != other
+    assert (default.fingerprint() == other.fingerprint()) == (name in IRRELEVANT)
+    assert (default.step0_identity() == other.step0_identity()) == (name in IRRELEVANT | LATER)
+    assert (default.folder() == other.folder()) == (name == "compute.workers")
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_step_0_is_shared_by_the_methods(method: str) -> None:
+def test_methods_share_step_0(method: str) -> None:
     other = configure(method=method)
     assert other.step0_identity() == configure().step0_identity()
     assert (other.fingerprint() == configure().fingerprint()) == (method == "plop")
@@ -246,12 +246,12 @@ def test_hyper_parameters_belong_to_the_fingerprint_but_not_to_step_0(name: str)
     assert changed.step0_identity() == configure().step0_identity()
 
 
-def test_a_scenario_has_one_fingerprint_however_it_is_written() -> None:
+def test_the_spelling_of_a_scenario_does_not_change_the_fingerprint() -> None:
     assert configure("VOC  15-5s overlapped").fingerprint() == configure("voc 15-1 overlap").fingerprint()
     assert configure("voc 15-1 overlap").fingerprint() != configure("voc 15-1 disjoint").fingerprint()
 
 
-def test_the_root_is_absolute_and_home_is_understood(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_paths_are_made_absolute_and_home_is_expanded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "me"))
     assert configure(overrides={"data.root": "voc"}).data.root == tmp_path / "voc"
@@ -259,11 +259,11 @@ def test_the_root_is_absolute_and_home_is_understood(monkeypatch: pytest.MonkeyP
     assert (settings.data.root, settings.out) == (tmp_path / "me" / "voc", tmp_path / "me" / "runs")
 
 
-def test_a_digest_does_not_depend_on_the_order_or_the_process() -> None:
+def test_a_digest_does_not_depend_on_key_order_or_process() -> None:
     assert digest({"b": "é", "a": [1, 0.5]}) == digest({"a": [1, 0.5], "b": "é"}) == "311bf802"
 
 
-# Command line = papermill = Settings
+# Command line, papermill parameters and Settings are equal
 
 CHOICES: dict[str, st.SearchStrategy[Any]] = {
     "seed": st.integers(0, 2**31 - 1),
@@ -285,7 +285,7 @@ CHOICES: dict[str, st.SearchStrategy[Any]] = {
 
 
 def flags(overrides: dict[str, Any]) -> list[str]:
-    """The command line's way to say these settings."""
+    """These settings as flags of `plopkit run`."""
     words = []
     for name, value in overrides.items():
         *above, last = name.replace("_", "-").split(".")
@@ -301,23 +301,23 @@ def flags(overrides: dict[str, Any]) -> list[str]:
 def test_command_line_and_parameters_give_the_same_settings(data: st.DataObject, preset: str, scenario: str) -> None:
     names = data.draw(st.lists(st.sampled_from(list(CHOICES)), unique=True, max_size=5))
     overrides = {name: data.draw(CHOICES[name], name) for name in names}
-    by_hand = configure(scenario, "plop", preset, overrides)
+    expected = configure(scenario, "plop", preset, overrides)
     first, last = [scenario, "--preset", preset], ["--preset", preset, scenario]
     values = flags(overrides)
-    typed = data.draw(st.sampled_from([[*first, *values], [*values, "--seed", str(by_hand.seed), *last]]))
+    typed = data.draw(st.sampled_from([[*first, *values], [*values, "--seed", str(expected.seed), *last]]))
     cell = {"scenario": scenario, "method": "plop", "preset": preset, "data_root": None, "out": "runs"}
-    assert parse_run(typed) == by_hand
-    assert from_parameters(cell | {"overrides": overrides}) == by_hand
-    assert settle(build(Settings, by_hand.model_dump())) == by_hand
+    assert parse_run(typed) == expected
+    assert from_parameters(cell | {"overrides": overrides}) == expected
+    assert settle(build(Settings, expected.model_dump())) == expected
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_method_may_stand_anywhere_on_the_command_line(method: str) -> None:
-    wanted = configure("voc 15-5 overlap", method, "gpu", {"seed": 2})
+def test_the_order_of_the_words_on_the_command_line_does_not_matter(method: str) -> None:
+    expected = configure("voc 15-5 overlap", method, "gpu", {"seed": 2})
     for words in (
         ["voc 15-5 overlap", "--method", method, "--preset", "gpu", "--seed", "2"],
         ["--seed", "2", "--preset=gpu", "voc 15-5 overlap", f"--method={method}"],
         ["--preset", "gpu", "--method", method, "--seed=2", "VOC 15-5 overlap"],
     ):
-        assert parse_run(words) == wanted
+        assert parse_run(words) == expected
     assert parse_run([]) == configure()

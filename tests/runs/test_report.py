@@ -1,4 +1,4 @@
-"""Finished runs side by side: which pictures stand in one strip, and what of folders that lack a file."""
+"""Pictures and reports of several finished runs: which runs a strip shows, and folders with missing files."""
 
 from pathlib import Path
 
@@ -16,8 +16,8 @@ from plopkit.support.files import write_arrays, write_table, write_text
 SCENARIO = "emoji 15-5 overlap"
 
 
-def made(out: Path, method: str, seed: int = 0, **overrides: object) -> Path:
-    """A run folder as if it had been trained: as in emoji, a seed and a size have images of their own."""
+def write_run(out: Path, method: str, seed: int = 0, **overrides: object) -> Path:
+    """A run folder with the files of a finished run; as in emoji, the images depend on seed and size."""
     settings = small(out, method=method, seed=seed, **overrides)
     first = Scenario.parse(SCENARIO).steps[0]
     names = [f"name {label}" for label in range(21)]
@@ -38,58 +38,56 @@ def made(out: Path, method: str, seed: int = 0, **overrides: object) -> Path:
     return settings.folder()
 
 
-def chosen(folder: Path) -> Strips:
+def strips_in(folder: Path) -> Strips:
     return strips_of(load_results(folder))[SCENARIO]
 
 
 def test_strips_show_the_seed_that_most_methods_share(tmp_path: Path) -> None:
     for method, seed in (("ft", 0), ("mib", 2), ("plop", 2), ("mib", 1), ("plop", 1)):
-        made(tmp_path, method, seed)
-    strips = chosen(tmp_path)
+        write_run(tmp_path, method, seed)
+    strips = strips_in(tmp_path)
     assert strips.seed == 1
     assert list(strips.examples) == ["mib", "plop"]
-    assert all((one["images"] == 1).all() for one in strips.examples.values())
+    assert all((arrays["images"] == 1).all() for arrays in strips.examples.values())
     assert strips.left_out == ["ft: no run with seed 1"]
 
 
-def test_strips_never_hold_two_pictures_of_one_name(tmp_path: Path) -> None:
+def test_strips_leave_out_runs_with_other_images(tmp_path: Path) -> None:
     for method, size in (("ft", 96), ("mib", 64), ("plop", 64)):
-        made(tmp_path, method, data__size=size)
-    strips = chosen(tmp_path)
+        write_run(tmp_path, method, data__size=size)
+    strips = strips_in(tmp_path)
     assert list(strips.examples) == ["mib", "plop"]
     assert strips.left_out == ["ft: its images are not those of mib"]
 
 
-def test_methods_left_out_are_told_by_compare_and_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    made(tmp_path / "runs", "ft", 0)
-    made(tmp_path / "runs", "plop", 1)
-    told = f"{SCENARIO}: the strips leave out plop: no run with seed 0"
+def test_compare_and_report_name_the_methods_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_run(tmp_path / "runs", "ft", 0)
+    write_run(tmp_path / "runs", "plop", 1)
+    note = f"{SCENARIO}: the strips leave out plop: no run with seed 0"
     assert main(["compare", str(tmp_path / "runs"), "-o", str(tmp_path / "drawn")]) == 0
-    assert capsys.readouterr().out.endswith(f"{told}\n")
+    assert capsys.readouterr().out.endswith(f"{note}\n")
     assert len(list((tmp_path / "drawn").iterdir())) == 2
     assert main(["report", str(tmp_path / "runs"), "-o", str(tmp_path / "page.html")]) == 0
-    assert f"<p>{told}</p>" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert f"<p>{note}</p>" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
-def test_a_folder_that_lacks_a_file_stops_neither_compare_nor_report(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    bare = made(tmp_path / "runs", "ft")
+def test_compare_and_report_work_without_optional_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    incomplete = write_run(tmp_path / "runs", "ft")
     for name in ("settings.yaml", "examples.npz"):
-        (bare / name).unlink()
-    write_text(tmp_path / "runs" / "weird" / "results.csv", "a,b\n1,2\n")
-    told = f"the strips leave out ft: no examples.npz in {bare}"
+        (incomplete / name).unlink()
+    write_text(tmp_path / "runs" / "foreign" / "results.csv", "a,b\n1,2\n")
+    note = f"the strips leave out ft: no examples.npz in {incomplete}"
     assert main(["compare", str(tmp_path / "runs"), "-o", str(tmp_path / "drawn")]) == 0
-    said = capsys.readouterr()
-    assert told in said.out
-    assert said.err.count("left out") == 1
+    captured = capsys.readouterr()
+    assert note in captured.out
+    assert captured.err.count("left out") == 1
     assert main(["report", str(tmp_path / "runs"), "-o", str(tmp_path / "page.html")]) == 0
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert told in page and "<pre>there is no settings.yaml</pre>" in page
+    assert note in page and "<pre>there is no settings.yaml</pre>" in page
 
 
-def test_a_file_is_no_folder_for_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    made(tmp_path / "runs", "ft")
-    (tmp_path / "taken").touch()
-    assert main(["compare", str(tmp_path / "runs"), "-o", str(tmp_path / "taken")]) == 2
-    assert capsys.readouterr().err == f"plopkit: {tmp_path / 'taken'}: a file is in the way; name a folder\n"
+def test_a_file_in_place_of_the_picture_folder_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_run(tmp_path / "runs", "ft")
+    (tmp_path / "occupied").touch()
+    assert main(["compare", str(tmp_path / "runs"), "-o", str(tmp_path / "occupied")]) == 2
+    assert capsys.readouterr().err == f"plopkit: {tmp_path / 'occupied'}: a file is in the way; name a folder\n"

@@ -1,4 +1,4 @@
-"""The tidy table and what is read off it, against numbers by hand."""
+"""The table of results and the tables computed from it, against numbers by hand."""
 
 import re
 from collections.abc import Callable
@@ -27,7 +27,7 @@ from plopkit.support.files import write_table, write_text
 # Background and three classes, learnt 2, 3 (step 0) and then 1: channels 0 2 3 | 1.
 SCENARIO = Scenario.parse("folder 2-1 overlap order=2,3,1", 4)
 NAMES = ["background", "cat", "dog", "bird"]
-FIRST = np.array([[6, 2, 0], [1, 3, 0], [0, 0, 0]])  # nothing of label 3 in the validation images
+FIRST = np.array([[6, 2, 0], [1, 3, 0], [0, 0, 0]])  # no validation image shows label 3
 SECOND = np.array([[4, 0, 0, 4], [2, 1, 0, 1], [0, 0, 5, 0], [0, 0, 0, 2]])
 
 
@@ -44,9 +44,9 @@ def test_rows_of_a_step_by_hand(results: pd.DataFrame) -> None:
     assert results["step"].tolist() == [0, 0, 0, 1, 1, 1, 1]
     assert results["pixels"].tolist() == [8, 4, 0, 8, 4, 5, 2]
     ious = [6 / 9, 3 / 6, np.nan, 4 / 10, 1 / 4, 1, 2 / 7]
-    found = [6 / 8, 3 / 4, np.nan, 4 / 8, 1 / 4, 1, 1]
+    accuracies = [6 / 8, 3 / 4, np.nan, 4 / 8, 1 / 4, 1, 1]
     np.testing.assert_allclose(results["iou"], 100 * np.array(ious))
-    np.testing.assert_allclose(results["accuracy"], 100 * np.array(found))
+    np.testing.assert_allclose(results["accuracy"], 100 * np.array(accuracies))
     assert set(results["scenario"]) == {"folder 2-1 overlap order=2,3,1"}
 
 
@@ -54,7 +54,7 @@ def test_summary_by_hand(results: pd.DataFrame) -> None:
     table = summarise(results)
     first = (600 / 9 + 50) / 2  # label 3 has no pixels: it is in no mean
     last = (40 + 25 + 100 + 200 / 7) / 4
-    wanted = {
+    expected = {
         "old": [first, 55],
         "new": [np.nan, 200 / 7],
         "all": [first, last],
@@ -62,8 +62,8 @@ def test_summary_by_hand(results: pd.DataFrame) -> None:
         "all_nobg": [50, (25 + 100 + 200 / 7) / 3],
         "avg": [first, (first + last) / 2],
     }
-    assert list(table) == ["scenario", "method", "seed", "step", *wanted]
-    for name, values in wanted.items():
+    assert list(table) == ["scenario", "method", "seed", "step", *expected]
+    for name, values in expected.items():
         np.testing.assert_allclose(table[name], values)
 
 
@@ -88,20 +88,22 @@ def test_forgetting_counts_from_the_best_step() -> None:
 # Several runs
 
 
-def made(out: Path, method: str = "plop", seed: int = 0, iou: float = 50.0, told: bool = True, **overrides) -> Path:
-    """A run folder as if it had been trained: every class has this IoU at both steps of emoji 15-5."""
+def write_run(
+    out: Path, method: str = "plop", seed: int = 0, iou: float = 50.0, write_settings: bool = True, **overrides
+) -> Path:
+    """A folder with the tables of a finished run in which every class has this IoU at every step."""
     settings = small(out, method=method, seed=seed, **overrides)
     scenario = Scenario.parse(settings.scenario)
     names = [f"name {label}" for label in range(21)]
     tables = [step_rows(scenario, method, seed, s, np.eye(s.n_seen), names).assign(iou=iou) for s in scenario.steps]
     write_table(settings.folder() / "results.csv", pd.concat(tables))
-    if told:
+    if write_settings:
         write_text(settings.folder() / "settings.yaml", to_yaml(settings))
     return settings.folder()
 
 
 def last_rows(*paths: Path | str) -> dict[str, tuple[int, float]]:
-    """Method -> (seeds, all) after the last step."""
+    """The number of seeds and the mIoU of all classes after the last step, by method."""
     table = compare(load_results(*paths)).reset_index()
     rows = table[table["step"] == table["step"].max()]
     return {row.method: (row.seeds, row.all) for row in rows.itertuples()}
@@ -109,8 +111,8 @@ def last_rows(*paths: Path | str) -> dict[str, tuple[int, float]]:
 
 def test_compare_is_the_mean_over_seeds(tmp_path: Path) -> None:
     for seed, iou in enumerate([10, 20, 60]):
-        made(tmp_path, "plop", seed, iou)
-    made(tmp_path, "ft", 0, 5)
+        write_run(tmp_path, "plop", seed, iou)
+    write_run(tmp_path, "ft", 0, 5)
     assert last_rows(tmp_path) == {"ft": (1, 5), "plop": (3, 30)}
     table = compare(load_results(tmp_path))
     assert table.index.names == ["scenario", "method", "step"]
@@ -118,12 +120,12 @@ def test_compare_is_the_mean_over_seeds(tmp_path: Path) -> None:
     assert len(table) == 4
 
 
-def test_runs_with_other_settings_are_rows_of_their_own(tmp_path: Path) -> None:
+def test_runs_with_different_settings_are_separate_rows(tmp_path: Path) -> None:
     for seed in (0, 1):
-        made(tmp_path, seed=seed, iou=10 + seed)
-        made(tmp_path, seed=seed, iou=30 + seed, optim__lr=0.5)
-        made(tmp_path, seed=seed, iou=50 + seed, optim__lr=0.5, hyper__pod=0.25)
-    made(tmp_path, "ft", iou=1)
+        write_run(tmp_path, seed=seed, iou=10 + seed)
+        write_run(tmp_path, seed=seed, iou=30 + seed, optim__lr=0.5)
+        write_run(tmp_path, seed=seed, iou=50 + seed, optim__lr=0.5, hyper__pod=0.25)
+    write_run(tmp_path, "ft", iou=1)
     assert last_rows(tmp_path) == {
         "ft": (1, 1),
         "plop (hyper.pod 0.01, optim.lr 0.002)": (2, 10.5),
@@ -132,52 +134,52 @@ def test_runs_with_other_settings_are_rows_of_their_own(tmp_path: Path) -> None:
     }
 
 
-def test_runs_with_other_settings_and_other_seeds_are_no_repetitions(tmp_path: Path) -> None:
-    made(tmp_path, seed=0, iou=10)
-    made(tmp_path, seed=1, iou=90, data__size=96)
+def test_runs_that_differ_in_settings_and_seed_are_separate_rows(tmp_path: Path) -> None:
+    write_run(tmp_path, seed=0, iou=10)
+    write_run(tmp_path, seed=1, iou=90, data__size=96)
     assert last_rows(tmp_path) == {"plop (data.size 64)": (1, 10), "plop (data.size 96)": (1, 90)}
 
 
-def test_workers_names_and_voc_s_place_make_no_other_run(tmp_path: Path) -> None:
-    made(tmp_path / "a", seed=0, iou=10, name="mine")
-    made(tmp_path / "b", seed=1, iou=20, compute__workers=2)
+def test_workers_name_and_data_root_do_not_separate_runs(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", seed=0, iou=10, name="named")
+    write_run(tmp_path / "b", seed=1, iou=20, compute__workers=2)
     assert last_rows(tmp_path / "a", tmp_path / "b") == {"plop": (2, 15)}
-    made(tmp_path / "c", seed=0, iou=10, data__root="/here")
-    made(tmp_path / "c", seed=1, iou=20, data__root="/there")
+    write_run(tmp_path / "c", seed=0, iou=10, data__root="/here")
+    write_run(tmp_path / "c", seed=1, iou=20, data__root="/there")
     assert last_rows(tmp_path / "c") == {"plop": (2, 15)}
 
 
-def test_the_same_run_made_twice_is_not_averaged(tmp_path: Path) -> None:
-    first, second = (made(tmp_path / out, iou=iou, name=out) for out, iou in (("a", 10), ("b", 20)))
+def test_copies_of_a_run_are_not_averaged(tmp_path: Path) -> None:
+    first, second = (write_run(tmp_path / out, iou=iou, name=out) for out, iou in (("a", 10), ("b", 20)))
     assert last_rows(first, second) == {"plop (a)": (1, 10), "plop (b)": (1, 20)}
-    same = [made(tmp_path / out, iou=iou) for out, iou in (("c", 10), ("d", 20))]
+    same = [write_run(tmp_path / out, iou=iou) for out, iou in (("c", 10), ("d", 20))]
     assert last_rows(*same) == {f"plop ({path})": (1, iou) for path, iou in zip(same, (10, 20), strict=True)}
 
 
-def test_folders_that_do_not_tell_their_settings_are_kept_apart_by_seed_or_name(tmp_path: Path) -> None:
+def test_folders_without_settings_are_separated_by_seed_and_name(tmp_path: Path) -> None:
     for seed in (0, 1):
-        made(tmp_path, seed=seed, iou=10 * seed, told=False)
+        write_run(tmp_path, seed=seed, iou=10 * seed, write_settings=False)
     assert last_rows(tmp_path) == {"plop": (2, 5)}
-    made(tmp_path, seed=1, iou=70, told=False, name="again")
+    write_run(tmp_path, seed=1, iou=70, write_settings=False, name="again")
     assert {name.split()[0] for name in last_rows(tmp_path)} == {"plop"}
     assert len(last_rows(tmp_path)) == 3
     assert last_rows(tmp_path)["plop (again)"] == (1, 70)
 
 
-def test_methods_and_scenarios_with_other_settings_need_no_telling_apart(tmp_path: Path) -> None:
-    made(tmp_path, "ft", optim__lr=0.5)
-    made(tmp_path, "plop")
-    made(tmp_path, "plop", scenario="emoji 15-1 overlap", optim__lr=0.25)
+def test_settings_are_not_shown_where_method_or_scenario_separates_the_runs(tmp_path: Path) -> None:
+    write_run(tmp_path, "ft", optim__lr=0.5)
+    write_run(tmp_path, "plop")
+    write_run(tmp_path, "plop", scenario="emoji 15-1 overlap", optim__lr=0.25)
     assert set(load_results(tmp_path)["method"]) == {"ft", "plop"}
 
 
 # Finding runs
 
 
-def test_results_are_found_by_folder_run_pattern_and_relative_path(
+def test_results_are_loaded_from_folders_runs_patterns_and_relative_paths(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, second = made(tmp_path / "runs", "ft"), made(tmp_path / "runs", "plop")
+    first, second = write_run(tmp_path / "runs", "ft"), write_run(tmp_path / "runs", "plop")
     (tmp_path / "runs" / "empty").mkdir()
     (tmp_path / "runs" / ".step0").mkdir()
     monkeypatch.chdir(tmp_path)
@@ -189,26 +191,28 @@ def test_results_are_found_by_folder_run_pattern_and_relative_path(
     assert run_folders([second, first]) == [second, first]
 
 
-def test_a_name_with_brackets_is_no_pattern(tmp_path: Path) -> None:
-    path = made(tmp_path, name="try [1]")
+def test_brackets_in_a_folder_name_are_not_a_pattern(tmp_path: Path) -> None:
+    path = write_run(tmp_path, name="try [1]")
     assert run_folders([path]) == [path]
 
 
 @pytest.mark.parametrize("paths", [[], ["nowhere"], ["runs", "no/*/thing"]])
-def test_no_results_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, paths: list[str]) -> None:
+def test_missing_results_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, paths: list[str]) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs" / "unfinished").mkdir(parents=True)
-    with pytest.raises(FileNotFoundError, match=r"^no results\.csv of a run in or below .*; name run folders") as told:
+    with pytest.raises(FileNotFoundError, match=r"^no results\.csv of a run in or below .*; name run folders") as error:
         load_results(*paths)
-    assert all(path in str(told.value) for path in paths)
+    assert all(path in str(error.value) for path in paths)
 
 
-def test_results_of_another_program_are_left_out_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    foreign = tmp_path / "weird" / "a" / "results.csv"
+def test_tables_of_other_programs_are_left_out_with_a_message(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    foreign = tmp_path / "foreign" / "a" / "results.csv"
     write_text(foreign, "a,b\n1,2\n")
     with pytest.raises(FileNotFoundError, match=r"no results\.csv of a run in or below"):
         load_results(tmp_path)
-    path = made(tmp_path)
+    path = write_run(tmp_path)
     assert capsys.readouterr().err == f"{foreign}: left out, its columns are not those of a run\n"
     assert run_folders([tmp_path]) == [path]
     foreign.write_bytes("größe\n1\n".encode("latin-1"))
@@ -216,7 +220,7 @@ def test_results_of_another_program_are_left_out_by_name(tmp_path: Path, capsys:
 
 
 @pytest.mark.parametrize(
-    ("damage", "told"),
+    ("damage", "message"),
     [
         (lambda lines: [], "No columns to parse from file"),
         (lambda lines: lines[:1], "no rows"),
@@ -225,28 +229,30 @@ def test_results_of_another_program_are_left_out_by_name(tmp_path: Path, capsys:
         (lambda lines: [*lines[:-1], lines[-1].replace("50.0", "fifty")], "fifty"),
     ],
 )
-def test_damaged_results_are_named(tmp_path: Path, damage: Callable[[list[str]], list[str]], told: str) -> None:
-    made(tmp_path, "ft")
-    path = made(tmp_path) / "results.csv"
+def test_the_error_of_damaged_results_names_the_file(
+    tmp_path: Path, damage: Callable[[list[str]], list[str]], message: str
+) -> None:
+    write_run(tmp_path, "ft")
+    path = write_run(tmp_path) / "results.csv"
     path.write_text("".join(damage(path.read_text().splitlines(keepends=True))))
     with pytest.raises(
-        ValueError, match=rf"^{re.escape(str(path))}: damaged \(.*{told}.*\); move it away and run again"
+        ValueError, match=rf"^{re.escape(str(path))}: damaged \(.*{message}.*\); move it away and run again"
     ):
         load_results(tmp_path)
 
 
-def test_class_names_are_text(tmp_path: Path) -> None:
-    path = made(tmp_path)
+def test_class_names_are_read_as_text(tmp_path: Path) -> None:
+    path = write_run(tmp_path)
     table = load_results(path)
     names = dict(zip(table["label"], ["NA", "null", "007"], strict=False))
     write_table(path / "results.csv", table.assign(name=[names.get(label, "x") for label in table["label"]]))
     assert load_results(path)["name"].tolist()[:4] == ["NA", "null", "007", "x"]
 
 
-# The papers' numbers
+# Published numbers
 
 
-def test_published_rows_stand_beside_their_scenario_only() -> None:
+def test_published_rows_are_those_of_the_scenario() -> None:
     rows = published("voc 15-5 overlap")
     assert set(rows["dataset"]) == {"voc"}
     assert set(rows["task"]) == {"15-5"}
@@ -261,7 +267,7 @@ def test_published_rows_stand_beside_their_scenario_only() -> None:
         assert list(published(text)) == list(rows)
 
 
-def test_published_understands_what_a_scenario_may_be_called() -> None:
+def test_published_accepts_every_spelling_of_a_scenario() -> None:
     assert published("VOC 15-5  overlapped").equals(published("voc 15-5 overlap"))
     assert published("voc 15-5s overlap").equals(published("voc 15-1 overlap"))
     assert len(published("ade 50 overlap"))
@@ -270,16 +276,16 @@ def test_published_understands_what_a_scenario_may_be_called() -> None:
             published(text)
 
 
-def test_report_tells_means_and_published_rows(tmp_path: Path) -> None:
-    table = load_results(made(tmp_path, iou=12.34))
+def test_report_shows_means_and_published_rows(tmp_path: Path) -> None:
+    table = load_results(write_run(tmp_path, iou=12.34))
     text = report(table)
     assert text.startswith("emoji 15-5 overlap: mIoU in percent on the validation set, mean over seeds")
     assert "12.3" in text
     assert "published" not in text
     assert "old: the labels of step 0 with background" in text
     both = report(pd.concat([table, table.assign(scenario="voc 15-5 overlap")]))
-    ours, theirs = both.split("published, after the last step:")
-    assert "voc 15-5 overlap: mIoU" in ours
-    assert "PLOP (CVPR 2021), Table 1" in theirs
-    assert "75.7" in theirs
+    own, reference = both.split("published, after the last step:")
+    assert "voc 15-5 overlap: mIoU" in own
+    assert "PLOP (CVPR 2021), Table 1" in reference
+    assert "75.7" in reference
     assert "nan" not in both.lower()

@@ -1,4 +1,4 @@
-"""The files of facts are found in a checkout and in an installed package."""
+"""The packaged data files: their content, and how they are located in a checkout and in an installed package."""
 
 import csv
 import json
@@ -12,11 +12,11 @@ from plopkit.support import resources
 @pytest.mark.parametrize(
     "name", ["published.csv", "orders.json", "voc_images.csv", "classes/voc.txt", "measured/emoji_15-5_three_seeds.csv"]
 )
-def test_the_facts_are_there(name: str) -> None:
+def test_the_data_files_exist(name: str) -> None:
     assert resources.path(name).read_text(encoding="utf-8").strip()
 
 
-def test_the_package_folder_comes_before_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_package_takes_precedence_over_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resources, "_PACKAGE", tmp_path / "plopkit")
     in_checkout, in_package = tmp_path / "data" / "a.txt", tmp_path / "plopkit" / "_facts" / "a.txt"
     for file in (in_checkout, in_package):
@@ -61,8 +61,8 @@ def test_the_published_table_holds_percentages_with_their_source() -> None:
 
 
 @pytest.mark.parametrize("name", ["15-5_three_seeds", "15-5_all_methods", "15-1_all_methods"])
-def test_what_was_measured_adds_up(name: str) -> None:
-    """From both conventions the background's own IoU follows, and it is the same for the old and for all classes."""
+def test_the_measured_tables_are_consistent(name: str) -> None:
+    """The background IoU follows from both conventions, and is the same for the old classes and for all classes."""
     with resources.path(f"measured/emoji_{name}.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len({(row["method"], row["seed"], row["step"]) for row in rows}) == len(rows) >= 18
@@ -71,4 +71,4 @@ def test_what_was_measured_adds_up(name: str) -> None:
         old, old_nobg, everything, all_nobg = (float(row[c]) for c in ("old", "old_nobg", "all", "all_nobg"))
         background = n_old * old - (n_old - 1) * old_nobg
         assert background == pytest.approx(n_all * everything - (n_all - 1) * all_nobg, abs=1e-4)
-        assert -1e-4 <= background <= 100  # six digits are kept
+        assert -1e-4 <= background <= 100  # the tables have six digits

@@ -1,4 +1,4 @@
-"""The settings form: one tree of settings behind controls, command line and papermill's parameters."""
+"""The settings form: controls, command line and papermill parameters describe the same settings."""
 
 import shlex
 
@@ -19,12 +19,12 @@ from plopkit.widgets import SettingsForm
 
 @pytest.fixture(scope="module")
 def shared_form():
-    """Making all controls takes a while; every use begins with ``reset``."""
+    """A form for several tests, as creating all controls is slow; a test that uses it calls `reset` first."""
     return SettingsForm()
 
 
-def spoken(form):
-    """What the command line, the parameters and the YAML of a form mean."""
+def exported(form):
+    """The settings read back from the command line, the parameters and the YAML of a form."""
     words = shlex.split(form.command_line)
     assert words[:2] == ["plopkit", "run"]
     return (
@@ -34,10 +34,10 @@ def spoken(form):
     )
 
 
-def agree(form):
+def check_exports(form):
     assert form.error == ""
-    for meant in spoken(form):
-        assert meant == form.settings
+    for settings in exported(form):
+        assert settings == form.settings
 
 
 EXAMPLES = [
@@ -45,7 +45,7 @@ EXAMPLES = [
     {"method": "mib", "hyper.kd": 3.0},
     {"scenario": "voc 15-1 disjoint order=b", "preset": "paper", "data.root": "/data/my 'voc'"},
     {"scenario": "ade joint", "method": "joint", "preset": "gpu", "optim.batch": 8},
-    {"scenario": "folder 10-5 sequential", "data.root": "/data/-x", "out": "-out", "name": "-mine"},
+    {"scenario": "folder 10-5 sequential", "data.root": "/data/-x", "out": "-out", "name": "-name"},
     {"scenario": "emoji 15-5 overlap order=2,1,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20"},
     {"data.scale": (0.25, 1), "model.dilations": (), "model.pool": 4, "model.stages": None, "hyper.scales": (1, 2)},
     {"preset": "paper", "model.pool": None, "compute.cpu": True, "hyper.adaptive": False, "hyper.pod": 1e-05},
@@ -54,16 +54,16 @@ EXAMPLES = [
 
 
 @pytest.mark.parametrize("changes", EXAMPLES)
-def test_form_command_line_and_papermill_are_one(changes):
+def test_form_command_line_and_papermill_agree(changes):
     form = SettingsForm()
     form.set(**changes)
-    agree(form)
+    check_exports(form)
     overrides = {name: value for name, value in changes.items() if name not in ("scenario", "method", "preset")}
     named = {name: changes[name] for name in ("scenario", "method", "preset") if name in changes}
     assert form.settings == configure(**named, overrides=overrides)
 
 
-drawn = {
+OVERRIDES = {
     "seed": st.integers(0, 2**31 - 1),
     "evaluate": st.sampled_from(["crop", "full"]),
     "name": st.none() | st.text("ab-. '\"$\\é", min_size=1, max_size=8),
@@ -84,27 +84,29 @@ drawn = {
 
 @hypothesis_settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    overrides=st.fixed_dictionaries({}, optional=drawn),
+    overrides=st.fixed_dictionaries({}, optional=OVERRIDES),
     preset=st.sampled_from(list(PRESETS)),
     dataset=st.sampled_from(["emoji", "voc"]),
 )
-def test_drawn_overrides_are_spelled_and_read_back(shared_form, overrides, preset, dataset):
+def test_random_overrides_are_exported_and_read_back(shared_form, overrides, preset, dataset):
     form = shared_form
     form.set(scenario=f"{dataset} 15-1 overlap", preset=preset, name=None)
     form.reset()
     form.set(**overrides)
-    wanted = tried(f"{dataset} 15-1 overlap", preset, overrides | {"name": as_typed(overrides.get("name"))})
-    if isinstance(wanted, str):
-        assert form.error == wanted
+    expected = configure_or_error(
+        f"{dataset} 15-1 overlap", preset, overrides | {"name": as_typed(overrides.get("name"))}
+    )
+    if isinstance(expected, str):
+        assert form.error == expected
         return
-    assert form.settings == wanted
-    agree(form)
-    again = overrides_of(form.settings, preset)
-    assert configure(f"{dataset} 15-1 overlap", "plop", preset, again) == form.settings
+    assert form.settings == expected
+    check_exports(form)
+    minimal = overrides_of(form.settings, preset)
+    assert configure(f"{dataset} 15-1 overlap", "plop", preset, minimal) == form.settings
 
 
-def tried(scenario, preset, overrides):
-    """The settings, or what is wrong with them."""
+def configure_or_error(scenario, preset, overrides):
+    """The settings, or the text of the error."""
     try:
         return configure(scenario, "plop", preset, overrides)
     except ValueError as error:
@@ -112,11 +114,11 @@ def tried(scenario, preset, overrides):
 
 
 def as_typed(name):
-    """A text field shows no difference between a name and one with spaces around it."""
+    """A name as the form reads it from its text field: without spaces around it, None if empty."""
     return (name.strip() or None) if name else name
 
 
-def test_every_setting_has_a_control_with_its_help_and_bounds(shared_form):
+def test_every_setting_has_a_control_with_help_and_bounds(shared_form):
     form = shared_form
     names = {name for name in known_names(Settings) if name not in ("scenario", "method", "hyper")}
     for method, kind in METHODS.items():
@@ -131,7 +133,7 @@ def test_every_setting_has_a_control_with_its_help_and_bounds(shared_form):
     assert form.controls["optim.name"].options == ("sgd", "adamw")
 
 
-def test_controls_are_the_settings():
+def test_controls_change_the_settings():
     form = SettingsForm()
     form.controls["dataset"].value = "voc"
     form.controls["task"].value = "19-1"
@@ -144,10 +146,10 @@ def test_controls_are_the_settings():
         "voc 19-1 disjoint order=c", overrides={"optim.epochs": 7, "data.scale": (0.3, 0.9), "model.pool": None}
     )
     assert form.controls["data.scale"].value == "0.3, 0.9"
-    agree(form)
+    check_exports(form)
 
 
-def test_preset_and_data_set_and_method_refill_all_but_what_was_changed_by_hand():
+def test_a_new_preset_data_set_or_method_keeps_the_changes_by_hand():
     form = SettingsForm()
     form.controls["optim.batch"].value = 10
     form.controls["preset"].value = "paper"
@@ -159,17 +161,17 @@ def test_preset_and_data_set_and_method_refill_all_but_what_was_changed_by_hand(
     form.controls["method"].value = "lwf"
     form.controls["hyper.kd"].value = 5
     form.controls["method"].value = "mib"
-    assert form.controls["hyper.kd"].value == 10  # MiB's own
+    assert form.controls["hyper.kd"].value == 10  # the default of MiB
     form.controls["method"].value = "lwf"
     assert form.controls["hyper.kd"].value == 5
-    form.controls["optim.batch"].value = 24  # the preset's value: no override any more
+    form.controls["optim.batch"].value = 24  # the preset's value: no longer an override
     form.controls["preset"].value = "laptop"
     assert form.parameters["overrides"] == {"hyper.kd": 5.0}
     form.reset()
     assert form.settings == configure("ade 100-50 overlap", "lwf", "laptop")
 
 
-def test_reset_keeps_where_things_lie():
+def test_reset_keeps_the_paths():
     form = SettingsForm()
     form.set(**{"optim.lr": 1.0, "out": "there", "data.root": "/data"})
     form.reset()
@@ -177,7 +179,7 @@ def test_reset_keeps_where_things_lie():
 
 
 @pytest.mark.parametrize(
-    ("name", "wrong", "expected"),
+    ("name", "invalid", "expected"),
     [
         ("optim.lr", -1.0, "optim.lr = -1.0"),
         ("data.size", 5000, "data.size = 5000"),
@@ -189,21 +191,21 @@ def test_reset_keeps_where_things_lie():
         ("name", ".hidden", "'.hidden'"),
     ],
 )
-def test_what_is_wrong_stands_in_the_form_and_the_last_good_settings_stay(name, wrong, expected):
+def test_an_error_is_shown_and_the_last_valid_settings_are_kept(name, invalid, expected):
     form = SettingsForm()
     form.set(seed=4)
     before = form.settings
-    right = form.controls[name].value
-    form.controls[name].value = wrong
+    valid = form.controls[name].value
+    form.controls[name].value = invalid
     assert expected in form.error
     assert "Not applied" in form.message.value
     assert form.settings == before
-    assert form.controls[name].value == wrong  # to be mended where it stands
-    form.controls[name].value = right
+    assert form.controls[name].value == invalid  # stays, so that the user can correct it
+    form.controls[name].value = valid
     assert (form.error, form.message.value, form.settings) == ("", "", before)
 
 
-def test_from_code_a_wrong_value_is_told_and_an_unknown_name_refused():
+def test_set_shows_an_invalid_value_and_raises_for_an_unknown_name():
     form = SettingsForm()
     form.set(**{"optim.epochs": 1.5})
     assert form.error.startswith("optim.epochs = 1.5: Input should be a valid integer")
@@ -217,18 +219,18 @@ def test_from_code_a_wrong_value_is_told_and_an_unknown_name_refused():
     assert "did you mean plop" in form.error
 
 
-def test_a_form_begins_with_given_settings():
-    given = configure("emoji 15-1 overlap", "mib", "smoke", {"hyper.kd": 4.0, "out": "there"}, lesson=True)
-    form = SettingsForm(given, "smoke")
-    assert form.settings == given
+def test_a_form_can_start_from_settings():
+    settings = configure("emoji 15-1 overlap", "mib", "smoke", {"hyper.kd": 4.0, "out": "there"}, lesson=True)
+    form = SettingsForm(settings, "smoke")
+    assert form.settings == settings
     assert form.controls["task"].value == "15-1"
-    assert form.parameters == parameters(given, "smoke")
+    assert form.parameters == parameters(settings, "smoke")
     assert form.parameters["overrides"] == {"hyper.kd": 4.0}
-    assert form.command_line == command_line(given, "smoke")
-    agree(form)
+    assert form.command_line == command_line(settings, "smoke")
+    check_exports(form)
 
 
-def test_without_a_kernel_the_settings_stand_there():
+def test_the_plain_text_of_a_form_shows_the_settings():
     form = SettingsForm()
     bundle = form._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in bundle
