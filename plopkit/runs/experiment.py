@@ -252,7 +252,7 @@ class Experiment:
         loader = self.data.train_loader(step, selection, shard)
 
         def one_epoch() -> Batches:
-            return progress(batches(loader, 0, accelerator), f"step {step.index}: {method.title} reads", len(loader))
+            return progress(batches(loader, 0, accelerator), f"step {step.index}: a pass over the images", len(loader))
 
         def reduce(counts: Tensor) -> Tensor:
             return summed(counts, accelerator)
