@@ -23,8 +23,8 @@ def golden(case: str, name: str) -> Tensor:
     return torch.from_numpy(GOLDEN[f"{case}/{name}"])
 
 
-def close(found: Tensor, expected: Tensor, tolerance: float = 1e-5) -> None:
-    torch.testing.assert_close(found, expected, atol=tolerance, rtol=0)
+def close(result: Tensor, expected: Tensor, tolerance: float = 1e-5) -> None:
+    torch.testing.assert_close(result, expected, atol=tolerance, rtol=0)
 
 
 def draw(seed: int, *shape: int, scale: float = 3.0) -> Tensor:
@@ -141,8 +141,8 @@ def test_unbiased_cross_entropy_with_nothing_hidden_is_cross_entropy() -> None:
 def test_unbiased_cross_entropy_takes_every_old_target_for_background() -> None:
     logits, target = draw(0, 2, 5, 4, 4), draw_target(0, 5, 2, 4, 4)
     as_background = torch.where(target < 3, 0, target)
-    found = losses.unbiased_cross_entropy(logits, target, 3)
-    assert torch.equal(found, losses.unbiased_cross_entropy(logits, as_background, 3))
+    result = losses.unbiased_cross_entropy(logits, target, 3)
+    assert torch.equal(result, losses.unbiased_cross_entropy(logits, as_background, 3))
     close(losses.unbiased_cross_entropy(logits, target, 5), torch.zeros(2, 4, 4))
 
 
@@ -211,11 +211,11 @@ def test_half_precision_is_computed_in_float32(dtype: torch.dtype) -> None:
     target = draw_target(0, 6, 2, 4, 4)
     expected = every_loss(logits.detach().float(), old.float(), target)
     with torch.autocast("cpu", torch.bfloat16):
-        found = every_loss(logits, old, target)
-    for name, loss in found.items():
+        result = every_loss(logits, old, target)
+    for name, loss in result.items():
         assert loss.dtype == torch.float32
         assert torch.equal(loss.detach(), expected[name]), name
-    (gradient,) = torch.autograd.grad(torch.stack([loss.sum() for loss in found.values()]).sum(), logits)
+    (gradient,) = torch.autograd.grad(torch.stack([loss.sum() for loss in result.values()]).sum(), logits)
     assert gradient.dtype == dtype
     assert gradient.isfinite().all()
 
@@ -249,24 +249,24 @@ def test_channels_last_and_strided_input_gives_the_same_losses_and_gradients() -
         x = small.contiguous(memory_format=memory_format).requires_grad_()
         logits = F.interpolate(x, size=(6, 10), mode="bilinear", align_corners=False)
         assert logits.is_contiguous(memory_format=memory_format)
-        found = every_loss(logits, old, target)
-        return found, torch.autograd.grad(torch.stack([loss.sum() for loss in found.values()]).sum(), x)[0]
+        result = every_loss(logits, old, target)
+        return result, torch.autograd.grad(torch.stack([loss.sum() for loss in result.values()]).sum(), x)[0]
 
     expected, wanted = gradient(torch.contiguous_format, target)
     strided = target.transpose(1, 2).contiguous().transpose(1, 2)
-    found, gained = gradient(torch.channels_last, strided)
+    result, gained = gradient(torch.channels_last, strided)
     close(gained, wanted)
     for name in expected:
-        close(found[name], expected[name])
+        close(result[name], expected[name])
 
 
-def test_small_integer_targets_are_taken() -> None:
+def test_small_integer_targets_are_accepted() -> None:
     logits, target = draw(0, 2, 5, 4, 4), draw_target(0, 5, 2, 4, 4)
     for name, loss in every_loss(logits, logits[:, :3], target.to(torch.uint8)).items():
         assert torch.equal(loss, every_loss(logits, logits[:, :3], target)[name]), name
 
 
-def test_errors_say_what_was_given() -> None:
+def test_errors_name_the_shapes_or_values() -> None:
     logits, old, target = draw(0, 1, 3, 2, 2), draw(0, 1, 4, 2, 2), torch.zeros(1, 2, 2, dtype=torch.int64)
     for loss in (losses.distillation, losses.unbiased_distillation, losses.binary_distillation):
         with pytest.raises(ValueError, match="the net has 3 channels, fewer than the teacher's 4"):

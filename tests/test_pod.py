@@ -21,15 +21,15 @@ def golden(case: str, name: str) -> Tensor:
     return torch.from_numpy(GOLDEN[f"{case}/{name}"])
 
 
-def close(found: Tensor, expected: Tensor, atol: float = 1e-6) -> None:
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=atol)
+def close(result: Tensor, expected: Tensor, atol: float = 1e-6) -> None:
+    torch.testing.assert_close(result, expected, rtol=1e-5, atol=atol)
 
 
 def plain_regions(x: Tensor, scale: int) -> list[Tensor]:
     """What each region gives, region by region and row by row: (B, values) each."""
     height, width = x.shape[2:]
     side = width // scale
-    found = []
+    vectors = []
     for top in range(0, scale * side, side):
         for left in range(0, scale * side, side):
             rows, columns = range(top, min(top + side, height)), range(left, left + side)
@@ -38,8 +38,8 @@ def plain_regions(x: Tensor, scale: int) -> list[Tensor]:
                 values += [torch.stack([channel[:, y, x] for x in columns]).mean(0) for y in rows]
             for channel in x.unbind(1):
                 values += [torch.stack([channel[:, y, x] for y in rows]).mean(0) for x in columns]
-            found.append(torch.stack(values, dim=1))
-    return found
+            vectors.append(torch.stack(values, dim=1))
+    return vectors
 
 
 def plain_local_pod(x: Tensor, scales: tuple[int, ...]) -> Tensor:
@@ -97,10 +97,10 @@ def test_regions_are_the_parts_of_the_distance(
     new, old = draw(seed, *shape), draw(seed + 1, *shape)
     squares = torch.zeros(shape[0])
     for scale in scales:
-        found = pod.pod_regions(new, old, scale)
+        result = pod.pod_regions(new, old, scale)
         expected = [region.norm(dim=1) for region in plain_regions(new.double() ** 2 - old.double() ** 2, scale)]
-        close(found, torch.stack(expected, dim=1).view(-1, scale, scale).float())
-        squares += found.square().sum(dim=(1, 2))
+        close(result, torch.stack(expected, dim=1).view(-1, scale, scale).float())
+        squares += result.square().sum(dim=(1, 2))
     close(squares.sqrt().mean(), pod.pod_distance(new, old, scales))
 
 
@@ -130,9 +130,9 @@ def test_sign_does_not_matter_but_size_does() -> None:
 
 def test_equal_maps_have_distance_0_with_finite_gradient() -> None:
     new = draw(0, 2, 3, 8, 8).requires_grad_()
-    for found in (pod.pod_distance(new, new.detach()), pod.pod_regions(new, new.detach(), 2).sum()):
-        assert found == 0
-        (gradient,) = torch.autograd.grad(found, new)
+    for result in (pod.pod_distance(new, new.detach()), pod.pod_regions(new, new.detach(), 2).sum()):
+        assert result == 0
+        (gradient,) = torch.autograd.grad(result, new)
         assert torch.equal(gradient, torch.zeros_like(gradient))
     half = torch.cat([new.detach()[:1], draw(1, 1, 3, 8, 8)])
     (gradient,) = torch.autograd.grad(pod.pod_distance(new, half), new)
@@ -153,10 +153,10 @@ def test_half_precision_is_computed_in_float32(dtype: torch.dtype) -> None:
     expected = pod.pod_distance(new.detach().float(), old.float())
     assert expected > torch.finfo(torch.float16).max
     with torch.autocast("cpu", torch.bfloat16):
-        found = pod.pod_distance(new, old)
+        result = pod.pod_distance(new, old)
         regions = pod.pod_regions(new.detach(), old, 4)
-    assert found.dtype == regions.dtype == pod.local_pod(old).dtype == torch.float32
-    assert torch.equal(found.detach(), expected)
+    assert result.dtype == regions.dtype == pod.local_pod(old).dtype == torch.float32
+    assert torch.equal(result.detach(), expected)
     assert torch.equal(regions, pod.pod_regions(new.detach().float(), old.float(), 4))
     small, teacher = draw(2, 2, 4, 8, 8).to(dtype).requires_grad_(), draw(3, 2, 4, 8, 8).to(dtype)
     (gradient,) = torch.autograd.grad(pod.pod_distance(small, teacher), small)
@@ -174,9 +174,9 @@ def test_channels_last_maps_give_the_same() -> None:
 
 def test_fold_adds_the_new_channels_to_the_background_only() -> None:
     logits = draw(0, 2, 6, 3, 5)
-    found = pod.fold_new_into_background(logits, 4)
-    close(found[:, 0], logits[:, 0] + logits[:, 4] + logits[:, 5])
-    assert torch.equal(found[:, 1:], logits[:, 1:4])
+    result = pod.fold_new_into_background(logits, 4)
+    close(result[:, 0], logits[:, 0] + logits[:, 4] + logits[:, 5])
+    assert torch.equal(result[:, 1:], logits[:, 1:4])
     assert torch.equal(pod.fold_new_into_background(logits, 6), logits)
     assert pod.fold_new_into_background(logits.half(), 1).dtype == torch.float32
     close(pod.fold_new_into_background(logits, 1), logits.sum(dim=1, keepdim=True))
@@ -191,7 +191,7 @@ def test_scales_above_the_width_add_nothing(width: int) -> None:
     assert torch.equal(pod.pod_distance(new, old), pod.pod_distance(new, old, fitting))
 
 
-def test_errors_say_what_was_given() -> None:
+def test_errors_name_the_shapes_or_values() -> None:
     x = draw(0, 1, 2, 6, 3)
     with pytest.raises(ValueError, match="scale 4 does not fit a map of side 3"):
         pod.local_pod(x, (4, 5))
