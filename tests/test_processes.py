@@ -122,7 +122,7 @@ store = torch.distributed.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MA
 ends = []
 gc.freeze()  # so that the children neither look through what is imported nor copy it
 for statement in {[*["pass"] * (CLEAN - 1), *ENDINGS]!r}:
-    # Each pair of children uses its own port: torchrun's store keeps what the previous pair wrote.
+    # Each pair of children meets at a port of its own: torchrun's store keeps what the pair before wrote.
     place = f"port {{len(ends)}}"
     if rank == 0:
         with socket.socket() as free:
@@ -246,11 +246,11 @@ def test_two_processes_train_as_one_does(launched: Launched, tmp_path: Path, met
     (folder,) = [path for path in launched.out.iterdir() if f"_{method}_" in path.name]
     assert folder.name == alone.path.name
     assert contents(folder).keys() == contents(alone.path).keys()
-    expected, result = (pd.read_csv(path / "ticks.csv") for path in (alone.path, folder))
-    assert expected["iteration"].tolist() == result["iteration"].tolist()
-    first = expected.groupby("step").head(1).index
+    one, two = (pd.read_csv(path / "ticks.csv") for path in (alone.path, folder))
+    assert one["iteration"].tolist() == two["iteration"].tolist()
+    first = one.groupby("step").head(1).index
     for name in (column for column in one if column.startswith("loss_")):
-        np.testing.assert_allclose(result.loc[first, name], expected.loc[first, name], rtol=2e-2, atol=1e-4)
-    assert result.loc[first[0], "loss_ce"] == pytest.approx(expected.loc[first[0], "loss_ce"], rel=1e-4)
+        np.testing.assert_allclose(two.loc[first, name], one.loc[first, name], rtol=2e-2, atol=1e-4)
+    assert two.loc[first[0], "loss_ce"] == pytest.approx(one.loc[first[0], "loss_ce"], rel=1e-4)
     a, b = (pd.read_csv(path / "results.csv") for path in (alone.path, folder))
     assert a["pixels"].tolist() == b["pixels"].tolist()  # every validation image is counted once
