@@ -12,6 +12,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 import torch
+from accelerate import Accelerator
 from jaxtyping import install_import_hook
 from picture_files import write_pair
 from small_runs import leave_out_pictures
@@ -128,6 +129,16 @@ def tiny_net() -> Callable:
         return net.train()
 
     return lambda *classes: copy.deepcopy(build(classes))
+
+
+@pytest.fixture
+def accelerator() -> Iterator[Accelerator]:
+    """An accelerator on the CPU, in float32, whatever earlier tests have chosen: Accelerate's state is global."""
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield Accelerator(cpu=True)
+    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @pytest.fixture

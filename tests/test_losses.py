@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from plopkit import losses
+from plopkit.scenario import IGNORE
 
 CASES = ("voc_15_5", "voc_15_1")
 GOLDEN = np.load(Path(__file__).parent / "golden" / "losses.npz")
@@ -23,8 +24,8 @@ def golden(case: str, name: str) -> Tensor:
     return torch.from_numpy(GOLDEN[f"{case}/{name}"])
 
 
-def close(result: Tensor, expected: Tensor, tolerance: float = 1e-5) -> None:
-    torch.testing.assert_close(result, expected, atol=tolerance, rtol=0)
+def close(found: Tensor, expected: Tensor, tolerance: float = 1e-5) -> None:
+    torch.testing.assert_close(found, expected, atol=tolerance, rtol=0)
 
 
 def draw(seed: int, *shape: int, scale: float = 3.0) -> Tensor:
@@ -34,7 +35,7 @@ def draw(seed: int, *shape: int, scale: float = 3.0) -> Tensor:
 def draw_target(seed: int, n: int, *shape: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     target = torch.randint(0, n, shape, generator=generator)
-    target[torch.rand(shape, generator=generator) < 0.2] = 255
+    target[torch.rand(shape, generator=generator) < 0.2] = IGNORE
     return target
 
 
@@ -55,12 +56,12 @@ def per_pixel(function: Callable[..., float], *tensors: Tensor) -> Tensor:
 
 
 def plain_cross_entropy(logits: list[float], target: int) -> float:
-    return 0.0 if target == 255 else -math.log(softmax(logits)[target])
+    return 0.0 if target == IGNORE else -math.log(softmax(logits)[target])
 
 
 def plain_unbiased(n_old: int) -> Callable[[list[float], int], float]:
     def loss(logits: list[float], target: int) -> float:
-        if target == 255:
+        if target == IGNORE:
             return 0.0
         p = softmax(logits)
         return -math.log(sum(p[:n_old]) if target < n_old else p[target])
@@ -79,13 +80,13 @@ def plain_unbiased_distillation(logits: list[float], old: list[float]) -> float:
     return -sum(b * math.log(a) for a, b in zip(folded, q, strict=True)) / len(old)
 
 
-def plain_binary(x: float, wanted: float) -> float:
+def plain_binary(x: float, expected: float) -> float:
     p = 1 / (1 + math.exp(-x))
-    return -wanted * math.log(p) - (1 - wanted) * math.log(1 - p)
+    return -expected * math.log(p) - (1 - expected) * math.log(1 - p)
 
 
 def plain_binary_cross_entropy(logits: list[float], target: int) -> float:
-    return 0.0 if target == 255 else sum(plain_binary(x, float(c == target)) for c, x in enumerate(logits))
+    return 0.0 if target == IGNORE else sum(plain_binary(x, float(c == target)) for c, x in enumerate(logits))
 
 
 def plain_binary_distillation(logits: list[float], old: list[float]) -> float:
@@ -108,8 +109,8 @@ def test_golden(case: str) -> None:
 def test_golden_icarl_is_binary_distillation_plus_bce_of_the_new_channels(case: str) -> None:
     logits, old, target = (golden(case, name) for name in ("logits", "logits_old", "labels"))
     n_old, n = old.shape[1], logits.shape[1]
-    wanted = torch.stack([(target == c).float() for c in range(n_old, n)], dim=1)
-    new = F.binary_cross_entropy_with_logits(logits[:, n_old:], wanted, reduction="none").sum(1)
+    one_hot = torch.stack([(target == c).float() for c in range(n_old, n)], dim=1)
+    new = F.binary_cross_entropy_with_logits(logits[:, n_old:], one_hot, reduction="none").sum(1)
     close((n_old * losses.binary_distillation(logits, old) + new).mean(), golden(case, "icarl"))
 
 
@@ -138,11 +139,11 @@ def test_unbiased_cross_entropy_with_nothing_hidden_is_cross_entropy() -> None:
     assert not torch.allclose(losses.unbiased_cross_entropy(logits, target, 2), expected)
 
 
-def test_unbiased_cross_entropy_takes_every_old_target_for_background() -> None:
+def test_unbiased_cross_entropy_treats_old_targets_as_background() -> None:
     logits, target = draw(0, 2, 5, 4, 4), draw_target(0, 5, 2, 4, 4)
     as_background = torch.where(target < 3, 0, target)
-    result = losses.unbiased_cross_entropy(logits, target, 3)
-    assert torch.equal(result, losses.unbiased_cross_entropy(logits, as_background, 3))
+    found = losses.unbiased_cross_entropy(logits, target, 3)
+    assert torch.equal(found, losses.unbiased_cross_entropy(logits, as_background, 3))
     close(losses.unbiased_cross_entropy(logits, target, 5), torch.zeros(2, 4, 4))
 
 
@@ -183,7 +184,7 @@ def test_distillation_of_equal_logits_is_the_entropy_over_the_channels() -> None
     close(losses.distillation(flat, flat), torch.full((1, 1, 1), math.log(4) / 4))
 
 
-def test_a_balanced_classifier_costs_unbiased_distillation_nothing() -> None:
+def test_a_balanced_classifier_adds_nothing_to_unbiased_distillation() -> None:
     """The new channels take their share from the background only (MiB's initialisation)."""
     old = draw(0, 1, 4, 3, 3)
     share = old[:, :1] - math.log(2 + 1)
@@ -211,11 +212,11 @@ def test_half_precision_is_computed_in_float32(dtype: torch.dtype) -> None:
     target = draw_target(0, 6, 2, 4, 4)
     expected = every_loss(logits.detach().float(), old.float(), target)
     with torch.autocast("cpu", torch.bfloat16):
-        result = every_loss(logits, old, target)
-    for name, loss in result.items():
+        found = every_loss(logits, old, target)
+    for name, loss in found.items():
         assert loss.dtype == torch.float32
         assert torch.equal(loss.detach(), expected[name]), name
-    (gradient,) = torch.autograd.grad(torch.stack([loss.sum() for loss in result.values()]).sum(), logits)
+    (gradient,) = torch.autograd.grad(torch.stack([loss.sum() for loss in found.values()]).sum(), logits)
     assert gradient.dtype == dtype
     assert gradient.isfinite().all()
 
@@ -238,35 +239,35 @@ def test_gradients_agree_with_finite_differences() -> None:
         draw(1, 1, 3, 2, 3).double(),
         draw_target(1, 5, 1, 2, 3),
     )
-    target[0, 0, 0] = 255
+    target[0, 0, 0] = IGNORE
     assert torch.autograd.gradcheck(lambda x: tuple(every_loss(x, old, target).values()), logits.requires_grad_())
 
 
-def test_channels_last_and_strided_input_gives_the_same_losses_and_gradients() -> None:
+def test_memory_layout_changes_neither_losses_nor_gradients() -> None:
     small, old, target = draw(0, 2, 6, 3, 5), draw(1, 2, 4, 6, 10), draw_target(0, 6, 2, 6, 10)
 
     def gradient(memory_format: torch.memory_format, target: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         x = small.contiguous(memory_format=memory_format).requires_grad_()
         logits = F.interpolate(x, size=(6, 10), mode="bilinear", align_corners=False)
         assert logits.is_contiguous(memory_format=memory_format)
-        result = every_loss(logits, old, target)
-        return result, torch.autograd.grad(torch.stack([loss.sum() for loss in result.values()]).sum(), x)[0]
+        found = every_loss(logits, old, target)
+        return found, torch.autograd.grad(torch.stack([loss.sum() for loss in found.values()]).sum(), x)[0]
 
-    expected, wanted = gradient(torch.contiguous_format, target)
+    expected, expected_gradient = gradient(torch.contiguous_format, target)
     strided = target.transpose(1, 2).contiguous().transpose(1, 2)
-    result, gained = gradient(torch.channels_last, strided)
-    close(gained, wanted)
+    found, found_gradient = gradient(torch.channels_last, strided)
+    close(found_gradient, expected_gradient)
     for name in expected:
-        close(result[name], expected[name])
+        close(found[name], expected[name])
 
 
-def test_small_integer_targets_are_accepted() -> None:
+def test_targets_of_8_bits_are_accepted() -> None:
     logits, target = draw(0, 2, 5, 4, 4), draw_target(0, 5, 2, 4, 4)
     for name, loss in every_loss(logits, logits[:, :3], target.to(torch.uint8)).items():
         assert torch.equal(loss, every_loss(logits, logits[:, :3], target)[name]), name
 
 
-def test_errors_name_the_shapes_or_values() -> None:
+def test_errors_say_what_was_given() -> None:
     logits, old, target = draw(0, 1, 3, 2, 2), draw(0, 1, 4, 2, 2), torch.zeros(1, 2, 2, dtype=torch.int64)
     for loss in (losses.distillation, losses.unbiased_distillation, losses.binary_distillation):
         with pytest.raises(ValueError, match="the net has 3 channels, fewer than the teacher's 4"):

@@ -21,15 +21,15 @@ def golden(case: str, name: str) -> Tensor:
     return torch.from_numpy(GOLDEN[f"{case}/{name}"])
 
 
-def close(result: Tensor, expected: Tensor, atol: float = 1e-6) -> None:
-    torch.testing.assert_close(result, expected, rtol=1e-5, atol=atol)
+def close(found: Tensor, expected: Tensor, atol: float = 1e-6) -> None:
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=atol)
 
 
 def plain_regions(x: Tensor, scale: int) -> list[Tensor]:
-    """What each region gives, region by region and row by row: (B, values) each."""
+    """The means over rows and columns of every region, (B, values) each, by loops."""
     height, width = x.shape[2:]
     side = width // scale
-    vectors = []
+    found = []
     for top in range(0, scale * side, side):
         for left in range(0, scale * side, side):
             rows, columns = range(top, min(top + side, height)), range(left, left + side)
@@ -38,8 +38,8 @@ def plain_regions(x: Tensor, scale: int) -> list[Tensor]:
                 values += [torch.stack([channel[:, y, x] for x in columns]).mean(0) for y in rows]
             for channel in x.unbind(1):
                 values += [torch.stack([channel[:, y, x] for y in rows]).mean(0) for x in columns]
-            vectors.append(torch.stack(values, dim=1))
-    return vectors
+            found.append(torch.stack(values, dim=1))
+    return found
 
 
 def plain_local_pod(x: Tensor, scales: tuple[int, ...]) -> Tensor:
@@ -69,8 +69,8 @@ def test_golden_term(case: str) -> None:
 
 
 @st.composite
-def maps(draw_from: st.DrawFn) -> tuple[tuple[int, int, int, int], tuple[int, ...]]:
-    """A shape (B, C, H, W) and scales that fit it, higher, wider and odd maps included."""
+def shapes_and_scales(draw_from: st.DrawFn) -> tuple[tuple[int, int, int, int], tuple[int, ...]]:
+    """A shape (B, C, H, W), also of high, wide and odd maps, and scales that fit it."""
     scales = draw_from(st.sampled_from([(1,), (2,), (3,), (1, 2), (4, 1), (1, 2, 3), (1, 2, 4)]))
     width = draw_from(st.integers(max(scales), 11))
     lowest = max((scale - 1) * (width // scale) + 1 for scale in scales)
@@ -79,7 +79,7 @@ def maps(draw_from: st.DrawFn) -> tuple[tuple[int, int, int, int], tuple[int, ..
 
 
 @settings(deadline=None, max_examples=40)
-@given(case=maps(), seed=st.integers(0, 999))
+@given(case=shapes_and_scales(), seed=st.integers(0, 999))
 def test_plain_loops(case: tuple[tuple[int, int, int, int], tuple[int, ...]], seed: int) -> None:
     shape, scales = case
     new, old = draw(seed, *shape), draw(seed + 1, *shape)
@@ -89,22 +89,20 @@ def test_plain_loops(case: tuple[tuple[int, int, int, int], tuple[int, ...]], se
 
 
 @settings(deadline=None, max_examples=20)
-@given(case=maps(), seed=st.integers(0, 999))
-def test_regions_are_the_parts_of_the_distance(
-    case: tuple[tuple[int, int, int, int], tuple[int, ...]], seed: int
-) -> None:
+@given(case=shapes_and_scales(), seed=st.integers(0, 999))
+def test_regions_add_up_to_the_distance(case: tuple[tuple[int, int, int, int], tuple[int, ...]], seed: int) -> None:
     shape, scales = case
     new, old = draw(seed, *shape), draw(seed + 1, *shape)
     squares = torch.zeros(shape[0])
     for scale in scales:
-        result = pod.pod_regions(new, old, scale)
+        found = pod.pod_regions(new, old, scale)
         expected = [region.norm(dim=1) for region in plain_regions(new.double() ** 2 - old.double() ** 2, scale)]
-        close(result, torch.stack(expected, dim=1).view(-1, scale, scale).float())
-        squares += result.square().sum(dim=(1, 2))
+        close(found, torch.stack(expected, dim=1).view(-1, scale, scale).float())
+        squares += found.square().sum(dim=(1, 2))
     close(squares.sqrt().mean(), pod.pod_distance(new, old, scales))
 
 
-def test_one_changed_pixel_shows_in_its_region_only() -> None:
+def test_a_changed_pixel_changes_its_region_only() -> None:
     old = draw(0, 1, 3, 8, 8)
     new = old.clone()
     new[:, :, 1, 6] += 1
@@ -112,7 +110,7 @@ def test_one_changed_pixel_shows_in_its_region_only() -> None:
     assert (pod.pod_regions(new, old, 2) > 0).nonzero().tolist() == [[0, 0, 1]]
 
 
-def test_what_the_regions_leave_over_takes_no_part() -> None:
+def test_pixels_outside_all_regions_do_not_count() -> None:
     old = draw(0, 1, 2, 13, 11)
     new = old.clone()
     new[:, :, 11:] += 1
@@ -122,7 +120,7 @@ def test_what_the_regions_leave_over_takes_no_part() -> None:
     assert pod.pod_distance(new, old, (1,)) > 0
 
 
-def test_sign_does_not_matter_but_size_does() -> None:
+def test_the_sign_of_a_map_does_not_matter_but_its_size_does() -> None:
     x = draw(0, 2, 3, 8, 8)
     assert pod.pod_distance(x, -x) == 0
     close(pod.pod_distance(2 * x, torch.zeros_like(x)), 4 * pod.pod_distance(x, torch.zeros_like(x)))
@@ -130,9 +128,9 @@ def test_sign_does_not_matter_but_size_does() -> None:
 
 def test_equal_maps_have_distance_0_with_finite_gradient() -> None:
     new = draw(0, 2, 3, 8, 8).requires_grad_()
-    for result in (pod.pod_distance(new, new.detach()), pod.pod_regions(new, new.detach(), 2).sum()):
-        assert result == 0
-        (gradient,) = torch.autograd.grad(result, new)
+    for found in (pod.pod_distance(new, new.detach()), pod.pod_regions(new, new.detach(), 2).sum()):
+        assert found == 0
+        (gradient,) = torch.autograd.grad(found, new)
         assert torch.equal(gradient, torch.zeros_like(gradient))
     half = torch.cat([new.detach()[:1], draw(1, 1, 3, 8, 8)])
     (gradient,) = torch.autograd.grad(pod.pod_distance(new, half), new)
@@ -153,10 +151,10 @@ def test_half_precision_is_computed_in_float32(dtype: torch.dtype) -> None:
     expected = pod.pod_distance(new.detach().float(), old.float())
     assert expected > torch.finfo(torch.float16).max
     with torch.autocast("cpu", torch.bfloat16):
-        result = pod.pod_distance(new, old)
+        found = pod.pod_distance(new, old)
         regions = pod.pod_regions(new.detach(), old, 4)
-    assert result.dtype == regions.dtype == pod.local_pod(old).dtype == torch.float32
-    assert torch.equal(result.detach(), expected)
+    assert found.dtype == regions.dtype == pod.local_pod(old).dtype == torch.float32
+    assert torch.equal(found.detach(), expected)
     assert torch.equal(regions, pod.pod_regions(new.detach().float(), old.float(), 4))
     small, teacher = draw(2, 2, 4, 8, 8).to(dtype).requires_grad_(), draw(3, 2, 4, 8, 8).to(dtype)
     (gradient,) = torch.autograd.grad(pod.pod_distance(small, teacher), small)
@@ -164,7 +162,7 @@ def test_half_precision_is_computed_in_float32(dtype: torch.dtype) -> None:
     assert pod.pod_distance(new.double(), old).dtype == torch.float64
 
 
-def test_channels_last_maps_give_the_same() -> None:
+def test_memory_layout_does_not_matter() -> None:
     new, old = draw(0, 2, 5, 9, 9), draw(1, 2, 5, 9, 9)
     last = new.contiguous(memory_format=torch.channels_last)
     assert not last.is_contiguous()
@@ -174,9 +172,9 @@ def test_channels_last_maps_give_the_same() -> None:
 
 def test_fold_adds_the_new_channels_to_the_background_only() -> None:
     logits = draw(0, 2, 6, 3, 5)
-    result = pod.fold_new_into_background(logits, 4)
-    close(result[:, 0], logits[:, 0] + logits[:, 4] + logits[:, 5])
-    assert torch.equal(result[:, 1:], logits[:, 1:4])
+    found = pod.fold_new_into_background(logits, 4)
+    close(found[:, 0], logits[:, 0] + logits[:, 4] + logits[:, 5])
+    assert torch.equal(found[:, 1:], logits[:, 1:4])
     assert torch.equal(pod.fold_new_into_background(logits, 6), logits)
     assert pod.fold_new_into_background(logits.half(), 1).dtype == torch.float32
     close(pod.fold_new_into_background(logits, 1), logits.sum(dim=1, keepdim=True))
@@ -191,7 +189,7 @@ def test_scales_above_the_width_add_nothing(width: int) -> None:
     assert torch.equal(pod.pod_distance(new, old), pod.pod_distance(new, old, fitting))
 
 
-def test_errors_name_the_shapes_or_values() -> None:
+def test_errors_say_what_was_given() -> None:
     x = draw(0, 1, 2, 6, 3)
     with pytest.raises(ValueError, match="scale 4 does not fit a map of side 3"):
         pod.local_pod(x, (4, 5))
@@ -202,7 +200,7 @@ def test_errors_name_the_shapes_or_values() -> None:
             pod.local_pod(x, (1, scale))
     with pytest.raises(ValueError, match="at least one scale"):
         pod.local_pod(x, ())
-    # Under jaxtyping's checks the public names refuse these before the ValueError.
+    # jaxtyping's checks refuse these at the public functions, before the ValueError.
     with pytest.raises(ValueError, match="one shape, not"):
         pod._squared_difference(x, draw(0, 1, 2, 6, 1))
     with pytest.raises(ValueError, match=r"at scale 2 a map of side 8 has regions of side 4.*height 4"):

@@ -16,8 +16,8 @@ def draw(rng: np.random.Generator, labels: list[int]) -> tuple[Image.Image, Imag
     """One shape per label, left and right, on noise, and the mask."""
     image = Image.fromarray(rng.normal(90, 25, (SIZE, SIZE, 3)).clip(0, 255).astype(np.uint8))
     mask = Image.new("L", (SIZE, SIZE))
-    for place, label in enumerate(labels):
-        x, y, height = 1 + 32 * place + rng.integers(3), rng.integers(1, 20), rng.integers(34, 44)
+    for column, label in enumerate(labels):
+        x, y, height = 1 + 32 * column + rng.integers(3), rng.integers(1, 20), rng.integers(34, 44)
         box = tuple(int(v) for v in (x, y, x + 27, y + height))
         for canvas, fill in ((image, COLOURS[label]), (mask, label)):
             pen = ImageDraw.Draw(canvas)
@@ -65,7 +65,7 @@ def summaries(shapes, tmp_path_factory):
     settings = {m: configure("folder 2-2 overlap", m, "laptop", overrides) for m in ("ft", "mib", "plop")}
     with pytest.MonkeyPatch.context() as patch:
         leave_out_pictures(patch)
-        return {method: run(one, progress=False).summary for method, one in settings.items()}
+        return {method: run(chosen, progress=False).summary for method, chosen in settings.items()}
 
 
 def test_step_0_is_learnt_and_the_same_for_all(summaries):
@@ -80,7 +80,7 @@ def test_fine_tuning_forgets(summaries):
 
 
 @pytest.mark.parametrize("method", ["mib", "plop"])
-def test_others_keep_the_old_classes_and_learn_new_ones(summaries, method):
+def test_mib_and_plop_keep_old_classes_and_learn_new_ones(summaries, method):
     summary = summaries[method]
     assert summary["old_nobg"][1] > 0.7 * summary["old_nobg"][0]
     assert summary["new"][1] > 25

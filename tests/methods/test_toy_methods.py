@@ -10,19 +10,16 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from accelerate import Accelerator
 from small_runs import contents, small, small_flags
-from toy_methods import TOYS, Frozen, Rehearsal, Sigmoid, SigmoidClassifier
+from toy_methods import TOYS, Rehearsal, Sigmoid, SigmoidClassifier
 
-from plopkit.backward import Place, backward
 from plopkit.catalogue import METHODS
-from plopkit.methods import Batch, FineTuning, Method, StepContext, Whole
+from plopkit.methods import EWC, Batch, FineTuning, Method, State, StepContext, Whole
 from plopkit.model import classifiers
 from plopkit.model.segmenter import Segmenter
 from plopkit.runs.checkpoints import StepStore
 from plopkit.runs.experiment import Experiment, run
 from plopkit.runs.folder import RunFolder
-from plopkit.scenario import Scenario
 from plopkit.support.seeding import seeded
 
 SCENARIO = "emoji 10-5 overlap"  # three steps: state goes from step to step
@@ -172,6 +169,46 @@ def test_an_unknown_kind_of_classifier_is_named(
         folder.net(0)
 
 
+class Twice(EWC):
+    """Names a tensor as its regularizer does."""
+
+    name = "toy-twice"
+
+    def end_step(self, net: Segmenter, context: StepContext) -> tuple[Segmenter, State]:
+        return net, {"fisher/decoder.norm.weight": torch.zeros(1)}
+
+
+def test_a_state_named_by_both_regularizer_and_end_step_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(METHODS, "toy-twice", Twice)
+    with pytest.raises(ValueError, match=r"both give a state 'fisher/decoder\.norm\.weight'; rename one"):
+        run(small(tmp_path, method="toy-twice", data__scenes=24), progress=False)
+
+
+class Before(FineTuning):
+    """Loads the net before at the end of a step."""
+
+    name = "toy-before"
+
+    def end_step(self, net: Segmenter, context: StepContext) -> tuple[Segmenter, State]:
+        if context.before is None:
+            return net, {}
+        before = context.before()
+        assert not before.training
+        old = before.classifier[0].weight
+        return net, {"change": (net.classifier[0].weight - old).norm().detach()}
+
+
+def test_a_method_without_a_teacher_can_load_the_net_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(METHODS, "toy-before", Before)
+    folder = run(small(tmp_path, method="toy-before"), progress=False)
+    assert StepStore(folder.checkpoints, 0).state() == {}
+    change = (folder.net(1).classifier[0].weight - folder.net(0).classifier[0].weight).norm()
+    torch.testing.assert_close(StepStore(folder.checkpoints, 1).state()["change"], change.detach())
+    assert change > 0
+
+
 class Contrast(Method):
     """A loss term of the whole batch."""
 
@@ -181,35 +218,38 @@ class Contrast(Method):
         return {"contrast": Whole(batch.out.logits.square().mean())}
 
 
-def test_a_term_of_the_whole_batch_does_not_allow_micro_batches(tmp_path: Path) -> None:
-    METHODS["toy-whole"] = Contrast
-    try:
-        run(small(tmp_path, method="toy-whole", name="whole"), progress=False)
-        with pytest.raises(ValueError, match=r"through whole: the loss term 'contrast' compares all images of a batch"):
-            Experiment.open(small(tmp_path / "parts", method="toy-whole", compute__micro_batch=4))
-        assert not (tmp_path / "parts").exists()
-    finally:
-        del METHODS["toy-whole"]
+def test_a_term_of_the_whole_batch_does_not_allow_micro_batches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(METHODS, "toy-whole", Contrast)
+    run(small(tmp_path, method="toy-whole", name="whole"), progress=False)
+    with pytest.raises(ValueError, match=r"through whole: the loss term 'contrast' compares all images of a batch"):
+        Experiment.open(small(tmp_path / "parts", method="toy-whole", compute__micro_batch=4))
+    assert not (tmp_path / "parts").exists()
 
 
 def test_two_processes_train_as_a_single_one(tmp_path: Path) -> None:
-    """Same files, same evaluated images, and the same first losses and states up to rounding."""
+    """Same files, same evaluated images, and the same first losses and states up to rounding.
+
+    The methods are those with sums, counts and images that processes share.
+    """
+    methods = ("toy-frozen", "toy-prototypes", "toy-memory")
     # ResNet-18's norms share their statistics over processes, and SGD does not magnify rounding as Adam does.
-    changes = {"model__encoder": "resnet18", "data__scenes": 32, "data__val_scenes": 12}
+    changes = {"model__encoder": "resnet18", "data__scenes": 24, "data__val_scenes": 12, "optim__batch": 6}
     changes |= {"optim__name": "sgd", "optim__lr": 1e-3, "optim__lr_later": 1e-3}
     flags = [f"--{name.replace('__', '.').replace('_', '-')}={value}" for name, value in changes.items()]
     args = ["run", "emoji 15-5 overlap", *small_flags(tmp_path / "two"), *flags, "--plugin", "plugin.py"]
     (tmp_path / "plugin.py").write_text("import plopkit\nfrom toy_methods import TOYS\nplopkit.METHODS.update(TOYS)\n")
     lines = ["from plopkit.cli import main", "from plopkit.runs import experiment"]
     lines += ["experiment.draw_pictures = lambda folder, title: None"]
-    lines += [f"assert main({[*args, '--method', name]}) == 0" for name in TOYS]
+    lines += [f"assert main({[*args, '--method', name]}) == 0" for name in methods]
     (tmp_path / "all.py").write_text("\n".join(lines))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "all.py"]
     paths = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-    for name in TOYS:
+    for name in methods:
         single = run(small(tmp_path / "one", method=name, **changes), progress=False)
         (path,) = (tmp_path / "two").glob(f"*_{name}_*")
         shared = RunFolder(path)
@@ -222,24 +262,3 @@ def test_two_processes_train_as_a_single_one(tmp_path: Path) -> None:
             assert states[0].keys() == states[1].keys()
             for key, tensor in states[0].items():
                 torch.testing.assert_close(tensor, states[1][key], rtol=1e-2, atol=1e-2)
-
-
-def test_sums_and_counts_add_up_over_parts(tiny_net: Callable[..., Segmenter]) -> None:
-    """The gradient of Σ sums / Σ counts, part by part, is that of the whole batch, also where the counts differ."""
-    step = Scenario.parse("emoji 15-5 overlap").steps[1]
-    images = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(1))
-    target = torch.full((4, 64, 64), 255)
-    target[0], target[1, :8], target[2, :, :3] = 16, 17, 0
-    grads, values = [], []
-    for micro_batch in (None, 2, 1):
-        net = tiny_net(16, 5).eval()  # the norms' statistics must not depend on the parts
-
-        def losses(image: torch.Tensor, part: torch.Tensor, net: Segmenter = net) -> dict:
-            return Frozen().losses(Batch(net(image), None, part, net, StepContext(step)))
-
-        place = Place(1, 0, 0)
-        values.append(backward(losses, net, Accelerator(cpu=True), images, target, [4], micro_batch, place)["ce"])
-        grads.append(torch.cat([p.grad.flatten() for p in net.parameters() if p.grad is not None]))
-    for value, grad in zip(values[1:], grads[1:], strict=True):
-        assert value == pytest.approx(values[0], rel=1e-5)
-        assert (grad - grads[0]).norm() < 1e-4 * grads[0].norm()

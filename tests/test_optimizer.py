@@ -1,0 +1,78 @@
+"""The optimiser, its groups, and the learning rate's schedule."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from plopkit.methods import PLOP, Joint, Method
+from plopkit.model.segmenter import Segmenter
+from plopkit.optimizer import make_optimizer, poly, set_lr
+from plopkit.scenario import Scenario, Step
+from plopkit.settings import Optim
+from plopkit.trainer import Training
+
+Nets = Callable[..., Segmenter]
+OPTIM = Optim(lr=0.02, lr_later=0.01, epochs=2, epochs_later=3, batch=2)
+FIRST, SECOND = Scenario.parse("emoji 15-5 overlap").steps
+
+
+def test_poly_decreases_from_the_rate_to_almost_0() -> None:
+    rates = [poly(0.1, iteration, 10) for iteration in range(10)]
+    assert rates[0] == 0.1
+    assert rates[9] == pytest.approx(0.1 * 0.1**0.9)
+    assert rates[4] == pytest.approx(0.1 * 0.6**0.9)
+    assert rates == sorted(rates, reverse=True)
+    assert {poly(0.1, iteration, 10, power=0) for iteration in range(10)} == {0.1}
+    assert poly(1, 5, 10, power=2) == 0.25
+
+
+def test_sgd_is_as_published(tiny_net: Nets) -> None:
+    net = tiny_net(16)
+    optimizer = make_optimizer(net, Optim(), 0.01)
+    assert isinstance(optimizer, torch.optim.SGD)
+    (group,) = optimizer.param_groups
+    assert {id(p) for p in group["params"]} == {id(p) for p in net.parameters()}
+    assert (group["lr"], group["momentum"], group["nesterov"], group["weight_decay"]) == (0.01, 0.9, True, 1e-4)
+    assert group["dampening"] == 0
+    without_momentum = make_optimizer(net, Optim(momentum=0), 0.01)
+    assert without_momentum.param_groups[0]["nesterov"] is False
+
+
+def test_adamw_has_the_rate_and_decay_of_the_settings(tiny_net: Nets) -> None:
+    net = tiny_net(16)
+    optimizer = make_optimizer(net, Optim(name="adamw", weight_decay=0.3), 0.002)
+    assert isinstance(optimizer, torch.optim.AdamW)
+    (group,) = optimizer.param_groups
+    assert (group["lr"], group["weight_decay"]) == (0.002, 0.3)
+    assert len(group["params"]) == len(list(net.parameters()))
+
+
+@pytest.mark.parametrize(
+    ("step", "method", "expected"),
+    [(FIRST, None, (2, 0.02)), (SECOND, None, (3, 0.01)), (SECOND, PLOP(), (3, 0.01)), (SECOND, Joint(), (2, 0.02))],
+)
+def test_later_steps_have_their_own_rate_and_epochs(
+    step: Step, method: Method | None, expected: tuple, tiny_net: Nets
+) -> None:
+    training = Training(tiny_net(16), OPTIM, step, method)
+    assert (training.epochs, training.lr) == expected
+    assert training.optimizer.param_groups[0]["lr"] == expected[1]
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_groups_have_their_own_rate_and_decay_and_all_else_is_frozen(name: str, tiny_net: Nets) -> None:
+    net = tiny_net(16, 5)
+    groups = [
+        {"params": list(net.decoder.parameters()), "lr_scale": 0.1},
+        {"params": [net.classifier[1].weight], "weight_decay": 0.0},
+        {"params": [net.classifier[1].bias]},
+    ]
+    optimizer = make_optimizer(net, Optim(name=name, weight_decay=0.3), 0.01, groups)
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.3, 0.0, 0.3]
+    trained = {id(parameter) for group in groups for parameter in group["params"]}
+    assert {id(p) for p in net.parameters() if p.requires_grad} == trained
+    set_lr(optimizer, 0.01)
+    assert [group["lr"] for group in optimizer.param_groups] == [pytest.approx(0.001), 0.01, 0.01]
+    set_lr(optimizer, 0.002)
+    assert [group["lr"] for group in optimizer.param_groups] == [pytest.approx(0.0002), 0.002, 0.002]
