@@ -40,8 +40,8 @@ class Ratio:
     def add(self, total: Tensor, count: Tensor, accelerator: Accelerator) -> None:
         """Add a part's sum, with its gradient, and its count."""
         scaled = total if accelerator.scaler is None else accelerator.scaler.scale(total)
-        found = torch.autograd.grad(scaled, self.parameters, retain_graph=True, allow_unused=True)
-        new = [torch.zeros_like(p) if g is None else g for p, g in zip(self.parameters, found, strict=True)]
+        gradients = torch.autograd.grad(scaled, self.parameters, retain_graph=True, allow_unused=True)
+        new = [torch.zeros_like(p) if g is None else g for p, g in zip(self.parameters, gradients, strict=True)]
         self.gradients = [a.add_(b) for a, b in zip(self.gradients, new, strict=True)] if self.gradients else new
         self.total, self.count = self.total + total.detach().float(), self.count + count.detach().float()
 

@@ -2,7 +2,7 @@
 
 Both registries take entries from outside the package: another distribution names them in the entry-point groups
 `plopkit.datasets` and `plopkit.methods`, or a file registers them when it is imported (`plopkit run --plugin FILE`).
-Neither torch nor a method is imported before an entry is asked for.
+Neither torch nor a method is imported before its entry is accessed.
 """
 
 import functools

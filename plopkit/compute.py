@@ -17,7 +17,7 @@ def make_accelerator(settings: Settings) -> Accelerator:
     Under ``torchrun`` or ``accelerate launch`` the first call starts the process group, which ends with the process.
 
     Raises:
-        ValueError: this machine lacks what the settings ask for, or the batch cannot be split
+        ValueError: this machine lacks what the settings require, or the batch cannot be split
             between the processes as configured.
     """
     compute, batch = settings.compute, settings.optim.batch

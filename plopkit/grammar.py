@@ -145,8 +145,8 @@ def _error(words: Words, problem: str, n_labels: int | None, order: str = "") ->
     tasks = [task] if task else _near_tasks(words.task, n_labels)
     protocols = difflib.get_close_matches(words.protocol, PROTOCOLS, n=1) or PROTOCOLS
     near = [joined(words.dataset, *rest, order) for rest in product(tasks, protocols)]
-    given = " ".join(filter(None, (*words[:3], words.order and f"order={words.order}")))
-    return ValueError(f"{given!r}: {problem}; nearest: {' or '.join(map(repr, near[:3]))}")
+    text = " ".join(filter(None, (*words[:3], words.order and f"order={words.order}")))
+    return ValueError(f"{text!r}: {problem}; nearest: {' or '.join(map(repr, near[:3]))}")
 
 
 def _near_tasks(task: str, n_labels: int | None) -> list[str]:

@@ -15,7 +15,8 @@ def make_optimizer(net: Segmenter, optim: Optim, lr: float, groups: list[dict[st
         net: its parameters in one group, as published: weight decay on biases and norms too.
         optim: the settings.
         lr: the learning rate.
-        groups: instead of that one, as `Method.parameter_groups` returns them; parameters in none are frozen.
+        groups: parameter groups as `Method.parameter_groups` returns them, in place of that single group; parameters in
+            none are frozen.
     """
     if groups is None:
         groups = [{"params": list(net.parameters())}]

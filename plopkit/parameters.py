@@ -25,7 +25,7 @@ def from_parameters(
             papermill's text, such as `"optim.lr=0.01 seed=1"`.
         method: Another method than the cell's, so that a notebook can compare several; the cell may then leave it out.
         lesson: Whether to take the fewer scenes of the lessons, so that all lessons share the same runs.
-        also: Further parameters of this notebook, which are no settings.
+        also: Further parameters of this notebook, which are not settings.
 
     Raises:
         ValueError: Papermill set a parameter that is not known, one is missing, or a setting is wrong.

@@ -95,7 +95,7 @@ def draft(scenario: str, method: str, preset: str, overrides: Values | None = No
         raise unknown_name("method", method, METHODS)
     chosen = flat(overrides or {})
     if twice := {"scenario", "method"} & set(chosen):
-        raise ValueError(f"{' and '.join(sorted(twice))}: arguments of their own, not overrides")
+        raise ValueError(f"{' and '.join(sorted(twice))}: set directly, not in overrides")
     settings = build(Settings, {"scenario": scenario, "method": method})
     values = preset_values(read_words(settings.scenario), method, preset, lesson)
     return build(Settings, nested(values | chosen | {"scenario": settings.scenario, "method": method}))

@@ -21,7 +21,7 @@ __all__ = ["DATASETS", "IGNORE", "N_IDS", "PROTOCOLS", "Scenario", "Step", "assi
 
 PROTOCOLS = ("overlap", "disjoint", "sequential")
 """The protocols that select images by their labels alone. `plopkit.grammar.PROTOCOLS` has all of them: in
-`partitioned`, `assign_classes` must have given each image to one of its classes first."""
+`partitioned`, `assign_classes` must have assigned each image to one of its classes first."""
 
 IGNORE = 255
 """The label, and the target, of ignored pixels."""
@@ -74,7 +74,7 @@ class Step:
         """Which images are trained on.
 
         Overlap requires at least one new label; disjoint and sequential also that there is no future label.
-        Partitioned requires that the image was given to one of the new classes by `assign_classes`. Background,
+        Partitioned requires that the image was assigned to one of the new classes by `assign_classes`. Background,
         ignored pixels and ids that are not labels of the data set never count.
 
         Args:
@@ -164,7 +164,7 @@ class Scenario:
             n_labels: Number of labels, background included; needed only for data in a user's own folder.
 
         Raises:
-            ValueError: Says what was given, what is possible, and the nearest valid texts.
+            ValueError: The text is invalid; the message says what is possible and lists the nearest valid texts.
         """
         return cls.from_words(read_words(text), n_labels)
 

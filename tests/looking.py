@@ -42,8 +42,8 @@ def cells(figure: Figure) -> tuple[list[str], list[str], dict[tuple[int, int], n
 def words(figure: Figure) -> list[str]:
     """Every word of a figure: titles, labels, ticks, texts and legends, also of legends that are kept as a picture."""
     FigureCanvasAgg(figure).draw()
-    found = [text.get_text() for text in figure.texts]
+    result = [text.get_text() for text in figure.texts]
     for axis in figure.axes:
-        found += [part.get_text() for part in (axis.title, axis.xaxis.label, axis.yaxis.label, *axis.texts)]
-        found += axis.get_label().split("; ")
-    return [*found, *(text.get_text() for legend in figure.legends for text in legend.get_texts())]
+        result += [part.get_text() for part in (axis.title, axis.xaxis.label, axis.yaxis.label, *axis.texts)]
+        result += axis.get_label().split("; ")
+    return [*result, *(text.get_text() for legend in figure.legends for text in legend.get_texts())]

@@ -79,7 +79,7 @@ def test_presets_differ_and_depend_on_the_data_set() -> None:
         ({}, {"name": ""}, r"single folder name"),
         ({}, {"optim": 3}, r"'optim' = 3: this is a group of settings, such as optim\."),
         ({}, {"seed.x": 3, "seed": 1}, r"seed"),
-        ({}, {"method": "ft"}, r"^method: arguments of their own"),
+        ({}, {"method": "ft"}, r"^method: set directly, not in overrides$"),
         ({}, {"seed": -1, "optim.lr": 0}, r"(?s)seed = -1.*\n.*optim.lr = 0"),  # all errors at once
     ],
 )

@@ -1,4 +1,4 @@
-"""The lessons: a folder per topic, each with what it measures, draws and asks."""
+"""The lessons: a folder per topic, each with its measures, figures and exercises."""
 
 from plopkit.support import moved
 

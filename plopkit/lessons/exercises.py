@@ -56,13 +56,13 @@ class Verdict:
         return f'<div style="border-left:4px solid {colour};padding:.3em .8em">{html.escape(self.text)}</div>'
 
 
-def check(name: str, answer: Any, **given: Any) -> Verdict:
+def check(name: str, answer: Any, **variables: Any) -> Verdict:
     """Check the answer to an exercise.
 
     Args:
         name: the exercise's lesson and number, such as ``"05.1"``.
         answer: the student's answer; None means that there is none yet.
-        given: the notebook's variables from which the right answer is computed.
+        variables: the notebook's variables from which the right answer is computed.
 
     Raises:
         ValueError: there is no such exercise.
@@ -74,7 +74,7 @@ def check(name: str, answer: Any, **given: Any) -> Verdict:
     exercise = find_exercise(name)
     if answer is None:
         return Verdict(None, f"Exercise {name}: no answer yet. (A wrong one gets a hint.)")
-    if same(answer, exercise.truth(**given), exercise.tolerance):
+    if same(answer, exercise.truth(**variables), exercise.tolerance):
         return Verdict(True, f"Exercise {name}: right.")
     return Verdict(False, f"Exercise {name}: not right yet. Hint: {exercise.hint}")
 

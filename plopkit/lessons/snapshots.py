@@ -20,7 +20,7 @@ class Snapshot(NamedTuple):
     done: int
     n_iterations: int
     output: Output
-    """For the given images, in evaluation mode, on the CPU."""
+    """For the images, in evaluation mode, on the CPU."""
 
     @property
     def of(self) -> int:

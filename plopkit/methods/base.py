@@ -219,5 +219,5 @@ class Method(BaseModel, ABC):
         return net, {}
 
     def predict(self, logits: Float[Tensor, "B C H W"]) -> Int[Tensor, "B H W"]:
-        """The channel that each pixel is given. Default: the one with the largest logit."""
+        """The predicted channel of each pixel. Default: the one with the largest logit."""
         return logits.argmax(1)

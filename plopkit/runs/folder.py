@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class RunFolder:
-    """A run's folder, finished or not. Tables are read when they are asked for.
+    """A run's folder, finished or not. Tables are read on access.
 
     Args:
         path: the folder.

@@ -1,6 +1,6 @@
 """Progress of a run: a bar per step with epoch, losses and time left, and a bar for each other long pass.
 
-Where stderr is no terminal, a line per epoch and pass takes their place.
+Where stderr is not a terminal, a line per epoch and pass takes their place.
 """
 
 from collections.abc import Callable, Iterable

@@ -1,4 +1,4 @@
-"""The error for an unknown name: what was given, the name nearest to it, and all known names."""
+"""The error for an unknown name: the unknown name, the known name nearest to it, and all known names."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -16,7 +16,7 @@ def unknown_name(what: str, name: object, known: Iterable[str]) -> UnknownNameEr
 
     Args:
         what: The kind of name, such as "method".
-        name: What was given.
+        name: The unknown name.
         known: Every name that is possible.
     """
     known = list(known)

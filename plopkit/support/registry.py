@@ -22,8 +22,8 @@ class Registry(MutableMapping[str, T], Generic[T]):
     Iterating and `in` import nothing. An unknown name raises an error that lists the known ones.
 
     Example:
-        >>> METHODS["mine"] = MyMethod
-        >>> METHODS["mine"] = "my_package.methods:MyMethod"
+        >>> METHODS["my-method"] = MyMethod
+        >>> METHODS["my-method"] = "my_package.methods:MyMethod"
     """
 
     def __init__(self, what: str, group: str, entries: Mapping[str, T | str]):

@@ -16,7 +16,7 @@ _SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
 
 def _operators_load() -> bool:
-    """Does torchvision's operator library (``_C.so``, ``_C.pyd``) load beside this torch?"""
+    """Does torchvision's operator library (``_C.so``, ``_C.pyd``) load with this torch?"""
     spec = importlib.util.find_spec("torchvision")
     if spec is None or spec.origin is None:
         return True  # no torchvision at all: let its own import say so

@@ -94,7 +94,7 @@ METHOD_STYLES = {
 }
 """Colour and marker by the method's name."""
 FURTHER_STYLES = (("#332288", "P"), (YELLOW, "d"), ("#AA4499", ">"), ("#44AA99", "8"), ("#661100", "H"))
-"""For methods without a style of their own, such as those of plugins, and for further runs of a method."""
+"""Styles of methods that are not in `METHOD_STYLES`, such as those of plugins, and of further runs of a method."""
 
 
 def method_styles(methods: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -105,7 +105,7 @@ def method_styles(methods: Sequence[str]) -> dict[str, dict[str, str]]:
     next further styles in their order here. After the further styles, colours are generated, as many as needed.
 
     Example:
-        >>> method_styles(["plop", "mine"])["mine"]
+        >>> method_styles(["plop", "my-method"])["my-method"]
         {'color': '#332288', 'marker': 'P'}
     """
     further = _further_styles()

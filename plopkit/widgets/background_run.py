@@ -1,4 +1,4 @@
-"""A run in a thread of its own, which can be paused between two batches."""
+"""A run in a separate thread, which can be paused between two batches."""
 
 import html
 import threading

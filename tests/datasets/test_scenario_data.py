@@ -88,7 +88,7 @@ def test_examples_show_labels_of_the_first_and_the_last_step(folder_root: Callab
         assert set(target.unique().tolist()) - {IGNORE} <= set(range(last.n_seen))
 
 
-def test_a_scenario_that_is_given_is_used_as_it_is(folder_root: Callable[..., Path]) -> None:
+def test_a_scenario_argument_replaces_that_of_the_settings(folder_root: Callable[..., Path]) -> None:
     root = folder_root(classes=5)
     settings = Settings(scenario="folder 2-1 overlap", data=Data(root=root, size=32), optim=Optim(batch=2))
     scenario = Scenario.parse("folder 2-2 overlap", 5)
@@ -100,8 +100,8 @@ def test_a_loader_of_a_selection_loads_that_selection(folder_root: Callable[...,
     data = opened(folder_root(train=9, classes=4))
     second = data.scenario.steps[1]
     own = Selection.protocol(second, data.presence[0])
-    for default, given in zip(data.train_loader(second), data.train_loader(second, own), strict=True):
-        assert all(map(torch.equal, default, given))
+    for default, selected in zip(data.train_loader(second), data.train_loader(second, own), strict=True):
+        assert all(map(torch.equal, default, selected))
     memory = Selection.of([0, 3], second.lookup("seen"))
     loader = data.train_loader(second, own + memory)
     assert loader.dataset.indices.tolist() == [*own.indices.tolist(), 0, 3]

@@ -57,18 +57,18 @@ def test_what_the_student_has_changed_is_kept(tmp_path: Path, opened: list, caps
 def test_jupyterlab_opens_there_with_its_own_flags(tmp_path: Path, opened: list, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["lessons"]) == 0
-    assert main(["lessons", "mine", "--", "--no-browser", "--port", "8899"]) == 0
-    assert opened == [["plopkit-lessons"], ["mine", "--no-browser", "--port", "8899"]]
-    assert (tmp_path / "mine" / NAMES[0]).is_file()
+    assert main(["lessons", "my-lessons", "--", "--no-browser", "--port", "8899"]) == 0
+    assert opened == [["plopkit-lessons"], ["my-lessons", "--no-browser", "--port", "8899"]]
+    assert (tmp_path / "my-lessons" / NAMES[0]).is_file()
 
 
 def test_without_jupyterlab_it_copies_and_says_what_to_install(tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.setitem(sys.modules, "jupyterlab.labapp", None)
-    assert main(["lessons", str(tmp_path / "mine")]) == 2
+    assert main(["lessons", str(tmp_path / "my-lessons")]) == 2
     printed = capsys.readouterr().err
     assert "python -m pip install 'plopkit[notebook]'" in printed
     assert "--no-open" in printed
-    assert (tmp_path / "mine" / NAMES[0]).is_file()
+    assert (tmp_path / "my-lessons" / NAMES[0]).is_file()
 
 
 def test_a_file_in_the_folders_place_is_an_error(tmp_path: Path, capsys) -> None:
@@ -86,11 +86,11 @@ def test_a_wheel_carries_them(tmp_path: Path) -> None:
     """Without the checkout."""
     wheel = next(WheelBuilder(str(ROOT)).build(directory=str(tmp_path / "dist"), versions=["standard"]))
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
-    code = "from plopkit import cli, lessons; print(lessons.__file__); cli.main(['lessons', 'mine', '--no-open'])"
+    code = "from plopkit import cli, lessons; print(lessons.__file__); cli.main(['lessons', 'my-lessons', '--no-open'])"
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "site")}
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     where, *_, summary = done.stdout.splitlines()
     assert where == str(tmp_path / "site" / "plopkit" / "lessons/__init__.py")
-    assert summary == f"mine: {len(NAMES) + 1} files copied, 0 already up to date"
-    assert (tmp_path / "mine" / NAMES[-1]).is_file()
+    assert summary == f"my-lessons: {len(NAMES) + 1} files copied, 0 already up to date"
+    assert (tmp_path / "my-lessons" / NAMES[-1]).is_file()

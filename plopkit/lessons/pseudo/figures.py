@@ -40,8 +40,8 @@ class LabelledImage(NamedTuple):
     """An image with its pseudo-labels; all masks are labels."""
 
     picture: UInt8[np.ndarray, "3 H W"]
-    given: Integer[np.ndarray, "H W"]
-    """The training mask."""
+    training_mask: Integer[np.ndarray, "H W"]
+    """The mask that the step trains on, without pseudo-labels."""
     predicted: Integer[np.ndarray, "H W"]
     """By the teacher."""
     uncertainty: Float[np.ndarray, "H W"]
@@ -61,7 +61,7 @@ class LabelledImage(NamedTuple):
         table = np.array([to_rgb(COLOURS[outcome]) for outcome in Outcome])
         return {
             "image": self.picture.transpose(1, 2, 0),
-            "training mask": overlay(self.picture, self.given),
+            "training mask": overlay(self.picture, self.training_mask),
             "teacher": overlay(self.picture, self.predicted),
             "uncertainty": unsure_picture(self.uncertainty / self.highest),
             "sure (white)": (255 * sure).astype(np.uint8),
@@ -91,10 +91,10 @@ def label_images(
     """
     pseudo = pseudo_label(old_logits, target, step.n_old, thresholds)
     outcome = classify_pseudo_labels(pseudo.target, target, masks, step)
-    given, predicted, labelled = (
+    training_masks, predicted, labelled = (
         labels_of(channels, step) for channels in (target, old_logits.argmax(1), pseudo.target)
     )
-    parts = (pictures, given, predicted, pseudo.uncertainty, pseudo.sure, labelled, outcome, masks)
+    parts = (pictures, training_masks, predicted, pseudo.uncertainty, pseudo.sure, labelled, outcome, masks)
     arrays = [part.cpu().numpy() for part in parts]
     highest = float(thresholds.uncertainty(torch.zeros(1, step.n_old, 1, 1)))
     return [
@@ -153,7 +153,9 @@ def _legend_of_rows(images: Sequence[LabelledImage], panels: Sequence[str], name
 
 def legend_entries(images: Sequence[LabelledImage], names: Sequence[str], outcomes: bool) -> list[Patch]:
     """Entries of the labels that occur and, if wanted, of the outcomes."""
-    masks = np.stack([mask for image in images for mask in (image.given, image.predicted, image.labelled, image.truth)])
+    masks = np.stack(
+        [mask for image in images for mask in (image.training_mask, image.predicted, image.labelled, image.truth)]
+    )
     patches = class_patches(masks, names)
     if outcomes:
         with_future = any((image.outcome == Outcome.FUTURE).any() for image in images)

@@ -66,7 +66,7 @@ def published_bars(table: pd.DataFrame, title: str) -> Figure:
 
 
 def _source_label(source: str, background_counted: str) -> str:
-    """A bar's source; own runs appear in both conventions, so theirs says which."""
+    """A bar's source; own runs appear in both conventions, so their label says which."""
     return f"own, {'with' if background_counted == 'yes' else 'no'} bg" if source == OWN else short_source(source)
 
 

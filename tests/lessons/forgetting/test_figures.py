@@ -80,8 +80,8 @@ def test_the_drops_are_those_of_the_table() -> None:
             chosen = lost[(lost["method"] == method) & (lost["label"] == label)]
             assert bar.get_height() == pytest.approx(sum(chosen["forgetting"]) / 2)
     assert inside(figure)
-    one = forgetting_table(results(steps=1))
-    assert len(drop_bars(one, "one step").axes[0].containers[0]) == 3
+    table = forgetting_table(results(steps=1))
+    assert len(drop_bars(table, "one step").axes[0].containers[0]) == 3
 
 
 def test_the_trade_off_goes_through_the_steps() -> None:

@@ -43,7 +43,7 @@ def shared_out(probabilities: torch.Tensor, n_new: int) -> torch.Tensor:
 def test_balanced_growth_shares_the_background(n_new: int, tiny_net: Callable[..., Segmenter]) -> None:
     net, images = tiny_net(N_OLD).eval(), draw(2, 2, 3, 64, 64)
     with torch.no_grad():
-        old, new = (one(images).logits.softmax(1).movedim(1, -1) for one in (net, net.grown(n_new)))
+        old, new = (model(images).logits.softmax(1).movedim(1, -1) for model in (net, net.grown(n_new)))
     torch.testing.assert_close(new, shared_out(old, n_new))
     torch.testing.assert_close(new[..., 1:N_OLD], old[..., 1:])
     torch.testing.assert_close(shared_out(old, n_new).sum(-1), torch.ones(2, 64, 64))
@@ -53,7 +53,7 @@ def test_random_growth_does_not(tiny_net: Callable[..., Segmenter]) -> None:
     net, images = tiny_net(N_OLD).eval(), draw(2, 2, 3, 64, 64)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)
-        old, new = (one(images).logits.softmax(1) for one in (net, net.grown(N_NEW, balanced=False)))
+        old, new = (model(images).logits.softmax(1) for model in (net, net.grown(N_NEW, balanced=False)))
     assert (new[:, :N_OLD] <= 1.00001 * old).all()  # all channels lose probability to the new ones
     assert new[:, N_OLD:].sum(1).mean() > 0.001
 

@@ -62,7 +62,7 @@ def test_the_explorer_draws_the_curve_of_each_method(explorer) -> None:
 
 
 def test_methods_need_snapshots_of_the_same_iterations() -> None:
-    one = [Snapshot(1, 8, output(1, 21))]
+    snapshots = [Snapshot(1, 8, output(1, 21))]
     batch = Batch(draw(5, 2, 3, 32, 32), *(torch.zeros(2, 32, 32, dtype=torch.long),) * 2)
     with pytest.raises(ValueError, match="different iterations"):
-        pod_explorer({"ft": one, "plop": [*one, *one]}, output(0, 16), batch, STEP, NAMES)
+        pod_explorer({"ft": snapshots, "plop": [*snapshots, *snapshots]}, output(0, 16), batch, STEP, NAMES)

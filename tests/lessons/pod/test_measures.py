@@ -51,7 +51,7 @@ def test_maps_split_the_distance_by_region() -> None:
 
 def test_maps_of_narrow_layers_have_the_scales_that_fit() -> None:
     wide = [output(1, 21), output(2, 16)]
-    net, teacher = (one._replace(small=one.small[..., :3, :3]) for one in wide)
+    net, teacher = (out._replace(small=out.small[..., :3, :3]) for out in wide)
     result = pod_maps(net, teacher, 16, (1, 2, 4))
     assert [scale for name, scale in result.regions if name == "logits"] == [1, 2]
     new, old = pod_layers(net, 16), pod_layers(teacher, 16)

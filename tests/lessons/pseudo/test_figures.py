@@ -21,14 +21,14 @@ NAMES = [f"class {label}" for label in range(21)]
 
 
 def test_labelled_images_hold_labels(batch: Batch, logits: torch.Tensor, medians: Thresholds) -> None:
-    (one, *_) = pseudo_lesson.label_images(logits, batch.pictures, batch.target, batch.masks, STEP, medians)
+    (image, *_) = pseudo_lesson.label_images(logits, batch.pictures, batch.target, batch.masks, STEP, medians)
     pseudo = pseudo_label(logits, batch.target, STEP.n_old, medians)
     seen = np.array([*STEP.seen, *[255] * (256 - STEP.n_seen)])
-    assert (one.labelled == seen[pseudo.target[0]]).all()
-    assert (one.predicted == seen[logits[0].argmax(0)]).all()
-    assert (one.given == np.where(batch.masks[0] == STEP.new[0], STEP.new[0], 0)).all()
-    assert one.factor == pytest.approx(float(pseudo.factor[0]))
-    assert one.highest == pytest.approx(1)
+    assert (image.labelled == seen[pseudo.target[0]]).all()
+    assert (image.predicted == seen[logits[0].argmax(0)]).all()
+    assert (image.training_mask == np.where(batch.masks[0] == STEP.new[0], STEP.new[0], 0)).all()
+    assert image.factor == pytest.approx(float(pseudo.factor[0]))
+    assert image.highest == pytest.approx(1)
 
 
 def test_the_highest_uncertainty_in_either_measure(

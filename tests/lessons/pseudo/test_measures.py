@@ -49,10 +49,10 @@ def test_the_curve_against_single_thresholds(batch: Batch, logits: torch.Tensor)
     curve = precision_curve(logits, batch.target, batch.masks, STEP, points=50)
     for place in (4, 12, 30):
         limit = Thresholds(torch.full((STEP.n_seen,), float(curve["all"].thresholds[place])), "median")
-        one = precision_at(logits, batch.target, batch.masks, STEP, limit)
+        point = precision_at(logits, batch.target, batch.masks, STEP, limit)
         for kind in ("all", "objects"):
-            torch.testing.assert_close(one[kind].share[0], curve[kind].share[place])
-            torch.testing.assert_close(one[kind].right[0], curve[kind].right[place], equal_nan=True)
+            torch.testing.assert_close(point[kind].share[0], curve[kind].share[place])
+            torch.testing.assert_close(point[kind].right[0], curve[kind].right[place], equal_nan=True)
     assert (curve["all"].share.diff() >= 0).all() and curve["all"].share[-1] == 1
 
 
@@ -64,8 +64,10 @@ def test_precision_of_class_wise_thresholds_against_counting(
     result = precision_at(logits, batch.target, batch.masks, STEP, medians)
     for kind, among in (("all", torch.ones_like(verdict).bool()), ("objects", logits.argmax(1) != 0)):
         kinds = verdict[among].tolist()
-        labelled = [one for one in kinds if one not in (Outcome.EXCLUDED, Outcome.UNSURE)]
-        assert float(result[kind].share) == pytest.approx(len(labelled) / sum(one != Outcome.EXCLUDED for one in kinds))
+        labelled = [outcome for outcome in kinds if outcome not in (Outcome.EXCLUDED, Outcome.UNSURE)]
+        assert float(result[kind].share) == pytest.approx(
+            len(labelled) / sum(outcome != Outcome.EXCLUDED for outcome in kinds)
+        )
         assert float(result[kind].right) == pytest.approx(labelled.count(Outcome.RIGHT) / len(labelled))
     background = (batch.target == 0).sum((1, 2))
     assert float(result["all"].share) == pytest.approx(

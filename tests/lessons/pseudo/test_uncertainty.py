@@ -18,10 +18,10 @@ NAMES = [f"class {label}" for label in range(21)]
 def test_histograms_have_a_row_per_class_and_their_thresholds(
     batch: Batch, logits: torch.Tensor, medians: Thresholds, released: Thresholds
 ) -> None:
-    asked = batch.target == 0
-    predicted = logits.argmax(1)[asked]
+    hidden = batch.target == 0
+    predicted = logits.argmax(1)[hidden]
     measures = {
-        name: (rule.uncertainty(logits)[asked], rule.values) for name, rule in (("u", medians), ("v", released))
+        name: (rule.uncertainty(logits)[hidden], rule.values) for name, rule in (("u", medians), ("v", released))
     }
     figure = pseudo_lesson.uncertainty_histograms(predicted, measures, STEP.seen, NAMES, "how sure")
     left, right = figure.axes

@@ -142,7 +142,7 @@ def test_rates_against_a_loop(kind: str) -> None:
     table = pseudo_label_rates(thresholds, logits, target, truth, NAMES)
     measured, predicted = thresholds.uncertainty(logits), logits.argmax(1)
     for channel in range(4):
-        pixels = labelled = right = truly = found = 0
+        pixels = labelled = right = positives = hits = 0
         for place in (target == 0).nonzero().tolist():
             i, y, x = place
             if truth[i, y, x] == IGNORE:
@@ -151,10 +151,10 @@ def test_rates_against_a_loop(kind: str) -> None:
             confident = here and bool(measured[i, y, x] < thresholds.values[channel])
             true = bool(truth[i, y, x] == channel)
             pixels, labelled, right = pixels + here, labelled + confident, right + (confident and true)
-            truly, found = truly + true, found + (confident and true)
+            positives, hits = positives + true, hits + (confident and true)
         row = table.loc[NAMES[channel]]
         precision = 100 * right / labelled if labelled else math.nan
-        expected = [pixels, 100 * labelled / pixels, precision, 100 * found / truly]
+        expected = [pixels, 100 * labelled / pixels, precision, 100 * hits / positives]
         assert row[["pixels", "confident", "precision", "recall"]].tolist() == pytest.approx(expected, nan_ok=True)
         threshold = float(thresholds.values[channel]) * (uncertainty_scale(4, 6) if kind == "released" else 1)
         assert row["threshold"] == pytest.approx(threshold)
