@@ -116,7 +116,7 @@ def test_stopped_at_every_batch_it_gives_the_same_results(tmp_path, straight, pa
         live.background.resume()
         time.sleep(0.002)
     assert (live.folder.path / "results.csv").read_bytes() == straight
-    steps = ["step 0/1", "step 1/1", "step 1: PLOP", "step 0: evaluation", "step 1: evaluation"]
+    steps = ["step 0/1", "step 1/1", "step 1: a pass", "step 0: evaluation", "step 1: evaluation"]
     assert all(any(status.startswith(step) for status in paused_at) for step in steps)
     assert paused_at.count("step 0/1") + paused_at.count("step 1/1") == len(live.background.ticks)
 
