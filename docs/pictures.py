@@ -77,8 +77,8 @@ def pseudo_labels(experiment: plopkit.Experiment) -> Figure:
     logits = pseudo.outputs_of(experiment.net(0), batch.images).logits
     medians = median_thresholds([(logits, batch.target)], step.n_old, step.n_seen)
     images = pseudo.label_images(logits, batch.pictures, batch.target, batch.masks, step, medians)
-    panels = ["image", "training mask", "teacher", "uncertainty", "sure (white)", "target"]
-    title = "Pseudo-labels: where the teacher is sure"
+    panels = ["image", "training mask", "teacher", "uncertainty", "confident (white)", "target"]
+    title = "Pseudo-labels: where the teacher is confident"
     return pseudo.pseudo_rows(images[:2], panels, data.val.classes, title, data.val.credit)
 
 

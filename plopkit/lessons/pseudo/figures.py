@@ -57,14 +57,15 @@ class LabelledImage(NamedTuple):
 
     def panels(self) -> dict[str, UInt8[np.ndarray, "H W 3"]]:
         """All parts as pictures, by name."""
-        sure = np.where((self.outcome == Outcome.EXCLUDED)[..., None], 0.5, self.sure[..., None] * np.ones(3))
+        confident = np.where((self.outcome == Outcome.EXCLUDED)[..., None], 0.5, self.sure[..., None] * np.ones(3))
         table = np.array([to_rgb(COLOURS[outcome]) for outcome in Outcome])
         return {
             "image": self.picture.transpose(1, 2, 0),
             "training mask": overlay(self.picture, self.training_mask),
             "teacher": overlay(self.picture, self.predicted),
             "uncertainty": unsure_picture(self.uncertainty / self.highest),
-            "sure (white)": (255 * sure).astype(np.uint8),
+            "confident (white)": (255 * confident).astype(np.uint8),
+            "sure (white)": (255 * confident).astype(np.uint8),  # the name in plopkit 0.1
             "target": overlay(self.picture, self.labelled),
             "truth": overlay(self.picture, self.truth),
             "right and wrong": (255 * table[self.outcome]).astype(np.uint8),
@@ -146,7 +147,7 @@ def _legend_of_rows(images: Sequence[LabelledImage], panels: Sequence[str], name
     handles = legend_entries(images, names, outcomes=False)
     if {"training mask", "target", "truth"} & set(panels):
         handles.append(Patch(facecolor=IGNORED, edgecolor=EDGE, label="no label, or ignored"))
-    if "sure (white)" in panels:
+    if {"confident (white)", "sure (white)"} & set(panels):
         handles.append(_patch(Outcome.EXCLUDED))
     return handles
 
@@ -175,7 +176,7 @@ class PseudoView:
         credit: attribution of the images, shown in small print.
     """
 
-    PANELS = ("teacher", "uncertainty", "sure (white)", "target", "truth", "right and wrong")
+    PANELS = ("teacher", "uncertainty", "confident (white)", "target", "truth", "right and wrong")
 
     def __init__(self, names: Sequence[str], credit: str = ""):
         self.names = names
