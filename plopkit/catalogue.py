@@ -252,7 +252,7 @@ def load_plugin(file: str | Path) -> None:
         return
     if not path.is_file():
         raise FileNotFoundError(f"{file}: there is no such file; --plugin names a Python file")
-    name = path.stem if path.stem.isidentifier() and path.stem not in sys.modules else f"plopkit_plugin_{len(_plugins)}"
+    name = path.stem if _is_free(path) else f"plopkit_plugin_{len(_plugins)}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ValueError(f"{file}: not a Python file; --plugin names a file that ends in .py")
@@ -264,6 +264,15 @@ def load_plugin(file: str | Path) -> None:
         del sys.modules[name]
         raise ValueError(f"{file}: the plugin fails when it is imported: {type(error).__name__}: {error}") from error
     _plugins[path] = str(file)
+
+
+def _is_free(path: Path) -> bool:
+    """Whether a file can be imported under its own name without hiding another module, such as timm."""
+    name = path.stem
+    if not name.isidentifier() or name in sys.modules:
+        return False
+    other = importlib.util.find_spec(name)
+    return other is None or other.origin == str(path)
 
 
 def plugins() -> tuple[str, ...]:

@@ -278,3 +278,15 @@ def test_only_the_catalogue_names_the_data_sets() -> None:
         if constants & {"voc", "emoji", "ade"}:
             places.add(path.relative_to(package).parts[0])
     assert places <= {"catalogue.py", "datasets", "lessons"}  # the module of a data set names it too
+
+
+def test_a_plugin_hides_no_module_of_its_name(tmp_path: Path) -> None:
+    """Neither one that is imported already nor one that is imported later."""
+    for name in ("timm", "json"):
+        (tmp_path / f"{name}.py").write_text("LOADED = True\n", encoding="utf-8")
+    code = "import sys, plopkit; [plopkit.load_plugin(f) for f in sys.argv[1:]]; import json, timm; "
+    code += "print(hasattr(timm, 'LOADED'), hasattr(json, 'LOADED'), len(plopkit.catalogue.plugins()))"
+    command = [sys.executable, "-c", "import plopkit.support.torchvision_ops; " + code]
+    files = [str(tmp_path / f"{name}.py") for name in ("timm", "json")]
+    done = subprocess.run([*command, *files], capture_output=True, text=True)
+    assert done.stdout.split() == ["False", "False", "2"], done.stderr
