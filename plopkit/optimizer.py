@@ -20,6 +20,7 @@ def make_optimizer(net: Segmenter, optim: Optim, lr: float, groups: list[dict[st
     """
     if groups is None:
         groups = [{"params": list(net.parameters())}]
+    groups = [group | {"params": list(group["params"])} for group in groups]  # a generator can be read once only
     trained = {id(parameter) for group in groups for parameter in group["params"]}
     for parameter in net.parameters():
         if id(parameter) not in trained:
