@@ -71,11 +71,9 @@ class Training:
         method: Method | None = None,
         regularizer: Regularizer | None = None,
     ):
-        later = step.index > 0
-        default = Schedule(optim.epochs_later, optim.lr_later) if later else Schedule(optim.epochs, optim.lr)
         self.net = net
         self.regularizer = regularizer
-        self.epochs, self.lr = default if method is None else method.schedule(optim, step)
+        self.epochs, self.lr = Schedule.of_settings(optim, step) if method is None else method.schedule(optim, step)
         self.power = optim.power
         groups = None if method is None else method.parameter_groups(net, step)
         self.optimizer = make_optimizer(net, optim, self.lr, groups)

@@ -8,7 +8,7 @@ batch, then ``end_step``. ``predict`` decides what is evaluated.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -88,6 +88,11 @@ class Schedule(NamedTuple):
 
     epochs: int
     lr: float
+
+    @classmethod
+    def of_settings(cls, optim: Optim, step: Step) -> Self:
+        """Those of the settings, for step 0 or for later steps."""
+        return cls(optim.epochs_later, optim.lr_later) if step.index else cls(optim.epochs, optim.lr)
 
 
 class Regularizer(ABC):
@@ -181,8 +186,7 @@ class Method(BaseModel, ABC):
 
     def schedule(self, optim: Optim, step: Step) -> Schedule:
         """Epochs and learning rate. Default: those of the settings for step 0 and for later steps."""
-        later = step.index > 0
-        return Schedule(optim.epochs_later, optim.lr_later) if later else Schedule(optim.epochs, optim.lr)
+        return Schedule.of_settings(optim, step)
 
     def images(self, step: Step, presence: Bool[np.ndarray, "N 256"], state: State) -> Selection:
         """The images that a step trains on, and the labels that their targets show. Default: the protocol's.
