@@ -183,10 +183,6 @@ class Method(BaseModel, ABC):
         """
         return self if type(self).build is not Method.build else METHODS["ft"]()
 
-    def trainer(self, step: Step) -> "Method":
-        """The method that trains a step: `first_step` at step 0, then this one."""
-        return self if step.index else self.first_step()
-
     @property
     def shares_step_0(self) -> bool:
         """Whether step 0 is plain fine-tuning, which is trained once for all such methods."""
@@ -249,3 +245,8 @@ class Method(BaseModel, ABC):
     def predict(self, logits: Float[Tensor, "B C H W"]) -> Int[Tensor, "B H W"]:
         """The predicted channel of each pixel. Default: the one with the largest logit."""
         return logits.argmax(1)
+
+
+def trainer_of(method: Method, step: Step) -> Method:
+    """The method that trains a step of a run: `Method.first_step` at step 0, then the method itself."""
+    return method if step.index else method.first_step()

@@ -10,7 +10,7 @@ from torch import Tensor
 from plopkit.backward import check_divisible, check_terms
 from plopkit.compute import num_micro_batches
 from plopkit.datasets.scenario_data import ScenarioData
-from plopkit.methods.base import Batch, Method, State, StepContext, joined_state
+from plopkit.methods.base import Batch, Method, State, StepContext, joined_state, trainer_of
 from plopkit.model.segmenter import Output, Segmenter
 from plopkit.scenario import Step
 from plopkit.settings import Settings
@@ -33,7 +33,7 @@ def dry_run(settings: Settings, method: Method, net: Segmenter, data: ScenarioDa
     """
     first, *later = data.scenario.steps[:2]
     for each in data.scenario.steps:
-        data.train_loader(each, method.trainer(each).images(each, data.presence[0], {}))
+        data.train_loader(each, trainer_of(method, each).images(each, data.presence[0], {}))
     size, batch = settings.data.size, settings.optim.batch
     images = torch.zeros(min(2, batch), 3, size, size, device=accelerator.device)
     rehearsal = _Rehearsal(settings, method, images, data, accelerator)
@@ -60,7 +60,7 @@ class _Rehearsal(NamedTuple):
 
     def step(self, step: Step, net: Segmenter, before: Segmenter | None, state: State) -> tuple[Segmenter, State]:
         """The net and the state that a step leaves, as its checkpoint gives them back."""
-        method, images = self.method.trainer(step), self.images
+        method, images = trainer_of(self.method, step), self.images
         shape = (len(images), *images.shape[2:])
         target = torch.full(shape, step.n_seen - 1, device=images.device)
         teacher = None if before is None else method.teacher(before, step)
