@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -13,7 +13,11 @@ from plopkit.model.decoder import ASPP, RELEASED_DILATIONS
 from plopkit.model.encoders import Encoder
 from plopkit.model.norms import norm_of
 from plopkit.settings import Model
+from plopkit.support.moved import renamed
 from plopkit.support.precision import at_least_float32
+
+if not TYPE_CHECKING:
+    __getattr__ = renamed(__name__)
 
 
 class Output(NamedTuple):
