@@ -8,7 +8,7 @@ batch, then ``end_step``. ``predict`` decides what is evaluated.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -24,6 +24,11 @@ from plopkit.model.encoders import Encoder
 from plopkit.model.segmenter import Output, Segmenter
 from plopkit.scenario import Step
 from plopkit.settings import Optim
+from plopkit.support.moved import renamed
+
+if not TYPE_CHECKING:
+    __getattr__ = renamed(__name__)
+
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 """Images (B, 3, H, W) and targets (B, H, W) on the net's device."""

@@ -3,7 +3,7 @@
 import copy
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -15,7 +15,11 @@ from plopkit.model.encoders import Encoder
 from plopkit.model.keys import mismatched_keys
 from plopkit.model.norms import norm_of
 from plopkit.settings import Model
+from plopkit.support.moved import renamed
 from plopkit.support.precision import at_least_float32
+
+if not TYPE_CHECKING:
+    __getattr__ = renamed(__name__)
 
 
 class Output(NamedTuple):
