@@ -2,14 +2,14 @@
 
 import atexit
 import gc
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, is_initialized
 from torch import Tensor, distributed
 
-from plopkit.settings import Settings
+from plopkit.settings import Compute, Settings
 from plopkit.support.moved import renamed
 
 if not TYPE_CHECKING:
@@ -35,7 +35,25 @@ def make_accelerator(settings: Settings) -> Accelerator:
     if precision == "fp16" and accelerator.device.type == "cpu":
         raise ValueError("compute.precision fp16 needs a GPU, and this run is on the CPU; use bf16 or fp32")
     check_shares(batch, accelerator.num_processes, compute.micro_batch)
+    if accelerator.device.type == "cuda":
+        choose_kernels(compute)
+    elif compute.compile == "graphs":
+        raise ValueError("compute.compile graphs needs an NVIDIA GPU; use yes or no")
     return accelerator
+
+
+def choose_kernels(compute: Compute) -> None:
+    """How a GPU computes, for the whole process; PyTorch's defaults change with its version."""
+    torch.backends.cuda.matmul.allow_tf32 = compute.tf32
+    torch.backends.cudnn.allow_tf32 = compute.tf32
+    torch.backends.cudnn.benchmark = compute.search
+
+
+def compiled(net: Any, compute: str) -> Any:
+    """The net as `compute.compile` says: as it is, or compiled on its first call, which takes a minute or two."""
+    if compute == "no":
+        return net
+    return torch.compile(net, mode="reduce-overhead" if compute == "graphs" else None)
 
 
 def forget_other_state(precision: str, cpu: bool) -> None:

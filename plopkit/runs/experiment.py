@@ -229,8 +229,8 @@ class Experiment:
         context, loader = self._context(method, step, accelerator, teacher, state, progress)
         with accelerator.autocast():  # the teacher computes as it will in training
             prepared = method.prepare(context) if step.index else None
-        micro_batch = s.compute.micro_batch
-        ticks = fit(training, loader, method, step, accelerator, teacher, prepared, micro_batch, context)
+        how = (s.compute.micro_batch, context, s.compute.compile)
+        ticks = fit(training, loader, method, step, accelerator, teacher, prepared, *how)
         return Begun(training, ticks, context)
 
     def _context(

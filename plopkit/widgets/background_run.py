@@ -10,7 +10,7 @@ from typing import Any
 
 from plopkit.runs.experiment import Experiment
 from plopkit.settings import Settings
-from plopkit.trainer import Tick
+from plopkit.ticks import Tick
 from plopkit.viz.colours import ERROR
 
 
