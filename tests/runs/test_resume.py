@@ -1,6 +1,7 @@
 """Interrupted runs: what is finished is kept, and the numbers are those of a run without interruption."""
 
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 from small_runs import TWO_EPOCHS, small, ticks_until
 
 from plopkit import trainer
-from plopkit.runs import experiment
+from plopkit.runs import books, experiment
 from plopkit.runs.checkpoints import StepStore
 from plopkit.runs.experiment import Experiment, run
 from plopkit.runs.folder import RunFolder
@@ -57,26 +58,26 @@ def test_a_run_interrupted_several_times_gives_the_same_results(finished: Experi
     assert not list(tmp_path.rglob("*.training.pt"))
 
 
-@pytest.mark.parametrize("function", ["evaluate", "write_table"])
+@pytest.mark.parametrize(("module", "function"), [(experiment, "evaluate"), (books, "replace_text")])
 def test_a_crash_between_checkpoint_and_results_costs_no_training(
-    finished: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str
+    finished: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: ModuleType, function: str
 ) -> None:
     settings = small(tmp_path, **TWO_EPOCHS)
-    original, calls = getattr(experiment, function), []
+    original, calls = getattr(module, function), []
 
     def crash(*args: Any, **options: Any) -> Any:
         calls.append(args)
-        if (function == "write_table" and args[0].name != "results.csv") or len(calls) < 2:
+        if (module is books and args[0].name != "results.csv") or len(calls) < 2:
             return original(*args, **options)
         raise RuntimeError("the power goes")
 
     with monkeypatch.context() as patch:
-        patch.setattr(experiment, function, crash)
+        patch.setattr(module, function, crash)
         with pytest.raises(RuntimeError, match="power"):
             run(settings, progress=False)
     opened = Experiment.open(settings)
     evaluated = opened.folder.evaluated()
-    assert evaluated == (0 if function == "write_table" else 1)
+    assert evaluated == (0 if module is books else 1)
     assert {step for step, *_ in ticks_until(opened)} == ({1} if evaluated == 0 else set())
     assert results_of(opened.folder) == results_of(finished.folder)
     assert opened.folder.examples["predictions"].shape[0] == 2
