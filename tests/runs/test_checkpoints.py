@@ -67,7 +67,9 @@ def test_ticks_of_an_epoch_count_only_with_its_state(tmp_path: Path, monkeypatch
         assert loaded[1] == [{"loss": 1.0}, {"loss": last}][: loaded[0]["epoch"]]
         store.save_epoch(training_state(2.0, 2), [{"loss": 0.5}])
     store.epoch_file(0).unlink()
-    with pytest.raises(ValueError, match=r"step-0\.training\.0\.json: not readable .* and step-0\.training\.pt to train"):
+    with pytest.raises(
+        ValueError, match=r"step-0\.training\.0\.json: not readable .* and step-0\.training\.pt to train"
+    ):
         store.load_epoch()
 
 

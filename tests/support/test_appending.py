@@ -77,7 +77,7 @@ def test_a_file_shorter_than_its_note_is_another_one(path: Path) -> None:
 def test_a_reader_gets_whole_appends_at_any_time(
     path: Path, monkeypatch: pytest.MonkeyPatch, n_before: int, n_between: int
 ) -> None:
-    """A writer takes some steps before a reader looks at the file, and some between its look and the one at the note."""
+    """A writer takes some steps before a reader looks at the file, and some before it looks at the note."""
 
     def writer() -> Iterator[None]:
         for line in ("second\n", "third\n"):
