@@ -15,7 +15,7 @@ from plopkit.datasets import Source, open_split
 from plopkit.datasets.counts import presence
 from plopkit.datasets.steps import Selection, StepDataset, eval_loader, protocol_presence, train_loader
 from plopkit.datasets.tables import steps_table
-from plopkit.datasets.transforms import eval_transform, picture, train_transform
+from plopkit.datasets.transforms import eval_transform, net_input, picture, train_transform
 from plopkit.presets import open_scenario
 from plopkit.scenario import N_IDS, Scenario, Step
 from plopkit.settings import Settings
@@ -44,7 +44,8 @@ class ScenarioData:
 
     Example:
         >>> data = ScenarioData.open(configure("emoji 15-5 overlap"))
-        >>> images, target = next(iter(data.train_loader(data.scenario.steps[1])))
+        >>> images, target = next(iter(data.train_loader(data.scenario.steps[1])))  # 8-bit
+        >>> images, target = to_device(images, target, torch.device("cpu"))  # as net and losses expect them
     """
 
     settings: Settings
@@ -99,7 +100,7 @@ class ScenarioData:
     def train_loader(
         self, step: Step, selection: Selection | None = None, shard: tuple[int, int] = (0, 1)
     ) -> DataLoader:
-        """The shuffled batches that a step trains on.
+        """The shuffled batches that a step trains on: 8-bit images and targets, which `to_device` converts.
 
         Args:
             step: The step, which also determines the random numbers drawn.
@@ -163,7 +164,8 @@ class ScenarioData:
         selection = Selection.of(evenly_spaced(used, used & old & new, count), np.arange(N_IDS))
         dataset = StepDataset(source, selection, eval_transform(self.settings.data.size))
         images, masks = (torch.stack(parts) for parts in zip(*(dataset[i] for i in range(len(dataset))), strict=True))
-        return Samples(images, channels_of(masks, step, step.labelled), masks)
+        masks = masks.long()
+        return Samples(net_input(images), channels_of(masks, step, step.labelled), masks)
 
     look = samples  # an earlier name
 

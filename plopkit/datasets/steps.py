@@ -7,8 +7,9 @@ from typing import NamedTuple, Self
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
+from plopkit.datasets.lookup import look_up
 from plopkit.datasets.source import Source
 from plopkit.datasets.transforms import Transform
 from plopkit.scenario import N_IDS, Scenario, Step, assign_classes
@@ -112,9 +113,12 @@ def protocol_presence(scenario: Scenario, presence: np.ndarray, stems: Sequence[
 class StepDataset(Dataset):
     """The selected images of a source; masks of labels become targets of channels by the lookup table of their group.
 
-    An item is (image, target): float32 (3, H, W) and int64 (H, W). The key is (position, seed): the seed determines the
-    augmentation, so a sample depends neither on the worker that makes it nor on the samples before it. A plain position
-    means seed None, for transforms without randomness.
+    An item is (image, target), both 8-bit: uint8 (3, H, W) colours and uint8 (H, W) channels, 255 where ignored. They
+    cross processes and reach the device like that; `transforms.to_device` turns a batch of them into the normalised
+    float32 images and the int64 targets that net and losses expect, as `trainer.batches` and `trainer.evaluate` do.
+
+    The key is (position, seed): the seed determines the augmentation, so a sample depends neither on the worker that
+    makes it nor on the samples before it. A plain position means seed None, for transforms without randomness.
 
     Args:
         source: The images and masks.
@@ -126,7 +130,7 @@ class StepDataset(Dataset):
         self.source = source
         self.indices = selection.indices
         self.transform = transform
-        self._tables = [torch.from_numpy(group.lookup.astype(np.int64)) for group in selection.groups]
+        self._tables = [group.lookup.astype(np.uint8) for group in selection.groups]
         sizes = np.array([len(group.indices) for group in selection.groups], int)
         self._table_of = np.repeat(np.arange(len(sizes)), sizes)
 
@@ -136,7 +140,7 @@ class StepDataset(Dataset):
     def __getitem__(self, key: "tuple[int, int] | int") -> tuple[Tensor, Tensor]:
         position, seed = key if isinstance(key, tuple) else (key, None)
         sample = self.transform(self.source.read(int(self.indices[position])), seed)
-        return sample.image, self._tables[self._table_of[position]][sample.mask.long()]
+        return sample.image, look_up(sample.mask, self._tables[self._table_of[position]])
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
@@ -172,10 +176,25 @@ class EpochSampler(Sampler[tuple[int, int]]):
             yield from pairs[begin : begin + self.batch][process::n_processes]
 
 
+def collate(items: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Make a batch of items; the colours of a pixel stay next to each other, as images are read and resized.
+
+    Args:
+        items: Images (3, H, W) and targets (H, W).
+
+    Returns:
+        Images (B, 3, H, W), in memory as (B, H, W, 3), and targets (B, H, W).
+    """
+    image, target = default_collate([(image.permute(1, 2, 0), target) for image, target in items])
+    return image.permute(0, 3, 1, 2), target
+
+
 def train_loader(
     dataset: StepDataset, batch: int, seed: int, workers: int = 0, shard: tuple[int, int] = (0, 1)
 ) -> DataLoader:
     """Shuffled batches without the last incomplete one, as published. `loader.sampler` is the `EpochSampler`.
+
+    Batches are 8-bit images and targets, as `StepDataset` has them.
 
     Args:
         dataset: What to load.
@@ -199,6 +218,7 @@ def train_loader(
         sampler.per_batch,
         sampler=sampler,
         drop_last=True,
+        collate_fn=collate,
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
@@ -206,5 +226,5 @@ def train_loader(
 
 
 def eval_loader(dataset: StepDataset, batch: int, workers: int = 0) -> DataLoader:
-    """Batches of every image once, in order."""
-    return DataLoader(dataset, batch, num_workers=workers, pin_memory=torch.cuda.is_available())
+    """Batches of every image once, in order; 8-bit images and targets, as `StepDataset` has them."""
+    return DataLoader(dataset, batch, collate_fn=collate, num_workers=workers, pin_memory=torch.cuda.is_available())

@@ -11,7 +11,7 @@ from torch import Tensor
 from plopkit import viz
 from plopkit.datasets.scenario_data import ScenarioData
 from plopkit.datasets.steps import eval_loader
-from plopkit.datasets.transforms import picture
+from plopkit.datasets.transforms import to_device
 from plopkit.model.segmenter import Segmenter
 from plopkit.runs.folder import RunFolder
 from plopkit.scenario import Step
@@ -28,14 +28,15 @@ def write_examples(
     """Write predictions on a few validation images, as labels, next to those of the steps before."""
     samples = data.examples(EXAMPLES)
     label_of = data.scenario.steps[-1].label_of
-    image, target = next(iter(eval_loader(samples, len(samples))))
-    logits = net.eval()(image.to(next(net.parameters()).device)).logits
+    pictures, target = next(iter(eval_loader(samples, len(samples))))
+    image, _ = to_device(pictures, target, next(net.parameters()).device)
+    logits = net.eval()(image).logits
     predictions = label_of[predict(logits).cpu().numpy()][None]
     if step.index:
         predictions = np.concatenate([folder.examples["predictions"][: step.index], predictions])
     write_arrays(
         folder.examples_file,
-        images=np.stack([picture(normalised).numpy() for normalised in image]),
+        images=pictures.numpy(),
         masks=label_of[target.numpy()],
         predictions=predictions,
         stems=np.array([data.val.stems[i] for i in samples.indices]),
