@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from plopkit.datasets.lookup import label_counts
 from plopkit.datasets.scan import cache_folder, in_threads, load_table, save_table
 from plopkit.datasets.source import Source
 from plopkit.scenario import IGNORE, N_IDS
@@ -25,7 +26,7 @@ def presence(source: Source, cache: Path | None = None, threads: int | None = No
     Raises:
         ValueError: A file cannot be read, or a mask contains a label outside the classes. The message names the file.
     """
-    path = (cache or cache_folder()) / f"presence-{source.cache_key}.npy"
+    path = (cache or cache_folder()) / f"presence-{source.cache_key}.npz"
     packed = load_table(path, (len(source), N_IDS // 8), np.uint8)
     if packed is not None:
         return np.unpackbits(packed, axis=1).astype(bool)
@@ -63,7 +64,7 @@ def pixels(source: Source, cache: Path | None = None, threads: int | None = None
 
 
 def _count(source: Source, index: int) -> np.ndarray:
-    counts = np.bincount(source.read(index).mask.numpy().reshape(-1), minlength=N_IDS)
+    counts = label_counts(source.read(index).mask)
     if counts[len(source.classes) : IGNORE].any():
         source.labels(index)  # raises the error that explains it
     return counts

@@ -1,8 +1,9 @@
 """The user's own data: a folder with `images/`, `masks/`, `classes.txt`, `train.txt` and `val.txt`."""
 
+import os
 from pathlib import Path
 
-from plopkit.datasets.files import FileSource, read_lines, read_stems
+from plopkit.datasets.files import FileSource, in_folder, read_lines, read_stems
 from plopkit.scenario import IGNORE
 from plopkit.settings import Data
 
@@ -28,15 +29,16 @@ def folder(root: Path, split: str) -> FileSource:
     listing = root / f"{split}.txt"
     if not listing.is_file():
         raise FileNotFoundError(f"{listing}: no {split} list; write the file stems of that split, one per line")
-    paths: dict[str, Path] = {}
-    for path in sorted((root / "images").iterdir()):
-        if path.suffix.lower() in IMAGE_SUFFIXES and paths.setdefault(path.stem, path) != path:
-            raise ValueError(f"{paths[path.stem]} and {path.name} have the same stem; keep one image per mask")
+    names: dict[str, str] = {}
+    for name in sorted(os.listdir(root / "images")):
+        stem, suffix = os.path.splitext(name)
+        if suffix.lower() in IMAGE_SUFFIXES and names.setdefault(stem, name) != name:
+            raise ValueError(f"{root / 'images' / names[stem]} and {name} have the same stem; keep one image per mask")
     stems = read_stems(listing)  # a stem may contain blanks
-    if not paths.keys() >= set(stems) and paths.keys() >= {stem.split()[0] for stem in stems}:
+    if not names.keys() >= set(stems) and names.keys() >= {stem.split()[0] for stem in stems}:
         stems = read_stems(listing, columns=True)
-    images = [paths.get(stem, root / "images" / f"{stem}.jpg") for stem in stems]
-    return FileSource(classes, stems, images, [root / "masks" / f"{stem}.png" for stem in stems])
+    images = in_folder(root / "images", [names.get(stem, f"{stem}.jpg") for stem in stems])
+    return FileSource(classes, stems, images, in_folder(root / "masks", stems, ".png"))
 
 
 def folder_classes(root: Path) -> tuple[str, ...]:
