@@ -31,15 +31,17 @@ class Place(NamedTuple):
 class Ratio:
     """A term (sum, count), added up over the parts of a batch: value, divisor and the sum's gradient."""
 
-    def __init__(self, parameters: list[nn.Parameter]):
+    def __init__(self, parameters: list[nn.Parameter], divisor: float):
         self.parameters = parameters
+        self.divisor = divisor
+        """of the sum while the scaler multiplies it: a sum over all pixels would overflow half precision"""
         self.total: Tensor | float = 0.0
         self.count: Tensor | float = 0.0
         self.gradients: list[Tensor] = []
 
     def add(self, total: Tensor, count: Tensor, accelerator: Accelerator) -> None:
         """Add a part's sum, with its gradient, and its count."""
-        scaled = total if accelerator.scaler is None else accelerator.scaler.scale(total)
+        scaled = total if accelerator.scaler is None else accelerator.scaler.scale(total / self.divisor)
         gradients = torch.autograd.grad(scaled, self.parameters, retain_graph=True, allow_unused=True)
         new = [torch.zeros_like(p) if g is None else g for p, g in zip(self.parameters, gradients, strict=True)]
         self.gradients = [a.add_(b) for a, b in zip(self.gradients, new, strict=True)] if self.gradients else new
@@ -47,10 +49,11 @@ class Ratio:
 
     def finish(self, accelerator: Accelerator) -> Tensor:
         """Add the term's gradient, over all processes, to the parameters'; returns its value."""
+        factor = 1.0 if accelerator.scaler is None else self.divisor
         pair = torch.stack([torch.as_tensor(self.total), torch.as_tensor(self.count)]).to(accelerator.device)
         total, count = summed(pair, accelerator)
         for parameter, gradient in zip(self.parameters, self.gradients, strict=True):
-            share = summed(gradient, accelerator) / at_least_one(count)
+            share = summed(gradient, accelerator) / (at_least_one(count) / factor)
             parameter.grad = share if parameter.grad is None else parameter.grad.add_(share)
         return total / at_least_one(count)
 
@@ -94,13 +97,13 @@ def backward(
         last = number == parts - 1
         with contextlib.nullcontext() if last else accelerator.no_sync(net):  # processes add up once, at the end
             terms = losses(images, targets)
-            check_divisible(terms, parts)
+            check_divisible(terms, parts, len(sizes))
             shared: list[Tensor] = []  # means: each part adds by its share of the batch
             exact: list[Tensor] = []  # pairs of a batch in one part: divided by all processes' count at once
             for name, term in terms.items():
                 if isinstance(term, tuple) and not isinstance(term, Whole):
                     if parts > 1:
-                        ratios.setdefault(name, Ratio(parameters)).add(*term, accelerator)
+                        ratios.setdefault(name, Ratio(parameters, target.numel())).add(*term, accelerator)
                         continue
                     exact.append(len(sizes) * term[0] / at_least_one(summed(term[1].detach(), accelerator)))
                     means[name] = exact[-1].detach().float()
@@ -109,7 +112,9 @@ def backward(
                     means[name] = means.get(name, 0.0) + share * shared[-1].detach().float()
             if last and means:
                 values = check_finite(averaged(means, accelerator), place)
-            accelerator.backward(total_of(shared, exact, share, parameters))
+            if ratios:  # several processes wait for a gradient of every parameter, and the pairs' are added later
+                exact.append(0.0 * torch.stack([p.sum() for p in parameters]).sum())
+            accelerator.backward(total_of(shared, exact, share))
     if ratios:
         values |= check_finite({name: ratio.finish(accelerator) for name, ratio in ratios.items()}, place)
     return {name: values[name] for name in terms}
@@ -120,22 +125,31 @@ def at_least_one(count: Tensor) -> Tensor:
     return torch.where(count > 0, count, torch.ones_like(count))
 
 
-def total_of(shared: list[Tensor], exact: list[Tensor], share: float, parameters: list[nn.Parameter]) -> Tensor:
-    """What a part adds to the loss; 0, with a gradient, where its terms are all gathered apart."""
+def total_of(shared: list[Tensor], exact: list[Tensor], share: float) -> Tensor:
+    """What a part adds to the loss."""
     sums = [share * torch.stack(shared).sum()] if shared else []
     sums += [torch.stack(exact).sum()] if exact else []
-    if not sums:
-        return 0.0 * torch.stack([p.sum() for p in parameters]).sum()
     return sums[0] if len(sums) == 1 else sums[0] + sums[1]
 
 
-def check_divisible(terms: Mapping[str, Term], parts: int) -> None:
+def check_terms(terms: Mapping[str, Any]) -> None:
+    """ValueError where a method's terms are not as `Term` says."""
+    if not terms:
+        raise ValueError("its losses give no term")
+    for name, term in terms.items():
+        values = term if isinstance(term, tuple) else (term,)
+        if wrong := [value for value in values if not isinstance(value, Tensor) or value.ndim]:
+            shown = f"of shape {tuple(wrong[0].shape)}" if isinstance(wrong[0], Tensor) else type(wrong[0]).__name__
+            raise ValueError(f"the loss term {name!r} is a tensor without dimensions, or a pair of them, not {shown}")
+
+
+def check_divisible(terms: Mapping[str, Term], parts: int, processes: int) -> None:
     """ValueError where a term cannot be added up from several parts of a batch."""
     for name, term in terms.items():
-        if isinstance(term, Whole) and parts > 1:
+        if isinstance(term, Whole) and parts * processes > 1:
+            remedy = "leave out compute.micro_batch, or lower optim.batch" if parts > 1 else "use one process"
             raise ValueError(
-                f"the loss term {name!r} compares all images of a batch and cannot be computed part by part; leave "
-                "out compute.micro_batch, or lower optim.batch"
+                f"the loss term {name!r} compares all images of a batch and cannot be computed part by part; {remedy}"
             )
 
 

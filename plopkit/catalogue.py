@@ -157,6 +157,9 @@ _VOC_ALIASES = (  # the released code's names
     (r"^15-5s(?= |$)", "15-1"),
 )
 
+PLUGIN_HINT = "what a plugin registers is known after --plugin FILE, or plopkit.load_plugin(FILE)"
+"""The end of the error for an unknown data set or method."""
+
 DATASETS: Registry[DataSet] = Registry(
     "data set",
     "plopkit.datasets",
@@ -216,6 +219,7 @@ DATASETS: Registry[DataSet] = Registry(
             presets={"laptop": _PHOTOGRAPHS},
         ),
     },
+    PLUGIN_HINT,
 )
 """The data sets, by the first word of a scenario."""
 
@@ -234,6 +238,7 @@ METHODS: "Registry[type[Method]]" = Registry(
         "plop": "plopkit.methods:PLOP",
         "joint": "plopkit.methods:Joint",
     },
+    PLUGIN_HINT,
 )
 """The methods, by the name that the command line, the tables and the run folders use."""
 

@@ -208,6 +208,8 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "demo": demo,
     "lessons": lessons,
 }
+SHOW_PROGRESS = ("run", "evaluate", "demo")
+"""The commands that have `--quiet`."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -245,22 +247,31 @@ def _main(words: list[str]) -> int:
         from plopkit.catalogue import load_plugin
 
         load_plugin(file)
+    for flag in ("--version", "--quiet"):
+        if wrong := next((word for word in own if word.startswith(f"{flag}=")), None):
+            raise ValueError(f"{flag} takes no value; {wrong!r} has one")
+    if "--version" in own:
+        import plopkit
+
+        print(f"plopkit {plopkit.__version__}")
+        return 0
+    quiet, own = _without(own, "--quiet")
     if not own or own[0] in ("-h", "--help"):
         print("usage: plopkit COMMAND …   (COMMAND --help lists its options)\n")
         for name, command in COMMANDS.items():
             print(f"  {name:9}{command.__doc__}")
         print("\n  --plugin FILE   with any command: a Python file that registers methods or data sets")
+        print(f"  --quiet         with {', '.join(SHOW_PROGRESS)}: no progress, only the results")
         print("  --version       the version of plopkit")
         return 0 if own else 2
-    if own[0] == "--version":
-        import plopkit
-
-        print(f"plopkit {plopkit.__version__}")
-        return 0
-    if own[0] not in COMMANDS:
-        print(f"plopkit: there is no command {own[0]!r}; known: {', '.join(COMMANDS)}", file=sys.stderr)
-        return 2
-    COMMANDS[own[0]]([*own[1:], *(["--", *rest] if "--" in words else [])])
+    name, *arguments = own
+    if name.startswith("-"):
+        raise ValueError(f"the command comes before {name}; commands: {', '.join(COMMANDS)}")
+    if name not in COMMANDS:
+        raise ValueError(f"there is no command {name!r}; known: {', '.join(COMMANDS)}")
+    if quiet and name not in SHOW_PROGRESS:
+        raise ValueError(f"{name} has no --quiet; it goes with {', '.join(SHOW_PROGRESS)}")
+    COMMANDS[name]([*arguments, *(["--quiet"] if quiet else []), *(["--", *rest] if "--" in words else [])])
     return 0
 
 

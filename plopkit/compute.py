@@ -2,6 +2,7 @@
 
 import atexit
 import gc
+from typing import TYPE_CHECKING
 
 import torch
 from accelerate import Accelerator
@@ -9,6 +10,10 @@ from accelerate.state import AcceleratorState, is_initialized
 from torch import Tensor, distributed
 
 from plopkit.settings import Settings
+from plopkit.support.moved import renamed
+
+if not TYPE_CHECKING:
+    __getattr__ = renamed(__name__)
 
 
 def make_accelerator(settings: Settings) -> Accelerator:

@@ -4,13 +4,18 @@ import argparse
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, field, make_dataclass
-from typing import Annotated, Any, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel
 
 from plopkit.catalogue import METHODS, plugins
 from plopkit.presets import PRESETS, configure, method_of, overrides_of, settle
 from plopkit.settings import Settings, build
+from plopkit.support.moved import renamed
+
+if not TYPE_CHECKING:
+    __getattr__ = renamed(__name__)
+
 
 SCENARIO = "emoji 15-5 overlap"
 

@@ -4,11 +4,19 @@ import difflib
 import functools
 import re
 from itertools import product
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from plopkit.catalogue import DATASETS
+from plopkit.catalogue import DATASETS, PLUGIN_HINT
+from plopkit.support.moved import renamed
+
+if not TYPE_CHECKING:
+    __getattr__ = renamed(__name__)
+
 
 PROTOCOLS = ("overlap", "disjoint", "sequential", "partitioned")
+
+PARTS = ("dataset", "task", "protocol", "order")
+"""The names of a scenario's parts, in the order of its text."""
 
 
 class Words(NamedTuple):
@@ -18,6 +26,13 @@ class Words(NamedTuple):
     task: str
     protocol: str
     order: str
+    given: str = ""
+    """The text as it was given, for error messages; an alias in it may be another task, or hold an order."""
+
+    @property
+    def canonical(self) -> str:
+        """The parts as a text."""
+        return joined(*self[: len(PARTS)])
 
 
 _GRAMMAR = re.compile(r"(\S+) (\S+)(?: (?!order=)(\S+))?(?: order=(\S+))?")
@@ -39,15 +54,14 @@ def read_words(text: str) -> Words:
 
 @functools.lru_cache(maxsize=256)
 def _read(text: str, version: int) -> Words:
-    plain = " ".join(text.lower().split())
-    for pattern, replacement in _REWRITES:
-        plain = re.sub(pattern, replacement, plain)
+    plain = _plain(text)
     dataset, _, rest = plain.partition(" ")
     if dataset in DATASETS:
         for pattern, replacement in DATASETS[dataset].task_aliases:
             rest = re.sub(pattern, replacement, rest)
         if match := _GRAMMAR.fullmatch(f"{dataset} {rest}"):
-            return Words(*match.groups(""))
+            dataset, task, protocol, order = match.groups("")
+            return Words(dataset, task, protocol, order, given=text)
     usual = [
         joined(entry.name, task, protocol)
         for entry in DATASETS.values()
@@ -56,10 +70,25 @@ def _read(text: str, version: int) -> Words:
         for protocol in PROTOCOLS
     ]
     near = difflib.get_close_matches(plain, usual, cutoff=0)
+    hint = "" if dataset in DATASETS else f" ({PLUGIN_HINT})"
     raise ValueError(
         f"{text!r} is not a scenario; possible: <data set> <task> <protocol> [order=<name or labels>], with "
-        f"a data set of {', '.join(DATASETS)}; nearest: {' or '.join(map(repr, near))}"
+        f"a data set of {', '.join(DATASETS)}{hint}; nearest: {' or '.join(map(repr, near))}"
     )
+
+
+def is_of_unknown_data_set(text: str) -> bool:
+    """Whether a text is a scenario, but of a data set that is unknown here: its plugin may be absent."""
+    match = _GRAMMAR.fullmatch(_plain(text))
+    return match is not None and match[1] not in DATASETS and canonical_task(match[2], None) is not None
+
+
+def _plain(text: str) -> str:
+    """Lower case, single spaces, and one spelling of each word."""
+    plain = " ".join(text.lower().split())
+    for pattern, replacement in _REWRITES:
+        plain = re.sub(pattern, replacement, plain)
+    return plain
 
 
 def class_order(words: Words, n_labels: int) -> tuple[int, ...]:
@@ -145,8 +174,7 @@ def _error(words: Words, problem: str, n_labels: int | None, order: str = "") ->
     tasks = [task] if task else _near_tasks(words.task, n_labels)
     protocols = difflib.get_close_matches(words.protocol, PROTOCOLS, n=1) or PROTOCOLS
     near = [joined(words.dataset, *rest, order) for rest in product(tasks, protocols)]
-    text = " ".join(filter(None, (*words[:3], words.order and f"order={words.order}")))
-    return ValueError(f"{text!r}: {problem}; nearest: {' or '.join(map(repr, near[:3]))}")
+    return ValueError(f"{words.given or words.canonical!r}: {problem}; nearest: {' or '.join(map(repr, near[:3]))}")
 
 
 def _near_tasks(task: str, n_labels: int | None) -> list[str]:

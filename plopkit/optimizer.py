@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from torch import Tensor
 from torch.optim import SGD, AdamW, Optimizer
 
 from plopkit.model.segmenter import Segmenter
@@ -9,19 +10,23 @@ from plopkit.settings import Optim
 
 
 def make_optimizer(net: Segmenter, optim: Optim, lr: float, groups: list[dict[str, Any]] | None = None) -> Optimizer:
-    """The optimiser of the settings.
+    """The optimiser of the settings. What is in no group is frozen: it gets no gradient.
 
     Args:
         net: its parameters in one group, as published: weight decay on biases and norms too.
         optim: the settings.
         lr: the learning rate.
-        groups: parameter groups as `Method.parameter_groups` returns them, in place of that single group; parameters in
-            none are frozen.
+        groups: parameter groups as `Method.parameter_groups` returns them, in place of that single group.
+
+    Raises:
+        ValueError: where there is nothing to train, or a parameter is in two groups.
     """
     if groups is None:
         groups = [{"params": list(net.parameters())}]
-    groups = [group | {"params": list(group["params"])} for group in groups]  # a generator can be read once only
+    groups = [group | {"params": parameters_of(group)} for group in groups]
     trained = {id(parameter) for group in groups for parameter in group["params"]}
+    if not trained:
+        raise ValueError("the parameter groups have no parameter, so there is nothing to train")
     for parameter in net.parameters():
         if id(parameter) not in trained:
             parameter.requires_grad_(False)
@@ -29,6 +34,12 @@ def make_optimizer(net: Segmenter, optim: Optim, lr: float, groups: list[dict[st
         return AdamW(groups, lr, weight_decay=optim.weight_decay)
     nesterov = optim.momentum > 0
     return SGD(groups, lr, momentum=optim.momentum, nesterov=nesterov, weight_decay=optim.weight_decay)
+
+
+def parameters_of(group: dict[str, Any]) -> list[Tensor]:
+    """A group's parameters; like torch, takes a single one too, and an iterator, which can be read once only."""
+    params = group["params"]
+    return [params] if isinstance(params, Tensor) else list(params)
 
 
 def poly(lr: float, iteration: int, n_iterations: int, power: float = 0.9) -> float:

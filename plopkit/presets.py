@@ -8,9 +8,14 @@ from plopkit.grammar import Words, read_words
 from plopkit.scenario import Scenario
 from plopkit.settings import Settings, build, flat, nested
 from plopkit.support.errors import unknown_name
+from plopkit.support.moved import renamed
 
 if TYPE_CHECKING:
     from plopkit.methods.base import Method
+
+if not TYPE_CHECKING:
+    __getattr__ = renamed(__name__)
+
 
 Values = Mapping[str, Any]
 
@@ -92,7 +97,7 @@ def draft(scenario: str, method: str, preset: str, overrides: Values | None = No
     if preset not in PRESETS:
         raise unknown_name("preset", preset, PRESETS)
     if method not in METHODS:
-        raise unknown_name("method", method, METHODS)
+        raise METHODS.unknown(method)
     chosen = flat(overrides or {})
     if twice := {"scenario", "method"} & set(chosen):
         raise ValueError(f"{' and '.join(sorted(twice))}: set directly, not in overrides")

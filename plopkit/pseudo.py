@@ -16,15 +16,20 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import InitVar, dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor
 
 from plopkit.scenario import IGNORE
+from plopkit.support.moved import renamed
 from plopkit.support.precision import at_least_float32
 from plopkit.thresholds import RELEASED_BINS, RELEASED_FLOOR, binned_median, released_median
+
+if not TYPE_CHECKING:
+    __getattr__ = renamed(__name__)
+
 
 MEDIAN_BINS = 2**17  # a bin is 8e-6 wide; 1 MB of counts per class
 

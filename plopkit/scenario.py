@@ -174,7 +174,7 @@ class Scenario:
         known = DATASETS[words.dataset].n_labels or n_labels
         if known is None:
             raise ValueError(
-                f"the scenario {joined(*words)!r} needs n_labels, the number of labels of your data, background "
+                f"the scenario {words.canonical!r} needs n_labels, the number of labels of your data, background "
                 "included: it is the number of lines of classes.txt"
             )
         if n_labels not in (None, known):

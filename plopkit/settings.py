@@ -14,8 +14,12 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from plopkit import scenario as scenarios
+from plopkit.grammar import is_of_unknown_data_set
 
 M = TypeVar("M", bound=BaseModel)
+
+FROM_FILE = "from a file"
+"""The context in which a scenario's data set may be unknown, such as one of a plugin that is not loaded."""
 
 
 class Frozen(BaseModel):
@@ -126,7 +130,9 @@ class Settings(Frozen):
 
     @field_validator("scenario")
     @classmethod
-    def _known(cls, text: str) -> str:
+    def _known(cls, text: str, info: Any) -> str:  # a ValidationInfo, which cannot be checked at run time
+        if info.context == FROM_FILE and is_of_unknown_data_set(text):
+            return text  # it was checked when the file was written; what needs the data set says that it is unknown
         return scenarios.check(text)
 
     @field_validator("name")
@@ -169,31 +175,32 @@ def to_yaml(settings: Settings) -> str:
 
 
 def from_yaml(path: Path) -> Settings:
-    """Read a run folder's `settings.yaml`.
+    """Read a run folder's `settings.yaml`. Its data set and its method may be those of a plugin that is not loaded.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: The file does not hold settings; names the file and what is wrong.
     """
     try:
-        return build(Settings, yaml.safe_load(path.read_text(encoding="utf-8")))
+        return build(Settings, yaml.safe_load(path.read_text(encoding="utf-8")), context=FROM_FILE)
     except (yaml.YAMLError, ValueError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not the settings of a run: {error}") from error
 
 
-def build(kind: type[M], values: Any, where: str = "") -> M:
+def build(kind: type[M], values: Any, where: str = "", context: str | None = None) -> M:
     """Validate values.
 
     Args:
         kind: The model.
         values: Its fields, as plain values.
         where: A prefix for the names of settings in messages, such as "hyper.".
+        context: `FROM_FILE` for settings that a run has left behind.
 
     Raises:
         ValueError: Lists each wrong setting, its value and what is possible.
     """
     try:
-        return kind.model_validate(values)
+        return kind.model_validate(values, context=context)
     except ValidationError as error:
         raise ValueError("\n".join(_explained(kind, item, where) for item in error.errors())) from None
 

@@ -39,6 +39,11 @@ class ReleasedMedian(NamedTuple):
     """the result"""
 
     @property
+    def looked(self) -> Tensor:
+        """`counts`, by its name in plopkit 0.1."""
+        return self.counts
+
+    @property
     def running(self) -> Tensor:
         """`total_before`, by its name in plopkit 0.1."""
         return self.total_before
@@ -47,6 +52,11 @@ class ReleasedMedian(NamedTuple):
     def ends(self) -> Tensor:
         """`bin`, by its name in plopkit 0.1."""
         return self.bin
+
+    @property
+    def stopped(self) -> Tensor:
+        """`found`, by its name in plopkit 0.1."""
+        return self.found
 
 
 def released_median(counts: Int[Tensor, "n 100"]) -> ReleasedMedian:

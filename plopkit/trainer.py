@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import Accelerator
@@ -21,6 +21,11 @@ from plopkit.model.segmenter import Output, Segmenter
 from plopkit.optimizer import make_optimizer, poly, set_lr
 from plopkit.scenario import Step
 from plopkit.settings import Optim
+from plopkit.support.moved import renamed
+
+if not TYPE_CHECKING:
+    __getattr__ = renamed(__name__)
+
 
 Loader = DataLoader | Sequence[tuple[Tensor, Tensor]]
 """Images (B, 3, H, W) and targets (B, H, W), batch by batch; `len()` is the number of batches. Images are 8-bit colours,

@@ -26,11 +26,9 @@ os.environ["HF_HOME"] = str(Path(tempfile.gettempdir()) / "plopkit-tests-have-no
 hypothesis.settings.register_profile("plopkit", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("plopkit")
 
-# The workers of pytest-xdist, and the processes that they start, share the cores; more threads than cores are slow.
-if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
-    threads = max(1, (os.cpu_count() or 1) // int(workers))
-    torch.set_num_threads(threads)
-    os.environ["OMP_NUM_THREADS"] = str(threads)
+# The tests' nets are small, and threads that wait for a busy core take four times as long as one thread alone.
+torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
 
 # If this package is importable, jsonschema (used by nbformat) compiles the IRI grammar: four seconds in every worker.
 sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]

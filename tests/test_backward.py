@@ -10,7 +10,7 @@ from batches import prepared_by
 from torch import Tensor
 from toy_methods import Frozen
 
-from plopkit.backward import Place, backward, check_divisible, check_finite
+from plopkit.backward import Place, backward, check_divisible, check_finite, check_terms
 from plopkit.compute import num_micro_batches
 from plopkit.datasets.emoji import EmojiScenes
 from plopkit.datasets.steps import Selection, StepDataset, train_loader
@@ -96,9 +96,27 @@ def test_sums_and_counts_add_up_over_parts(tiny_net: Nets, accelerator: Accelera
 
 def test_a_term_of_the_whole_batch_cannot_be_divided() -> None:
     terms = {"ce": torch.tensor(1.0), "contrast": Whole(torch.tensor(2.0))}
-    check_divisible(terms, 1)
+    check_divisible(terms, 1, 1)
     with pytest.raises(ValueError, match=r"the loss term 'contrast' compares all images of a batch.*micro_batch"):
-        check_divisible(terms, 2)
+        check_divisible(terms, 2, 1)
+    with pytest.raises(ValueError, match=r"the loss term 'contrast' compares all images of a batch.*one process"):
+        check_divisible(terms, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("terms", "message"),
+    [
+        ({}, "its losses give no term"),
+        ({"ce": torch.zeros(3)}, r"'ce' is a tensor without dimensions, or a pair of them, not of shape \(3,\)"),
+        ({"ce": 0.5}, "'ce' is a tensor .* not float"),
+        ({"ce": (torch.tensor(1.0), 7)}, "'ce' is a tensor .* not int"),
+        ({"ce": torch.tensor(1.0), "far": Whole(torch.zeros(2, 2))}, r"'far' is a tensor .* not of shape \(2, 2\)"),
+    ],
+)
+def test_terms_of_another_form_are_refused(terms: dict, message: str) -> None:
+    check_terms({"ce": torch.tensor(1.0), "kd": (torch.tensor(1.0), torch.tensor(7)), "all": Whole(torch.tensor(2.0))})
+    with pytest.raises(ValueError, match=message):
+        check_terms(terms)
 
 
 def test_losses_become_numbers_by_name() -> None:

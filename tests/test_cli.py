@@ -51,8 +51,8 @@ def test_the_main_help_lists_every_command_on_one_line(words: list[str], capsys:
     assert main(words) == 0
     output = capsys.readouterr().out
     lines = [line for line in output.splitlines() if line]
-    assert len(lines) == 1 + len(COMMANDS) + 2
-    assert [line.split()[0] for line in lines[-2:]] == ["--plugin", "--version"]
+    assert len(lines) == 1 + len(COMMANDS) + 3
+    assert [line.split()[0] for line in lines[-3:]] == ["--plugin", "--quiet", "--version"]
     for line, (name, command) in zip(lines[1:], COMMANDS.items(), strict=False):
         assert line.split()[0] == name
         assert command.__doc__ is not None
@@ -159,9 +159,37 @@ def test_python_m_plopkit_runs_the_command_line(monkeypatch: pytest.MonkeyPatch,
     assert "no command 'rum'" in capsys.readouterr().err
 
 
-def test_the_version_is_printed(capsys: Captured) -> None:
-    assert main(["--version"]) == 0
+@pytest.mark.parametrize(
+    "words", [["--version"], ["run", "--version"], ["rows", "--version"], ["--quiet", "--version"]]
+)
+def test_the_version_is_printed(words: list[str], capsys: Captured) -> None:
+    assert main(words) == 0
     assert capsys.readouterr().out == f"plopkit {plopkit.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["--quiet", "rows"], "rows has no --quiet; it goes with run, evaluate, demo"),
+        (["compare", "runs", "--quiet"], "compare has no --quiet; it goes with run, evaluate, demo"),
+        (["run", "--quiet=1"], "--quiet takes no value; '--quiet=1' has one"),
+        (["--version=2"], "--version takes no value; '--version=2' has one"),
+        (["--preset", "smoke", "run"], "the command comes before --preset; commands: " + ", ".join(COMMANDS)),
+    ],
+    ids=" ".join,
+)
+def test_the_error_of_a_misplaced_flag_says_where_it_goes(words: list[str], error: str, capsys: Captured) -> None:
+    assert main(words) == 2
+    assert capsys.readouterr().err == f"plopkit: {error}\n"
+
+
+@pytest.mark.parametrize("words", [["--quiet", "run"], ["run", "--quiet"]], ids=" ".join)
+def test_quiet_may_come_before_the_command(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[list[str]] = []
+    monkeypatch.setitem(COMMANDS, "run", lambda arguments: calls.append(list(arguments)))
+    assert main([*words, "emoji 15-5 overlap"]) == 0
+    assert main(["run", "emoji 15-5 overlap"]) == 0
+    assert calls == [["emoji 15-5 overlap", "--quiet"], ["emoji 15-5 overlap"]]
 
 
 def test_a_run_parses_its_scenario_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,6 @@ from small_runs import small_flags
 
 import plopkit
 from plopkit.cli import main
-from plopkit.support import moved
 
 HEAVY = ("torch", "timm", "accelerate", "matplotlib")
 REPORT = """
@@ -145,26 +144,3 @@ def test_imports_of_old_notebooks_work(line: str) -> None:
 def test_attributes_used_by_old_notebooks_exist(module: str) -> None:
     for name in OLD_ATTRIBUTES[module].split():
         assert getattr(importlib.import_module(module), name) is not None
-
-
-@pytest.mark.filterwarnings("ignore:plopkit.* is now plopkit:DeprecationWarning")
-@pytest.mark.parametrize("old", moved.MODULES)
-def test_every_old_module_can_be_imported(old: str) -> None:
-    module = importlib.import_module(f"plopkit.{old}")
-    for name in moved.NAMES.get(old, {}):
-        assert getattr(module, name) is not None
-    assert importlib.import_module(f"plopkit.{moved.MODULES[old]}")
-
-
-def test_an_old_name_warns_and_says_where_it_is_now() -> None:
-    with pytest.warns(
-        DeprecationWarning, match=r"plopkit\.results\.telling_example is now plopkit\.runs\.results\.most"
-    ):
-        from plopkit.results import telling_example
-    from plopkit.runs.results import most_different_example
-
-    assert telling_example is most_different_example
-    with pytest.warns(DeprecationWarning, match=r"plopkit\.viz\.schedule is now plopkit\.lessons\.splits\.schedule"):
-        _ = importlib.import_module("plopkit.viz").schedule
-    with pytest.raises(ModuleNotFoundError):
-        importlib.import_module("plopkit.nonsense")

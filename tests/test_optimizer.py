@@ -60,6 +60,19 @@ def test_later_steps_have_their_own_rate_and_epochs(
     assert training.optimizer.param_groups[0]["lr"] == expected[1]
 
 
+def test_a_group_may_be_a_single_parameter_or_an_iterator(tiny_net: Nets) -> None:
+    net = tiny_net(16)
+    bias, weight = net.classifier[0].bias, net.classifier[0].weight
+    optimizer = make_optimizer(net, OPTIM, 0.01, [{"params": bias}, {"params": (p for p in [weight])}])
+    assert [group["params"] for group in optimizer.param_groups] == [[bias], [weight]]
+
+
+@pytest.mark.parametrize("groups", [[], [{"params": []}], [{"params": []}, {"params": iter(())}]])
+def test_groups_without_a_parameter_are_refused(groups: list, tiny_net: Nets) -> None:
+    with pytest.raises(ValueError, match="no parameter, so there is nothing to train"):
+        make_optimizer(tiny_net(16), OPTIM, 0.01, groups)
+
+
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
 def test_groups_have_their_own_rate_and_decay_and_all_else_is_frozen(name: str, tiny_net: Nets) -> None:
     net = tiny_net(16, 5)

@@ -12,6 +12,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from small_runs import small_flags
 
@@ -19,8 +21,11 @@ import plopkit
 from plopkit import catalogue
 from plopkit.catalogue import DATASETS, METHODS, DataSet, Registry, load_plugin
 from plopkit.cli import main
-from plopkit.presets import configure
+from plopkit.presets import configure, method_of
+from plopkit.runs.results import step_rows, summarise
 from plopkit.scenario import Scenario
+from plopkit.settings import to_yaml
+from plopkit.support.files import write_table, write_text
 
 SCENARIO = "shapes 2-1 overlap"
 DEFINITIONS = '''
@@ -194,6 +199,72 @@ def test_the_error_of_a_broken_plugin_names_its_file(
     assert "Traceback" not in captured.err
     assert main(["--plugin"]) == 2
     assert "--plugin needs a file" in capsys.readouterr().err
+
+
+# Runs whose plugin is absent
+
+
+@pytest.fixture
+def left_behind(plugin: Path, tmp_path: Path) -> Path:
+    """Two finished runs of the plugin's method on its data set, and one of it on the emoji; the plugin is gone."""
+    load_plugin(plugin)
+    for scenario, seed, weight in ((SCENARIO, 0, 1.0), (SCENARIO, 1, 2.0), ("emoji 19-1 overlap", 0, 1.0)):
+        overrides = {"out": tmp_path / "runs", "seed": seed, "hyper.weight": weight}
+        settings = configure(scenario, "weighted", "smoke", overrides)
+        names = DATASETS[scenario.split()[0]].class_names()
+        steps = Scenario.parse(scenario).steps
+        rows = [
+            step_rows(Scenario.parse(scenario), "weighted", seed, step, np.eye(step.n_seen), names) for step in steps
+        ]
+        write_text(settings.folder() / "settings.yaml", to_yaml(settings))
+        write_table(settings.folder() / "results.csv", pd.concat(rows))
+        write_table(settings.folder() / "summary.csv", summarise(pd.concat(rows)))
+    del DATASETS["shapes"], METHODS["weighted"]
+    return tmp_path / "runs"
+
+
+def test_tables_and_reports_of_runs_whose_plugin_is_absent(
+    left_behind: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", str(left_behind), "-o", str(tmp_path / "pictures")]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert f"{SCENARIO}: mIoU in percent" in captured.out and "emoji 19-1 overlap: mIoU in percent" in captured.out
+    assert all(f"weighted (hyper.weight {weight})" in captured.out for weight in (1.0, 2.0))
+    assert (tmp_path / "pictures" / "shapes_2-1_overlap_curves.png").is_file()
+    assert main(["report", str(left_behind), "-o", str(tmp_path / "report.html")]) == 0
+    assert SCENARIO in (tmp_path / "report.html").read_text(encoding="utf-8")
+    capsys.readouterr()
+    assert main(["rows", str(left_behind)]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    for line in lines:
+        assert line.startswith(f"{left_behind / 'shapes_2-1_overlap_weighted_seed'}")
+        assert f"left out, the data set of {SCENARIO!r} is unknown here; what a plugin registers" in line
+        assert "--plugin FILE" in line
+
+
+def test_the_settings_of_a_run_are_read_without_its_plugin(left_behind: Path) -> None:
+    folder = plopkit.RunFolder(next(left_behind.glob("shapes*seed1*")))
+    assert folder.settings.scenario == SCENARIO
+    assert folder.settings.hyper == {"weight": 2.0}
+    assert len(plopkit.published(SCENARIO)) == 0
+    with pytest.raises(ValueError, match=r"'shapes 2-1 overlap' is not a scenario.* after --plugin FILE, or plopkit\."):
+        plopkit.open_scenario(folder.settings)
+    with pytest.raises(ValueError, match=r"no method 'weighted'.* after --plugin FILE, or plopkit\.load_plugin\(FILE"):
+        method_of(folder.settings)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [([SCENARIO], f"{SCENARIO!r} is not a scenario"), (["--method", "weighted"], "there is no method 'weighted'")],
+)
+def test_the_error_for_what_a_plugin_registers_names_the_flag(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", *words]) == 2
+    error = capsys.readouterr().err
+    assert message in error and "--plugin FILE" in error and "plopkit.load_plugin(FILE)" in error
 
 
 # Registered by another distribution

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from plopkit.datasets.steps import Selection
 from plopkit.losses import cross_entropy
 from plopkit.methods import Method, State, StepContext
-from plopkit.methods.base import Batch
+from plopkit.methods.base import Batch, Term
 from plopkit.model.classifiers import Classifier
 from plopkit.model.segmenter import Segmenter
 from plopkit.scenario import IGNORE, Step
@@ -78,8 +78,10 @@ class Prototypes(Method):
     def teacher(self, before: Segmenter, step: Step) -> None:
         return None
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        ce = {"ce": cross_entropy(batch.out.logits, batch.target).mean()}
+    def losses(self, batch: Batch) -> dict[str, Term]:
+        """A sum and a count that see the whole net, and a mean that sees the classifier alone."""
+        labelled = batch.target != IGNORE
+        ce: dict[str, Term] = {"ce": (cross_entropy(batch.out.logits, batch.target).sum(), labelled.sum())}
         state = batch.context.state
         if "prototypes" not in state:
             return ce

@@ -1,10 +1,17 @@
 """The data sets: sources of images with masks, and how a scenario's steps use them."""
 
+from typing import TYPE_CHECKING
+
 from plopkit.catalogue import DATASETS
 from plopkit.datasets.source import Pair, Source
 from plopkit.settings import Data
+from plopkit.support.moved import renamed
 
-__all__ = ["Pair", "Source", "n_labels", "open_split"]
+if not TYPE_CHECKING:
+    __getattr__ = renamed(__name__)
+
+
+__all__ = ["Pair", "Source", "open_split"]
 
 
 def open_split(dataset: str, split: str, data: Data, seed: int = 0) -> Source:
@@ -17,9 +24,3 @@ def open_split(dataset: str, split: str, data: Data, seed: int = 0) -> Source:
         seed: For data sets that are drawn.
     """
     return DATASETS[dataset].open(split, data, seed)
-
-
-def n_labels(dataset: str, data: Data) -> int | None:
-    """The number of labels of a user's own folder, background included; None for the other data sets."""
-    entry = DATASETS[dataset]
-    return len(entry.class_names(data.root)) if entry.is_users_own else None

@@ -10,6 +10,7 @@ scene with more than one object contains such a pair. Both splits use the same g
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -22,6 +23,11 @@ from plopkit.datasets.source import Pair, Source
 from plopkit.scenario import IGNORE
 from plopkit.settings import Data
 from plopkit.support import resources
+from plopkit.support.moved import renamed
+
+if not TYPE_CHECKING:
+    __getattr__ = renamed(__name__)
+
 
 CREDIT = DATASETS["emoji"].credit
 HELD_OUT = 5

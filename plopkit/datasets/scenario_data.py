@@ -108,13 +108,15 @@ class ScenarioData:
             shard: This process's number and the number of processes; each gets its part of every batch.
 
         Raises:
-            ValueError: There are fewer images than one batch. The message names the scenario and the step.
+            ValueError: There are fewer images than one batch, or an image that does not exist is selected. The message
+                names the scenario and the step.
         """
         s = self.settings
         if selection is None:
             selection = Selection.protocol(step, self.presence[0])
         dataset = StepDataset(self.train, selection, train_transform(s.data.size, s.data.scale))
         try:
+            selection.check(len(self.train))
             return train_loader(dataset, s.optim.batch, seed_of(s.seed, step.index), s.compute.workers, shard)
         except ValueError as error:
             raise ValueError(f"{self.scenario}, step {step.index}: {error}") from None

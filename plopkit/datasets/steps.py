@@ -82,6 +82,11 @@ class Selection:
         """
         return cls.of(np.flatnonzero(step.evaluates_on(presence)), step.lookup("seen"))
 
+    def check(self, count: int) -> None:
+        """ValueError where an image is selected that is not among the `count` training images."""
+        if wrong := [index for index in self.indices.tolist() if not 0 <= index < count]:
+            raise ValueError(f"image {wrong[0]} is selected, and there are {count}, numbered from 0")
+
     def __add__(self, other: "Selection") -> "Selection":
         return Selection(self.groups + other.groups)
 

@@ -1,5 +1,8 @@
 """The lessons: a folder per topic, each with its measures, figures and exercises."""
 
-from plopkit.support import moved
+from typing import TYPE_CHECKING
 
-__getattr__ = moved.renamed(__name__)
+from plopkit.support.moved import renamed
+
+if not TYPE_CHECKING:
+    __getattr__ = renamed(__name__)

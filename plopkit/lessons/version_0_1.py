@@ -11,11 +11,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from plopkit.lessons.forgetting import ForgettingExamples, load_examples
+from plopkit.lessons.pseudo.figures import COLOURS, OUTCOMES
 from plopkit.lessons.thresholds import pseudo_label_dots, pseudo_label_rates, range_bars, released_range
 from plopkit.runs.folder import RunFolder
 
 RATES = {"limit": "threshold", "sure": "confident", "right": "precision", "found": "recall"}
 BORDERS = {"sure": "half bin"}
+JUDGED = {outcome: (COLOURS[outcome], text) for outcome, text in OUTCOMES.items()}
+"""The colour and the text of each kind of pseudo-label."""
 
 
 class Examined(ForgettingExamples):

@@ -8,9 +8,10 @@ batch, then ``end_step``. ``predict`` decides what is evaluated.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Int
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
@@ -23,18 +24,42 @@ from plopkit.model.encoders import Encoder
 from plopkit.model.segmenter import Output, Segmenter
 from plopkit.scenario import Step
 from plopkit.settings import Optim
+from plopkit.support.moved import renamed
+
+if not TYPE_CHECKING:
+    __getattr__ = renamed(__name__)
+
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 """Images (B, 3, H, W) and targets (B, H, W) on the net's device."""
 
 State = dict[str, Tensor]
 """What a method carries from step to step: tensors by name, such as "fisher/encoder.conv1.weight". Saved with the
-step's checkpoint."""
+step's checkpoint, and always on the CPU when a method sees it: what the losses need, `Method.prepare` moves once."""
+
+
+def joined_state(ended: Mapping[str, Any], gathered: Mapping[str, Any]) -> State:
+    """What a step leaves for the next, on the CPU.
+
+    Args:
+        ended: from `Method.end_step`.
+        gathered: from `Regularizer.final_state`.
+
+    Raises:
+        ValueError: where both use a name, or a value is not a tensor.
+    """
+    if twice := sorted(ended.keys() & gathered.keys()):
+        raise ValueError(f"end_step and regularizer both give a state {twice[0]!r}; rename one")
+    state = {**gathered, **ended}
+    if other := [name for name, value in state.items() if not isinstance(value, Tensor)]:
+        raise ValueError(f"the state {other[0]!r} is a tensor, not {type(state[other[0]]).__name__}")
+    # Clones, since files cannot hold tensors that share memory, such as views.
+    return {name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in state.items()}
 
 
 class Whole(NamedTuple):
     """A term that is not a mean over images and cannot be added up from parts of a batch, such as a contrast between
-    all of its pixels. `compute.micro_batch` is refused for a method with such a term."""
+    all of its pixels. A method with such a term is refused `compute.micro_batch` and several processes."""
 
     value: Tensor
 
@@ -201,8 +226,8 @@ class Method(BaseModel, ABC):
     def parameter_groups(self, net: Segmenter, step: Step) -> list[dict[str, Any]]:
         """Groups for the optimiser: "params", and optionally "lr_scale" and "weight_decay".
 
-        What is in no group is frozen. Default: one group of all that is not frozen, as published: weight decay on
-        biases and norms too.
+        What is in no group gets no gradient; its norms' statistics still run, which `Segmenter.freeze` prevents.
+        Default: one group of all that is not frozen, as published: weight decay on biases and norms too.
         """
         return [{"params": [p for p in net.parameters() if p.requires_grad]}]
 
@@ -225,3 +250,8 @@ class Method(BaseModel, ABC):
     def predict(self, logits: Float[Tensor, "B C H W"]) -> Int[Tensor, "B H W"]:
         """The predicted channel of each pixel. Default: the one with the largest logit."""
         return logits.argmax(1)
+
+
+def trainer_of(method: Method, step: Step) -> Method:
+    """The method that trains a step of a run: `Method.first_step` at step 0, then the method itself."""
+    return method if step.index else method.first_step()

@@ -12,12 +12,8 @@ from plopkit.scenario import Step
 from plopkit.settings import Optim
 
 
-class FineTuning(Method):
-    """Cross-entropy on the new labels, nothing else: it forgets."""
-
-    name = "ft"
-    title = "fine-tuning"
-    source = "baseline"
+class WithoutTeacher(Method):
+    """Cross-entropy alone: no teacher, and new channels begin at random. Not a method itself: it has no name."""
 
     def teacher(self, before: Segmenter, step: Step) -> None:
         return None
@@ -29,18 +25,20 @@ class FineTuning(Method):
         return {"ce": cross_entropy(batch.out.logits, batch.target).mean()}
 
 
-class Joint(Method):
+class FineTuning(WithoutTeacher):
+    """Cross-entropy on the new labels, nothing else: it forgets."""
+
+    name = "ft"
+    title = "fine-tuning"
+    source = "baseline"
+
+
+class Joint(WithoutTeacher):
     """All images and labels so far at once: the upper bound, not a method of continual learning."""
 
     name = "joint"
     title = "joint training"
     source = "upper bound"
-
-    def teacher(self, before: Segmenter, step: Step) -> None:
-        return None
-
-    def begin_step(self, before: Segmenter, step: Step) -> Segmenter:
-        return before.grown(len(step.new), balanced=False)
 
     def schedule(self, optim: Optim, step: Step) -> Schedule:
         """Every step is trained as long and as fast as step 0."""
@@ -48,6 +46,3 @@ class Joint(Method):
 
     def images(self, step: Step, presence: Bool[np.ndarray, "N 256"], state: State) -> Selection:
         return Selection.all_seen(step, presence) if step.index else Selection.protocol(step, presence)
-
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        return {"ce": cross_entropy(batch.out.logits, batch.target).mean()}

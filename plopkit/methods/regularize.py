@@ -11,29 +11,18 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from plopkit.losses import cross_entropy
-from plopkit.methods.base import Batch, Method, Regularizer, State
-from plopkit.model.segmenter import Segmenter
-from plopkit.scenario import Step
+from plopkit.methods.base import Method, Regularizer, State
+from plopkit.methods.baselines import WithoutTeacher
 
 Named = dict[str, Tensor]
 """Tensors by the parameter's name."""
 
 
-class _Regularized(Method):
+class _Regularized(WithoutTeacher):
     """Cross-entropy and a regularizer, in step 0 as well."""
 
     def first_step(self) -> Method:
         return self
-
-    def teacher(self, before: Segmenter, step: Step) -> None:
-        return None
-
-    def begin_step(self, before: Segmenter, step: Step) -> Segmenter:
-        return before.grown(len(step.new), balanced=False)
-
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        return {"ce": cross_entropy(batch.out.logits, batch.target).mean()}
 
 
 class EWC(_Regularized):

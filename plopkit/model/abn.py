@@ -1,11 +1,17 @@
 """Activated batch normalisation in plain torch: batch norm and leaky ReLU as inplace-abn defines them."""
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, distributed, nn
+
+from plopkit.support.moved import renamed
+
+if not TYPE_CHECKING:
+    __getattr__ = renamed(__name__)
+
 
 Activation = Literal["leaky_relu", "identity"]
 

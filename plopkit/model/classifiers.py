@@ -1,12 +1,14 @@
 """Classifiers: from the decoder's map to a channel per class, growing with every step."""
 
 import math
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+
+Kind = TypeVar("Kind")
 
 CLASSIFIERS: dict[str, type["Classifier"]] = {}
 """By the name that a checkpoint keeps; a subclass of `Classifier` is registered under its `kind`."""
@@ -16,6 +18,7 @@ class Classifier(nn.ModuleList):
     """One 1x1 convolution per step; their outputs are the net's channels, for a softmax. Channel 0 is the background.
 
     A subclass names itself, `class Sigmoid(Classifier, kind="sigmoid")`, so that a checkpoint can say which it needs.
+    If its constructor takes more than these arguments, its `recipe` holds them too.
 
     Args:
         width: channels of the decoder's map.
@@ -68,17 +71,22 @@ class Classifier(nn.ModuleList):
         """The arguments that rebuild it, as plain values."""
         return {"kind": self.kind, "classes": list(self.classes)}
 
+    @staticmethod
+    def from_recipe(recipe: dict[str, Any], width: int) -> "Classifier":
+        """The classifier that `recipe` described, with new weights; ValueError where its kind is unknown."""
+        arguments = dict(recipe)
+        return known_kind(CLASSIFIERS, arguments.pop("kind"), "classifier")(width, **arguments)
+
 
 Classifier.kind = "softmax"
 CLASSIFIERS["softmax"] = Classifier
 
 
-def classifier_from(recipe: dict[str, Any], width: int) -> Classifier:
-    """The classifier of a checkpoint's recipe, new weights; ValueError where its kind is unknown."""
-    kind = recipe["kind"]
-    if kind not in CLASSIFIERS:
+def known_kind(kinds: Mapping[str, type[Kind]], kind: str, what: str) -> type[Kind]:
+    """The class of this kind; ValueError where nothing has defined it."""
+    if kind not in kinds:
         raise ValueError(
-            f"the net has a classifier {kind!r}, which nothing has defined; known: {', '.join(CLASSIFIERS)}; load the "
-            "file that defines it with --plugin"
+            f"the net has a {what} {kind!r}, which nothing has defined; known: {', '.join(kinds)}; load the file that "
+            "defines it with --plugin"
         )
-    return CLASSIFIERS[kind](width, recipe["classes"])
+    return kinds[kind]

@@ -9,12 +9,18 @@ import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
+
+from plopkit.support.moved import renamed
+
+if not TYPE_CHECKING:
+    __getattr__ = renamed(__name__)
+
 
 State = Mapping[str, Tensor]
 

@@ -1,20 +1,26 @@
 """The network: encoder, decoder, and a classifier that grows with every step."""
 
 import copy
+import json
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from plopkit.model.classifiers import Classifier, classifier_from
+from plopkit.model.classifiers import Classifier, known_kind
 from plopkit.model.decoder import ASPP, RELEASED_DILATIONS
 from plopkit.model.encoders import Encoder
+from plopkit.model.keys import mismatched_keys
 from plopkit.model.norms import norm_of
 from plopkit.settings import Model
 from plopkit.support.colours import net_input
+from plopkit.support.moved import renamed
 from plopkit.support.precision import at_least_float32
+
+if not TYPE_CHECKING:
+    __getattr__ = renamed(__name__)
 
 
 class Output(NamedTuple):
@@ -39,8 +45,15 @@ class Output(NamedTuple):
         return self.stages if self.head is None else (*self.stages, self.head)
 
 
+NETS: dict[str, type["Segmenter"]] = {}
+"""By the name that a checkpoint keeps; a subclass of `Segmenter` is registered under its `kind`."""
+
+
 class Segmenter(nn.Module):
     """``net(images) -> Output``: encoder, decoder, classifier.
+
+    A subclass names itself, `class Gated(Segmenter, kind="gated")`, so that a checkpoint can say which net it needs. If
+    it has more than the three parts, its `recipe` describes them, and its `from_parts` takes what `recipe` adds.
 
     Args:
         encoder: gives four maps, finest first.
@@ -57,6 +70,13 @@ class Segmenter(nn.Module):
         >>> net.grown(5).classes
         (16, 5)
     """
+
+    kind: ClassVar[str]
+
+    def __init_subclass__(cls, kind: str, **options: Any):
+        super().__init_subclass__(**options)
+        cls.kind = kind
+        NETS[kind] = cls
 
     def __init__(
         self,
@@ -84,15 +104,41 @@ class Segmenter(nn.Module):
         return net
 
     @classmethod
-    def from_recipe(cls, recipe: dict[str, Any]) -> Self:
+    def from_recipe(cls, recipe: dict[str, Any]) -> "Segmenter":
         """The net that `recipe` described, with new weights; ValueError where a package or class is missing."""
-        encoder = Encoder(**recipe["encoder"])
-        decoder = ASPP(encoder.channels[-1], **recipe["decoder"], norm=norm_of(encoder.norm))
-        return cls.from_parts(encoder, decoder, classifier_from(recipe["classifier"], decoder.width))
+        arguments = dict(recipe)
+        kind = known_kind(NETS, arguments.pop("kind", Segmenter.kind), "form")
+        if kind is not cls:
+            return kind.from_recipe(recipe)
+        encoder = Encoder(**arguments.pop("encoder"))
+        decoder = ASPP(encoder.channels[-1], **arguments.pop("decoder"), norm=norm_of(encoder.norm))
+        classifier = Classifier.from_recipe(arguments.pop("classifier"), decoder.width)
+        return cls.from_parts(encoder, decoder, classifier, **arguments)
+
+    def rebuilt(self) -> "Segmenter":
+        """The net as a checkpoint gives it back: built from its recipe, with the same weights, nothing frozen.
+
+        Raises:
+            ValueError: where the recipe describes another net.
+        """
+        try:
+            recipe = json.loads(json.dumps(self.recipe()))  # as a checkpoint keeps it
+        except TypeError as error:
+            raise ValueError(f"the recipe of {type(self).__name__} is not of plain values: {error}") from error
+        net, state = self.from_recipe(recipe), self.state_dict()
+        if wrong := mismatched_keys(net.state_dict(), state):
+            raise ValueError(
+                f"a checkpoint of this net ({type(self).__name__}) could not be read: {len(wrong)} of its tensors, "
+                f"such as {wrong[0]}, are not as its recipe says; a net of another form is a subclass of Segmenter "
+                "with its own kind, recipe and from_parts"
+            )
+        net.load_state_dict(state)
+        return net
 
     def recipe(self) -> dict[str, Any]:
         """What builds a net of this shape, as plain values; a checkpoint keeps it."""
         return {
+            "kind": self.kind,
             "encoder": self.encoder.recipe(),
             "decoder": self.decoder.recipe(),
             "classifier": self.classifier.recipe(),
@@ -149,6 +195,9 @@ class Segmenter(nn.Module):
             norms: keep them in evaluation mode as well, also after ``train()``, so that the statistics of their norms
                 stand still. A part whose norms keep running is not frozen: it gives other features after every batch.
 
+        It holds for this net and its copies. A checkpoint does not keep it: the next step begins with a net of which
+        nothing is frozen.
+
         Raises:
             AttributeError: for a part that the net does not have.
         """
@@ -166,6 +215,10 @@ class Segmenter(nn.Module):
         return self
 
 
+Segmenter.kind = "segmenter"
+NETS["segmenter"] = Segmenter
+
+
 def make_encoder(model: Model) -> Encoder:
     """The encoder that settings describe, with its weights."""
     return Encoder(model.encoder, model.output_stride, model.weights, model.stages, model.norm, model.slope)
@@ -180,4 +233,4 @@ def make_decoder(model: Model, encoder: Encoder) -> ASPP:
 def segmenter_of(model: Model, classes: Sequence[int]) -> Segmenter:
     """The net that settings describe, with a classifier of these channels for each step."""
     encoder = make_encoder(model)
-    return Segmenter(encoder, classes, model.width, model.dilations, model.pool, model.norm)
+    return Segmenter.from_parts(encoder, make_decoder(model, encoder), Classifier(model.width, classes))

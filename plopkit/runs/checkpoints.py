@@ -43,6 +43,11 @@ class StepStore:
         return self.folder / f"step-{self.index}.state.safetensors"
 
     @property
+    def earlier_state_file(self) -> Path:
+        """Where plopkit 0.1 kept the state."""
+        return self.folder / f"step-{self.index}.memory.safetensors"
+
+    @property
     def training_file(self) -> Path:
         """The training's state after its last finished epoch; only while it runs."""
         return self.folder / f"step-{self.index}.training.pt"
@@ -72,8 +77,11 @@ class StepStore:
             state: the method's, for the next step.
         """
         write_text(self.ticks_file, json.dumps(ticks))
+        self.earlier_state_file.unlink(missing_ok=True)
         if state:
             _save(self.state_file, state)
+        else:
+            self.state_file.unlink(missing_ok=True)  # of an earlier training of this step
         # One entry: safetensors writes several in an order that changes from file to file.
         kept = {"classes": net.classes, "recipe": net.recipe(), "state": len(state)}
         _save(self.checkpoint, net.state_dict(), {"step": json.dumps(kept)})
@@ -83,19 +91,20 @@ class StepStore:
         """The method's state after the step; empty where it left none.
 
         Raises:
-            ValueError: where the checkpoint says that there is one, and its file is missing or damaged.
+            FileNotFoundError: where the step has no checkpoint yet.
+            ValueError: where the checkpoint says that there is a state, and its file is missing or damaged.
         """
-        earlier = self.folder / f"step-{self.index}.memory.safetensors"  # of plopkit 0.1
-        if self.state_file.is_file():
-            return _load(self.state_file)
-        if earlier.is_file():
-            return current_names(_load(earlier))
-        if self.checkpoint.is_file() and self._kept().get("state"):
+        if self.recipe() is None:
+            earlier = self.earlier_state_file
+            return current_names(_load(earlier)) if earlier.is_file() else {}
+        if not self._kept()["state"]:
+            return {}
+        if not self.state_file.is_file():
             raise ValueError(
                 f"{self.state_file}: the method's state after step {self.index} is missing; delete "
                 f"{self.checkpoint.name} as well to train the step again"
             )
-        return {}
+        return _load(self.state_file)
 
     def classes(self) -> list[int]:
         """Channels of each step's classifier."""

@@ -1,50 +1,47 @@
 """A blank batch through a method before anything is trained: a mismatch is found now, not after hours of step 0."""
 
 from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from plopkit.backward import check_divisible
+from plopkit.backward import check_divisible, check_terms
 from plopkit.compute import num_micro_batches
 from plopkit.datasets.scenario_data import ScenarioData
-from plopkit.methods.base import Batch, Method, State, StepContext, Term
-from plopkit.model.segmenter import Segmenter
+from plopkit.methods.base import Batch, Method, State, StepContext, joined_state, trainer_of
+from plopkit.model.segmenter import Output, Segmenter
 from plopkit.scenario import Step
 from plopkit.settings import Settings
 from plopkit.support.seeding import seeded
-from plopkit.trainer import teacher_output
+from plopkit.trainer import Training, teacher_output
 
 
 def dry_run(settings: Settings, method: Method, net: Segmenter, data: ScenarioData, accelerator: Accelerator) -> None:
-    """Check that every step has a batch, and pass a blank one through the end of step 0 and through a whole later step.
+    """Check that every step has a batch, and pass a blank one through all verbs of step 0 and of a later step.
 
     Args:
         settings: settings of the run.
         method: method of the run.
-        net: net of step 0, on its device; its norms have seen a blank batch afterwards.
+        net: net of step 0, on its device; it is changed.
         data: images of the run.
         accelerator: accelerator of the run.
 
     Raises:
         ValueError: names the step, or the settings to change.
     """
-    first, step = data.scenario.steps[0], data.scenario.steps[:2][-1]
+    first, *later = data.scenario.steps[:2]
     for each in data.scenario.steps:
-        data.train_loader(each, method.images(each, data.presence[0], {}))
+        data.train_loader(each, trainer_of(method, each).images(each, data.presence[0], {}))
     size, batch = settings.data.size, settings.optim.batch
     images = torch.zeros(min(2, batch), 3, size, size, device=accelerator.device)
-    target = torch.full((len(images), size, size), first.n_seen - 1, device=accelerator.device)
+    rehearsal = _Rehearsal(settings, method, images, data, accelerator)
     try:
         with seeded(settings.seed), accelerator.autocast():
-            selection = method.images(first, data.presence[0], {})
-            context = StepContext(first, batches=lambda: [(images, target)], selection=selection)
-            terms = method.first_step().losses(Batch(net(images), None, target, net, context))
-            if step.index:
-                net, state = method.end_step(net, context)
-                terms = _later_step(method, net, step, images, target + len(step.new), state, data)
-            check_divisible(terms, num_micro_batches(batch, settings.compute.micro_batch))
+            net, state = rehearsal.step(first, net, None, {})
+            if later:
+                rehearsal.step(later[0], method.begin_step(net, later[0]), net, state)
     except (ValueError, RuntimeError) as error:
         raise ValueError(
             f"a batch of {batch} images of {size} pixels does not go through {method.title}: {error}; change "
@@ -52,14 +49,55 @@ def dry_run(settings: Settings, method: Method, net: Segmenter, data: ScenarioDa
         ) from error
 
 
-def _later_step(
-    method: Method, before: Segmenter, step: Step, images: Tensor, target: Tensor, state: State, data: ScenarioData
-) -> Mapping[str, Term]:
-    """The loss terms of the blank batch in a later step."""
-    teacher, net = method.teacher(before, step), method.begin_step(before, step)
-    selection = method.images(step, data.presence[0], state)
-    context = StepContext(step, teacher, lambda: [(images, target)], state, selection=selection, before=before.frozen)
-    prepared = method.prepare(context)
-    terms = method.losses(Batch(net(images), teacher_output(teacher, images), target, net, context, prepared))
-    method.end_step(net, context)
-    return terms
+class _Rehearsal(NamedTuple):
+    """The verbs of a step in the order of a run, each once."""
+
+    settings: Settings
+    method: Method
+    images: Tensor
+    data: ScenarioData
+    accelerator: Accelerator
+
+    def step(self, step: Step, net: Segmenter, before: Segmenter | None, state: State) -> tuple[Segmenter, State]:
+        """The net and the state that a step leaves, as its checkpoint gives them back."""
+        method, images = trainer_of(self.method, step), self.images
+        shape = (len(images), *images.shape[2:])
+        target = torch.full(shape, step.n_seen - 1, device=images.device)
+        teacher = None if before is None else method.teacher(before, step)
+        regularizer = method.regularizer(net, state)
+        Training(net, self.settings.optim, step, method, regularizer)
+        context = StepContext(
+            step,
+            teacher,
+            lambda: [(images, target)],
+            state,
+            selection=method.images(step, self.data.presence[0], state),
+            before=before and before.frozen,
+        )
+        prepared = method.prepare(context) if step.index else None
+        out = net(images)
+        _check_channels(out, step, "begins" if step.index else "is built")
+        self._check(method.losses(Batch(out, teacher_output(teacher, images), target, net, context, prepared)))
+        gathered = {} if regularizer is None else regularizer.final_state(net)
+        net, ended = self.method.end_step(net, context)
+        net = net.rebuilt().to(images.device)
+        out = net.eval()(images)
+        _check_channels(out, step, "ends")
+        predicted = self.method.predict(out.logits)
+        if predicted.shape != target.shape:
+            raise ValueError(f"predict gives {tuple(predicted.shape)} for images of {shape}, not a channel for a pixel")
+        return net.train(), joined_state(ended, gathered)
+
+    def _check(self, terms: Mapping[str, Any]) -> None:
+        check_terms(terms)
+        parts = num_micro_batches(self.settings.optim.batch, self.settings.compute.micro_batch)
+        check_divisible(terms, parts, self.accelerator.num_processes)
+
+
+def _check_channels(out: Output, step: Step, when: str) -> None:
+    """ValueError where a net does not have the channels of a step."""
+    if (found := out.logits.shape[1]) != step.n_seen:
+        raise ValueError(
+            f"step {step.index} {when} with a net of {found} channels, and has {step.n_seen}, the background and the "
+            "classes seen so far"
+        )

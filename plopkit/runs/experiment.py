@@ -13,7 +13,7 @@ from torch import Tensor
 
 from plopkit.compute import make_accelerator, summed
 from plopkit.datasets.scenario_data import ScenarioData
-from plopkit.methods.base import Batches, Method, State, StepContext
+from plopkit.methods.base import Batches, Method, State, StepContext, joined_state, trainer_of
 from plopkit.model.segmenter import Segmenter, make_decoder, make_encoder
 from plopkit.presets import method_of, open_scenario, settle
 from plopkit.runs.artifacts import draw_pictures, write_examples, write_ticks
@@ -180,21 +180,17 @@ class Experiment:
         if shared.checkpoint.is_file():  # another run has trained step 0
             net = channels_last(shared.net(self.settings.model)).to(accelerator.device)
             done, state = shared.ticks(), shared.state()
-            context, _ = self._context(self.method, step, accelerator, None, {}, progress)
+            context, _ = self._context(trainer_of(self.method, step), step, accelerator, None, {}, progress)
         else:
             training, ticks, context = self._begin_step(step, accelerator, progress)
             done = yield from self._train(training, ticks, shared, accelerator)
             net = training.net
-            state = {} if training.regularizer is None else training.regularizer.final_state(net)
+            state = joined_state({}, {} if training.regularizer is None else training.regularizer.final_state(net))
             if self.main and shared != store:
                 shared.finish(net, done, state)
-        net, own = self.method.end_step(net, context)
-        if twice := sorted(state.keys() & own.keys()):
-            raise ValueError(
-                f"{self.method.title}: end_step and regularizer both give a state {twice[0]!r}; rename one"
-            )
+        net, ended = self.method.end_step(net, context)
         if self.main:
-            store.finish(net, done, state | own)
+            store.finish(net, done, joined_state(ended, state))
 
     def _train(
         self, training: Training, ticks: Iterator[Tick], store: StepStore, accelerator: Accelerator
@@ -216,7 +212,7 @@ class Experiment:
 
     def _begin_step(self, step: Step, accelerator: Accelerator, progress: Progress) -> Begun:
         """A step about to be trained, from the checkpoint of the step before."""
-        s, method = self.settings, self.method if step.index else self.method.first_step()
+        s, method = self.settings, trainer_of(self.method, step)
         state: State = self._store(self.scenario.steps[step.index - 1]).state() if step.index else {}
         teacher = None
         if step.index == 0:

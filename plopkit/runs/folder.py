@@ -69,7 +69,7 @@ class RunFolder:
 
     @cached_property
     def settings(self) -> Settings:
-        """The settings that made the run; ValueError where their file is damaged."""
+        """The settings that made the run, be its plugin loaded or not; ValueError where their file is damaged."""
         return from_yaml(self.settings_file)
 
     @property

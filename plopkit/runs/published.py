@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from plopkit.catalogue import DATASETS, METHODS
-from plopkit.grammar import joined, read_words
+from plopkit.catalogue import DATASETS, METHODS, PLUGIN_HINT
+from plopkit.grammar import is_of_unknown_data_set, joined, read_words
 from plopkit.presets import draft, settle
 from plopkit.runs.folder import RunFolder
 from plopkit.scenario import Scenario
@@ -45,7 +45,8 @@ def rows(folders: Sequence[Path] = ()) -> pd.DataFrame:
 
     Args:
         folders: Run folders. Those that a row's command made, whatever the seed and the machine, fill its `own`,
-            `own_nobg` and `seeds`. A folder that lacks a file is left out, with a line on stderr.
+            `own_nobg` and `seeds`. A folder that lacks a file, or whose data set is unknown here, is left out, with a
+            line on stderr.
 
     Returns:
         Columns `method`, `scenario`; `published`, the mIoU after the last step with its source; `own` and `own_nobg`,
@@ -117,7 +118,10 @@ def _finished(folders: Sequence[Path]) -> Iterator[tuple[Settings, dict[str, flo
     for folder in map(RunFolder, folders):
         try:
             settings = folder.settings
-            if result := _final_result(settings, folder.summary):
+            if is_of_unknown_data_set(settings.scenario):
+                unknown = f"the data set of {settings.scenario!r} is unknown here; {PLUGIN_HINT}"
+                print(f"{folder.path}: left out, {unknown}", file=sys.stderr)
+            elif result := _final_result(settings, folder.summary):
                 yield settings, result
         except FileNotFoundError as error:
             print(f"{folder.path}: left out, there is no {Path(error.filename).name} in it", file=sys.stderr)

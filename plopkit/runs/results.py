@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from plopkit.catalogue import DATASETS
-from plopkit.grammar import read_words
+from plopkit.grammar import is_of_unknown_data_set, read_words
 from plopkit.metrics import PER_CLASS, forgetting, group_means
 from plopkit.runs.tables import KEYS, REQUIRED_COLUMNS, read_results
 from plopkit.scenario import Scenario, Step, check
@@ -194,9 +194,14 @@ def _decisive(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     ignored = {*KEYS}
-    if not DATASETS[read_words(settings.scenario).dataset].is_users_own:
+    if not _may_be_users_own(settings.scenario):
         ignored.add("data.root")  # VOC is the same everywhere
     return {name: value for name, value in flat(settings.identity()).items() if name not in ignored}
+
+
+def _may_be_users_own(scenario: str) -> bool:
+    """Whether two folders may be two data sets: where the images are the user's own, or the data set is unknown."""
+    return is_of_unknown_data_set(scenario) or DATASETS[read_words(scenario).dataset].is_users_own
 
 
 def compare(results: pd.DataFrame) -> pd.DataFrame:
@@ -218,7 +223,8 @@ def published(scenario: str) -> pd.DataFrame:
     """The papers' rows for a scenario, mIoU in percent after the last step.
 
     Args:
-        scenario: Data set, task and protocol; a scenario with a class order has no rows.
+        scenario: Data set, task and protocol; a scenario with a class order has no rows, nor has one of a data set that
+            plopkit does not know, such as that of a plugin which is not loaded.
 
     Returns:
         The rows of `published.csv`; empty where the papers have none.
@@ -230,7 +236,8 @@ def published(scenario: str) -> pd.DataFrame:
         >>> published("voc 15-5 overlap")[["method", "all", "source"]]
     """
     table = pd.read_csv(resources.path("published.csv"), keep_default_na=True)
-    chosen = table["dataset"] + " " + table["task"] + " " + table["protocol"] == check(scenario)
+    canonical = scenario if is_of_unknown_data_set(scenario) else check(scenario)
+    chosen = table["dataset"] + " " + table["task"] + " " + table["protocol"] == canonical
     return table[chosen].reset_index(drop=True)
 
 

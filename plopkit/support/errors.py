@@ -11,15 +11,17 @@ class UnknownNameError(ValueError, KeyError):
         return str(self.args[0])  # KeyError would show the text in quotes
 
 
-def unknown_name(what: str, name: object, known: Iterable[str]) -> UnknownNameError:
+def unknown_name(what: str, name: object, known: Iterable[str], hint: str = "") -> UnknownNameError:
     """Make the error for a name that is not among the known ones.
 
     Args:
         what: The kind of name, such as "method".
         name: The unknown name.
         known: Every name that is possible.
+        hint: How further names become known.
     """
     known = list(known)
     near = get_close_matches(str(name).lower(), known, n=1)
     guess = f" (did you mean {near[0]}?)" if near else ""
-    return UnknownNameError(f"there is no {what} {name!r}{guess}; known: {', '.join(known)}")
+    further = f"; {hint}" if hint else ""
+    return UnknownNameError(f"there is no {what} {name!r}{guess}; known: {', '.join(known)}{further}")

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar
 
-from plopkit.support.errors import unknown_name
+from plopkit.support.errors import UnknownNameError, unknown_name
 
 T = TypeVar("T")
 
@@ -26,16 +26,18 @@ class Registry(MutableMapping[str, T], Generic[T]):
         >>> METHODS["my-method"] = "my_package.methods:MyMethod"
     """
 
-    def __init__(self, what: str, group: str, entries: Mapping[str, T | str]):
+    def __init__(self, what: str, group: str, entries: Mapping[str, T | str], hint: str = ""):
         """Make a registry.
 
         Args:
             what: What an entry is, for error messages.
             group: The group of entry points by which other distributions add entries.
             entries: The built-in entries.
+            hint: How further entries become known, for error messages.
         """
         self.what = what
         self.group = group
+        self.hint = hint
         self._entries: dict[str, T | str] = dict(entries)
         self._searched = False
         self.version = 0
@@ -50,9 +52,13 @@ class Registry(MutableMapping[str, T], Generic[T]):
                 self._entries.setdefault(point.name, point.value)
         return self._entries
 
+    def unknown(self, name: str) -> UnknownNameError:
+        """The error for a name that has no entry."""
+        return unknown_name(self.what, name, self._all, self.hint)
+
     def __getitem__(self, name: str) -> T:
         if name not in self._all:
-            raise unknown_name(self.what, name, self._all)
+            raise self.unknown(name)
         entry = self._all[name]
         if isinstance(entry, str):
             try:
@@ -76,7 +82,7 @@ class Registry(MutableMapping[str, T], Generic[T]):
 
     def __delitem__(self, name: str) -> None:
         if name not in self._all:
-            raise unknown_name(self.what, name, self._all)
+            raise self.unknown(name)
         del self._entries[name]
         self.version += 1
 

@@ -1,10 +1,16 @@
 """Pictures from arrays and tables; nothing here trains. Every function returns a matplotlib Figure."""
 
-from plopkit.support import moved
+from typing import TYPE_CHECKING
+
+from plopkit.support.moved import renamed
 from plopkit.viz.colours import colour_of
 from plopkit.viz.curves import forgetting_curves, loss_curves
 from plopkit.viz.live import live_curves
 from plopkit.viz.masks import overlay, strip, strips
+
+if not TYPE_CHECKING:
+    __getattr__ = renamed(__name__)
+
 
 __all__ = [
     "colour_of",
@@ -15,5 +21,3 @@ __all__ = [
     "strip",
     "strips",
 ]
-
-__getattr__ = moved.renamed(__name__)

@@ -1,14 +1,20 @@
 """Curves: mIoU through the steps, method by method, and the losses of one run."""
 
 import textwrap
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from plopkit.support.moved import renamed
 from plopkit.viz.colours import method_styles, term_colours
 from plopkit.viz.figures import titled
 from plopkit.viz.text import plain_log_numbers
+
+if not TYPE_CHECKING:
+    __getattr__ = renamed(__name__)
+
 
 GROUP_TITLES = {
     "old_nobg": "classes of step 0, without background",

@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Integer
@@ -11,9 +11,14 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from plopkit.scenario import IGNORE
+from plopkit.support.moved import renamed
 from plopkit.viz.colours import EDGE, legend_colour
 from plopkit.viz.figures import Place, Plain, axes_at
 from plopkit.viz.png import pixels
+
+if not TYPE_CHECKING:
+    __getattr__ = renamed(__name__)
+
 
 LINE, LETTER = 0.19, 0.06  # inches
 

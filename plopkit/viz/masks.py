@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
@@ -11,8 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from plopkit.scenario import IGNORE
+from plopkit.support.moved import renamed
 from plopkit.viz.colours import EDGE, PALETTE, UNCERTAINTY_HEAT, legend_colour
 from plopkit.viz.figures import legend_below, titled
+
+if not TYPE_CHECKING:
+    __getattr__ = renamed(__name__)
 
 
 def grey(image: UInt8[Any, "3 H W"]) -> Float32[np.ndarray, "H W 3"]:

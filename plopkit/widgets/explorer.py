@@ -2,13 +2,18 @@
 
 import html
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 from matplotlib.figure import Figure
 
 from plopkit.support.errors import unknown_name
+from plopkit.support.moved import renamed
 from plopkit.viz.png import encoded, png
+
+if not TYPE_CHECKING:
+    __getattr__ = renamed(__name__)
+
 
 STYLE = {"description_width": "initial"}
 """The style of every control: its description gets as much room as it needs."""

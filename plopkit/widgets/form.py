@@ -10,7 +10,7 @@ from traitlets import TraitError
 
 from plopkit.catalogue import DATASETS, METHODS
 from plopkit.flags import command_line
-from plopkit.grammar import PROTOCOLS, Words, joined, read_words
+from plopkit.grammar import PARTS, PROTOCOLS, joined, read_words
 from plopkit.parameters import parameters, parameters_yaml
 from plopkit.presets import configure, overrides_of
 from plopkit.settings import Settings, flat
@@ -19,8 +19,6 @@ from plopkit.viz.colours import ERROR
 from plopkit.widgets.controls import Control, controls_of, top_controls
 from plopkit.widgets.explorer import with_fallback
 
-PARTS = Words._fields
-"""A scenario's parts, each with a control: data set, task, protocol, order."""
 PLACES = ("data.root", "out", "name")
 """Where data and runs are: settings that a reset keeps."""
 

@@ -4,7 +4,7 @@ import html
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 import pandas as pd
@@ -12,12 +12,17 @@ import pandas as pd
 from plopkit import viz
 from plopkit.runs.folder import RunFolder
 from plopkit.settings import Settings
+from plopkit.support.moved import renamed
 from plopkit.viz.png import encoded, png
 from plopkit.widgets.background_run import BackgroundRun, error_html, start_or_resume
 from plopkit.widgets.explorer import with_fallback
 from plopkit.widgets.finished import FinishedSteps, read_finished, version_of
 from plopkit.widgets.form import SettingsForm
 from plopkit.widgets.placeholder import Placeholder, is_interactive
+
+if not TYPE_CHECKING:
+    __getattr__ = renamed(__name__)
+
 
 POLL_SECONDS = 0.3  # between two checks of the run
 REDRAW_SECONDS = 1.0  # at least, between two pictures …

@@ -9,7 +9,7 @@ import torch
 from picture_files import write_pair
 
 from plopkit.catalogue import DATASETS
-from plopkit.datasets import Source, n_labels, open_split
+from plopkit.datasets import Source, open_split
 from plopkit.datasets.counts import pixels, presence
 from plopkit.scenario import IGNORE, N_IDS, Scenario
 from plopkit.settings import Data
@@ -76,7 +76,7 @@ def test_the_number_of_labels_is_that_of_the_scenarios(data: tuple[str, Data]) -
     assert len(names) == len(set(names)) >= 3
     assert entry.n_labels in (None, len(names))
     assert (entry.n_labels is None) == entry.is_users_own
-    assert Scenario.parse(f"{name} joint", n_labels(name, settings)).n_labels == len(names)
+    assert Scenario.parse(f"{name} joint", None if entry.n_labels else len(names)).n_labels == len(names)
     for order in entry.class_orders().values():
         assert sorted(order) == list(range(len(names))) and order[0] == 0
 
@@ -103,7 +103,7 @@ def test_a_missing_root_is_reported() -> None:
             with pytest.raises(ValueError, match=rf"{name} needs data\.root"):
                 open_split(name, "train", Data())
     with pytest.raises(ValueError, match=r"folder needs data\.root"):
-        n_labels("folder", Data())
+        DATASETS["folder"].class_names()
 
 
 def test_splits_are_opened_by_the_name_of_the_data_set(folder_root: Callable[..., Path]) -> None:
@@ -114,7 +114,6 @@ def test_splits_are_opened_by_the_name_of_the_data_set(folder_root: Callable[...
     assert open_split("emoji", "val", data) is open_split("emoji", "val", data)
     first, second = (open_split("emoji", "val", data, seed).read(0).image for seed in (0, 1))
     assert not torch.equal(first, second)
-    assert n_labels("folder", data) == 5
-    assert n_labels("voc", data) is None
+    assert DATASETS["folder"].n_labels is None and len(DATASETS["folder"].class_names(root)) == 5
     with pytest.raises(ValueError, match="there is no data set 'coco'; known: voc, emoji, ade, folder"):
         open_split("coco", "val", data)

@@ -14,7 +14,7 @@ from small_runs import contents, small, small_flags
 from toy_methods import TOYS, Rehearsal, Sigmoid, SigmoidClassifier
 
 from plopkit.catalogue import METHODS
-from plopkit.methods import EWC, Batch, FineTuning, Method, State, StepContext, Whole
+from plopkit.methods import Batch, FineTuning, Method, State, StepContext, Whole
 from plopkit.model import classifiers
 from plopkit.model.segmenter import Segmenter
 from plopkit.runs.checkpoints import StepStore
@@ -169,23 +169,6 @@ def test_an_unknown_kind_of_classifier_is_named(
         folder.net(0)
 
 
-class Twice(EWC):
-    """Names a tensor as its regularizer does."""
-
-    name = "toy-twice"
-
-    def end_step(self, net: Segmenter, context: StepContext) -> tuple[Segmenter, State]:
-        return net, {"fisher/decoder.norm.weight": torch.zeros(1)}
-
-
-def test_a_state_named_by_both_regularizer_and_end_step_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(METHODS, "toy-twice", Twice)
-    with pytest.raises(ValueError, match=r"both give a state 'fisher/decoder\.norm\.weight'; rename one"):
-        run(small(tmp_path, method="toy-twice", data__scenes=24), progress=False)
-
-
 class Before(FineTuning):
     """Loads the net before at the end of a step."""
 
@@ -228,16 +211,19 @@ def test_a_term_of_the_whole_batch_does_not_allow_micro_batches(
     assert not (tmp_path / "parts").exists()
 
 
-def test_two_processes_train_as_a_single_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "methods", [("toy-prototypes", "toy-memory"), ("toy-fused", "toy-frozen"), ("toy-sigmoid",)], ids=" ".join
+)
+def test_two_processes_train_as_a_single_one(methods: tuple[str, ...], tmp_path: Path) -> None:
     """Same files, same evaluated images, and the same first losses and states up to rounding.
 
-    The methods are those with sums, counts and images that processes share.
+    Each process has half of a batch, in two parts; each part of a single process has the images of both.
     """
-    methods = ("toy-frozen", "toy-prototypes", "toy-memory")
     # ResNet-18's norms share their statistics over processes, and SGD does not magnify rounding as Adam does.
-    changes = {"model__encoder": "resnet18", "data__scenes": 24, "data__val_scenes": 12, "optim__batch": 6}
-    changes |= {"optim__name": "sgd", "optim__lr": 1e-3, "optim__lr_later": 1e-3}
+    changes = {"model__encoder": "resnet18", "data__scenes": 32, "data__val_scenes": 12, "optim__batch": 8}
+    changes |= {"optim__name": "sgd", "optim__lr": 1e-3, "optim__lr_later": 1e-3, "optim__epochs_later": 2}
     flags = [f"--{name.replace('__', '.').replace('_', '-')}={value}" for name, value in changes.items()]
+    flags.append("--compute.micro-batch=2")
     args = ["run", "emoji 15-5 overlap", *small_flags(tmp_path / "two"), *flags, "--plugin", "plugin.py"]
     (tmp_path / "plugin.py").write_text("import plopkit\nfrom toy_methods import TOYS\nplopkit.METHODS.update(TOYS)\n")
     lines = ["from plopkit.cli import main", "from plopkit.runs import experiment"]
@@ -250,7 +236,7 @@ def test_two_processes_train_as_a_single_one(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     for name in methods:
-        single = run(small(tmp_path / "one", method=name, **changes), progress=False)
+        single = run(small(tmp_path / "one", method=name, compute__micro_batch=4, **changes), progress=False)
         (path,) = (tmp_path / "two").glob(f"*_{name}_*")
         shared = RunFolder(path)
         assert contents(shared.path).keys() == contents(single.path).keys()

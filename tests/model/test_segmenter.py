@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable
+from typing import Any, Self
 
 import pytest
 import torch
@@ -11,6 +12,9 @@ from comparing import close
 from drawing import draw
 from torch import nn
 
+from plopkit.model import classifiers, segmenter
+from plopkit.model.classifiers import Classifier
+from plopkit.model.decoder import ASPP
 from plopkit.model.encoders import Encoder
 from plopkit.model.segmenter import Output, Segmenter
 
@@ -245,3 +249,52 @@ def test_a_recipe_with_an_unknown_classifier_is_refused(tiny_net: Nets) -> None:
     recipe["classifier"]["kind"] = "cosine"
     with pytest.raises(ValueError, match=r"a classifier 'cosine', which nothing has defined; known: softmax.*--plugin"):
         Segmenter.from_recipe(recipe)
+
+
+@pytest.fixture
+def own_kinds(monkeypatch: pytest.MonkeyPatch) -> tuple[type[Segmenter], type[Classifier]]:
+    """A net with a fourth part, and a classifier with one more argument."""
+    monkeypatch.setattr(segmenter, "NETS", segmenter.NETS.copy())
+    monkeypatch.setattr(classifiers, "CLASSIFIERS", classifiers.CLASSIFIERS.copy())
+
+    class Gated(Segmenter, kind="gated"):
+        @classmethod
+        def from_parts(cls, encoder: Encoder, decoder: ASPP, classifier: Classifier, gates: int = 1) -> Self:
+            net = super().from_parts(encoder, decoder, classifier)
+            net.gate = nn.Conv2d(decoder.width, gates, 1)
+            return net
+
+        def recipe(self) -> dict[str, Any]:
+            return super().recipe() | {"gates": self.gate.out_channels}
+
+    class Scaled(Classifier, kind="scaled"):
+        def __init__(self, width: int, classes: tuple[int, ...], factor: float):
+            super().__init__(width, classes)
+            self.factor = factor
+
+        def recipe(self) -> dict[str, Any]:
+            return super().recipe() | {"factor": self.factor}
+
+    return Gated, Scaled
+
+
+def test_a_net_of_another_form_is_rebuilt(own_kinds: tuple[type, type]) -> None:
+    gated, scaled = own_kinds
+    encoder = Encoder("test_efficientnet", weights="none")
+    net = gated.from_parts(encoder, ASPP(encoder.channels[-1], 8, (1,)), scaled(8, (3, 2), 0.5), gates=4)
+    net.freeze("encoder")
+    built = net.rebuilt()
+    assert type(built) is gated and type(built.classifier) is scaled
+    assert (built.gate.out_channels, built.classifier.factor, built.classes) == (4, 0.5, (3, 2))
+    assert all(torch.equal(tensor, built.state_dict()[name]) for name, tensor in net.state_dict().items())
+    assert all(parameter.requires_grad for parameter in built.parameters())
+    recipe = net.recipe() | {"kind": "folded"}
+    with pytest.raises(ValueError, match=r"a form 'folded', which nothing has defined; known: segmenter, gated;"):
+        Segmenter.from_recipe(recipe)
+
+
+def test_a_net_that_its_recipe_does_not_describe_is_refused(tiny_net: Nets) -> None:
+    net = tiny_net(16)
+    net.extra = nn.Linear(3, 2)
+    with pytest.raises(ValueError, match=r"could not be read: 2 of its tensors, such as extra\.bias, .* own kind"):
+        net.rebuilt()

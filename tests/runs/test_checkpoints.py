@@ -65,6 +65,19 @@ def test_the_net_is_built_from_the_checkpoint_alone(tmp_path: Path, tiny_net: Ne
         assert torch.equal(found(image).logits, net(image).logits)
 
 
+def test_a_state_of_an_earlier_training_is_not_believed(tmp_path: Path, tiny_net: Nets) -> None:
+    """Deleting a checkpoint trains its step again; the state beside it belongs to the training before."""
+    store = StepStore(tmp_path, 0)
+    store.finish(tiny_net(3), [], {"a": torch.rand(3)})
+    left = store.state_file.read_bytes()
+    store.checkpoint.unlink()
+    store.finish(tiny_net(3), [], {})
+    assert store.state() == {} and not store.state_file.exists()
+    store.state_file.write_bytes(left)
+    store.earlier_state_file.write_bytes(left)
+    assert store.state() == {}
+
+
 def test_a_methods_state_is_kept(tmp_path: Path, tiny_net: Nets) -> None:
     store = StepStore(tmp_path, 0)
     state = {"fisher/decoder.norm.weight": torch.rand(16), "memory": torch.arange(3)}
@@ -142,6 +155,7 @@ def test_a_damaged_file_is_named_with_the_remedy(tmp_path: Path, tiny_net: Nets,
     for read in (store.weights, store.classes, lambda: store.net(small(tmp_path).model)):
         with pytest.raises(ValueError, match=rf"step-0\.safetensors: {remedy}"):
             read()
+    store.finish(tiny_net(3), [], {"a": torch.rand(300)})
     cut(store.state_file)
     with pytest.raises(ValueError, match=rf"step-0\.state\.safetensors: {remedy}"):
         store.state()

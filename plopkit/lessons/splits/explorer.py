@@ -6,13 +6,11 @@ import ipywidgets
 from matplotlib.figure import Figure
 
 from plopkit.catalogue import DATASETS
-from plopkit.datasets.check import voc_presence
 from plopkit.datasets.scenario_data import ScenarioData
 from plopkit.datasets.tables import steps_table
 from plopkit.grammar import PROTOCOLS, joined
 from plopkit.lessons.splits.figures import schedule
 from plopkit.scenario import Scenario
-from plopkit.support import resources
 from plopkit.widgets.controls import HELP
 from plopkit.widgets.explorer import STYLE, Explorer
 
@@ -23,11 +21,13 @@ WIDTH = {"width": "13em"}
 def splits_explorer(data: ScenarioData) -> Explorer:
     """An explorer with the controls ``dataset``, ``task``, ``protocol`` and ``order``; it draws `schedule`.
 
-    The data sets are that of ``data`` and VOC, for which plopkit knows which image shows which classes.
+    The data sets are that of ``data`` and those for which the catalogue knows which image shows which classes.
     """
     own = data.scenario
     known = {own.dataset: (data.train.classes, *data.mask_presence)}
-    known.setdefault("voc", (resources.class_names("voc"), *voc_presence()))
+    for name, entry in DATASETS.items():
+        if name not in known and (tables := entry.presence_tables()):
+            known[name] = (entry.class_names(), *tables)
 
     def draw(dataset: str, task: str, protocol: str, order: str) -> Figure:
         names, train, val = known[dataset]
@@ -41,7 +41,7 @@ def splits_explorer(data: ScenarioData) -> Explorer:
         )
 
     tasks, orders = _choices(own, own.dataset)
-    # For `partitioned`, plopkit would have to know the names of VOC's images.
+    # For `partitioned`, plopkit would have to know the names of the images.
     protocols = [protocol for protocol in PROTOCOLS if protocol in (own.protocol, "overlap", "disjoint", "sequential")]
     controls = {
         "dataset": dropdown("dataset", "data set", list(known), own.dataset),

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from small_runs import small
 
+from plopkit.catalogue import DATASETS, DataSet
 from plopkit.datasets.scenario_data import ScenarioData
 from plopkit.lessons.splits import splits_explorer
 from plopkit.widgets import Explorer
@@ -52,6 +54,17 @@ def test_every_control_changes_numbers_and_picture(explorer: Explorer) -> None:
         if expected:
             assert shown_texts(explorer)[-4:] == expected
     assert shown_texts(explorer)[-4:] != ["10,034", "548", "1,421", "1,449"]
+
+
+def test_a_data_set_whose_images_are_known_can_be_chosen(data: ScenarioData, monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = (np.eye(4, 256, dtype=bool), np.eye(6, 256, dtype=bool))
+    names = ("background", "disc", "star", "ring")
+    entry = DataSet("shapes", "nowhere:open", names=names, tasks=("2-1",), known_presence=lambda: tables)
+    monkeypatch.setitem(DATASETS, "shapes", entry)
+    explorer = splits_explorer(data)
+    assert list(explorer.controls["dataset"].options) == ["emoji", "voc", "shapes"]
+    explorer.set(dataset="shapes")
+    assert explorer.figure().get_suptitle() == "shapes 2-1 overlap"
 
 
 def test_every_control_has_a_tooltip(explorer: Explorer) -> None:
