@@ -34,7 +34,8 @@ SCALE = (0.5, 2.0)
 
 def plain_remap(mask: Tensor, channels: dict[int, int]) -> Tensor:
     """The target of a mask, pixel by pixel: a label that is not shown is background."""
-    return mask.apply_(lambda label: channels[label] if label in channels else 0)
+    shown = set(channels)
+    return mask.apply_(lambda label: channels[label] if label in shown else 0)
 
 
 def plain_sample(image: Path, mask: Path, channels: dict[int, int], crop: int) -> tuple[Tensor, Tensor]:

@@ -28,7 +28,7 @@ if not TYPE_CHECKING:
 
 
 Loader = DataLoader | Sequence[tuple[Tensor, Tensor]]
-"""Images (B, 3, H, W) and targets (B, H, W), batch by batch; `len()` is the number of batches. Images are 8-bit colours,
+"""Images (B, 3, H, W) and targets (B, H, W), batch by batch; `len()` is the number of batches. Images are 8-bit colours
 or floating-point numbers that are ready for the net. A `DataLoader` with an `EpochSampler` shuffles by epoch."""
 
 

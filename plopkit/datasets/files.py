@@ -13,8 +13,15 @@ import torch
 from PIL import Image
 
 from plopkit.datasets.listing import FileState, file_states
+from plopkit.datasets.lookup import label_counts
 from plopkit.datasets.source import Pair, Source
-from plopkit.scenario import IGNORE
+from plopkit.scenario import IGNORE, WIDE_IGNORE, ignored_id
+
+MASK_KINDS = {
+    IGNORE: ("8-bit channel (grey or palette)", ("PNG L", "PNG P")),
+    WIDE_IGNORE: ("16-bit channel (grey), because there are more than 255 classes", ("PNG I;16",)),
+}
+"""By the label of ignored pixels: the kind of file that can hold the labels, in words and as Pillow says it."""
 
 
 class FileSource(Source):
@@ -26,7 +33,8 @@ class FileSource(Source):
         classes: The name of each label; a mask may contain the labels 0 to len(classes) - 1, and 255.
         stems: The name of each image.
         images: The file of each image.
-        masks: The file of each mask: a PNG with one 8-bit channel.
+        masks: The file of each mask: a PNG with one 8-bit channel. Beyond 255 classes it has 16 bits, and 65535 takes
+            the place of 255.
 
     Raises:
         FileNotFoundError: A file is missing.
@@ -45,6 +53,7 @@ class FileSource(Source):
                 f"{missing[0]} is missing{more}; complete the data set, or remove the image from the split file"
             )
         self.classes = tuple(classes)
+        self._ignored = ignored_id(len(self.classes))
         self.stems = tuple(stems)
         self.fingerprint = _fingerprint(filter(None, states), len(self.classes))
 
@@ -57,6 +66,11 @@ class FileSource(Source):
     def masks(self) -> tuple[Path, ...]:
         """The file of each mask."""
         return tuple(map(Path, self._masks))
+
+    def mask_bits(self, index: int) -> int:
+        """Bits per pixel of a mask's file: 8 or 16."""
+        with _open(self._masks[index]) as picture:
+            return 16 if picture.mode.startswith("I") else 8
 
     def where(self, index: int) -> str:
         return self._masks[index]
@@ -71,32 +85,28 @@ class FileSource(Source):
         return Pair(torch.from_numpy(image).permute(2, 0, 1), torch.from_numpy(mask))
 
     def labels(self, index: int) -> frozenset[int]:
-        with self._open_mask(index) as mask:
-            _load(mask, self._masks[index])
-            present = [label for label, count in enumerate(mask.histogram()) if count]
-        self._check_image(index, mask.size)
-        outside = [label for label in present if len(self.classes) <= label < IGNORE]
+        mask = torch.from_numpy(self._mask(index))
+        present = label_counts(mask).nonzero()[0].tolist()
+        self._check_image(index, (mask.shape[1], mask.shape[0]))
+        outside = [label for label in present if len(self.classes) <= label < self._ignored]
         if outside:
             raise ValueError(
                 f"{self._masks[index]}: label {outside[0]} is outside the classes, which are 0 to "
-                f"{len(self.classes) - 1}; correct the mask ({IGNORE} marks ignored pixels), or add the class name"
+                f"{len(self.classes) - 1}; correct the mask ({self._ignored} marks ignored pixels), or add the class "
+                "name"
             )
         return frozenset(present)
 
     def _mask(self, index: int) -> np.ndarray:
-        with self._open_mask(index) as picture:
-            return _pixels(picture, self._masks[index])
-
-    def _open_mask(self, index: int) -> Image.Image:
         path = self._masks[index]
-        picture = _open(path)
-        if (kind := _kind(picture)) not in ("PNG L", "PNG P"):
-            picture.close()
-            raise ValueError(
-                f"{path}: a mask must be a PNG with one 8-bit channel (grey or palette), but this is {kind!r}; "
-                f"save the labels in that format ({IGNORE} marks ignored pixels)"
-            )
-        return picture
+        with _open(path) as picture:
+            channel, kinds = MASK_KINDS[self._ignored]
+            if (kind := _kind(picture)) not in kinds:
+                raise ValueError(
+                    f"{path}: a mask must be a PNG with one {channel}, but this is {kind!r}; "
+                    f"save the labels in that format ({self._ignored} marks ignored pixels)"
+                )
+            return _pixels(picture, path)
 
     def _check_image(self, index: int, mask_size: tuple[int, int]) -> None:
         """Check an image by its header, and that it is not truncated: better now than in the middle of training."""

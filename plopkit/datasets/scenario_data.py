@@ -17,7 +17,7 @@ from plopkit.datasets.steps import Selection, StepDataset, eval_loader, protocol
 from plopkit.datasets.tables import steps_table
 from plopkit.datasets.transforms import eval_transform, net_input, picture, train_transform
 from plopkit.presets import open_scenario
-from plopkit.scenario import N_IDS, Scenario, Step
+from plopkit.scenario import Scenario, Step, ignored_id
 from plopkit.settings import Settings
 from plopkit.support.seeding import seed_of
 
@@ -163,7 +163,7 @@ class ScenarioData:
         source, contents = (self.train, self.mask_presence[0]) if train else (self.val, self.mask_presence[1])
         used = step.trains_on(self.presence[0]) if train else step.evaluates_on(self.presence[1])
         old, new = (_contains(contents, labels) for labels in (step.old, step.new))
-        selection = Selection.of(evenly_spaced(used, used & old & new, count), np.arange(N_IDS))
+        selection = Selection.of(evenly_spaced(used, used & old & new, count), np.arange(ignored_id(step.n_labels) + 1))
         dataset = StepDataset(source, selection, eval_transform(self.settings.data.size))
         images, masks = (torch.stack(parts) for parts in zip(*(dataset[i] for i in range(len(dataset))), strict=True))
         masks = masks.long()

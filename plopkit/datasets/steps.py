@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 from plopkit.datasets.lookup import look_up
 from plopkit.datasets.source import Source
 from plopkit.datasets.transforms import Transform
-from plopkit.scenario import N_IDS, Scenario, Step, assign_classes
+from plopkit.scenario import IGNORE, N_IDS, WIDE_IGNORE, Scenario, Step, assign_classes
 
 
 class Group(NamedTuple):
@@ -21,7 +21,7 @@ class Group(NamedTuple):
     indices: np.ndarray
     """(N,) int: positions of the images in the source"""
     lookup: np.ndarray
-    """(256,) uint8: the target of each label, as `Step.lookup` gives it"""
+    """(256,) uint8: the target of each label, as `Step.lookup` gives it; (65536,) beyond 255 labels"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,10 +45,10 @@ class Selection:
 
         Args:
             indices: (N,) positions in the training images, in the order in which they are to be numbered.
-            lookup: (256,) the target of each label.
+            lookup: The target of each label: (256,), or (65536,) for a data set of more than 255 labels.
 
         Raises:
-            ValueError: `indices` are not integers in one dimension, or `lookup` has another shape.
+            ValueError: `indices` are not integers in one dimension, or `lookup` has another shape or other numbers.
         """
         positions, table = np.asarray(indices), np.asarray(lookup)
         if not positions.size:
@@ -58,9 +58,11 @@ class Selection:
                 "a selection needs the positions of images, integers in one dimension, not "
                 f"{positions.dtype} of shape {positions.shape}; np.flatnonzero(mask) gives those of a mask"
             )
-        if table.shape != (N_IDS,):
+        if table.shape not in ((N_IDS,), (WIDE_IGNORE + 1,)):
             raise ValueError(f"a lookup table has the shape ({N_IDS},), not {table.shape}; Step.lookup makes one")
-        return cls((Group(positions, table),))
+        if table.dtype.kind not in "iu" or table.min() < 0 or table.max() > WIDE_IGNORE:
+            raise ValueError(f"a lookup table holds targets, 0 to {IGNORE}, not {table.dtype}; Step.lookup makes one")
+        return cls((Group(positions, table.astype(np.uint8 if table.max() <= IGNORE else np.uint16)),))
 
     @classmethod
     def protocol(cls, step: Step, presence: np.ndarray) -> Self:
@@ -118,9 +120,10 @@ def protocol_presence(scenario: Scenario, presence: np.ndarray, stems: Sequence[
 class StepDataset(Dataset):
     """The selected images of a source; masks of labels become targets of channels by the lookup table of their group.
 
-    An item is (image, target), both 8-bit: uint8 (3, H, W) colours and uint8 (H, W) channels, 255 where ignored. They
-    cross processes and reach the device like that; `transforms.to_device` turns a batch of them into the normalised
-    float32 images and the int64 targets that net and losses expect, as `trainer.batches` and `trainer.evaluate` do.
+    An item is (image, target), both 8-bit: uint8 (3, H, W) colours and uint8 (H, W) channels, 255 where ignored (uint16
+    and 65535 beyond 255 channels). They cross processes and reach the device like that; `transforms.to_device` turns a
+    batch of them into the normalised float32 images and the int64 targets that net and losses expect, as
+    `trainer.batches` and `trainer.evaluate` do.
 
     The key is (position, seed): the seed determines the augmentation, so a sample depends neither on the worker that
     makes it nor on the samples before it. A plain position means seed None, for transforms without randomness.
@@ -135,7 +138,7 @@ class StepDataset(Dataset):
         self.source = source
         self.indices = selection.indices
         self.transform = transform
-        self._tables = [group.lookup.astype(np.uint8) for group in selection.groups]
+        self._tables = [group.lookup for group in selection.groups]
         sizes = np.array([len(group.indices) for group in selection.groups], int)
         self._table_of = np.repeat(np.arange(len(sizes)), sizes)
 

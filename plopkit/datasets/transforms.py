@@ -1,6 +1,6 @@
 """Transforms applied to an image and its mask together: `torchvision.transforms.v2` with seeds.
 
-Images stay 8-bit colours until `to_device` has moved them to the device that computes with them: a quarter of the bytes.
+Images stay 8-bit colours until `to_device` has moved them to where the net is: a quarter of the bytes.
 """
 
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ import numpy as np
 import plopkit.support.torchvision_ops  # noqa: F401  (before torchvision)
 
 import torch  # isort: skip
-from jaxtyping import UInt8  # isort: skip
+from jaxtyping import UInt8, UInt16  # isort: skip
 from torch import Tensor  # isort: skip
 from torchvision import tv_tensors  # isort: skip
 from torchvision.transforms import InterpolationMode, v2  # isort: skip
@@ -39,8 +39,8 @@ class Sample(NamedTuple):
 
     image: UInt8[Tensor, "3 H W"]
     """8-bit colours; `net_input` makes them ready for the net"""
-    mask: UInt8[Tensor, "H W"]
-    """labels, 255 where ignored"""
+    mask: UInt8[Tensor, "H W"] | UInt16[Tensor, "H W"]
+    """labels, 255 where ignored; of 16 bits, 65535 where ignored, beyond 255 labels"""
 
 
 class RandomResizedCrop(v2.RandomResizedCrop):
@@ -82,14 +82,15 @@ class Transform:
         self.pipeline = v2.Compose([*steps] or [v2.Identity()])
 
     def __call__(self, pair: Pair, seed: int | None = None) -> Sample:
-        image, mask = tv_tensors.Image(pair.image), tv_tensors.Mask(pair.mask)
+        labels = pair.mask.view(torch.int16) if pair.mask.dtype == torch.uint16 else pair.mask  # torch flips no uint16
+        image, mask = tv_tensors.Image(pair.image), tv_tensors.Mask(labels)
         if seed is None:
             image, mask = self.pipeline(image, mask)
         else:  # torchvision draws from the CPU's global generator: seed it, then restore its state
             with torch.random.fork_rng(devices=[]):
                 torch.default_generator.manual_seed(seed)  # torch.manual_seed would also reseed the GPUs, permanently
                 image, mask = self.pipeline(image, mask)
-        return Sample(image.as_subclass(Tensor), mask.as_subclass(Tensor))
+        return Sample(image.as_subclass(Tensor), mask.as_subclass(Tensor).view(pair.mask.dtype))
 
 
 def train_transform(size: int, scale: tuple[float, float] = (0.5, 2.0), flip: float = 0.5) -> Transform:

@@ -162,9 +162,7 @@ class Segmenter(nn.Module):
         logits = F.interpolate(at_least_float32(small), image.shape[2:], mode="bilinear", align_corners=False)
         return Output(logits, small, stages, encoded, head)
 
-    def encode(
-        self, image: Float[Tensor, "B 3 H W"] | UInt8[Tensor, "B 3 H W"]
-    ) -> tuple[tuple[Tensor, ...], Tensor]:
+    def encode(self, image: Float[Tensor, "B 3 H W"] | UInt8[Tensor, "B 3 H W"]) -> tuple[tuple[Tensor, ...], Tensor]:
         """The encoder's four maps, finest first, and the last one after its activation: the decoder's input."""
         stages = self.encoder(net_input(image))
         return stages, self.encoder.activate(stages[-1])
