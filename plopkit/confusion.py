@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Integer
 from torch import Tensor
 
-from plopkit.scenario import IGNORE
+from plopkit.scenario import ignored_id
 
 
 def confusion(
@@ -14,7 +14,7 @@ def confusion(
 
     Args:
         prediction: Channels.
-        target: Channels; pixels of 255 are ignored.
+        target: Channels; pixels of 255 are ignored (of 65535 where n > 255).
         n: Number of channels.
 
     Returns:
@@ -23,7 +23,7 @@ def confusion(
     Raises:
         ValueError: A channel is not below n.
     """
-    mask = target != IGNORE
+    mask = target != ignored_id(n)
     cells = target[mask].long() * (n + 1) + prediction[mask].long().clamp(max=n)  # the last column: predictions >= n
     counts = torch.bincount(cells, minlength=n * (n + 1))
     if len(counts) > n * (n + 1) or (counts := counts.view(n, n + 1))[:, n].any():

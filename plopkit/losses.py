@@ -2,8 +2,8 @@
 
 Every function returns one value per pixel, so that the caller weights and averages it. Half precision is computed in
 float32; float64 stays float64. Channels are in the order learnt, channel 0 is the background, and pixels with target
-255 are ignored. Below, x are the net's logits of a pixel, p = softmax(x), y its target, and q the teacher's softmax
-over its C_old channels.
+255 are ignored; beyond 255 channels, those with target 65535. Below, x are the net's logits of a pixel, p = softmax(x),
+y its target, and q the teacher's softmax over its C_old channels.
 """
 
 import torch
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Integer
 from torch import Tensor
 
-from plopkit.scenario import IGNORE
+from plopkit.scenario import ignored_id
 from plopkit.support.precision import at_least_float32
 
 
@@ -29,7 +29,9 @@ def cross_entropy(logits: Float[Tensor, "B C H W"], target: Integer[Tensor, "B H
     # gradient in that layout ("grad_input must be contiguous"). log_softmax before it returns contiguous results (seen
     # on CPU) but does not promise to; as it copies anyway, this costs nothing.
     logits = at_least_float32(logits).contiguous()
-    return F.cross_entropy(logits, target.long().contiguous(), ignore_index=IGNORE, reduction="none")
+    return F.cross_entropy(
+        logits, target.long().contiguous(), ignore_index=ignored_id(logits.shape[1]), reduction="none"
+    )
 
 
 def unbiased_cross_entropy(
@@ -48,11 +50,10 @@ def unbiased_cross_entropy(
         raise ValueError(f"n_old must be between 0 and the {logits.shape[1]} channels of the logits, not {n_old}")
     if n_old <= 1:
         return cross_entropy(logits, target)
-    logits = at_least_float32(logits)
-    old = logits[:, :n_old].logsumexp(dim=1, keepdim=True)
-    target = target.long()
-    shifted = torch.where(target == IGNORE, IGNORE, (target - n_old + 1).clamp(min=0))
-    return cross_entropy(torch.cat([old, logits[:, n_old:]], dim=1), shifted)
+    logits, target = at_least_float32(logits), target.long()
+    merged = torch.cat([logits[:, :n_old].logsumexp(dim=1, keepdim=True), logits[:, n_old:]], dim=1)
+    ignored = target == ignored_id(logits.shape[1])
+    return cross_entropy(merged, torch.where(ignored, ignored_id(merged.shape[1]), (target - n_old + 1).clamp(min=0)))
 
 
 def distillation(logits: Float[Tensor, "B C H W"], old_logits: Float[Tensor, "B C_old H W"]) -> Float[Tensor, "B H W"]:
@@ -93,7 +94,7 @@ def binary_cross_entropy(logits: Float[Tensor, "B C H W"], target: Integer[Tenso
         RuntimeError: for a target that is neither a channel nor 255 (on a GPU: a device assertion).
     """
     logits, target = at_least_float32(logits), target.long()
-    labelled = target != IGNORE
+    labelled = target != ignored_id(logits.shape[1])
     # −ln σ(x) is softplus(−x), for the target's channel; −ln(1 − σ(x)) is softplus(x), for all others.
     channel = torch.where(labelled, target, 0).unsqueeze(1)
     signed = logits.scatter(1, channel, -logits.gather(1, channel))

@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor
 
-from plopkit.scenario import IGNORE
+from plopkit.scenario import ignored_id
 from plopkit.support.moved import renamed
 from plopkit.support.precision import at_least_float32
 from plopkit.thresholds import RELEASED_BINS, RELEASED_FLOOR, binned_median, released_median
@@ -245,7 +245,8 @@ def pseudo_label(
     measured = thresholds.uncertainty(old_logits)
     confident = measured < thresholds.of(predicted)
     background = target < n_old
-    labelled = torch.where(background, torch.where(confident, predicted, IGNORE), target)
+    ignored = ignored_id(len(thresholds.values))
+    labelled = torch.where(background, torch.where(confident, predicted, ignored), target)
     n_confident, n_background = (mask.sum(dim=(1, 2)).float() for mask in (confident & background, background))
     return PseudoLabels(labelled, measured, confident, n_confident / (n_background + 1e-6))
 

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from plopkit.backward import backward
 from plopkit.compute import compiled, images_per_process
 from plopkit.datasets.steps import EpochSampler
+from plopkit.datasets.transforms import to_device
 from plopkit.methods.base import Batch, Method, Regularizer, Schedule, StepContext, Term
 from plopkit.metrics import confusion
 from plopkit.model.segmenter import Output, Segmenter
@@ -27,8 +28,8 @@ if not TYPE_CHECKING:
 
 
 Loader = DataLoader | Sequence[tuple[Tensor, Tensor]]
-"""Images (B, 3, H, W) and targets (B, H, W), batch by batch; `len()` is the number of batches. A `DataLoader` with an
-`EpochSampler` shuffles by epoch."""
+"""Images (B, 3, H, W) and targets (B, H, W), batch by batch; `len()` is the number of batches. Images are 8-bit colours
+or floating-point numbers that are ready for the net. A `DataLoader` with an `EpochSampler` shuffles by epoch."""
 
 
 class Training:
@@ -189,11 +190,11 @@ def regularize(training: Training, optimizer: Any, accelerator: Accelerator) -> 
 
 
 def batches(loader: Loader, epoch: int, accelerator: Accelerator) -> Iterator[tuple[Tensor, Tensor]]:
-    """The loader's batches of one epoch, on the accelerator's device."""
+    """The loader's batches of one epoch, on the accelerator's device: normalised images and int64 targets."""
     if isinstance(loader, DataLoader) and isinstance(loader.sampler, EpochSampler):
         loader.sampler.epoch = epoch
     for image, target in loader:
-        yield image.to(accelerator.device, non_blocking=True), target.to(accelerator.device, non_blocking=True)
+        yield to_device(image, target, accelerator.device)
 
 
 def teacher_output(teacher: Segmenter | None, image: Tensor) -> Output | None:
@@ -223,9 +224,10 @@ def evaluate(
     training = net.training
     net.eval()
     counts = torch.zeros(n_channels, n_channels, dtype=torch.int64, device=device)
-    for image, target in loader:
-        logits = net(image.to(device)).logits
+    for batch in loader:
+        image, target = to_device(*batch, device)
+        logits = net(image).logits
         predicted = logits.argmax(1) if predict is None else predict(logits)
-        counts += confusion(predicted, target.to(device), n_channels)
+        counts += confusion(predicted, target, n_channels)
     net.train(training)
     return counts.cpu()

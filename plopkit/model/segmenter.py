@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from plopkit.model.classifiers import Classifier, known_kind
@@ -15,6 +15,7 @@ from plopkit.model.encoders import Encoder
 from plopkit.model.keys import mismatched_keys
 from plopkit.model.norms import norm_of
 from plopkit.settings import Model
+from plopkit.support.colours import net_input
 from plopkit.support.moved import renamed
 from plopkit.support.precision import at_least_float32
 
@@ -153,16 +154,17 @@ class Segmenter(nn.Module):
         """The classifier, by its name in plopkit 0.1."""
         return self.classifier
 
-    def forward(self, image: Float[Tensor, "B 3 H W"]) -> Output:
+    def forward(self, image: Float[Tensor, "B 3 H W"] | UInt8[Tensor, "B 3 H W"]) -> Output:
+        """All maps and logits of normalised images, or of 8-bit colours, which are normalised first."""
         stages, encoded = self.encode(image)
         head = self.decode(encoded)
         small = self.classify(head)
         logits = F.interpolate(at_least_float32(small), image.shape[2:], mode="bilinear", align_corners=False)
         return Output(logits, small, stages, encoded, head)
 
-    def encode(self, image: Float[Tensor, "B 3 H W"]) -> tuple[tuple[Tensor, ...], Tensor]:
+    def encode(self, image: Float[Tensor, "B 3 H W"] | UInt8[Tensor, "B 3 H W"]) -> tuple[tuple[Tensor, ...], Tensor]:
         """The encoder's four maps, finest first, and the last one after its activation: the decoder's input."""
-        stages = self.encoder(image)
+        stages = self.encoder(net_input(image))
         return stages, self.encoder.activate(stages[-1])
 
     def decode(self, encoded: Float[Tensor, "B channels h w"]) -> Float[Tensor, "B width h w"]:

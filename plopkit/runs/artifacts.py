@@ -9,7 +9,7 @@ from torch import Tensor
 from plopkit import viz
 from plopkit.datasets.scenario_data import ScenarioData
 from plopkit.datasets.steps import eval_loader
-from plopkit.datasets.transforms import picture
+from plopkit.datasets.transforms import to_device
 from plopkit.model.segmenter import Segmenter
 from plopkit.runs.folder import RunFolder
 from plopkit.scenario import Step
@@ -26,15 +26,16 @@ def write_examples(
     """Write predictions on a few validation images, as labels; at step 0 also the images."""
     samples = data.examples(EXAMPLES)
     label_of = data.scenario.steps[-1].label_of
-    image, target = next(iter(eval_loader(samples, len(samples))))
-    logits = net.eval()(image.to(next(net.parameters()).device)).logits
+    pictures, target = next(iter(eval_loader(samples, len(samples))))
+    image, _ = to_device(pictures, target, next(net.parameters()).device)
+    logits = net.eval()(image).logits
     for later in folder.predicted_steps():
         if later > step.index:  # of results that have been moved away
             folder.predictions_file(later).unlink()
     if step.index == 0:
         write_arrays(
             folder.examples_file,
-            images=np.stack([picture(normalised).numpy() for normalised in image]),
+            images=pictures.numpy(),
             masks=label_of[target.numpy()],
             stems=np.array([data.val.stems[i] for i in samples.indices]),
             names=np.array(data.val.classes),
