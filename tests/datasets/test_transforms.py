@@ -1,6 +1,7 @@
 """Transforms that keep image and mask together: geometry, seeds, resizing as published."""
 
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from plopkit.datasets.source import Pair
-from plopkit.datasets.steps import collate
+from plopkit.datasets.steps import Selection, StepDataset, collate
 from plopkit.datasets.transforms import (
     RandomResizedCrop,
     Transform,
@@ -22,6 +23,7 @@ from plopkit.datasets.transforms import (
     to_device,
     train_transform,
 )
+from plopkit.datasets.voc import voc
 from plopkit.scenario import IGNORE
 
 from torchvision.transforms import InterpolationMode, v2  # isort: skip  (after plopkit, which makes it importable)
@@ -160,6 +162,15 @@ def test_the_device_computes_the_numbers_of_the_published_order_to_the_last_bit(
         expected, expected_mask = published(pair, size, seed)
         assert torch.equal(ready, expected)
         assert torch.equal(labels, expected_mask.long())
+
+
+def test_photographs_get_the_numbers_of_the_published_order(shared: Path) -> None:
+    source = voc(shared / "data" / "voc_mini", "train")
+    dataset = StepDataset(source, Selection.of(np.arange(0, 1500, 300), np.arange(256)), train_transform(256))
+    images, targets = to_device(*collate([dataset[index, index] for index in range(5)]), torch.device("cpu"))
+    for index, (image, target) in enumerate(zip(images, targets, strict=True)):
+        expected, mask = published(source.read(300 * index), 256, index)
+        assert torch.equal(image, expected) and torch.equal(target, mask.long())
 
 
 @pytest.mark.parametrize("n_out", [1, 2, 31, 96, 512, 513])
