@@ -10,16 +10,19 @@ from benchmarks import known
 from benchmarks.timing import Row
 from plopkit.support.files import write_text
 
-HEADER = ("subject", "ours", "reference", "ratio", "bar", "met", "against", "reference / published")
+HEADER = ("subject", "ours", "reference", "ratio", "bar", "met", "against", "reference / published", "ours / published")
 
 
 def cells(row: Row, gflops: float) -> tuple[str, ...]:
-    """A row as text; the last cell says how long the reference takes relative to the published code."""
+    """A row as text; the last cells are relative to the published code itself."""
     bar = "–" if row.bar is None else f"≤ {row.bar:.3g}" + (f" {row.unit}" if row.absolute else "")
     met = "–" if row.met is None else "yes" if row.met else "no"
-    relative = "–" if row.published is None else f"{known.relative(row.reference, row.published, gflops):.2f}"
+    both = (row.reference, row.ours)
+    published = [
+        "–" if row.published is None else f"{known.relative(time, row.published, gflops):.2f}" for time in both
+    ]
     shown = (quantity(row.ours, row.unit), quantity(row.reference, row.unit), f"{row.ratio:.3g}")
-    return (row.subject, *shown, bar, met, row.against, relative)
+    return (row.subject, *shown, bar, met, row.against, *published)
 
 
 def quantity(value: float, unit: str) -> str:
@@ -39,7 +42,7 @@ def as_text(rows: Sequence[Row], environment: dict[str, Any]) -> str:
     text.append("")
     text.append("  ".join(f"{name} {value}" for name, value in environment.items() if value is not None))
     text.append(
-        f"reference / published: the reference's time relative to that of {known.SOURCE} on {known.MACHINE}, each "
+        f"… / published: a time relative to that of {known.SOURCE} on {known.MACHINE}, each "
         f"multiplied by its machine's rate of convolutions ({gflops} and {known.GFLOPS} GFLOP/s)"
     )
     if environment.get("load") and environment["load"] > 0.5 * environment["cores"]:

@@ -41,24 +41,23 @@ def thresholds(batches: Iterable[tuple[Tensor, Tensor]], n_old: int, n_seen: int
         counts.index_put_(cell, torch.ones_like(cell[0]), accumulate=True)
     if counts is None:
         raise ValueError("thresholds need at least one batch")
-    found = torch.zeros(n_seen)
-    for channel, row in enumerate(counts.tolist()):
-        found[channel] = published_median(row)
-    return found.clamp(min=floor).to(counts.device)
+    found = torch.zeros(n_seen, device=counts.device)
+    for channel in range(n_old):
+        if counts[channel].sum() > 0:
+            found[channel] = published_median(counts[channel])
+    return found.clamp(min=floor)
 
 
-def published_median(counts: list[int]) -> float:
-    """The published "median" of a histogram, whose running total grows by the bin's index instead of its count."""
-    half, running, border, read = sum(counts) / 2, 0.0, 0.0, 0
-    if half == 0:
-        return 0.0
+def published_median(counts: Tensor) -> Tensor:
+    """The published "median" of a histogram, whose running total grows by the bin's index instead of its count.
+
+    It compares tensors, bin by bin.
+    """
+    half, running, border, read = counts.sum() / 2, 0.0, 0.0, counts[0]
     for index in range(BINS):
         border = index / BINS
         read = counts[int(border * BINS)]
         if running <= half <= running + read:
             break
         running += border * BINS
-    rest = half - running
-    if read == 0:
-        return math.nan if rest == 0 else math.copysign(math.inf, rest)
-    return border + rest / read / BINS
+    return border + (half - running) / read * (1 / BINS)

@@ -8,22 +8,11 @@ import resource
 import subprocess
 import sys
 import tempfile
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from benchmarks.subjects.iteration import norms
+from benchmarks.subjects.iteration import norms, plopkit_iteration, published_iteration, save_start
 from benchmarks.timing import Effort, Row
-from benchmarks.trainings import (
-    Start,
-    published_configuration,
-    published_iterations,
-    published_training,
-    start_of,
-    ticks,
-)
 
 BAR = 0.88
 ITERATIONS = 3
@@ -39,13 +28,12 @@ def peak(kind: str, norm: str, folder: Path, **configuration: Any) -> float:
         configuration: of `published_configuration`.
     """
     if kind == "plopkit":
-        iterations: Any = ticks(published_configuration(folder, norm, **configuration))
+        work = plopkit_iteration(folder, norm, "fp32", configuration)
     else:
-        start = Start(**torch.load(folder / "start.pt", weights_only=True))
-        iterations = published_iterations(published_training(start, norm), start)
+        work = published_iteration(folder, norm)
     forget_peak()
-    for _ in islice(iterations, ITERATIONS):
-        pass
+    for _ in range(ITERATIONS):
+        work()
     return peak_so_far()
 
 
@@ -78,7 +66,7 @@ def measure(effort: Effort) -> list[Row]:
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        torch.save(vars(start_of(published_configuration(folder))), folder / "start.pt")
+        save_start(folder)
         for norm in norms()[: 1 if effort.quick else None]:
             kinds = ("plopkit", "published")
             ours, reference = (in_a_process(kind=kind, norm=norm, folder=folder) for kind in kinds)

@@ -73,6 +73,11 @@ def contenders(size: int = 512) -> dict[str, Contender]:
 
 
 def measure(effort: Effort) -> list[Row]:
-    """One row."""
-    times = interleaved(contenders(), effort.rounds(25, 9), warmup=2)
+    """One row, with one thread, as a worker that loads images has."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        times = interleaved(contenders(), effort.rounds(25, 9), warmup=2)
+    finally:
+        torch.set_num_threads(threads)
     return [Row("labels to targets", times["ours"], times["reference"], bar=BAR, published=known.REMAP)]
