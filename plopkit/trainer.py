@@ -140,8 +140,8 @@ def fit(
 
     def losses(image: Tensor, target: Tensor) -> Mapping[str, Term]:
         with accelerator.autocast():
+            old = teacher_output(teacher, image)  # before the net's maps are kept: the teacher's are gone by then
             out = net(image)
-            old = teacher_output(teacher, image)
         return method.losses(Batch(out, old, target, training.net, context, prepared))
 
     net.train()
