@@ -51,7 +51,8 @@ class ABN(nn.BatchNorm2d):
             x = F.batch_norm(
                 input, self.running_mean, self.running_var, scale, self.bias, self.training, momentum, self.eps
             )
-        return F.leaky_relu(x, self.slope) if self.activation == "leaky_relu" else x
+        # In place, since a batch norm's gradient needs its input, not its output: one map less is kept.
+        return F.leaky_relu(x, self.slope, inplace=True) if self.activation == "leaky_relu" else x
 
     def _synchronised(self, input: Tensor, scale: Tensor) -> Tensor:
         """Normalise with mean and variance over all processes, whose batches may differ in size."""
