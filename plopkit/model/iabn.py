@@ -8,7 +8,8 @@ from inplace_abn.functions import inplace_abn, inplace_abn_sync
 from jaxtyping import Float
 from torch import Tensor, distributed
 
-from plopkit.model.abn import Activation, processes
+from plopkit.model.abn import Activation
+from plopkit.model.synchronised import processes
 
 
 class InPlace(InPlaceABN):
