@@ -10,6 +10,7 @@ from accelerate.state import AcceleratorState, is_initialized
 from torch import Tensor, distributed
 
 from plopkit.settings import Compute, Settings
+from plopkit.support.heap import keep_freed_memory
 from plopkit.support.moved import renamed
 
 if not TYPE_CHECKING:
@@ -19,7 +20,8 @@ if not TYPE_CHECKING:
 def make_accelerator(settings: Settings) -> Accelerator:
     """The accelerator for these settings; device and precision may differ from those of an earlier call.
 
-    Under ``torchrun`` or ``accelerate launch`` the first call starts the process group, which ends with the process.
+    On a CPU the process keeps the memory that it frees, from the first call on (`plopkit.support.heap`). Under
+    ``torchrun`` or ``accelerate launch`` the first call starts the process group, which ends with the process.
 
     Raises:
         ValueError: this machine lacks what the settings require, or the batch cannot be split
@@ -30,6 +32,8 @@ def make_accelerator(settings: Settings) -> Accelerator:
     forget_other_state(precision, compute.cpu)
     had_group = _has_group()
     accelerator = Accelerator(mixed_precision=precision, cpu=compute.cpu)
+    if accelerator.device.type == "cpu":
+        keep_freed_memory()
     if _has_group() and not had_group:
         atexit.register(end_process_group)
     if precision == "fp16" and accelerator.device.type == "cpu":

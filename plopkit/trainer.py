@@ -120,8 +120,8 @@ def fit(
         if compile == "graphs":
             torch.compiler.cudagraph_mark_step_begin()  # what the last replay gave is no longer needed
         with accelerator.autocast():
+            old = teacher_output(teacher, image)  # before the net's maps are kept: the teacher's are gone by then
             out = net(image)
-            old = teacher_output(teacher, image)
         return method.losses(Batch(out, old, target, training.net, context, prepared))
 
     net.train()

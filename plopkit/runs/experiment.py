@@ -6,13 +6,13 @@ from dataclasses import asdict
 from functools import cached_property
 from typing import Any, NamedTuple, Self
 
-import torch
 from accelerate import Accelerator
 from torch import Tensor
 
 from plopkit.compute import make_accelerator, summed
 from plopkit.datasets.scenario_data import ScenarioData
 from plopkit.methods.base import Batches, Method, State, StepContext, joined_state, trainer_of
+from plopkit.model.layout import laid_out
 from plopkit.model.segmenter import Segmenter, make_decoder, make_encoder
 from plopkit.presets import method_of, open_scenario, settle
 from plopkit.runs.artifacts import draw_pictures, write_examples
@@ -131,7 +131,7 @@ class Experiment:
 
     def net(self, index: int) -> Segmenter:
         """The net as it is after step ``index``, from the run's checkpoint."""
-        return channels_last(self.folder.net(index))
+        return laid_out(self.folder.net(index))
 
     def retrain_step(self, index: int) -> tuple[Segmenter, Iterator[Tick]]:
         """Train step ``index`` once more, to watch it; nothing of it is kept.
@@ -181,7 +181,7 @@ class Experiment:
         """Train one step, from its last finished epoch, to its checkpoint."""
         store, shared = self._store(step), self._shared_store(step)
         if shared.checkpoint.is_file():  # another run has trained step 0
-            net = channels_last(shared.net(self.settings.model)).to(accelerator.device)
+            net = laid_out(shared.net(self.settings.model)).to(accelerator.device)
             done, state = shared.ticks(), shared.state()
             if self.main:
                 shared.discard_training()
@@ -302,13 +302,4 @@ def first_net(settings: Settings, scenario: Scenario, method: Method) -> Segment
     with seeded(settings.seed):
         encoder = make_encoder(settings.model)
         net = method.build(encoder, make_decoder(settings.model, encoder), scenario.steps[0].n_seen)
-    return channels_last(net)
-
-
-def channels_last(net: Segmenter) -> Segmenter:
-    """The net with its weights in this layout, in place.
-
-    Depthwise convolutions on a CPU, and half precision on a GPU, are several times faster in it. Every net of a run has
-    it, trained or read back: another layout rounds differently.
-    """
-    return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return laid_out(net)
