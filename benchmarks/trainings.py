@@ -23,7 +23,7 @@ SCENARIO = "emoji 15-5 overlap"
 """Its scenes are drawn in advance and kept, so that an iteration's time is that of the training."""
 CLASSES = 20
 EPOCHS = 1000
-"""So many that no measurement reaches the end of a step."""
+"""Enough that no measurement reaches the end of a step."""
 
 
 def settings_of(

@@ -22,17 +22,19 @@ Losses = Callable[[Tensor, Tensor], Mapping[str, Term]]
 class Ratio:
     """A term (sum, count), added up over the parts of a batch: value, divisor and the sum's gradient."""
 
-    def __init__(self, parameters: list[nn.Parameter], divisor: float):
+    def __init__(self, parameters: list[nn.Parameter], divisor: int):
         self.parameters = parameters
         self.divisor = divisor
-        """of the sum while the scaler multiplies it: a sum over all pixels would overflow half precision"""
+        """of the sum until it is divided by the count; 1 for none"""
         self.total: Tensor | float = 0.0
         self.count: Tensor | float = 0.0
         self.gradients: list[Tensor] = []
 
     def add(self, total: Tensor, count: Tensor, accelerator: Accelerator) -> None:
         """Add a part's sum, with its gradient, and its count."""
-        scaled = total if accelerator.scaler is None else accelerator.scaler.scale(total / self.divisor)
+        scaled = total / self.divisor
+        if accelerator.scaler is not None:
+            scaled = accelerator.scaler.scale(scaled)
         gradients = torch.autograd.grad(scaled, self.parameters, retain_graph=True, allow_unused=True)
         new = [torch.zeros_like(p) if g is None else g for p, g in zip(self.parameters, gradients, strict=True)]
         self.gradients = [a.add_(b) for a, b in zip(self.gradients, new, strict=True)] if self.gradients else new
@@ -40,13 +42,13 @@ class Ratio:
 
     def finish(self, accelerator: Accelerator) -> Tensor:
         """Add the term's gradient, over all processes, to the parameters'; returns its value."""
-        factor = 1.0 if accelerator.scaler is None else self.divisor
         pair = torch.stack([torch.as_tensor(self.total), torch.as_tensor(self.count)]).to(accelerator.device)
         total, count = summed(pair, accelerator)
+        count = at_least_one(count)
         for parameter, gradient in zip(self.parameters, self.gradients, strict=True):
-            share = summed(gradient, accelerator) / (at_least_one(count) / factor)
+            share = summed(gradient, accelerator) / (count / self.divisor)
             parameter.grad = share if parameter.grad is None else parameter.grad.add_(share)
-        return total / at_least_one(count)
+        return total / count
 
 
 def backward(
@@ -79,6 +81,7 @@ def backward(
     means: dict[str, Tensor] = {}
     ratios: dict[str, Ratio] = {}
     parameters = [p for p in net.parameters() if p.requires_grad]
+    divisor = 1 if accelerator.scaler is None else target.numel()  # a sum over all pixels would overflow half precision
     for number, (images, targets) in enumerate(zip(image.tensor_split(parts), target.tensor_split(parts), strict=True)):
         share = len(images) * len(sizes) / sum(sizes)  # of the batch; the mean over the processes makes it whole
         last = number == parts - 1
@@ -90,7 +93,7 @@ def backward(
             for name, term in terms.items():
                 if isinstance(term, tuple) and not isinstance(term, Whole):
                     if parts > 1:
-                        ratios.setdefault(name, Ratio(parameters, target.numel())).add(*term, accelerator)
+                        ratios.setdefault(name, Ratio(parameters, divisor)).add(*term, accelerator)
                         continue
                     exact.append(len(sizes) * term[0] / at_least_one(summed(term[1].detach(), accelerator)))
                     means[name] = exact[-1].detach().float()

@@ -1,7 +1,8 @@
 """What an iteration reports: a `Tick`, whose losses travel from the device while the next iteration begins."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -39,13 +40,11 @@ class Tick:
 
 
 class Place(NamedTuple):
-    """Where a training is."""
+    """Where a training is, for an error message."""
 
     step: int
     epoch: int
-    epochs: int
     iteration: int
-    n_iterations: int
 
 
 class Reading:
@@ -67,8 +66,9 @@ class Reading:
         self._host: Float[Tensor, " n"] = together.to("cpu", non_blocking=True)  # pinned memory where it is queued
         self._copied = torch.accelerator.current_stream(together.device).record_event() if self.queued else None
 
+    @cached_property
     def numbers(self) -> dict[str, float]:
-        """The losses by name; waits until they have arrived.
+        """The losses by name. The first access waits until they have arrived.
 
         Raises:
             FloatingPointError: with the name of the first that is NaN or infinite.
@@ -84,3 +84,15 @@ class Reading:
                     "last finished epoch is kept"
                 )
         return numbers
+
+
+class Unread(NamedTuple):
+    """An iteration whose losses have not been read."""
+
+    tick: Tick
+    """all but its losses"""
+    reading: Reading
+
+    def read(self) -> Tick:
+        """The whole tick; waits for the losses. FloatingPointError where one is not finite."""
+        return replace(self.tick, losses=self.reading.numbers)

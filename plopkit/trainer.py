@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import Accelerator
@@ -21,7 +21,7 @@ from plopkit.optimizer import make_optimizer, poly, set_lr
 from plopkit.scenario import Step
 from plopkit.settings import Optim
 from plopkit.support.moved import renamed
-from plopkit.ticks import Place, Reading, Tick
+from plopkit.ticks import Place, Reading, Tick, Unread
 
 if not TYPE_CHECKING:
     __getattr__ = renamed(__name__)
@@ -125,54 +125,33 @@ def fit(
         return method.losses(Batch(out, old, target, training.net, context, prepared))
 
     net.train()
-    unread: Iteration | None = None  # of a device that queues its work: its losses are read an iteration later
+    unread: Unread | None = None  # of a device that queues its work: its losses are read an iteration later
     for epoch in range(training.epoch, training.epochs):
         began = time.perf_counter()
         for index, (image, target) in enumerate(batches(loader, epoch, accelerator)):
-            place = Place(step.index, epoch, training.epochs, epoch * len(loader) + index, n_iterations)
-            lr = poly(training.lr, place.iteration, n_iterations, training.power)
+            iteration = epoch * len(loader) + index
+            lr = poly(training.lr, iteration, n_iterations, training.power)
             set_lr(optimizer, lr)
             if not sizes or accelerator.num_processes == 1:  # several processes' batches are alike; asking costs a wait
                 sizes = images_per_process(len(image), accelerator)
             values = backward(losses, net, accelerator, image, target, sizes, micro_batch)
-            reading = Reading(values | regularize(training, optimizer, accelerator), place)
+            values |= regularize(training, optimizer, accelerator)
+            reading = Reading(values, Place(step.index, epoch, iteration))
             if not reading.queued:
-                reading.numbers()  # refuses NaN before its gradients are used
+                reading.numbers  # noqa: B018  (refuses NaN before its gradients are used)
             optimizer.step()
             optimizer.zero_grad()
             if unread is not None:
-                yield unread.tick()
+                yield unread.read()
             epoch_done = index == len(loader) - 1
             training.epoch = epoch + epoch_done
-            unread = Iteration(reading, lr, time.perf_counter() - began, epoch_done)
+            seconds = time.perf_counter() - began
+            tick = Tick(step.index, epoch, training.epochs, iteration, n_iterations, {}, lr, seconds, epoch_done)
+            unread = Unread(tick, reading)
             if epoch_done or not reading.queued:
-                yield unread.tick()
+                yield unread.read()
                 unread = None
             began = time.perf_counter()
-
-
-class Iteration(NamedTuple):
-    """An iteration whose losses have not been read."""
-
-    reading: Reading
-    lr: float
-    seconds: float
-    epoch_done: bool
-
-    def tick(self) -> Tick:
-        """Waits for the losses; FloatingPointError where one is not finite."""
-        place = self.reading.place
-        return Tick(
-            place.step,
-            place.epoch,
-            place.epochs,
-            place.iteration,
-            place.n_iterations,
-            self.reading.numbers(),
-            self.lr,
-            self.seconds,
-            self.epoch_done,
-        )
 
 
 def regularize(training: Training, optimizer: Any, accelerator: Accelerator) -> dict[str, Tensor]:

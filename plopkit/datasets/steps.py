@@ -86,7 +86,8 @@ class Selection:
 
     def check(self, count: int) -> None:
         """ValueError where an image is selected that is not among the `count` training images."""
-        if wrong := [index for index in self.indices.tolist() if not 0 <= index < count]:
+        wrong = self.indices[(self.indices < 0) | (self.indices >= count)]
+        if len(wrong):
             raise ValueError(f"image {wrong[0]} is selected, and there are {count}, numbered from 0")
 
     def __add__(self, other: "Selection") -> "Selection":

@@ -44,12 +44,12 @@ class ABN(nn.BatchNorm2d):
         if self.training and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
         scale = self.weight.abs() + self.eps
+        momentum = self.momentum or 0.0
         if self.training and processes() > 1:
             assert self.running_mean is not None and self.running_var is not None
-            running = Running(self.running_mean, self.running_var, self.momentum or 0.0)
+            running = Running(self.running_mean, self.running_var, momentum)
             x = synchronised(input, scale, self.bias, running, self.eps)
         else:
-            momentum = self.momentum or 0.0
             x = F.batch_norm(
                 input, self.running_mean, self.running_var, scale, self.bias, self.training, momentum, self.eps
             )

@@ -13,7 +13,7 @@ from plopkit.support.files import table_text
 
 
 class Books:
-    """The tables of a run that is going on. A step costs what it adds, however many steps there were before.
+    """The tables of an unfinished run. A step costs what it adds, however many steps there were before.
 
     Only one process may keep a run's books.
 
@@ -51,7 +51,7 @@ class Books:
         self._history.append(summary_row(written, self._history)["all"])
 
     def _restore(self, n_steps: int) -> None:
-        """Write summary and ticks of the steps in ``results.csv`` anew: a killed process may have left more or less."""
+        """Write the summary and the ticks of the steps in ``results.csv`` again: a killed process may leave others."""
         history: list[float] = []
         summary = []
         for _, rows in self._folder.results.groupby("step"):

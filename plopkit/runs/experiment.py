@@ -25,7 +25,8 @@ from plopkit.runs.results import step_rows
 from plopkit.scenario import Scenario, Step
 from plopkit.settings import Settings, digest
 from plopkit.support.seeding import seeded
-from plopkit.trainer import Tick, Training, batches, evaluate, fit
+from plopkit.ticks import Tick
+from plopkit.trainer import Training, batches, evaluate, fit
 
 
 def run(settings: Settings, progress: bool = True) -> RunFolder:
@@ -182,7 +183,7 @@ class Experiment:
         store, shared = self._store(step), self._shared_store(step)
         if shared.checkpoint.is_file():  # another run has trained step 0
             net = laid_out(shared.net(self.settings.model)).to(accelerator.device)
-            done, state = shared.ticks(), shared.state()
+            done, gathered = shared.ticks(), shared.state()
             if self.main:
                 shared.discard_training()
             context, _ = self._context(trainer_of(self.method, step), step, accelerator, None, {}, progress)
@@ -190,12 +191,12 @@ class Experiment:
             training, ticks, context = self._begin_step(step, accelerator, progress)
             done = yield from self._train(training, ticks, shared, accelerator)
             net = training.net
-            state = joined_state({}, {} if training.regularizer is None else training.regularizer.final_state(net))
+            gathered = {} if training.regularizer is None else training.regularizer.final_state(net)
             if self.main and shared != store:
-                shared.finish(net, done, state)
+                shared.finish(net, done, joined_state({}, gathered))
         net, ended = self.method.end_step(net, context)
         if self.main:
-            store.finish(net, done, joined_state(ended, state))
+            store.finish(net, done, joined_state(ended, gathered))
 
     def _train(
         self, training: Training, ticks: Iterator[Tick], store: StepStore, accelerator: Accelerator
@@ -236,8 +237,18 @@ class Experiment:
         context, loader = self._context(method, step, accelerator, teacher, state, progress)
         with accelerator.autocast():  # the teacher computes as it will in training
             prepared = method.prepare(context) if step.index else None
-        how = (s.compute.micro_batch, context, s.compute.compile)
-        ticks = fit(training, loader, method, step, accelerator, teacher, prepared, *how)
+        ticks = fit(
+            training,
+            loader,
+            method,
+            step,
+            accelerator,
+            teacher,
+            prepared,
+            s.compute.micro_batch,
+            context,
+            s.compute.compile,
+        )
         return Begun(training, ticks, context)
 
     def _context(

@@ -47,20 +47,25 @@ def moves() -> Moves:
     )
 
 
-def renamed(module: str) -> Callable[[str], Any]:
-    """The `__getattr__` of a module that still exists: looks its old names up.
+def renamed(module: str, content: str = "") -> Callable[[str], Any]:
+    """The `__getattr__` of a module of version 0.1: looks its old names up.
 
     It raises an `ImportError` for a name that is gone, because `from module import name` would hide the text of an
     `AttributeError`.
+
+    Args:
+        module: The module's full name.
+        content: For a module that is not there any more, where its content is now, within the package.
     """
 
     def lookup(name: str) -> Any:
         old = f"{module.removeprefix(f'{PACKAGE}.')}:{name}"
         if old in moves().gone:
             raise _gone(old)
-        if old not in moves().names:
+        new = moves().names.get(old)
+        if new is None and (name.startswith("__") or not content):
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
-        return _moved(old, moves().names[old])
+        return _moved(old, new or f"{content}:{name}")
 
     return lookup
 
@@ -100,15 +105,5 @@ class _Finder(MetaPathFinder, Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         """Give the stand-in a `__getattr__` that looks names up in the new module."""
-        old_module = module.__name__.removeprefix(f"{PACKAGE}.")
-        new_module = moves().modules[old_module]
-
-        def lookup(name: str) -> Any:
-            old = f"{old_module}:{name}"
-            if name.startswith("__"):
-                raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
-            if old in moves().gone:
-                raise _gone(old)
-            return _moved(old, moves().names.get(old, f"{new_module}:{name}"))
-
-        module.__dict__["__getattr__"] = lookup
+        content = moves().modules[module.__name__.removeprefix(f"{PACKAGE}.")]
+        module.__dict__["__getattr__"] = renamed(module.__name__, content)

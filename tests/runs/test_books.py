@@ -78,7 +78,7 @@ def test_tables_are_those_written_as_a_whole(tmp_path: Path, ticks_of: Callable[
 
 @pytest.mark.parametrize("n_steps", [1, 4, 18])
 def test_tables_are_the_same_whatever_a_killed_process_left(tmp_path: Path, n_steps: int) -> None:
-    """Another process goes on, with tables that are missing, damaged, of an earlier version or hold more steps."""
+    """Another process continues, with tables that are missing, damaged, of an earlier version or hold more steps."""
     keep(Books(RunFolder(tmp_path / "straight"), step_ticks))
     folder = RunFolder(tmp_path / "resumed")
     keep(Books(folder, step_ticks), n_steps=n_steps)
@@ -93,7 +93,7 @@ def test_tables_are_the_same_whatever_a_killed_process_left(tmp_path: Path, n_st
 
 
 def test_a_column_that_the_file_lacks_is_added_to_all_rows(tmp_path: Path) -> None:
-    """A run of an earlier version, which had fewer metrics, goes on."""
+    """A run of an earlier version, which had fewer metrics, continues."""
     folder = RunFolder(tmp_path)
     write_table(folder.results_file, rows_of(0).drop(columns="accuracy").assign(accuracy=1.0, other="007"))
     Books(folder, step_ticks).add(1, rows_of(1).assign(dice=0.5), False)

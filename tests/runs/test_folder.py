@@ -190,7 +190,7 @@ def test_examples_are_read_back(tmp_path: Path) -> None:
 
 
 def test_predictions_of_earlier_versions_are_read(tmp_path: Path) -> None:
-    """They kept those of all steps in one file; a run that goes on has some of each kind."""
+    """They kept those of all steps in one file; a run that continues has some of each kind."""
     folder = RunFolder(tmp_path)
     write_arrays(folder.examples_file, predictions=np.arange(4)[:, None])
     assert folder.examples["predictions"].tolist() == [[0], [1], [2], [3]]
