@@ -23,7 +23,7 @@ PAGES = (
         ("scenario", "grammar", "catalogue", "settings", "presets"),
     ),
     Page("losses", "Losses", ("losses",)),
-    Page("pod", "Local POD", ("pod",)),
+    Page("pod", "Local POD", ("pod", "strips")),
     Page("pseudo", "Pseudo-labels and thresholds", ("pseudo", "thresholds")),
     Page("metrics", "Metrics", ("metrics", "confusion")),
     Page("methods", "Methods", ("methods",)),

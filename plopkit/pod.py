@@ -15,12 +15,14 @@ larger than the map's width would have empty regions and contributes nothing.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise, product
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from plopkit.strips import Grid, distances
 from plopkit.support.precision import at_least_float32
 
 SCALES = (1, 2, 4)
@@ -44,11 +46,8 @@ def local_pod(x: Float[Tensor, "B C H W"], scales: Sequence[int] = SCALES) -> Fl
         >>> local_pod(torch.zeros(1, 8, 16, 16), (1, 2, 4)).shape
         torch.Size([1, 1792])
     """
-    if not scales:
-        raise ValueError("local POD needs at least one scale, such as (1, 2, 4)")
     x = at_least_float32(x)
-    fitting = fitting_scales(scales, x.shape[3]) or scales
-    return torch.cat([band.flatten(1) for scale in fitting for band in _bands(x, scale)], dim=1)
+    return torch.cat([band.flatten(1) for scale in _used(scales, x.shape[3]) for band in _bands(x, scale)], dim=1)
 
 
 def fitting_scales(scales: Sequence[int], width: int) -> list[int]:
@@ -62,7 +61,8 @@ def pod_distance(
     """‖Φ(new²) − Φ(old²)‖₂, averaged over the batch.
 
     The norm is not squared, as in the released code; the paper squares it. Half precision is computed in float32,
-    since squared features overflow it. Equal maps give 0 with a zero gradient.
+    since squared features overflow it. Equal maps give 0 with a zero gradient. The gradient is written by hand, without
+    keeping more than `new`, and cannot be differentiated again; what needs that takes `local_pod`.
 
     Args:
         new, old: maps of the net and of the teacher.
@@ -71,9 +71,11 @@ def pod_distance(
     Raises:
         ValueError: for maps of different shapes, and for the scales that `local_pod` refuses.
     """
+    _check_same_shape(new, old)
+    height, width = new.shape[2:]
+    grids = [_grid(height, width, scale) for scale in _used(scales, width)]
     with torch.autocast(new.device.type, enabled=False):
-        embedding = local_pod(_squared_difference(new, old), scales)
-        return torch.linalg.vector_norm(embedding, dim=1).mean()
+        return distances(new, old, grids).mean()
 
 
 def pod_regions(
@@ -104,9 +106,8 @@ def regions_of(height: int, width: int, scale: int) -> list[Region]:
     Raises:
         ValueError: where the scale does not fit the map.
     """
-    side = _side(height, width, scale)
-    cuts = [slice(place * side, (place + 1) * side) for place in range(scale)]
-    return [Region(slice(rows.start, min(rows.stop, height)), columns) for rows in cuts for columns in cuts]
+    grid = _grid(height, width, scale)
+    return [Region(slice(*rows), slice(*columns)) for rows, columns in product(*map(pairwise, grid))]
 
 
 def fold_new_into_background(logits: Float[Tensor, "B C h w"], n_old: int) -> Float[Tensor, "B {n_old} h w"]:
@@ -124,10 +125,21 @@ def fold_new_into_background(logits: Float[Tensor, "B C h w"], n_old: int) -> Fl
     return torch.cat([background, logits[:, 1:n_old]], dim=1)
 
 
-def _squared_difference(new: Tensor, old: Tensor) -> Tensor:
-    """new² − old². Φ is linear, so embedding the difference once replaces embedding both maps."""
+def _used(scales: Sequence[int], width: int) -> Sequence[int]:
+    """The scales that fit; where none does, all, for the errors of `_side`."""
+    if not scales:
+        raise ValueError("local POD needs at least one scale, such as (1, 2, 4)")
+    return fitting_scales(scales, width) or scales
+
+
+def _check_same_shape(new: Tensor, old: Tensor) -> None:
     if new.shape != old.shape:
         raise ValueError(f"POD compares maps of one shape, not {tuple(new.shape)} with {tuple(old.shape)}")
+
+
+def _squared_difference(new: Tensor, old: Tensor) -> Tensor:
+    """new² − old². Φ is linear, so embedding the difference once replaces embedding both maps."""
+    _check_same_shape(new, old)
     new, old = at_least_float32(new), at_least_float32(old)
     return (new - old) * (new + old)
 
@@ -142,6 +154,13 @@ def _bands(x: Tensor, scale: int) -> list[Tensor]:
     whole = min(scale, height // side)
     bands = [_means(x[:, :, : whole * side], whole, scale, side)] if whole else []
     return bands if whole == scale else [*bands, _means(x[:, :, whole * side :], 1, scale, side)]
+
+
+def _grid(height: int, width: int, scale: int) -> Grid:
+    """The bounds of a scale's regions."""
+    side = _side(height, width, scale)
+    bounds = [place * side for place in range(scale + 1)]
+    return Grid(tuple(min(bound, height) for bound in bounds), tuple(bounds))
 
 
 def _side(height: int, width: int, scale: int) -> int:

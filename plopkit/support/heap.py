@@ -13,7 +13,8 @@ def keep_freed_memory() -> bool:
     By itself malloc returns every freed block of more than 32 MB to the kernel, and each page of the next one is
     cleared when it is first touched: half a million page faults in an iteration of ResNet-101 on two crops of 512
     pixels. After this call all blocks come from one heap that never shrinks: the process stays as large as it was at
-    its peak. The heap may grow for some iterations, until its holes fit what is asked for. Processes that are forked later, such as those that load images, inherit this for their own small blocks.
+    its peak. The heap grows for some iterations, until it has holes that fit. Processes that are forked later, such as
+    those that load images, inherit this for their own small blocks.
 
     It does nothing without glibc (macOS, Windows, musl). It has no effect where another allocator replaces glibc's
     malloc (jemalloc, tcmalloc or mimalloc, preloaded), nor on a GPU's memory, nor on threads that began before the
