@@ -21,6 +21,7 @@ from plopkit.optimizer import make_optimizer, poly, set_lr
 from plopkit.scenario import Step
 from plopkit.settings import Optim
 from plopkit.support.moved import renamed
+from plopkit.support.prediction import predicted_channel
 
 if not TYPE_CHECKING:
     __getattr__ = renamed(__name__)
@@ -217,7 +218,7 @@ def evaluate(
     counts = torch.zeros(n_channels, n_channels, dtype=torch.int64, device=device)
     for image, target in loader:
         logits = net(image.to(device)).logits
-        predicted = logits.argmax(1) if predict is None else predict(logits)
+        predicted = predicted_channel(logits) if predict is None else predict(logits)
         counts += confusion(predicted, target.to(device), n_channels)
     net.train(training)
     return counts.cpu()
