@@ -5,6 +5,7 @@
 
 PYTHON ?= python3
 TESTFLAGS ?=
+BENCHFLAGS ?=
 PRESET ?= laptop
 # One more than the number of cores, because tests that wait for a browser do not use theirs.
 WORKERS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )))
@@ -15,7 +16,7 @@ STAMP := $(VENV)/.installed
 SITE := $(VENV)/.site
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lab lint seeds pictures site api venv iabn clean
+.PHONY: help demo test lab lint bench seeds pictures site api venv iabn clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +35,9 @@ lint: $(STAMP)  ## run ruff, mypy and import-linter
 	$(BIN)/ruff format --check
 	$(BIN)/mypy plopkit
 	$(BIN)/lint-imports
+
+bench: $(STAMP)  ## measure speed and memory against plain references; BENCHFLAGS=--quick takes two minutes
+	$(BIN)/python -m benchmarks $(or $(BENCHFLAGS),--json data/measured/bench.json)
 
 seeds: $(STAMP)  ## compute the demo's table over three seeds
 	$(BIN)/python benchmarks/three_seeds.py --csv data/measured/emoji_15-5_three_seeds.csv

@@ -5,9 +5,8 @@ be divided only once all parts and processes are counted, so its gradient is acc
 """
 
 import contextlib
-import math
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -18,14 +17,6 @@ from plopkit.methods.base import Term, Whole
 
 Losses = Callable[[Tensor, Tensor], Mapping[str, Term]]
 """Images and targets of a part of a batch -> its terms by name."""
-
-
-class Place(NamedTuple):
-    """Where a training is, for an error message."""
-
-    step: int
-    epoch: int
-    iteration: int
 
 
 class Ratio:
@@ -66,8 +57,7 @@ def backward(
     target: Tensor,
     sizes: list[int],
     micro_batch: int | None,
-    place: Place,
-) -> dict[str, float]:
+) -> dict[str, Tensor]:
     """Add a batch's gradients to the parameters', part by part.
 
     Args:
@@ -77,20 +67,17 @@ def backward(
         image, target: this process's images and targets.
         sizes: number of images of each process.
         micro_batch: largest number of images that go through the net at once; None for all.
-        place: position in the training, for the error.
 
     Returns:
-        The terms of the whole batch, over all processes, by name.
+        The terms of the whole batch, over all processes, by name, on the device.
 
     Raises:
-        FloatingPointError: for the first term that is not finite, before any of its gradients is used.
         ValueError: where a term cannot be added up from parts and there is more than one.
     """
     # Every process cuts its images into as many parts as the one with the most: they go through batch norm together.
     parts = num_micro_batches(max(sizes), micro_batch)
     means: dict[str, Tensor] = {}
     ratios: dict[str, Ratio] = {}
-    values: dict[str, float] = {}
     parameters = [p for p in net.parameters() if p.requires_grad]
     for number, (images, targets) in enumerate(zip(image.tensor_split(parts), target.tensor_split(parts), strict=True)):
         share = len(images) * len(sizes) / sum(sizes)  # of the batch; the mean over the processes makes it whole
@@ -110,13 +97,10 @@ def backward(
                 else:
                     shared.append(term.value if isinstance(term, Whole) else term)
                     means[name] = means.get(name, 0.0) + share * shared[-1].detach().float()
-            if last and means:
-                values = check_finite(averaged(means, accelerator), place)
             if ratios:  # several processes wait for a gradient of every parameter, and the pairs' are added later
                 exact.append(0.0 * torch.stack([p.sum() for p in parameters]).sum())
             accelerator.backward(total_of(shared, exact, share))
-    if ratios:
-        values |= check_finite({name: ratio.finish(accelerator) for name, ratio in ratios.items()}, place)
+    values = averaged(means, accelerator) | {name: ratio.finish(accelerator) for name, ratio in ratios.items()}
     return {name: values[name] for name in terms}
 
 
@@ -151,19 +135,6 @@ def check_divisible(terms: Mapping[str, Term], parts: int, processes: int) -> No
             raise ValueError(
                 f"the loss term {name!r} compares all images of a batch and cannot be computed part by part; {remedy}"
             )
-
-
-def check_finite(losses: dict[str, Tensor], place: Place) -> dict[str, float]:
-    """The losses as numbers; FloatingPointError with the name of the first that is NaN or infinite."""
-    values = dict(zip(losses, torch.stack([v.detach().float() for v in losses.values()]).tolist(), strict=True))
-    for name, value in values.items():
-        if not math.isfinite(value):
-            raise FloatingPointError(
-                f"the loss term {name!r} is {value} in step {place.step}, epoch {place.epoch}, iteration "
-                f"{place.iteration}; lower optim.lr, or use compute.precision fp32 or bf16; the last finished epoch is "
-                "kept"
-            )
-    return values
 
 
 def averaged(values: dict[str, Tensor], accelerator: Accelerator) -> dict[str, Tensor]:

@@ -2,14 +2,15 @@
 
 import atexit
 import gc
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, is_initialized
 from torch import Tensor, distributed
 
-from plopkit.settings import Settings
+from plopkit.settings import Compute, Settings
+from plopkit.support.heap import keep_freed_memory
 from plopkit.support.moved import renamed
 
 if not TYPE_CHECKING:
@@ -19,7 +20,8 @@ if not TYPE_CHECKING:
 def make_accelerator(settings: Settings) -> Accelerator:
     """The accelerator for these settings; device and precision may differ from those of an earlier call.
 
-    Under ``torchrun`` or ``accelerate launch`` the first call starts the process group, which ends with the process.
+    On a CPU the process keeps the memory that it frees, from the first call on (`plopkit.support.heap`). Under
+    ``torchrun`` or ``accelerate launch`` the first call starts the process group, which ends with the process.
 
     Raises:
         ValueError: this machine lacks what the settings require, or the batch cannot be split
@@ -30,12 +32,32 @@ def make_accelerator(settings: Settings) -> Accelerator:
     forget_other_state(precision, compute.cpu)
     had_group = _has_group()
     accelerator = Accelerator(mixed_precision=precision, cpu=compute.cpu)
+    if accelerator.device.type == "cpu":
+        keep_freed_memory()
     if _has_group() and not had_group:
         atexit.register(end_process_group)
     if precision == "fp16" and accelerator.device.type == "cpu":
         raise ValueError("compute.precision fp16 needs a GPU, and this run is on the CPU; use bf16 or fp32")
     check_shares(batch, accelerator.num_processes, compute.micro_batch)
+    if accelerator.device.type == "cuda":
+        choose_kernels(compute)
+    elif compute.compile == "graphs":
+        raise ValueError("compute.compile graphs needs an NVIDIA GPU; use yes or no")
     return accelerator
+
+
+def choose_kernels(compute: Compute) -> None:
+    """How a GPU computes, for the whole process; PyTorch's defaults change with its version."""
+    torch.backends.cuda.matmul.allow_tf32 = compute.tf32
+    torch.backends.cudnn.allow_tf32 = compute.tf32
+    torch.backends.cudnn.benchmark = compute.search
+
+
+def compiled(net: Any, compute: str) -> Any:
+    """The net as `compute.compile` says: as it is, or compiled on its first call, which takes a minute or two."""
+    if compute == "no":
+        return net
+    return torch.compile(net, mode="reduce-overhead" if compute == "graphs" else None)
 
 
 def forget_other_state(precision: str, cpu: bool) -> None:

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Integer
 from torch import Tensor
 
-from plopkit.scenario import IGNORE
+from plopkit.scenario import ignored_id
 
 
 def confusion(
@@ -14,7 +14,7 @@ def confusion(
 
     Args:
         prediction: Channels.
-        target: Channels; pixels of 255 are ignored.
+        target: Channels; pixels of 255 are ignored (of 65535 where n > 255).
         n: Number of channels.
 
     Returns:
@@ -24,7 +24,8 @@ def confusion(
         ValueError: A channel is not below n.
     """
     # One row more for targets >= n, one for ignored pixels, one column more for predictions >= n.
-    row = torch.where(target == IGNORE, n + 1, target.long().clamp(max=n))
+    target = target.long()
+    row = torch.where(target == ignored_id(n), n + 1, target.clamp(max=n))
     cells = row * (n + 1) + prediction.long().clamp(max=n)
     counts = torch.bincount(cells.flatten(), minlength=(n + 2) * (n + 1)).view(n + 2, n + 1)
     if counts[n].any() or counts[:n, n].any():

@@ -2,8 +2,8 @@
 
 Every function returns one value per pixel, so that the caller weights and averages it. Half precision is computed in
 float32; float64 stays float64. Channels are in the order learnt, channel 0 is the background, and pixels with target
-255 are ignored. Below, x are the net's logits of a pixel, p = softmax(x), y its target, and q the teacher's softmax
-over its C_old channels.
+255 are ignored; beyond 255 channels, those with target 65535. Below, x are the net's logits of a pixel, p = softmax(x),
+y its target, and q the teacher's softmax over its C_old channels.
 
 Losses and gradients are computed by strips of the images (`plopkit.support.strips`), so that next to the logits and
 their gradient nothing of this size is kept.
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Integer
 from torch import Tensor
 
-from plopkit.scenario import IGNORE
+from plopkit.scenario import ignored_id
 from plopkit.support.precision import at_least_float32
 from plopkit.support.strips import by_strips
 
@@ -113,14 +113,15 @@ def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     # nll_loss, in which cross_entropy ends, cannot return a gradient in channels-last ("grad_input must be
     # contiguous"). log_softmax before it returns contiguous results (seen on CPU) but does not promise to.
     logits = at_least_float32(logits).contiguous()
-    return F.cross_entropy(logits, target.long().contiguous(), ignore_index=IGNORE, reduction="none")
+    ignored = ignored_id(logits.shape[1])
+    return F.cross_entropy(logits, target.long().contiguous(), ignore_index=ignored, reduction="none")
 
 
 def _unbiased_cross_entropy(logits: Tensor, target: Tensor, n_old: int) -> Tensor:
     logits, target = at_least_float32(logits), target.long()
-    old = logits[:, :n_old].logsumexp(dim=1, keepdim=True)
-    shifted = torch.where(target == IGNORE, IGNORE, (target - n_old + 1).clamp(min=0))
-    return _cross_entropy(torch.cat([old, logits[:, n_old:]], dim=1), shifted)
+    merged = torch.cat([logits[:, :n_old].logsumexp(dim=1, keepdim=True), logits[:, n_old:]], dim=1)
+    ignored = target == ignored_id(logits.shape[1])
+    return _cross_entropy(merged, torch.where(ignored, ignored_id(merged.shape[1]), (target - n_old + 1).clamp(min=0)))
 
 
 def _distillation(logits: Tensor, old_logits: Tensor) -> Tensor:
@@ -137,7 +138,7 @@ def _unbiased_distillation(logits: Tensor, old_logits: Tensor) -> Tensor:
 
 def _binary_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     logits, target = at_least_float32(logits), target.long()
-    labelled = target != IGNORE
+    labelled = target != ignored_id(logits.shape[1])
     # −ln σ(x) is softplus(−x), for the target's channel; −ln(1 − σ(x)) is softplus(x), for all others.
     channel = torch.where(labelled, target, 0).unsqueeze(1)
     signed = logits.scatter(1, channel, -logits.gather(1, channel))

@@ -31,7 +31,7 @@ from plopkit.histograms import (
     median_histogram,
     released_histogram,
 )
-from plopkit.scenario import IGNORE
+from plopkit.scenario import ignored_id
 from plopkit.support.moved import renamed
 from plopkit.support.prediction import predicted_channel
 from plopkit.thresholds import RELEASED_FLOOR, binned_median, released_median
@@ -222,7 +222,8 @@ def pseudo_label(
     measured = thresholds.uncertainty(old_logits)
     confident = measured < thresholds.of(predicted)
     background = target < n_old
-    labelled = torch.where(background, torch.where(confident, predicted, IGNORE), target)
+    ignored = ignored_id(len(thresholds.values))
+    labelled = torch.where(background, torch.where(confident, predicted, ignored), target)
     n_confident, n_background = (mask.sum(dim=(1, 2)) for mask in (confident & background, background))
     return PseudoLabels(labelled, measured, confident, confident_share(n_confident, n_background))
 

@@ -2,6 +2,8 @@
 
 A *label* is a class id of the data set (0 is background, 255 is ignored), a *channel* an output of the classifier;
 channels are labels in the order learnt. The rules are those of the code of MiB (CVPR 2020) and PLOP (CVPR 2021).
+
+Beyond 255 labels, or channels, these ids have 16 bits, and 65535 is ignored (`ignored_id`).
 """
 
 import functools
@@ -17,17 +19,51 @@ import numpy.typing as npt
 from plopkit.catalogue import DATASETS
 from plopkit.grammar import Words, class_order, joined, read_words, step_sizes, task_and_protocol
 
-__all__ = ["DATASETS", "IGNORE", "N_IDS", "PROTOCOLS", "Scenario", "Step", "assign_classes", "check"]
+__all__ = [
+    "DATASETS",
+    "IGNORE",
+    "N_IDS",
+    "PROTOCOLS",
+    "WIDE_IGNORE",
+    "Scenario",
+    "Step",
+    "assign_classes",
+    "check",
+    "id_type",
+    "ignored_id",
+    "table_width",
+]
 
 PROTOCOLS = ("overlap", "disjoint", "sequential")
 """The protocols that select images by their labels alone. `plopkit.grammar.PROTOCOLS` has all of them: in
 `partitioned`, `assign_classes` must have assigned each image to one of its classes first."""
 
 IGNORE = 255
-"""The label, and the target, of ignored pixels."""
+"""The label, and the target, of ignored pixels where there are at most 255 labels, or channels."""
+
+WIDE_IGNORE = 65535
+"""The label, and the target, of ignored pixels where there are more."""
 
 N_IDS = 256
 """Number of ids that an 8-bit mask can hold, `IGNORE` among them."""
+
+
+def ignored_id(n: int) -> int:
+    """The label of ignored pixels among `n` labels, or their target among `n` channels: 255, or 65535 where n > 255."""
+    return IGNORE if n <= IGNORE else WIDE_IGNORE
+
+
+def id_type(n: int) -> type[np.unsignedinteger]:
+    """The type of masks of `n` labels, or of targets of `n` channels: 8 bits, or 16 where n > 255."""
+    return np.uint8 if n <= IGNORE else np.uint16
+
+
+def table_width(n_labels: int) -> int:
+    """The number of columns of tables of images and labels; the last one is for ignored pixels.
+
+    256, or n_labels + 1 where there are more than 255 labels.
+    """
+    return N_IDS if n_labels <= IGNORE else n_labels + 1
 
 
 @dataclass(frozen=True)
@@ -62,13 +98,18 @@ class Step:
         return len(self.seen)
 
     @property
+    def n_labels(self) -> int:
+        """Number of labels of the data set, background included."""
+        return len(self.seen) + len(self.future)
+
+    @property
     def labelled(self) -> str:
         """Which labels the training masks show: "seen" in the sequential protocol, else "new"."""
         return "seen" if self.protocol == "sequential" else "new"
 
     def uses(self, present: Iterable[int]) -> bool:
         """Whether an image whose mask has these labels is trained on, by the rule of `trains_on`."""
-        return bool(self.trains_on(np.isin(np.arange(N_IDS), list(present))[None])[0])
+        return bool(self.trains_on(np.isin(np.arange(table_width(self.n_labels)), list(present))[None])[0])
 
     def trains_on(self, presence: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         """Which images are trained on.
@@ -78,7 +119,8 @@ class Step:
         ignored pixels and ids that are not labels of the data set never count.
 
         Args:
-            presence: (N, 256) bool, the labels that each mask has; for partitioned, a table of `assign_classes`.
+            presence: (N, 256) bool, the labels that each mask has, or (N, `table_width(n_labels)`) where there are
+                more than 255; for partitioned, a table of `assign_classes`.
 
         Returns:
             (N,) bool.
@@ -86,9 +128,9 @@ class Step:
         Raises:
             ValueError: The table has another shape, or several classes in one row where images are partitioned.
         """
-        used = _any_of(presence, self.new)
+        used = self._any_of(presence, self.new)
         if self.protocol in ("disjoint", "sequential"):
-            used[_any_of(presence, self.future)] = False
+            used[self._any_of(presence, self.future)] = False
         elif self.protocol == "partitioned":
             classes = [label for label in self.seen + self.future if label]
             if (presence[:, classes].sum(axis=1) > 1).any():
@@ -100,11 +142,11 @@ class Step:
 
     def evaluates_on(self, presence: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         """Which images are evaluated on, (N, 256) -> (N,) bool: those with a seen label other than background."""
-        return _any_of(presence, self.seen)
+        return self._any_of(presence, self.seen)
 
     uses_table, sees_table = trains_on, evaluates_on  # their names in plopkit 0.1
 
-    def lookup(self, labelled: str = "new") -> npt.NDArray[np.uint8]:
+    def lookup(self, labelled: str = "new") -> npt.NDArray[np.unsignedinteger]:
         """The table that turns labels into channels: `target = table[mask]`.
 
         Labels of the data set that are not shown become background (channel 0); ids that are not labels of the data
@@ -115,7 +157,8 @@ class Step:
                 in the sequential protocol).
 
         Returns:
-            (256,) uint8, read-only.
+            (256,) uint8, read-only. Beyond 255 labels it has 65,536 entries, beyond 255 channels seen it is uint16, and
+            65535 takes the place of 255 in each.
 
         Raises:
             ValueError: Another `labelled`.
@@ -123,18 +166,28 @@ class Step:
         if labelled not in ("new", "seen"):
             raise ValueError(f"labelled is 'new' or 'seen', not {labelled!r}")
         first = self.n_old if labelled == "new" else 0
-        table = np.full(N_IDS, IGNORE, dtype=np.uint8)
+        table = np.full(ignored_id(self.n_labels) + 1, ignored_id(self.n_seen), id_type(self.n_seen))
         table[list(self.seen + self.future)] = 0
         table[list(self.seen[first:])] = np.arange(first, self.n_seen)
         table.flags.writeable = False
         return table
 
     @property
-    def label_of(self) -> npt.NDArray[np.uint8]:
-        """The table (256,) uint8 that turns channels into labels: `mask = label_of[target]`; all else is 255."""
-        table = np.full(N_IDS, IGNORE, dtype=np.uint8)
+    def label_of(self) -> npt.NDArray[np.unsignedinteger]:
+        """The table (256,) uint8 that turns channels into labels: `mask = label_of[target]`; all else is 255.
+
+        It has 65,536 entries, and is uint16, as `lookup` is.
+        """
+        table = np.full(ignored_id(self.n_seen) + 1, ignored_id(self.n_labels), id_type(self.n_labels))
         table[: self.n_seen] = self.seen
         return table
+
+    def _any_of(self, presence: npt.NDArray[np.bool_], labels: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+        width = table_width(self.n_labels)
+        if presence.ndim != 2 or presence.shape[1] != width:
+            raise ValueError(f"a presence table has the shape (images, {width}), not {presence.shape}")
+        columns = [label for label in labels if label != 0]
+        return np.asarray(presence[:, columns].any(axis=1))
 
 
 @dataclass(frozen=True)
@@ -179,8 +232,8 @@ class Scenario:
             )
         if n_labels not in (None, known):
             raise ValueError(f"{words.dataset} has {known} labels, background included, not {n_labels}")
-        if not 2 <= known <= IGNORE:  # a mask has 8 bits, and 255 is taken
-            raise ValueError(f"n_labels is 2 to {IGNORE}, background included, not {n_labels}")
+        if not 2 <= known <= WIDE_IGNORE:  # a mask has at most 16 bits, and 65535 is taken
+            raise ValueError(f"n_labels is 2 to {WIDE_IGNORE}, background included, not {n_labels}")
         order = class_order(words, known)
         return cls(words.dataset, *task_and_protocol(words, known), order)
 
@@ -248,16 +301,9 @@ def assign_classes(presence: npt.NDArray[np.bool_], stems: Sequence[str], seed: 
     Source: arXiv 2405.09858, the partitioned setting.
     """
     classes = presence.copy()
-    classes[:, [0, IGNORE]] = False
+    classes[:, [0, -1]] = False  # background and ignored pixels
     counts = classes.sum(axis=1)
     digests = (hashlib.blake2b(f"{seed}/{stem}".encode(), digest_size=8).digest() for stem in stems)
     draws = np.frombuffer(b"".join(digests), dtype=">u8").astype(np.float64) / 2.0**64  # uniform in [0, 1]
     places = np.minimum(np.floor(draws * counts), counts - 1)  # the largest 64-bit numbers round up to 1
     return classes & (classes.cumsum(axis=1) == places[:, None] + 1)
-
-
-def _any_of(presence: npt.NDArray[np.bool_], labels: tuple[int, ...]) -> npt.NDArray[np.bool_]:
-    if presence.ndim != 2 or presence.shape[1] != N_IDS:
-        raise ValueError(f"a presence table has the shape (images, {N_IDS}), not {presence.shape}")
-    columns = [label for label in labels if label != 0]
-    return np.asarray(presence[:, columns].any(axis=1))

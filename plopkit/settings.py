@@ -100,9 +100,24 @@ class Compute(Frozen):
         description="largest number of images that go through the net at once on one device: the gradients add up to "
         "those of the batch, but each part has its own batch statistics",
     )
+    tf32: bool = Field(
+        True,
+        description="on a GPU, matrix products and convolutions in fp32 round their factors to ten bits, as fp16 has",
+    )
+    search: bool = Field(
+        True,
+        description="on a GPU, try cuDNN's algorithms for each size and take the fastest; each rounds differently",
+    )
+    compile: Literal["no", "yes", "graphs"] = Field(
+        "no", description="compile the net with torch.compile; graphs = on a GPU, replay it as CUDA graphs as well"
+    )
     workers: int = Field(
         0, ge=0, le=256, description="number of processes that load images; 0 = the training process loads them"
     )
+
+
+SINCE_0_2 = ("tf32", "search", "compile")
+"""Settings of `Compute` that version 0.1 does not have."""
 
 
 class Settings(Frozen):
@@ -149,7 +164,11 @@ class Settings(Frozen):
 
     def identity(self) -> dict[str, Any]:
         """The settings that decide the numbers: neither where they are written nor how many processes load images."""
-        return self.model_dump(mode="json", exclude={"out": True, "name": True, "compute": {"workers"}})
+        identity = self.model_dump(mode="json", exclude={"out": True, "name": True, "compute": {"workers"}})
+        for name in SINCE_0_2:  # at their defaults they change no number, and a run of version 0.1 keeps its folder
+            if identity["compute"][name] == Compute.model_fields[name].default:
+                del identity["compute"][name]
+        return identity
 
     def fingerprint(self) -> str:
         """The digest of `identity`, part of the folder's name."""

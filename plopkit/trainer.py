@@ -2,8 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from accelerate import Accelerator
@@ -11,9 +10,10 @@ from jaxtyping import Int
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from plopkit.backward import Place, backward, check_finite
-from plopkit.compute import images_per_process
+from plopkit.backward import backward
+from plopkit.compute import compiled, images_per_process
 from plopkit.datasets.steps import EpochSampler
+from plopkit.datasets.transforms import to_device
 from plopkit.methods.base import Batch, Method, Regularizer, Schedule, StepContext, Term
 from plopkit.metrics import confusion
 from plopkit.model.segmenter import Output, Segmenter
@@ -22,40 +22,15 @@ from plopkit.scenario import Step
 from plopkit.settings import Optim
 from plopkit.support.moved import renamed
 from plopkit.support.prediction import predicted_channel
+from plopkit.ticks import Place, Reading, Tick
 
 if not TYPE_CHECKING:
     __getattr__ = renamed(__name__)
 
 
 Loader = DataLoader | Sequence[tuple[Tensor, Tensor]]
-"""Images (B, 3, H, W) and targets (B, H, W), batch by batch; `len()` is the number of batches. A `DataLoader` with an
-`EpochSampler` shuffles by epoch."""
-
-
-@dataclass(frozen=True)
-class Tick:
-    """One iteration done."""
-
-    step: int
-    epoch: int
-    """from 0"""
-    epochs: int
-    """number of epochs of the step"""
-    iteration: int
-    """from 0, over all epochs of the step"""
-    n_iterations: int
-    """number of iterations of the step"""
-    losses: dict[str, float]
-    """the loss terms, and the penalty where there is one"""
-    lr: float
-    seconds: float
-    """since the last tick, loading the images included"""
-    epoch_done: bool
-
-    @property
-    def total(self) -> float:
-        """The sum of the losses."""
-        return sum(self.losses.values())
+"""Images (B, 3, H, W) and targets (B, H, W), batch by batch; `len()` is the number of batches. Images are 8-bit colours
+or floating-point numbers that are ready for the net. A `DataLoader` with an `EpochSampler` shuffles by epoch."""
 
 
 class Training:
@@ -113,11 +88,12 @@ def fit(
     prepared: Any = None,
     micro_batch: int | None = None,
     context: StepContext | None = None,
+    compile: str = "no",
 ) -> Iterator[Tick]:
     """Train one step from ``training.epoch`` to the end; yields a Tick each iteration.
 
-    After a tick with ``epoch_done`` the training's `state()` may be saved; restored, training continues with the same
-    numbers.
+    On a GPU a tick comes while the next iteration is under way, except the last of an epoch. After a tick with
+    ``epoch_done`` the training's `state()` may be saved; restored, training continues with the same numbers.
 
     Args:
         training: net, optimiser and progress; changed in place.
@@ -130,63 +106,96 @@ def fit(
         micro_batch: largest number of images that go through the net at once; gradients add up to the batch's. None:
             the whole batch.
         context: what the losses see as ``batch.context``; made of step and teacher where left out.
+        compile: as `Compute.compile`, for net and teacher.
 
     Raises:
         FloatingPointError: for the first loss term that is not finite.
     """
     net, optimizer = accelerator.prepare(training.net, training.optimizer)
     context = context or StepContext(step, teacher)
+    net, teacher = compiled(net, compile), teacher and compiled(teacher, compile)
     n_iterations = training.epochs * len(loader)
     sizes: list[int] = []
 
     def losses(image: Tensor, target: Tensor) -> Mapping[str, Term]:
+        if compile == "graphs":
+            torch.compiler.cudagraph_mark_step_begin()  # what the last replay gave is no longer needed
         with accelerator.autocast():
+            old = teacher_output(teacher, image)  # before the net's maps are kept: the teacher's are gone by then
             out = net(image)
-            old = teacher_output(teacher, image)
         return method.losses(Batch(out, old, target, training.net, context, prepared))
 
     net.train()
+    unread: Iteration | None = None  # of a device that queues its work: its losses are read an iteration later
     for epoch in range(training.epoch, training.epochs):
         began = time.perf_counter()
         for index, (image, target) in enumerate(batches(loader, epoch, accelerator)):
-            place = Place(step.index, epoch, epoch * len(loader) + index)
+            place = Place(step.index, epoch, training.epochs, epoch * len(loader) + index, n_iterations)
             lr = poly(training.lr, place.iteration, n_iterations, training.power)
             set_lr(optimizer, lr)
             if not sizes or accelerator.num_processes == 1:  # several processes' batches are alike; asking costs a wait
                 sizes = images_per_process(len(image), accelerator)
-            values = backward(losses, net, accelerator, image, target, sizes, micro_batch, place)
-            values |= regularize(training, optimizer, accelerator, place)
+            values = backward(losses, net, accelerator, image, target, sizes, micro_batch)
+            reading = Reading(values | regularize(training, optimizer, accelerator), place)
+            if not reading.queued:
+                reading.numbers()  # refuses NaN before its gradients are used
             optimizer.step()
             optimizer.zero_grad()
+            if unread is not None:
+                yield unread.tick()
             epoch_done = index == len(loader) - 1
             training.epoch = epoch + epoch_done
-            seconds = time.perf_counter() - began
-            yield Tick(
-                step.index, epoch, training.epochs, place.iteration, n_iterations, values, lr, seconds, epoch_done
-            )
+            unread = Iteration(reading, lr, time.perf_counter() - began, epoch_done)
+            if epoch_done or not reading.queued:
+                yield unread.tick()
+                unread = None
             began = time.perf_counter()
 
 
-def regularize(training: Training, optimizer: Any, accelerator: Accelerator, place: Place) -> dict[str, float]:
+class Iteration(NamedTuple):
+    """An iteration whose losses have not been read."""
+
+    reading: Reading
+    lr: float
+    seconds: float
+    epoch_done: bool
+
+    def tick(self) -> Tick:
+        """Waits for the losses; FloatingPointError where one is not finite."""
+        place = self.reading.place
+        return Tick(
+            place.step,
+            place.epoch,
+            place.epochs,
+            place.iteration,
+            place.n_iterations,
+            self.reading.numbers(),
+            self.lr,
+            self.seconds,
+            self.epoch_done,
+        )
+
+
+def regularize(training: Training, optimizer: Any, accelerator: Accelerator) -> dict[str, Tensor]:
     """Pass the gradients to the regularizer, then add its penalty's gradient; returns the penalty by name."""
     if training.regularizer is None:
         return {}
     accelerator.unscale_gradients(optimizer)
     if accelerator.scaler is not None:
         gradients = [p.grad for p in training.net.parameters() if p.grad is not None]
-        if not all(torch.isfinite(g).all() for g in gradients):
+        if not torch.stack([g.isfinite().all() for g in gradients]).all():  # waits for the device, in fp16 only
             return {}  # half precision overflowed: the scaler skips this iteration
     training.regularizer.update(training.net)
     penalty = training.regularizer.add_penalty_gradient(training.net)
-    return {} if penalty is None else check_finite({"penalty": penalty}, place)
+    return {} if penalty is None else {"penalty": penalty}
 
 
 def batches(loader: Loader, epoch: int, accelerator: Accelerator) -> Iterator[tuple[Tensor, Tensor]]:
-    """The loader's batches of one epoch, on the accelerator's device."""
+    """The loader's batches of one epoch, on the accelerator's device: normalised images and int64 targets."""
     if isinstance(loader, DataLoader) and isinstance(loader.sampler, EpochSampler):
         loader.sampler.epoch = epoch
     for image, target in loader:
-        yield image.to(accelerator.device, non_blocking=True), target.to(accelerator.device, non_blocking=True)
+        yield to_device(image, target, accelerator.device)
 
 
 def teacher_output(teacher: Segmenter | None, image: Tensor) -> Output | None:
@@ -216,9 +225,10 @@ def evaluate(
     training = net.training
     net.eval()
     counts = torch.zeros(n_channels, n_channels, dtype=torch.int64, device=device)
-    for image, target in loader:
-        logits = net(image.to(device)).logits
+    for batch in loader:
+        image, target = to_device(*batch, device)
+        logits = net(image).logits
         predicted = predicted_channel(logits) if predict is None else predict(logits)
-        counts += confusion(predicted, target.to(device), n_channels)
+        counts += confusion(predicted, target, n_channels)
     net.train(training)
     return counts.cpu()

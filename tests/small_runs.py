@@ -9,7 +9,7 @@ import pytest
 
 if TYPE_CHECKING:
     from plopkit.runs.experiment import Experiment
-    from plopkit.trainer import Tick
+    from plopkit.ticks import Tick
 
 Place = tuple[int, int, int]
 

@@ -10,7 +10,7 @@ from batches import prepared_by
 from torch import Tensor
 from toy_methods import Frozen
 
-from plopkit.backward import Place, backward, check_divisible, check_finite, check_terms
+from plopkit.backward import backward, check_divisible, check_terms
 from plopkit.compute import num_micro_batches
 from plopkit.datasets.emoji import EmojiScenes
 from plopkit.datasets.steps import Selection, StepDataset, train_loader
@@ -86,8 +86,7 @@ def test_sums_and_counts_add_up_over_parts(tiny_net: Nets, accelerator: Accelera
         def losses(image: torch.Tensor, part: torch.Tensor, net: Segmenter = net) -> dict:
             return Frozen().losses(Batch(net(image), None, part, net, StepContext(SECOND)))
 
-        place = Place(1, 0, 0)
-        values.append(backward(losses, net, accelerator, images, target, [4], micro_batch, place)["ce"])
+        values.append(float(backward(losses, net, accelerator, images, target, [4], micro_batch)["ce"]))
         grads.append(torch.cat([p.grad.flatten() for p in net.parameters() if p.grad is not None]))
     for value, grad in zip(values[1:], grads[1:], strict=True):
         assert value == pytest.approx(values[0], rel=1e-5)
@@ -117,8 +116,3 @@ def test_terms_of_another_form_are_refused(terms: dict, message: str) -> None:
     check_terms({"ce": torch.tensor(1.0), "kd": (torch.tensor(1.0), torch.tensor(7)), "all": Whole(torch.tensor(2.0))})
     with pytest.raises(ValueError, match=message):
         check_terms(terms)
-
-
-def test_losses_become_numbers_by_name() -> None:
-    losses = {"ce": torch.tensor(1.5, requires_grad=True), "pod": torch.tensor(2, dtype=torch.float64)}
-    assert check_finite(losses, Place(0, 0, 0)) == {"ce": 1.5, "pod": 2.0}

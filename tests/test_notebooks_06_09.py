@@ -12,7 +12,8 @@ test_runs_in_the_browser = in_the_browser("08", "09")
 
 
 def test_06_a_run_can_be_started_stopped_and_resumed_and_its_results_appear(opened, tmp_path):
-    notebook = opened("06", out=str(tmp_path / "runs"), overrides={"data.scenes": 120, "optim.epochs": 2})
+    overrides = {"data.scenes": 120, "optim.epochs": 5}  # a step 0 that is not done before Stop is pressed
+    notebook = opened("06", out=str(tmp_path / "runs"), overrides=overrides)
     notebook.run_all()
     live, table = notebook.output("live = LiveRun(form)"), notebook.output("folder.summary.round(1)")
     expect(table).to_contain_text("Nothing here yet")

@@ -80,6 +80,54 @@ def synchronise(parts: list[torch.Tensor]) -> dict[str, Any]:
     return result
 
 
+def kernels_written_out() -> dict[str, Any]:
+    """torch's kernels of a synchronised batch norm, which a CPU does not have, in plain tensors."""
+    import torch
+
+    def per_channel(x: torch.Tensor) -> torch.Tensor:
+        return x[:, None, None]
+
+    def batch_norm_stats(x, eps):
+        var, mean = torch.var_mean(x, (0, 2, 3), correction=0)
+        return mean, (var + eps).rsqrt()
+
+    def batch_norm_gather_stats_with_counts(x, means, invstds, running_mean, running_var, momentum, eps, counts):
+        shares, n = (counts / counts.sum())[:, None], counts.sum()
+        mean = (shares * means).sum(0)
+        var = (shares * (invstds**-2 - eps + (means - mean) ** 2)).sum(0)
+        running_mean.lerp_(mean, momentum)
+        running_var.lerp_(var * n / (n - 1), momentum)
+        return mean, (var + eps).rsqrt()
+
+    def batch_norm_elemt(x, weight, bias, mean, invstd, eps):
+        return (x - per_channel(mean)) * per_channel(invstd * weight) + per_channel(bias)
+
+    def batch_norm_backward_reduce(dy, x, mean, invstd, weight, for_input, for_weight, for_bias):
+        sum_dy, sum_dy_xmu = dy.sum((0, 2, 3)), (dy * (x - per_channel(mean))).sum((0, 2, 3))
+        return sum_dy, sum_dy_xmu, sum_dy_xmu * invstd, sum_dy.clone()
+
+    def batch_norm_backward_elemt(dy, x, mean, invstd, weight, sum_dy, sum_dy_xmu, counts):
+        assert counts.dtype == torch.int32
+        n = counts.sum()
+        projected = (x - per_channel(mean)) * per_channel(invstd**2 * sum_dy_xmu / n)
+        return (dy - per_channel(sum_dy / n) - projected) * per_channel(invstd * weight)
+
+    return {name: function for name, function in locals().items() if name.startswith("batch_norm")}
+
+
+def synchronise_by_kernels(parts: list[torch.Tensor]) -> dict[str, Any]:
+    """As `synchronise`, as if this device had torch's kernels."""
+    import unittest.mock
+
+    import torch
+
+    from plopkit.model import synchronised
+
+    patch = unittest.mock.patch
+    with patch.object(synchronised, "HAVE_KERNELS", ("cpu",)), patch.multiple(torch, **kernels_written_out()):
+        return synchronise(parts)
+
+
 def one_step(rank: int, processes: int, micro_batch: int | None, order: tuple[int, ...] = tuple(range(7))):
     """How one iteration on this process's share of seven images changes the net."""
     import torch
@@ -115,6 +163,8 @@ import plopkit.compute, plopkit.settings  # before the children, which would eac
 
 {inspect.getsource(end)}
 {inspect.getsource(synchronise)}
+{inspect.getsource(kernels_written_out)}
+{inspect.getsource(synchronise_by_kernels)}
 {inspect.getsource(one_step)}
 
 rank = int(os.environ["RANK"])
@@ -142,7 +192,8 @@ from plopkit.cli import main
 words = torch.load("words")
 assert [main([*words, "--method", method]) for method in {METHODS!r}] == [0] * {len(METHODS)}
 changes = [one_step(rank, 2, micro_batch) for micro_batch in {MICRO_BATCHES!r}]
-torch.save({{"ends": ends, "changes": changes, "synced": synchronise(torch.load("parts"))}}, f"result.{{rank}}")
+synced, by_kernels = (of(torch.load("parts")) for of in (synchronise, synchronise_by_kernels))
+torch.save({{"ends": ends, "changes": changes, "synced": synced, "by_kernels": by_kernels}}, f"result.{{rank}}")
 """
 
 
@@ -150,7 +201,7 @@ class Launched(NamedTuple):
     """What two processes computed, started once for all tests of this file."""
 
     results: list[dict[str, Any]]
-    """by process: how its children ended, what `one_step` changed, what `synchronise` computed"""
+    """by process: how its children ended, what `one_step` changed, what `synchronise` computed, and with kernels"""
     parts: list[torch.Tensor]
     out: Path
     """the runs"""
@@ -197,11 +248,12 @@ def test_inplace_abn_is_refused_where_it_cannot_synchronise(launched: Launched) 
         assert "inplace-abn synchronises its statistics on GPUs only" in result["synced"]["refused"]
 
 
-def test_statistics_are_those_of_all_processes(launched: Launched) -> None:
+@pytest.mark.parametrize("form", ["synced", "by_kernels"])
+def test_statistics_are_those_of_all_processes(launched: Launched, form: str) -> None:
     """One layer that sees all parts is the truth."""
     from plopkit.model.abn import ABN
 
-    parts, synced = launched.parts, [result["synced"] for result in launched.results]
+    parts, synced = launched.parts, [result[form] for result in launched.results]
     layer = ABN(3)
     with torch.no_grad():
         layer.weight.copy_(torch.tensor([1.5, -0.5, 0.1]))

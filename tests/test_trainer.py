@@ -125,6 +125,8 @@ def test_every_epoch_is_shuffled_differently(loader: DataLoader, accelerator: Ac
     first, repeated, second = ([image for image, _ in batches(loader, epoch, accelerator)] for epoch in (0, 0, 1))
     assert all(map(torch.equal, first, repeated))
     assert not any(map(torch.equal, first, second))
+    assert all(image.dtype == torch.float32 for image in first)
+    assert all(target.dtype == torch.int64 for _, target in batches(loader, 0, accelerator))
     plain = DataLoader(TensorDataset(torch.zeros(2, 3), torch.ones(2)))
     assert len(list(batches(plain, 3, accelerator))) == 2  # without an EpochSampler
 

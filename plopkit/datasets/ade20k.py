@@ -1,8 +1,9 @@
 """ADE20K as released for its scene parsing challenge of 2016: 150 classes; label 0 is everything without a class."""
 
+import os
 from pathlib import Path
 
-from plopkit.datasets.files import FileSource
+from plopkit.datasets.files import FileSource, in_folder
 from plopkit.settings import Data
 from plopkit.support import resources
 
@@ -24,14 +25,14 @@ def ade(root: Path, split: str) -> FileSource:
     for folder in (images, masks):
         if not folder.is_dir():
             raise FileNotFoundError(f"{folder}: no such folder; ADE20K has images/ and annotations/ for both splits")
-    stems = sorted(path.stem for path in images.glob("*.jpg"))
+    stems = sorted(name.removesuffix(".jpg") for name in os.listdir(images) if name.endswith(".jpg"))
     if not stems:
         raise FileNotFoundError(f"{images}: it contains no *.jpg; unpack ADEChallengeData2016.zip again")
     return FileSource(
         resources.class_names("ade"),
         stems,
-        [images / f"{stem}.jpg" for stem in stems],
-        [masks / f"{stem}.png" for stem in stems],
+        in_folder(images, stems, ".jpg"),
+        in_folder(masks, stems, ".png"),
     )
 
 

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from plopkit.datasets.lookup import label_counts
 from plopkit.datasets.scan import cache_folder, in_threads, load_table, save_table
 from plopkit.datasets.source import Source
-from plopkit.scenario import IGNORE, N_IDS
+from plopkit.scenario import ignored_id, table_width
 
 
 def presence(source: Source, cache: Path | None = None, threads: int | None = None) -> np.ndarray:
@@ -20,19 +21,21 @@ def presence(source: Source, cache: Path | None = None, threads: int | None = No
         threads: Number of threads; by default one per core, at most 16.
 
     Returns:
-        (N, 256) bool: whether mask i contains label l.
+        (N, 256) bool: whether mask i contains label l. Beyond 255 labels, (N, `table_width(n_labels)`), the last column
+        for ignored pixels.
 
     Raises:
         ValueError: A file cannot be read, or a mask contains a label outside the classes. The message names the file.
     """
-    path = (cache or cache_folder()) / f"presence-{source.cache_key}.npy"
-    packed = load_table(path, (len(source), N_IDS // 8), np.uint8)
+    path = (cache or cache_folder()) / f"presence-{source.cache_key}.npz"
+    width = table_width(len(source.classes))
+    packed = load_table(path, (len(source), -(-width // 8)), np.uint8)
     if packed is not None:
-        return np.unpackbits(packed, axis=1).astype(bool)
-    table = np.zeros((len(source), N_IDS), bool)
+        return np.unpackbits(packed, axis=1, count=width).astype(bool)
+    table = np.zeros((len(source), width), bool)
     labels_per_image = in_threads(source.labels, range(len(source)), "finding the labels of each image", threads)
     for index, labels in enumerate(labels_per_image):
-        table[index, list(labels)] = True
+        table[index, [min(label, width - 1) for label in labels]] = True
     save_table(path, np.packbits(table, axis=1), "the table of labels per image is not cached and will be made again")
     return table
 
@@ -46,15 +49,16 @@ def pixels(source: Source, cache: Path | None = None, threads: int | None = None
         threads: As for `presence`.
 
     Returns:
-        (N, 256) int32: the number of pixels of label l in mask i.
+        (N, 256) int32: the number of pixels of label l in mask i; beyond 255 labels as for `presence`.
 
     Raises:
         ValueError: A file cannot be read, or a mask contains a label outside the classes. The message names the file.
     """
     path = (cache or cache_folder()) / f"pixels-{source.cache_key}.npz"
-    table = load_table(path, (len(source), N_IDS), np.int32)
+    shape = len(source), table_width(len(source.classes))
+    table = load_table(path, shape, np.int32)
     if table is None:
-        table = np.zeros((len(source), N_IDS), np.int32)
+        table = np.zeros(shape, np.int32)
         counts_per_image = in_threads(partial(_count, source), range(len(source)), "counting pixels", threads)
         for index, counts in enumerate(counts_per_image):
             table[index] = counts
@@ -63,7 +67,7 @@ def pixels(source: Source, cache: Path | None = None, threads: int | None = None
 
 
 def _count(source: Source, index: int) -> np.ndarray:
-    counts = np.bincount(source.read(index).mask.numpy().reshape(-1), minlength=N_IDS)
-    if counts[len(source.classes) : IGNORE].any():
+    counts, n_labels = label_counts(source.read(index).mask), len(source.classes)
+    if counts[n_labels : ignored_id(n_labels)].any():
         source.labels(index)  # raises the error that explains it
-    return counts
+    return np.append(counts[: table_width(n_labels) - 1], counts[-1])

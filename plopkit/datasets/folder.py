@@ -1,9 +1,10 @@
 """The user's own data: a folder with `images/`, `masks/`, `classes.txt`, `train.txt` and `val.txt`."""
 
+import os
 from pathlib import Path
 
-from plopkit.datasets.files import FileSource, read_lines, read_stems
-from plopkit.scenario import IGNORE
+from plopkit.datasets.files import FileSource, in_folder, read_lines, read_stems
+from plopkit.scenario import IGNORE, WIDE_IGNORE
 from plopkit.settings import Data
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -28,15 +29,19 @@ def folder(root: Path, split: str) -> FileSource:
     listing = root / f"{split}.txt"
     if not listing.is_file():
         raise FileNotFoundError(f"{listing}: no {split} list; write the file stems of that split, one per line")
-    paths: dict[str, Path] = {}
-    for path in sorted((root / "images").iterdir()):
-        if path.suffix.lower() in IMAGE_SUFFIXES and paths.setdefault(path.stem, path) != path:
-            raise ValueError(f"{paths[path.stem]} and {path.name} have the same stem; keep one image per mask")
+    names: dict[str, str] = {}
+    for name in sorted(os.listdir(root / "images")):
+        stem, suffix = os.path.splitext(name)
+        if suffix.lower() in IMAGE_SUFFIXES and names.setdefault(stem, name) != name:
+            raise ValueError(f"{root / 'images' / names[stem]} and {name} have the same stem; keep one image per mask")
     stems = read_stems(listing)  # a stem may contain blanks
-    if not paths.keys() >= set(stems) and paths.keys() >= {stem.split()[0] for stem in stems}:
+    if not names.keys() >= set(stems) and names.keys() >= {stem.split()[0] for stem in stems}:
         stems = read_stems(listing, columns=True)
-    images = [paths.get(stem, root / "images" / f"{stem}.jpg") for stem in stems]
-    return FileSource(classes, stems, images, [root / "masks" / f"{stem}.png" for stem in stems])
+    images = in_folder(root / "images", [names.get(stem, f"{stem}.jpg") for stem in stems])
+    source = FileSource(classes, stems, images, in_folder(root / "masks", stems, ".png"))
+    if len(classes) > IGNORE and source.mask_bits(0) == 8:
+        raise _wrong_number(root / "classes.txt", len(classes))
+    return source
 
 
 def folder_classes(root: Path) -> tuple[str, ...]:
@@ -54,14 +59,19 @@ def folder_classes(root: Path) -> tuple[str, ...]:
     names = tuple(read_lines(path))
     if "" in names:
         raise ValueError(f"{path}: line {names.index('') + 1} is empty; line n names label n - 1, so give it a name")
-    if not 3 <= len(names) <= IGNORE:
-        raise ValueError(
-            f"{path}: {len(names)} names; the background and 2 to {IGNORE - 1} classes are needed, one per line"
-        )
+    if not 3 <= len(names) <= WIDE_IGNORE:
+        raise _wrong_number(path, len(names))
     if len(set(names)) < len(names):
         repeated = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"{path}: the class name {repeated!r} is repeated; every name must be unique")
     return names
+
+
+def _wrong_number(path: Path, n_names: int) -> ValueError:
+    return ValueError(
+        f"{path}: {n_names} names; the background and 2 to {IGNORE - 1} classes are needed, one per line, or up to "
+        f"{WIDE_IGNORE - 1:,} where the masks have 16 bits"
+    )
 
 
 def open_split(split: str, data: Data, seed: int = 0) -> FileSource:

@@ -53,25 +53,24 @@ def cache_folder() -> Path:
 
 
 def load_table(path: Path, shape: tuple[int, ...], dtype: Any) -> np.ndarray | None:
-    """The cached array in a file; None if there is no file, it is damaged, or its array has another shape or type."""
+    """The cached array in a file; None if there is no file, it is damaged, or its array has another shape or type.
+
+    The archive has a checksum, so that no changed bit passes.
+    """
     with contextlib.suppress(Exception), open(path, "rb") as file:  # numpy raises almost anything for a damaged file
-        content = np.load(file, allow_pickle=False)
-        array = content if isinstance(content, np.ndarray) else content["table"]
+        array = np.load(file, allow_pickle=False)["table"]
         if array.shape == shape and array.dtype == dtype:
             return array
     return None
 
 
 def save_table(path: Path, array: np.ndarray, warning: str) -> None:
-    """Cache an array for `load_table`, compressed if the name ends in `.npz`.
+    """Cache an array for `load_table`, in a compressed archive.
 
     A cache that cannot be written costs time only: `warning` is printed with the reason, and nothing is raised.
     """
     try:
         with atomic_write(path) as part, open(part, "wb") as file:
-            if path.suffix == ".npz":
-                np.savez_compressed(file, table=array)
-            else:
-                np.save(file, array, allow_pickle=False)
+            np.savez_compressed(file, table=array)
     except OSError as error:
         tqdm.write(f"{warning} ({error})")

@@ -15,9 +15,9 @@ from plopkit.datasets import Source, open_split
 from plopkit.datasets.counts import presence
 from plopkit.datasets.steps import Selection, StepDataset, eval_loader, protocol_presence, train_loader
 from plopkit.datasets.tables import steps_table
-from plopkit.datasets.transforms import eval_transform, picture, train_transform
+from plopkit.datasets.transforms import eval_transform, net_input, picture, train_transform
 from plopkit.presets import open_scenario
-from plopkit.scenario import N_IDS, Scenario, Step
+from plopkit.scenario import Scenario, Step, ignored_id
 from plopkit.settings import Settings
 from plopkit.support.seeding import seed_of
 
@@ -44,7 +44,8 @@ class ScenarioData:
 
     Example:
         >>> data = ScenarioData.open(configure("emoji 15-5 overlap"))
-        >>> images, target = next(iter(data.train_loader(data.scenario.steps[1])))
+        >>> images, target = next(iter(data.train_loader(data.scenario.steps[1])))  # 8-bit
+        >>> images, target = to_device(images, target, torch.device("cpu"))  # as net and losses expect them
     """
 
     settings: Settings
@@ -99,7 +100,7 @@ class ScenarioData:
     def train_loader(
         self, step: Step, selection: Selection | None = None, shard: tuple[int, int] = (0, 1)
     ) -> DataLoader:
-        """The shuffled batches that a step trains on.
+        """The shuffled batches that a step trains on: 8-bit images and targets, which `to_device` converts.
 
         Args:
             step: The step, which also determines the random numbers drawn.
@@ -162,10 +163,11 @@ class ScenarioData:
         source, contents = (self.train, self.mask_presence[0]) if train else (self.val, self.mask_presence[1])
         used = step.trains_on(self.presence[0]) if train else step.evaluates_on(self.presence[1])
         old, new = (_contains(contents, labels) for labels in (step.old, step.new))
-        selection = Selection.of(evenly_spaced(used, used & old & new, count), np.arange(N_IDS))
+        selection = Selection.of(evenly_spaced(used, used & old & new, count), np.arange(ignored_id(step.n_labels) + 1))
         dataset = StepDataset(source, selection, eval_transform(self.settings.data.size))
         images, masks = (torch.stack(parts) for parts in zip(*(dataset[i] for i in range(len(dataset))), strict=True))
-        return Samples(images, channels_of(masks, step, step.labelled), masks)
+        masks = masks.long()
+        return Samples(net_input(images), channels_of(masks, step, step.labelled), masks)
 
     look = samples  # an earlier name
 

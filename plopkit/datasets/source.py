@@ -3,15 +3,18 @@
 from abc import ABC, abstractmethod
 from typing import NamedTuple
 
-from jaxtyping import UInt8
+from jaxtyping import UInt8, UInt16
 from torch import Tensor
 
 
 class Pair(NamedTuple):
-    """An image and its mask of labels (0 is background, 255 is ignored), both 8-bit and of the same size."""
+    """An image and its mask of labels (0 is background, 255 is ignored), both 8-bit and of the same size.
+
+    The mask of a data set with more than 255 labels is uint16, and 65535 is ignored there.
+    """
 
     image: UInt8[Tensor, "3 H W"]
-    mask: UInt8[Tensor, "H W"]
+    mask: UInt8[Tensor, "H W"] | UInt16[Tensor, "H W"]
 
 
 class Source(ABC):
@@ -60,7 +63,7 @@ class Source(ABC):
 
     @abstractmethod
     def labels(self, index: int) -> frozenset[int]:
-        """The labels in a mask, 255 included if some of its pixels are ignored.
+        """The labels in a mask, 255 (or 65535) included if some of its pixels are ignored.
 
         The image and the mask are checked as far as that is cheap.
 

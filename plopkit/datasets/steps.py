@@ -7,11 +7,12 @@ from typing import NamedTuple, Self
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
+from plopkit.datasets.lookup import look_up
 from plopkit.datasets.source import Source
 from plopkit.datasets.transforms import Transform
-from plopkit.scenario import N_IDS, Scenario, Step, assign_classes
+from plopkit.scenario import IGNORE, N_IDS, WIDE_IGNORE, Scenario, Step, assign_classes
 
 
 class Group(NamedTuple):
@@ -20,7 +21,7 @@ class Group(NamedTuple):
     indices: np.ndarray
     """(N,) int: positions of the images in the source"""
     lookup: np.ndarray
-    """(256,) uint8: the target of each label, as `Step.lookup` gives it"""
+    """(256,) uint8: the target of each label, as `Step.lookup` gives it; (65536,) beyond 255 labels"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,10 +45,10 @@ class Selection:
 
         Args:
             indices: (N,) positions in the training images, in the order in which they are to be numbered.
-            lookup: (256,) the target of each label.
+            lookup: The target of each label: (256,), or (65536,) for a data set of more than 255 labels.
 
         Raises:
-            ValueError: `indices` are not integers in one dimension, or `lookup` has another shape.
+            ValueError: `indices` are not integers in one dimension, or `lookup` has another shape or other numbers.
         """
         positions, table = np.asarray(indices), np.asarray(lookup)
         if not positions.size:
@@ -57,9 +58,11 @@ class Selection:
                 "a selection needs the positions of images, integers in one dimension, not "
                 f"{positions.dtype} of shape {positions.shape}; np.flatnonzero(mask) gives those of a mask"
             )
-        if table.shape != (N_IDS,):
+        if table.shape not in ((N_IDS,), (WIDE_IGNORE + 1,)):
             raise ValueError(f"a lookup table has the shape ({N_IDS},), not {table.shape}; Step.lookup makes one")
-        return cls((Group(positions, table),))
+        if table.dtype.kind not in "iu" or table.min() < 0 or table.max() > WIDE_IGNORE:
+            raise ValueError(f"a lookup table holds targets, 0 to {IGNORE}, not {table.dtype}; Step.lookup makes one")
+        return cls((Group(positions, table.astype(np.uint8 if table.max() <= IGNORE else np.uint16)),))
 
     @classmethod
     def protocol(cls, step: Step, presence: np.ndarray) -> Self:
@@ -117,9 +120,13 @@ def protocol_presence(scenario: Scenario, presence: np.ndarray, stems: Sequence[
 class StepDataset(Dataset):
     """The selected images of a source; masks of labels become targets of channels by the lookup table of their group.
 
-    An item is (image, target): float32 (3, H, W) and int64 (H, W). The key is (position, seed): the seed determines the
-    augmentation, so a sample depends neither on the worker that makes it nor on the samples before it. A plain position
-    means seed None, for transforms without randomness.
+    An item is (image, target), both 8-bit: uint8 (3, H, W) colours and uint8 (H, W) channels, 255 where ignored (uint16
+    and 65535 beyond 255 channels). They cross processes and reach the device like that; `transforms.to_device` turns a
+    batch of them into the normalised float32 images and the int64 targets that net and losses expect, as
+    `trainer.batches` and `trainer.evaluate` do.
+
+    The key is (position, seed): the seed determines the augmentation, so a sample depends neither on the worker that
+    makes it nor on the samples before it. A plain position means seed None, for transforms without randomness.
 
     Args:
         source: The images and masks.
@@ -131,7 +138,7 @@ class StepDataset(Dataset):
         self.source = source
         self.indices = selection.indices
         self.transform = transform
-        self._tables = [torch.from_numpy(group.lookup.astype(np.int64)) for group in selection.groups]
+        self._tables = [group.lookup for group in selection.groups]
         sizes = np.array([len(group.indices) for group in selection.groups], int)
         self._table_of = np.repeat(np.arange(len(sizes)), sizes)
 
@@ -141,7 +148,7 @@ class StepDataset(Dataset):
     def __getitem__(self, key: "tuple[int, int] | int") -> tuple[Tensor, Tensor]:
         position, seed = key if isinstance(key, tuple) else (key, None)
         sample = self.transform(self.source.read(int(self.indices[position])), seed)
-        return sample.image, self._tables[self._table_of[position]][sample.mask.long()]
+        return sample.image, look_up(sample.mask, self._tables[self._table_of[position]])
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
@@ -177,10 +184,25 @@ class EpochSampler(Sampler[tuple[int, int]]):
             yield from pairs[begin : begin + self.batch][process::n_processes]
 
 
+def collate(items: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Make a batch of items; the colours of a pixel stay next to each other, as images are read and resized.
+
+    Args:
+        items: Images (3, H, W) and targets (H, W).
+
+    Returns:
+        Images (B, 3, H, W), in memory as (B, H, W, 3), and targets (B, H, W).
+    """
+    image, target = default_collate([(image.permute(1, 2, 0), target) for image, target in items])
+    return image.permute(0, 3, 1, 2), target
+
+
 def train_loader(
     dataset: StepDataset, batch: int, seed: int, workers: int = 0, shard: tuple[int, int] = (0, 1)
 ) -> DataLoader:
     """Shuffled batches without the last incomplete one, as published. `loader.sampler` is the `EpochSampler`.
+
+    Batches are 8-bit images and targets, as `StepDataset` has them.
 
     Args:
         dataset: What to load.
@@ -204,6 +226,7 @@ def train_loader(
         sampler.per_batch,
         sampler=sampler,
         drop_last=True,
+        collate_fn=collate,
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
@@ -211,5 +234,5 @@ def train_loader(
 
 
 def eval_loader(dataset: StepDataset, batch: int, workers: int = 0) -> DataLoader:
-    """Batches of every image once, in order."""
-    return DataLoader(dataset, batch, num_workers=workers, pin_memory=torch.cuda.is_available())
+    """Batches of every image once, in order; 8-bit images and targets, as `StepDataset` has them."""
+    return DataLoader(dataset, batch, collate_fn=collate, num_workers=workers, pin_memory=torch.cuda.is_available())

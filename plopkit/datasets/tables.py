@@ -95,7 +95,9 @@ def hidden_table(scenario: Scenario, train: np.ndarray, presence: np.ndarray | N
     rows = []
     for step in scenario.steps:
         counts = train[step.trains_on(presence)].sum(0, dtype=np.int64)
-        counts[step.lookup(step.labelled) != 0] = 0
+        targets = step.lookup(step.labelled)
+        counts[:-1] *= targets[: len(counts) - 1] == 0
+        counts[-1] = 0  # ignored pixels
         groups = {"background": [0], "old": [label for label in step.old if label], "future": list(step.future)}
         shares = {name: 100 * counts[labels].sum() / max(1, counts.sum()) for name, labels in groups.items()}
         rows.append({"step": step.index} | shares)

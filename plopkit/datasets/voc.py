@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from plopkit.datasets.files import FileSource, read_stems
+from plopkit.datasets.files import FileSource, in_folder, read_stems
 from plopkit.settings import Data
 from plopkit.support import resources
 
@@ -39,8 +39,8 @@ def voc(root: Path, split: str) -> FileSource:
             f"{base / LISTS[0]}: no {split} list; one of {', '.join(SPLITS[split])} is needed there or in splits"
         )
     stems = listed(usable[0])
-    images = [base / "JPEGImages" / f"{stem}.jpg" for stem in stems]
-    return FileSource(resources.class_names("voc"), stems, images, [folders[0] / f"{stem}.png" for stem in stems])
+    images = in_folder(base / "JPEGImages", stems, ".jpg")
+    return FileSource(resources.class_names("voc"), stems, images, in_folder(folders[0], stems, ".png"))
 
 
 def lists(base: Path, split: str) -> list[Path]:
@@ -51,7 +51,9 @@ def lists(base: Path, split: str) -> list[Path]:
 
 def listed(path: Path) -> list[str]:
     """The stems in a list. Its lines may be file names, with the mask in a second column."""
-    return [Path(name).stem for name in read_stems(path, columns=True)]
+    names = read_stems(path, columns=True)
+    is_stem = {"/", "."}.isdisjoint  # most lists hold nothing else, and splitting 10,000 paths takes longer than asking
+    return [name if is_stem(name) else Path(name).stem for name in names]
 
 
 def voc_base(root: Path) -> Path:

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from plopkit.model.segmenter import Output, Segmenter
-from plopkit.trainer import Tick
+from plopkit.ticks import Tick
 
 SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2)
 """Of a step's iterations. Most of the forgetting happens early, so they are closer together there."""

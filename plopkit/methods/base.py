@@ -214,7 +214,7 @@ class Method(BaseModel, ABC):
         """Epochs and learning rate. Default: those of the settings for step 0 and for later steps."""
         return Schedule.of_settings(optim, step)
 
-    def images(self, step: Step, presence: Bool[np.ndarray, "N 256"], state: State) -> Selection:
+    def images(self, step: Step, presence: Bool[np.ndarray, "N ids"], state: State) -> Selection:
         """The images that a step trains on, and the labels that their targets show. Default: the protocol's.
 
         Args:

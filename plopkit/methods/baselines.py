@@ -44,5 +44,5 @@ class Joint(WithoutTeacher):
         """Every step is trained as long and as fast as step 0."""
         return Schedule(optim.epochs, optim.lr)
 
-    def images(self, step: Step, presence: Bool[np.ndarray, "N 256"], state: State) -> Selection:
+    def images(self, step: Step, presence: Bool[np.ndarray, "N ids"], state: State) -> Selection:
         return Selection.all_seen(step, presence) if step.index else Selection.protocol(step, presence)

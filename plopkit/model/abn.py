@@ -1,12 +1,12 @@
 """Activated batch normalisation in plain torch: batch norm and leaky ReLU as inplace-abn defines them."""
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 
+from plopkit.model.synchronised import Running, processes, synchronised
 from plopkit.support.moved import renamed
 
 if not TYPE_CHECKING:
@@ -45,47 +45,13 @@ class ABN(nn.BatchNorm2d):
             self.num_batches_tracked.add_(1)
         scale = self.weight.abs() + self.eps
         if self.training and processes() > 1:
-            x = self._synchronised(input, scale)
+            assert self.running_mean is not None and self.running_var is not None
+            running = Running(self.running_mean, self.running_var, self.momentum or 0.0)
+            x = synchronised(input, scale, self.bias, running, self.eps)
         else:
             momentum = self.momentum or 0.0
             x = F.batch_norm(
                 input, self.running_mean, self.running_var, scale, self.bias, self.training, momentum, self.eps
             )
-        return F.leaky_relu(x, self.slope) if self.activation == "leaky_relu" else x
-
-    def _synchronised(self, input: Tensor, scale: Tensor) -> Tensor:
-        """Normalise with mean and variance over all processes, whose batches may differ in size."""
-        x = input.float()
-        channels = x.shape[1]
-        count = x.new_tensor([x.numel() / channels])
-        total = _AllReduce.apply(torch.cat([x.sum((0, 2, 3)), count]))
-        mean = total[:channels] / total[-1]
-        centred = x - mean[:, None, None]
-        var = _AllReduce.apply(centred.square().sum((0, 2, 3))) / total[-1]
-        with torch.no_grad():
-            assert self.running_mean is not None and self.running_var is not None
-            self.running_mean.lerp_(mean, self.momentum or 0.0)
-            self.running_var.lerp_(var * total[-1] / (total[-1] - 1), self.momentum or 0.0)
-        factor = scale * (var + self.eps).rsqrt()
-        return torch.addcmul(self.bias[:, None, None], centred, factor[:, None, None]).to(input.dtype)
-
-
-class _AllReduce(torch.autograd.Function):
-    """The sum over all processes; gradients are summed too."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        x = x.clone()
-        distributed.all_reduce(x)
-        return x
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        gradient = gradient.clone()
-        distributed.all_reduce(gradient)
-        return gradient
-
-
-def processes() -> int:
-    """The number of processes that train together."""
-    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+        # In place, since a batch norm's gradient needs its input, not its output: one map less is kept.
+        return F.leaky_relu(x, self.slope, inplace=True) if self.activation == "leaky_relu" else x

@@ -1,11 +1,15 @@
 """inplace-abn's layer with ABN's signature: the same numbers and state dict in less memory."""
 
+from typing import ClassVar
+
+import torch
 from inplace_abn import InPlaceABN
 from inplace_abn.functions import inplace_abn, inplace_abn_sync
 from jaxtyping import Float
 from torch import Tensor, distributed
 
-from plopkit.model.abn import Activation, processes
+from plopkit.model.abn import Activation
+from plopkit.model.synchronised import processes
 
 
 class InPlace(InPlaceABN):
@@ -13,6 +17,9 @@ class InPlace(InPlaceABN):
 
     It overwrites its input with its output (Rota Bulò et al., CVPR 2018). Shape: (B, channels, H, W) in and out.
     """
+
+    memory_format: ClassVar[torch.memory_format] = torch.contiguous_format
+    """The package's kernels walk through each channel's pixels, which are strided in channels last."""
 
     def __init__(self, channels: int, activation: Activation = "leaky_relu", slope: float = 0.01):
         super().__init__(channels, eps=1e-5, momentum=0.1, activation=activation, activation_param=slope)

@@ -106,13 +106,14 @@ class ResNet(nn.Module):
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> tuple[Tensor, ...]:
         x = F.max_pool2d(self.bn1(self.conv1(image)), 3, 2, 1)
-        sums = []
+        sums: list[Tensor] = []
         for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            if sums:
+                x = self.activate(sums[-1])
             *inner, last = stage.children()
             for block in inner:
                 x = F.leaky_relu(block(x), self.slope, inplace=True)
             sums.append(last(x))
-            x = self.activate(sums[-1])
         return tuple(sums)
 
     def activate(self, x: Tensor) -> Tensor:

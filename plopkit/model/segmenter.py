@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from plopkit.model.classifiers import Classifier, known_kind
@@ -15,6 +15,7 @@ from plopkit.model.keys import mismatched_keys
 from plopkit.model.norms import norm_of
 from plopkit.model.upsampling import upsample
 from plopkit.settings import Model
+from plopkit.support.colours import net_input
 from plopkit.support.moved import renamed
 
 if not TYPE_CHECKING:
@@ -152,15 +153,16 @@ class Segmenter(nn.Module):
         """The classifier, by its name in plopkit 0.1."""
         return self.classifier
 
-    def forward(self, image: Float[Tensor, "B 3 H W"]) -> Output:
+    def forward(self, image: Float[Tensor, "B 3 H W"] | UInt8[Tensor, "B 3 H W"]) -> Output:
+        """All maps and logits of normalised images, or of 8-bit colours, which are normalised first."""
         stages, encoded = self.encode(image)
         head = self.decode(encoded)
         small = self.classify(head)
         return Output(upsample(small, image.shape[2:]), small, stages, encoded, head)
 
-    def encode(self, image: Float[Tensor, "B 3 H W"]) -> tuple[tuple[Tensor, ...], Tensor]:
+    def encode(self, image: Float[Tensor, "B 3 H W"] | UInt8[Tensor, "B 3 H W"]) -> tuple[tuple[Tensor, ...], Tensor]:
         """The encoder's four maps, finest first, and the last one after its activation: the decoder's input."""
-        stages = self.encoder(image)
+        stages = self.encoder(net_input(image))
         return stages, self.encoder.activate(stages[-1])
 
     def decode(self, encoded: Float[Tensor, "B channels h w"]) -> Float[Tensor, "B width h w"]:

@@ -1,21 +1,19 @@
-"""What a run writes next to its results: example predictions, ticks and pictures."""
+"""What a run writes next to its results: example predictions and pictures."""
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
 from plopkit import viz
 from plopkit.datasets.scenario_data import ScenarioData
 from plopkit.datasets.steps import eval_loader
-from plopkit.datasets.transforms import picture
+from plopkit.datasets.transforms import to_device
 from plopkit.model.segmenter import Segmenter
 from plopkit.runs.folder import RunFolder
 from plopkit.scenario import Step
-from plopkit.support.files import write_arrays, write_table
+from plopkit.support.files import write_arrays
 from plopkit.viz.png import save
 
 EXAMPLES = 6  # validation images whose predictions are kept after every step
@@ -25,31 +23,25 @@ EXAMPLES = 6  # validation images whose predictions are kept after every step
 def write_examples(
     folder: RunFolder, data: ScenarioData, step: Step, net: Segmenter, predict: Callable[[Tensor], Tensor]
 ) -> None:
-    """Write predictions on a few validation images, as labels, next to those of the steps before."""
+    """Write predictions on a few validation images, as labels; at step 0 also the images."""
     samples = data.examples(EXAMPLES)
     label_of = data.scenario.steps[-1].label_of
-    image, target = next(iter(eval_loader(samples, len(samples))))
-    logits = net.eval()(image.to(next(net.parameters()).device)).logits
-    predictions = label_of[predict(logits).cpu().numpy()][None]
-    if step.index:
-        predictions = np.concatenate([folder.examples["predictions"][: step.index], predictions])
-    write_arrays(
-        folder.examples_file,
-        images=np.stack([picture(normalised).numpy() for normalised in image]),
-        masks=label_of[target.numpy()],
-        predictions=predictions,
-        stems=np.array([data.val.stems[i] for i in samples.indices]),
-        names=np.array(data.val.classes),
-        credit=np.array(data.val.credit),
-    )
-
-
-def write_ticks(folder: RunFolder, ticks: Iterable[dict[str, Any]]) -> None:
-    """Write a row per iteration; ``ticks`` are those of all steps so far, as `StepStore` keeps them."""
-    rows = [tick | {f"loss_{name}": value for name, value in tick["losses"].items()} for tick in ticks]
-    table = pd.DataFrame(rows, columns=None if rows else ["step"])  # a checkpoint from elsewhere has none
-    left_out = ["epoch_done", "epochs", "n_iterations", "of", "losses"]  # "of" was n_iterations in plopkit 0.1
-    write_table(folder.ticks_file, table.drop(columns=left_out, errors="ignore"))
+    pictures, target = next(iter(eval_loader(samples, len(samples))))
+    image, _ = to_device(pictures, target, next(net.parameters()).device)
+    logits = net.eval()(image).logits
+    for later in folder.predicted_steps():
+        if later > step.index:  # of results that have been moved away
+            folder.predictions_file(later).unlink()
+    if step.index == 0:
+        write_arrays(
+            folder.examples_file,
+            images=pictures.numpy(),
+            masks=label_of[target.numpy()],
+            stems=np.array([data.val.stems[i] for i in samples.indices]),
+            names=np.array(data.val.classes),
+            credit=np.array(data.val.credit),
+        )
+    write_arrays(folder.predictions_file(step.index), predictions=label_of[predict(logits).cpu().numpy()])
 
 
 def draw_pictures(folder: RunFolder, title: str) -> None:

@@ -3,6 +3,8 @@
 import json
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -18,6 +20,8 @@ from plopkit.model.segmenter import Segmenter, segmenter_of
 from plopkit.settings import Model
 from plopkit.support.files import atomic_write, write_text, write_torch
 
+Ticks = list[dict[str, Any]]
+"""Ticks as plain values."""
 AGAIN = "delete it to train the step again"
 
 
@@ -52,21 +56,45 @@ class StepStore:
         """The training's state after its last finished epoch; only while it runs."""
         return self.folder / f"step-{self.index}.training.pt"
 
-    def save_epoch(self, training: dict[str, Any], ticks: list[dict[str, Any]]) -> None:
-        """Keep a training's state after an epoch, and all its ticks so far."""
-        write_torch(self.training_file, {"training": training, "ticks": ticks})
+    def epoch_file(self, epoch: int) -> Path:
+        """The ticks of one epoch; only while the training runs."""
+        return self.folder / f"step-{self.index}.training.{epoch}.json"
 
-    def load_epoch(self) -> tuple[dict[str, Any], list[dict[str, Any]]] | None:
-        """What `save_epoch` kept, or None; ValueError where it is damaged."""
+    def save_epoch(self, training: dict[str, Any], ticks: Ticks) -> None:
+        """Keep a training's state after an epoch, and the ticks of this epoch.
+
+        Those of the epochs before are kept already, each in its own file. The state is written last: only epochs that
+        it counts are read back.
+        """
+        write_text(self.epoch_file(training["epoch"] - 1), json.dumps(ticks))
+        write_torch(self.training_file, {"training": training})
+
+    def load_epoch(self) -> tuple[dict[str, Any], Ticks] | None:
+        """The last training that `save_epoch` kept, with the ticks of all its epochs, or None.
+
+        Raises:
+            ValueError: where a file is damaged or missing.
+        """
         if not self.training_file.is_file():
             return None
         try:
             content = torch.load(self.training_file, map_location="cpu", weights_only=True)
         except (RuntimeError, EOFError, UnpicklingError) as error:
             raise ValueError(f"{self.training_file}: not a readable state ({error}); {AGAIN}") from error
-        return current_training(content["training"]), content["ticks"]
+        training = current_training(content["training"])
+        if "ticks" in content:  # earlier versions kept all ticks with the state
+            for epoch, of_epoch in groupby(content["ticks"], itemgetter("epoch")):
+                write_text(self.epoch_file(epoch), json.dumps(list(of_epoch)))
+        files = map(self.epoch_file, range(training["epoch"]))
+        return training, [tick for file in files for tick in _read_ticks(file, self.training_file)]
 
-    def finish(self, net: Segmenter, ticks: list[dict[str, Any]], state: State) -> None:
+    def discard_training(self) -> None:
+        """Remove what `save_epoch` kept. Its ticks are removed last: they are not read without the state."""
+        self.training_file.unlink(missing_ok=True)
+        for path in self.folder.glob(f"step-{self.index}.training.*.json"):
+            path.unlink(missing_ok=True)
+
+    def finish(self, net: Segmenter, ticks: Ticks, state: State) -> None:
         """Keep a finished step and remove its training's state.
 
         The checkpoint is written last: if it exists, everything else does too.
@@ -85,7 +113,7 @@ class StepStore:
         # One entry: safetensors writes several in an order that changes from file to file.
         kept = {"classes": net.classes, "recipe": net.recipe(), "state": len(state)}
         _save(self.checkpoint, net.state_dict(), {"step": json.dumps(kept)})
-        self.training_file.unlink(missing_ok=True)
+        self.discard_training()
 
     def state(self) -> State:
         """The method's state after the step; empty where it left none.
@@ -140,15 +168,9 @@ class StepStore:
         tensors = _load(self.checkpoint)
         return current_names(tensors) if self.recipe() is None else tensors
 
-    def ticks(self) -> list[dict[str, Any]]:
-        """The step's ticks; ValueError where their file is damaged."""
-        try:
-            return json.loads(self.ticks_file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(
-                f"{self.ticks_file}: not readable ({error}); delete it and {self.checkpoint.name} to train the step "
-                "again"
-            ) from error
+    def ticks(self) -> Ticks:
+        """The step's ticks; ValueError where their file is damaged or missing."""
+        return _read_ticks(self.ticks_file, self.checkpoint)
 
     def _kept(self) -> dict[str, Any]:
         """What the checkpoint says of itself."""
@@ -169,6 +191,16 @@ def current_training(training: dict[str, Any]) -> dict[str, Any]:
         flat = {f"{kind}/{name}": tensor for kind, named in kinds.items() for name, tensor in named.items()}
         current["regularizer"] = current_names(flat)
     return current
+
+
+def _read_ticks(path: Path, owner: Path) -> Ticks:
+    """Ticks from a file that belongs to another one."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, FileNotFoundError) as error:
+        raise ValueError(
+            f"{path}: not readable ({error}); delete it and {owner.name} to train the step again"
+        ) from error
 
 
 def _save(path: Path, tensors: dict[str, Tensor], kept: dict[str, str] | None = None) -> None:

@@ -6,25 +6,24 @@ from dataclasses import asdict
 from functools import cached_property
 from typing import Any, NamedTuple, Self
 
-import pandas as pd
-import torch
 from accelerate import Accelerator
 from torch import Tensor
 
 from plopkit.compute import make_accelerator, summed
 from plopkit.datasets.scenario_data import ScenarioData
 from plopkit.methods.base import Batches, Method, State, StepContext, joined_state, trainer_of
+from plopkit.model.layout import laid_out
 from plopkit.model.segmenter import Segmenter, make_decoder, make_encoder
 from plopkit.presets import method_of, open_scenario, settle
-from plopkit.runs.artifacts import draw_pictures, write_examples, write_ticks
-from plopkit.runs.checkpoints import StepStore
+from plopkit.runs.artifacts import draw_pictures, write_examples
+from plopkit.runs.books import Books
+from plopkit.runs.checkpoints import StepStore, Ticks
 from plopkit.runs.dry_run import dry_run
 from plopkit.runs.folder import RunFolder, check_room, open_folder
 from plopkit.runs.progress import Bars, Progress, no_progress
-from plopkit.runs.results import step_rows, summarise
+from plopkit.runs.results import step_rows
 from plopkit.scenario import Scenario, Step
 from plopkit.settings import Settings, digest
-from plopkit.support.files import write_table
 from plopkit.support.seeding import seeded
 from plopkit.trainer import Tick, Training, batches, evaluate, fit
 
@@ -123,14 +122,16 @@ class Experiment:
         self.data  # noqa: B018  (opens the run)
         unfinished = self.folder.evaluated() < len(self.scenario.steps)
         with self.folder.locked() if unfinished and self.main else contextlib.nullcontext():
+            n_evaluated = self.folder.evaluated()  # once, as reading takes longer with every step
+            books = Books(self.folder, lambda index: self._store(self.scenario.steps[index]).ticks())
             for step in self.scenario.steps:
-                yield from self._do_step(step, progress)
+                yield from self._do_step(step, n_evaluated <= step.index, books, progress)
             if self.main:
                 draw_pictures(self.folder, f"{self.scenario}, {self.method.title}, seed {self.settings.seed}")
 
     def net(self, index: int) -> Segmenter:
         """The net as it is after step ``index``, from the run's checkpoint."""
-        return channels_last(self.folder.net(index))
+        return laid_out(self.folder.net(index))
 
     def retrain_step(self, index: int) -> tuple[Segmenter, Iterator[Tick]]:
         """Train step ``index`` once more, to watch it; nothing of it is kept.
@@ -161,25 +162,29 @@ class Experiment:
             open_folder(self.settings, " ".join(filter(None, sources)) + "\n")
         self._data = data
 
-    def _do_step(self, step: Step, progress: Progress) -> Iterator[Tick]:
+    def _do_step(self, step: Step, needs_evaluation: bool, books: Books, progress: Progress) -> Iterator[Tick]:
         """Train and evaluate a step, unless that is already done."""
         accelerator = make_accelerator(self.settings)  # a new one frees what the last step's held
-        needs_training = not self._store(step).checkpoint.is_file()
-        needs_evaluation = self.folder.evaluated() <= step.index
+        store = self._store(step)
+        needs_training = not store.checkpoint.is_file()
         accelerator.wait_for_everyone()  # all processes look before one writes
         if needs_training:
             yield from self._train_step(step, accelerator, progress)
+        elif needs_evaluation and self.main:
+            store.discard_training()  # a process killed right after its checkpoint has left it
         accelerator.wait_for_everyone()
         if needs_evaluation:
-            self._evaluate_step(step, accelerator, progress)
+            self._evaluate_step(step, books, accelerator, progress)
         accelerator.wait_for_everyone()
 
     def _train_step(self, step: Step, accelerator: Accelerator, progress: Progress) -> Iterator[Tick]:
         """Train one step, from its last finished epoch, to its checkpoint."""
         store, shared = self._store(step), self._shared_store(step)
         if shared.checkpoint.is_file():  # another run has trained step 0
-            net = channels_last(shared.net(self.settings.model)).to(accelerator.device)
+            net = laid_out(shared.net(self.settings.model)).to(accelerator.device)
             done, state = shared.ticks(), shared.state()
+            if self.main:
+                shared.discard_training()
             context, _ = self._context(trainer_of(self.method, step), step, accelerator, None, {}, progress)
         else:
             training, ticks, context = self._begin_step(step, accelerator, progress)
@@ -194,19 +199,21 @@ class Experiment:
 
     def _train(
         self, training: Training, ticks: Iterator[Tick], store: StepStore, accelerator: Accelerator
-    ) -> Generator[Tick, None, list[dict[str, Any]]]:
+    ) -> Generator[Tick, None, Ticks]:
         """Draw all ticks, saving the training after every epoch; returns them as plain values."""
-        done: list[dict[str, Any]] = []
+        done: Ticks = []
         if (saved := store.load_epoch()) is not None:
             training.restore(saved[0])
             if accelerator.scaler is not None:
                 accelerator.scaler.load_state_dict(saved[0]["scaler"])
             done = saved[1]
+        n_saved = len(done)
         for tick in ticks:
             done.append(asdict(tick))
             if tick.epoch_done and self.main:
                 scaler = accelerator.scaler.state_dict() if accelerator.scaler else {}
-                store.save_epoch(training.state() | {"scaler": scaler}, done)
+                store.save_epoch(training.state() | {"scaler": scaler}, done[n_saved:])
+                n_saved = len(done)
             yield tick
         return done
 
@@ -229,8 +236,8 @@ class Experiment:
         context, loader = self._context(method, step, accelerator, teacher, state, progress)
         with accelerator.autocast():  # the teacher computes as it will in training
             prepared = method.prepare(context) if step.index else None
-        micro_batch = s.compute.micro_batch
-        ticks = fit(training, loader, method, step, accelerator, teacher, prepared, micro_batch, context)
+        how = (s.compute.micro_batch, context, s.compute.compile)
+        ticks = fit(training, loader, method, step, accelerator, teacher, prepared, *how)
         return Begun(training, ticks, context)
 
     def _context(
@@ -259,8 +266,8 @@ class Experiment:
         context = StepContext(step, teacher, one_epoch, state, reduce, selection, before if step.index else None)
         return context, loader
 
-    def _evaluate_step(self, step: Step, accelerator: Accelerator, progress: Progress) -> None:
-        """Write a step's rows. ``results.csv`` is written last: a step that is in it is done."""
+    def _evaluate_step(self, step: Step, books: Books, accelerator: Accelerator, progress: Progress) -> None:
+        """Evaluate a step's net, and write its examples and its rows."""
         net = self.net(step.index).to(accelerator.device)
         loader = self.data.eval_loader(step, (accelerator.process_index, accelerator.num_processes))
         watched = progress(loader, f"step {step.index}: evaluation", len(loader))
@@ -270,13 +277,8 @@ class Experiment:
             return
         s = self.settings
         rows = step_rows(self.scenario, s.method, s.seed, step, counts.numpy(), self.data.val.classes)
-        if step.index:
-            rows = pd.concat([self.folder.results, rows], ignore_index=True)
         write_examples(self.folder, self.data, step, net, self.method.predict)
-        stores = map(self._store, self.scenario.steps[: step.index + 1])
-        write_ticks(self.folder, [tick for store in stores for tick in store.ticks()])
-        write_table(self.folder.summary_file, summarise(rows))
-        write_table(self.folder.results_file, rows)
+        books.add(step.index, rows, step is self.scenario.steps[-1])
 
     def _store(self, step: Step) -> StepStore:
         return StepStore(self.folder.checkpoints, step.index)
@@ -300,13 +302,4 @@ def first_net(settings: Settings, scenario: Scenario, method: Method) -> Segment
     with seeded(settings.seed):
         encoder = make_encoder(settings.model)
         net = method.build(encoder, make_decoder(settings.model, encoder), scenario.steps[0].n_seen)
-    return channels_last(net)
-
-
-def channels_last(net: Segmenter) -> Segmenter:
-    """The net with its weights in this layout, in place.
-
-    Depthwise convolutions on a CPU, and half precision on a GPU, are several times faster in it. Every net of a run has
-    it, trained or read back: another layout rounds differently.
-    """
-    return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return laid_out(net)

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from plopkit.runs.tables import read_results
+from plopkit.runs.tables import read_results, read_table
 from plopkit.settings import Settings, flat, from_yaml, to_yaml
 from plopkit.support.files import remove_partial_files, write_text
 
@@ -47,6 +47,8 @@ class RunFolder:
         self.summary_file = self.path / "summary.csv"
         self.ticks_file = self.path / "ticks.csv"
         self.examples_file = self.path / "examples.npz"
+        self.predictions = self.path / "examples"
+        """what each step's net predicts for the images in ``examples.npz``"""
         self.checkpoints = self.path / "checkpoints"
         self.pictures = self.path / "pictures"
         self.lock_file = self.path / ".lock"
@@ -80,12 +82,12 @@ class RunFolder:
     @property
     def summary(self) -> pd.DataFrame:
         """One row per step."""
-        return self._cut(pd.read_csv(self.summary_file))
+        return self._cut(read_table(self.summary_file))
 
     @property
     def ticks(self) -> pd.DataFrame:
         """One row per iteration."""
-        return self._cut(pd.read_csv(self.ticks_file))
+        return self._cut(read_table(self.ticks_file))
 
     @property
     def examples(self) -> dict[str, np.ndarray]:
@@ -96,19 +98,28 @@ class RunFolder:
             label, credit.
 
         Raises:
-            ValueError: where the file is damaged.
+            FileNotFoundError: where a file is missing.
+            ValueError: where one is damaged.
         """
-        path = self.examples_file
-        try:
-            with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-                arrays = dict(file)
-        except (ValueError, EOFError, BadZipFile, zlib.error) as error:
-            raise ValueError(
-                f"{path}: damaged; move it and results.csv away, and run again: what is trained is kept"
-            ) from error
-        if self.n_steps is not None:
-            arrays["predictions"] = arrays["predictions"][: self.n_steps]
-        return arrays
+        arrays = _read_arrays(self.examples_file)
+        predictions = dict(enumerate(arrays.pop("predictions", ())))  # where earlier versions kept those of all steps
+        own = self.predicted_steps()
+        n_steps = 1 + own[-1] if own else len(predictions)
+        if not n_steps:
+            raise FileNotFoundError(f"{self.predictions}: no predictions in it; copy the whole run folder")
+        steps = range(n_steps)[: self.n_steps] or range(1)  # one at least, for its shape
+        for index in steps:
+            if index in own or index not in predictions:
+                predictions[index] = _read_arrays(self.predictions_file(index))["predictions"]
+        return arrays | {"predictions": np.stack([predictions[index] for index in steps])[: self.n_steps]}
+
+    def predictions_file(self, index: int) -> Path:
+        """Predictions after step ``index``."""
+        return self.predictions / f"step-{index}.npz"
+
+    def predicted_steps(self) -> list[int]:
+        """The steps that have a file of predictions."""
+        return sorted(int(path.stem.removeprefix("step-")) for path in self.predictions.glob("step-*.npz"))
 
     def net(self, index: int) -> "Segmenter":
         """The net as it is after step ``index``.
@@ -152,6 +163,16 @@ class RunFolder:
 
     def _cut(self, table: pd.DataFrame) -> pd.DataFrame:
         return table if self.n_steps is None else table[table["step"] < self.n_steps]
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
+            return dict(file)
+    except (ValueError, EOFError, BadZipFile, zlib.error) as error:
+        raise ValueError(
+            f"{path}: damaged; move it and results.csv away, and run again: what is trained is kept"
+        ) from error
 
 
 def open_folder(settings: Settings, data: str) -> RunFolder:

@@ -9,7 +9,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from plopkit.support.bars import log, progress_bar, redraws
-from plopkit.trainer import Tick
+from plopkit.ticks import Tick
 
 Progress = Callable[[Iterable[Any], str, int], Iterable[Any]]
 """(items, description, their number) -> the same items, with a progress bar."""

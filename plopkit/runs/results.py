@@ -57,12 +57,28 @@ def step_rows(
 def summarise(results: pd.DataFrame) -> pd.DataFrame:
     """One row per run and step: mIoU in percent of the groups, and `avg`, the mean of `all` over the steps so far."""
     rows = []
-    for keys, steps in results.groupby(KEYS, sort=False):
+    for _, steps in results.groupby(KEYS, sort=False):
         history: list[float] = []
-        for step, table in steps.groupby("step"):
-            means = group_means(table["iou"].to_numpy(), int((table["learned_at"] == 0).sum()))
-            history.append(means["all"])
-            rows.append(dict(zip(KEYS, keys, strict=True)) | {"step": step} | means | {"avg": float(np.mean(history))})
+        for _, table in steps.groupby("step"):
+            rows.append(summary_row(table, history))
+            history.append(rows[-1]["all"])
+    return summary_table(rows)
+
+
+def summary_row(rows: pd.DataFrame, history: Sequence[float]) -> dict[str, Any]:
+    """The row of `summarise` for one step of a run.
+
+    Args:
+        rows: The step's rows of `results.csv`.
+        history: `all` of the steps before.
+    """
+    keys = {name: rows[name].iloc[0] for name in [*KEYS, "step"]}
+    means = group_means(rows["iou"].to_numpy(), int((rows["learned_at"] == 0).sum()))
+    return keys | means | {"avg": float(np.mean([*history, means["all"]]))}
+
+
+def summary_table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Rows of `summary_row` as a table with the columns of `summary.csv`."""
     return pd.DataFrame(rows, columns=[*KEYS, "step", *GROUPS, "avg"])
 
 

@@ -1,8 +1,12 @@
-"""The tables of a run: the columns of `results.csv`, and the one place that reads it."""
+"""The tables of a run: how they grow, the columns of `results.csv`, and the one place that reads it."""
 
+import io
 from pathlib import Path
 
 import pandas as pd
+
+from plopkit.support.appending import append_text, read_appended, replace_text
+from plopkit.support.files import table_text
 
 KEYS = ["scenario", "method", "seed"]
 REQUIRED_COLUMNS: dict[str, type] = {
@@ -21,8 +25,7 @@ def read_results(path: Path) -> pd.DataFrame:
         ValueError: where it is damaged; names the file and the remedy.
     """
     try:
-        # A class may be named "null" or "007": names are text, and only an empty field is a missing number.
-        table = pd.read_csv(path, dtype=REQUIRED_COLUMNS, keep_default_na=False, na_values=[""])
+        table = parse_results(read_appended(path))
         missing = [name for name in REQUIRED_COLUMNS if name not in table]
         if missing:
             problem = f"no column {missing[0]!r}"
@@ -35,3 +38,38 @@ def read_results(path: Path) -> pd.DataFrame:
     if problem:
         raise ValueError(f"{path}: damaged ({problem}); move it away and run again: what is trained is kept")
     return table
+
+
+def parse_results(text: bytes) -> pd.DataFrame:
+    """The rows of a `results.csv` from its content."""
+    # A class may be named "null" or "007": names are text, and only an empty field is a missing number.
+    return pd.read_csv(io.BytesIO(text), dtype=REQUIRED_COLUMNS, keep_default_na=False, na_values=[""])
+
+
+def as_read_back(results: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `results.csv` with their numbers as a reader gets them: with six digits after the point."""
+    return parse_results(table_text(results).encode())
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """The rows of `ticks.csv` or `summary.csv`, also while one of them is growing."""
+    return pd.read_csv(io.BytesIO(read_appended(path)))
+
+
+def append_rows(path: Path, rows: pd.DataFrame) -> None:
+    """Append rows to a table of a run; what is there already is not written again.
+
+    Columns that the rows lack are left empty. Only where the rows have columns that the file lacks is the file written
+    as a whole, with these columns at the end.
+
+    Raises:
+        FileNotFoundError: There is no such table.
+    """
+    columns = list(pd.read_csv(path, nrows=0))
+    if added := [name for name in rows if name not in columns]:
+        columns += added
+        before = pd.read_csv(io.BytesIO(read_appended(path)), dtype=str, keep_default_na=False)
+        before = before.reindex(columns=columns, fill_value="")
+        replace_text(path, table_text(before) + table_text(rows.reindex(columns=columns), header=False))
+    elif len(rows):
+        append_text(path, table_text(rows.reindex(columns=columns), header=False))

@@ -76,9 +76,14 @@ def write_text(path: Path, text: str) -> None:
         part.write_text(text, encoding="utf-8")
 
 
+def table_text(table: "pd.DataFrame", header: bool = True) -> str:
+    """A table as CSV with six digits after the point: the same numbers give the same text."""
+    return table.to_csv(index=False, header=header, float_format="%.6f", lineterminator="\n")
+
+
 def write_table(path: Path, table: "pd.DataFrame") -> None:
-    """Write CSV with six digits after the point: the same numbers give the same bytes."""
-    write_text(path, table.to_csv(index=False, float_format="%.6f", lineterminator="\n"))
+    """Write a table as CSV; see `table_text`."""
+    write_text(path, table_text(table))
 
 
 def write_torch(path: Path, value: Any) -> None:

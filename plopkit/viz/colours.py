@@ -8,6 +8,7 @@ This module imports no matplotlib, so widgets and messages may use it as well. "
 """
 
 import colorsys
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import count, cycle
 
@@ -51,31 +52,38 @@ BACKGROUND = "#4d4d4d"
 IGNORED = "#ffffff"
 
 
-def _palette() -> UInt8[np.ndarray, "256 3"]:
-    table = np.zeros((IGNORE + 1, 3), np.uint8)
+@functools.cache
+def palette(ignored: int = IGNORE) -> UInt8[np.ndarray, "ids 3"]:
+    """The colour of every label, 8 bits.
+
+    Background is black, ignored pixels are white; after twenty classes the colours start again, paler each time, and
+    after 13 turns from the strongest.
+
+    Args:
+        ignored: the label of ignored pixels, `ignored_id` of the data set.
+    """
     base = np.array([list(bytes.fromhex(colour[1:])) for colour in CLASSES], float)
-    for label in range(1, IGNORE):
-        turn, place = divmod(label - 1, len(base))
-        share = turn / 14  # 254 labels make 13 turns
-        table[label] = np.round(base[place] * (1 - share) + 200 * share)
-    table[IGNORE] = 255
+    turn, place = np.divmod(np.arange(ignored - 1), len(base))
+    share = (turn % 13 / 14)[:, None]
+    table = np.zeros((ignored + 1, 3), np.uint8)
+    table[1:-1] = np.round(base[place] * (1 - share) + 200 * share)
+    table[-1] = 255
     return table
 
 
-PALETTE = _palette()
-"""The colour of every label, 8 bits. Background is black, ignored pixels are white; after twenty classes the colours
-start again, paler each time."""
+PALETTE = palette()
+"""The colours of the labels of a data set that has at most 255."""
 
 
-def colour_of(label: int) -> tuple[float, float, float]:
-    """A label's colour for matplotlib, each part in [0, 1]."""
-    red, green, blue = PALETTE[label] / 255
+def colour_of(label: int, ignored: int = IGNORE) -> tuple[float, float, float]:
+    """A label's colour for matplotlib, each part in [0, 1]; ``ignored`` as for `palette`."""
+    red, green, blue = palette(ignored)[label] / 255
     return float(red), float(green), float(blue)
 
 
-def legend_colour(label: int) -> tuple[float, float, float] | str:
+def legend_colour(label: int, ignored: int = IGNORE) -> tuple[float, float, float] | str:
     """A label's colour in a legend, where background is grey and ignored pixels are white."""
-    return {0: BACKGROUND, IGNORE: IGNORED}.get(label) or colour_of(label)
+    return {0: BACKGROUND, ignored: IGNORED}.get(label) or colour_of(label, ignored)
 
 
 # Methods.

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
-from plopkit.scenario import IGNORE
+from plopkit.scenario import ignored_id
 from plopkit.support.moved import renamed
 from plopkit.viz.colours import EDGE, legend_colour
 from plopkit.viz.figures import Place, Plain, axes_at
@@ -25,8 +25,9 @@ LINE, LETTER = 0.19, 0.06  # inches
 
 def class_patches(masks: Integer[Any, "*shape"], names: Sequence[str]) -> list[Patch]:
     """Legend entries of the labels that occur in masks, without ignored pixels; ``names`` by label."""
-    labels = [int(label) for label in np.unique(masks) if label != IGNORE]
-    return [Patch(facecolor=legend_colour(label), edgecolor=EDGE, label=names[label]) for label in labels]
+    ignored = ignored_id(len(names))
+    labels = [int(label) for label in np.unique(masks) if label != ignored]
+    return [Patch(facecolor=legend_colour(label, ignored), edgecolor=EDGE, label=names[label]) for label in labels]
 
 
 class CachedLegend:

@@ -10,9 +10,9 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from plopkit.scenario import IGNORE
+from plopkit.scenario import IGNORE, WIDE_IGNORE, ignored_id
 from plopkit.support.moved import renamed
-from plopkit.viz.colours import EDGE, PALETTE, UNCERTAINTY_HEAT, legend_colour
+from plopkit.viz.colours import EDGE, UNCERTAINTY_HEAT, legend_colour, palette
 from plopkit.viz.figures import legend_below, titled
 
 if not TYPE_CHECKING:
@@ -31,15 +31,16 @@ def overlay(image: np.ndarray, mask: np.ndarray, strength: float = 0.7) -> np.nd
 
     Args:
         image: (3, H, W) uint8.
-        mask: (H, W) labels.
+        mask: (H, W) labels. 65535 is ignored if it is uint16, else 255.
         strength: strength of the colours, 0 to 1.
 
     Returns:
         (H, W, 3) uint8.
     """
-    plain, colours = grey(image), PALETTE[mask].astype(np.float32)
+    ignored = WIDE_IGNORE if mask.dtype == np.uint16 else IGNORE
+    plain, colours = grey(image), palette(ignored)[mask].astype(np.float32)
     mixed = np.where((mask == 0)[..., None], 0.6 * plain, (1 - strength) * plain + strength * colours)
-    return np.where((mask == IGNORE)[..., None], 255, mixed).astype(np.uint8)
+    return np.where((mask == ignored)[..., None], 255, mixed).astype(np.uint8)
 
 
 def unsure_picture(unsure: Float[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W 3"]:
@@ -115,7 +116,8 @@ def grid(
         names: class names, indexed by label.
         credit: attribution of the images, shown in small print.
     """
-    labels = sorted(present - {IGNORE})
+    ignored = ignored_id(len(names))
+    labels = sorted(present - {ignored})
     width = 1.6 * len(columns) + 0.5
     longest = max(len(str(names[label])) for label in [*labels, 0])
     per_row = max(1, int(width / (0.55 + 0.07 * max(longest, len("ignored")))))
@@ -135,7 +137,7 @@ def grid(
     wrapped = [textwrap.fill(name, 18) for name in row_names]  # file names may be long
     axis.set_yticks(np.arange(len(rows)) + 0.5, wrapped, fontsize=9, rotation=90, va="center")
     axis.tick_params(length=0, pad=0)
-    entries = [(label, str(names[label])) for label in labels] + [(IGNORE, "ignored")]
-    patches = [Patch(facecolor=legend_colour(label), edgecolor=EDGE, label=name) for label, name in entries]
+    entries = [(label, str(names[label])) for label in labels] + [(ignored, "ignored")]
+    patches = [Patch(facecolor=legend_colour(label, ignored), edgecolor=EDGE, label=name) for label, name in entries]
     legend_below(figure, patches, per_row, credit)
     return figure

@@ -10,7 +10,8 @@ from typing import Any
 
 from plopkit.runs.experiment import Experiment
 from plopkit.settings import Settings
-from plopkit.trainer import Tick
+from plopkit.support.heap import keep_freed_memory
+from plopkit.ticks import Tick
 from plopkit.viz.colours import ERROR
 
 
@@ -43,6 +44,7 @@ class BackgroundRun:
         self._unpaused = threading.Event()
         self._unpaused.set()
         self._cancelled = False
+        keep_freed_memory()  # before the thread begins, which has a heap of its own otherwise
         self._thread = threading.Thread(target=self._work, name="plopkit run", daemon=True)
         self._thread.start()
 

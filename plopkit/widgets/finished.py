@@ -6,6 +6,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from plopkit.runs.folder import RunFolder
+from plopkit.support.appending import appended_length
 
 Version = tuple[Path, int, int]
 
@@ -24,12 +25,11 @@ class FinishedSteps(NamedTuple):
 
 def version_of(folder: RunFolder) -> Version:
     """The version of the folder's finished steps: ``results.csv`` is written last, and marks a step as finished."""
-    path = folder.path / "results.csv"
+    path = folder.results_file
     try:
-        stat = path.stat()
+        return path, path.stat().st_mtime_ns, appended_length(path)
     except FileNotFoundError:
         return path, 0, 0
-    return path, stat.st_mtime_ns, stat.st_size
 
 
 def read_finished(folder: RunFolder) -> FinishedSteps:

@@ -2,6 +2,7 @@
 
 import os
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -63,7 +64,7 @@ def test_the_second_call_reads_no_mask(folder_root: Root, tmp_path: Path) -> Non
     assert source.n_read == 8
     assert np.array_equal(presence(again, tmp_path / "cache"), first)
     assert again.n_read == 8
-    assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".npy", ".npy"]
+    assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".npz", ".npz"]
 
 
 def change_mask(root: Path) -> None:
@@ -117,7 +118,7 @@ def test_a_cached_table_of_more_classes_is_not_used(folder_root: Root, tmp_path:
 def test_a_damaged_table_is_made_again(content: bytes, folder_root: Root, tmp_path: Path) -> None:
     source = counting(folder_root())
     expected = presence(source, tmp_path)
-    (path,) = tmp_path.glob("presence-*.npy")
+    (path,) = tmp_path.glob("presence-*.npz")
     path.write_bytes(content)
     assert np.array_equal(presence(source, tmp_path), expected)
     assert source.n_read == 16
@@ -129,9 +130,21 @@ def test_a_damaged_table_is_made_again(content: bytes, folder_root: Root, tmp_pa
 def test_a_table_of_another_shape_is_made_again(wrong: np.ndarray, folder_root: Root, tmp_path: Path) -> None:
     source = counting(folder_root())
     expected = presence(source, tmp_path)
-    (path,) = tmp_path.glob("presence-*.npy")
-    np.save(path, wrong)
+    (path,) = tmp_path.glob("presence-*.npz")
+    np.savez_compressed(path, table=wrong)
     assert np.array_equal(presence(source, tmp_path), expected)
+
+
+@pytest.mark.parametrize("table", [presence, pixels])
+def test_a_table_with_one_changed_bit_is_made_again(table: Callable, folder_root: Root, tmp_path: Path) -> None:
+    source = folder(folder_root(), "train")
+    expected = table(source, tmp_path / "cache")
+    (path,) = (tmp_path / "cache").iterdir()
+    content = path.read_bytes()
+    size = zipfile.ZipFile(path).infolist()[0].compress_size
+    for offset in range(40, 40 + size, 7):  # behind the header: in the compressed table
+        path.write_bytes(content[:offset] + bytes([content[offset] ^ 4]) + content[offset + 1 :])
+        assert np.array_equal(table(source, tmp_path / "cache"), expected)
 
 
 def test_a_cache_that_is_not_writable_only_causes_a_warning(

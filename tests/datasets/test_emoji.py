@@ -52,6 +52,23 @@ def may_meet_in_training(labels: list[int]) -> bool:
     return not any((a + b) % 5 == 0 for a in labels for b in labels if a < b)
 
 
+def test_a_bounded_part_of_the_scenes_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = EmojiScenes("train", 6, size=32)
+    drawn: list[int] = []
+    draw: Callable = emoji.draw_scene
+    monkeypatch.setattr(emoji, "KEPT_BYTES", 3 * 4 * 32**2 + 1)
+    monkeypatch.setattr(emoji, "draw_scene", lambda rng, *args: (drawn.append(1), draw(rng, *args))[1])
+    scenes = EmojiScenes("train", 6, size=32)
+    for index in (5, 1, 0, 2, 3, 4):
+        scenes.read(index)
+    assert len(drawn) == 6
+    assert torch.equal(images(scenes), images(expected)) and torch.equal(masks(scenes), masks(expected))
+    drawn.clear()
+    for index in range(6):
+        assert torch.equal(scenes.read(index).image, expected.read(index).image)
+    assert len(drawn) == 3  # 2, 3 and 4 were read when there was no room
+
+
 def test_the_same_seed_gives_the_same_bytes(train: EmojiScenes) -> None:
     again = EmojiScenes("train", 6, size=48)
     assert torch.equal(images(again), images(train)[:6])

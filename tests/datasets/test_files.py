@@ -1,5 +1,6 @@
 """Image and mask files: every damaged or unsuitable one is named with what to do."""
 
+import hashlib
 import struct
 import zlib
 from collections.abc import Callable
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from picture_files import save_mask, truncate
-from PIL import Image
+from PIL import Image, ImageFile
 
 from plopkit.datasets.counts import presence
 from plopkit.datasets.folder import folder, folder_classes
@@ -150,6 +151,40 @@ def test_a_truncated_file_is_named_or_reads_the_same(name: str, share: float, fo
         else:
             assert share > 0.8
             assert verb == "labels" or all(map(torch.equal, result, whole))
+
+
+def test_a_jpeg_with_bytes_after_its_end_is_complete(folder_root: Root) -> None:
+    root = folder_root()
+    path = root / "images" / "train-01.jpg"
+    source = folder(root, "train")
+    whole, labels = source.read(1), source.labels(1)
+    path.write_bytes(path.read_bytes() + b"\0\0")
+    assert source.labels(1) == labels
+    assert torch.equal(source.read(1).image, whole.image)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2] + b"\0\0")
+    with pytest.raises(ValueError, match=r"train-01.jpg: damaged or truncated"):
+        source.labels(1)
+
+
+def test_the_labels_of_a_pair_need_no_pixel_of_its_image(folder_root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = folder(folder_root(), "train")
+    expected = [set(source.read(index).mask.unique().tolist()) for index in range(len(source))]
+    loaded = []
+    load = ImageFile.ImageFile.load
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: (loaded.append(self.format), load(self))[1])
+    assert [source.labels(index) for index in range(len(source))] == expected
+    assert set(loaded) == {"PNG"}
+
+
+def test_the_files_of_a_source_and_its_fingerprint(folder_root: Root) -> None:
+    root = folder_root(train=3)
+    source = folder(root, "train")
+    assert source.images == tuple(root / "images" / f"train-0{index}.jpg" for index in range(3))
+    assert source.masks == tuple(root / "masks" / f"train-0{index}.png" for index in range(3))
+    digest = hashlib.sha256(b"4\n")
+    for path in (*source.images, *source.masks):
+        digest.update(f"{path.resolve()}\0{path.stat().st_size}\0{path.stat().st_mtime_ns}\n".encode())
+    assert source.fingerprint == digest.hexdigest()[:20]
 
 
 def test_a_label_outside_the_classes_is_reported(folder_root: Root) -> None:

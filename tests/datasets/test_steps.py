@@ -37,7 +37,7 @@ def test_a_sample_depends_on_its_seed_only() -> None:
         Coloured(4), Selection.of(np.arange(4), Scenario.parse("voc joint").steps[0].lookup("seen")), TRAIN
     )
     image, target = dataset[3, 11]
-    assert image.dtype == torch.float32 and target.dtype == torch.int64
+    assert image.dtype == target.dtype == torch.uint8
     dataset[0, 5], torch.rand(3)
     assert torch.equal(dataset[3, 11][0], image)
     assert not torch.equal(dataset[3, 12][0], image)
@@ -110,7 +110,7 @@ def test_evaluation_loads_every_image_once_in_order() -> None:
     loader = eval_loader(dataset, batch=2)
     assert isinstance(loader.sampler, SequentialSampler)
     targets = torch.cat([target for _, target in loader])
-    expected = [eval_transform(40)(source.read(index)).mask.long() for index in (4, 1, 2)]
+    expected = [eval_transform(40)(source.read(index)).mask for index in (4, 1, 2)]
     assert torch.equal(targets, torch.stack(expected))
 
 

@@ -1,6 +1,7 @@
 """Transforms that keep image and mask together: geometry, seeds, resizing as published."""
 
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +12,21 @@ from PIL import Image
 from torch import Tensor
 
 from plopkit.datasets.source import Pair
-from plopkit.datasets.transforms import Transform, eval_transform, normalised, picture, train_transform
+from plopkit.datasets.steps import Selection, StepDataset, collate
+from plopkit.datasets.transforms import (
+    RandomResizedCrop,
+    Transform,
+    eval_transform,
+    net_input,
+    normalised,
+    picture,
+    to_device,
+    train_transform,
+)
+from plopkit.datasets.voc import voc
 from plopkit.scenario import IGNORE
+
+from torchvision.transforms import InterpolationMode, v2  # isort: skip  (after plopkit, which makes it importable)
 
 TRAIN = train_transform(32, (0.5, 1.0))
 
@@ -29,7 +43,7 @@ def test_image_and_mask_get_the_same_geometry(transform: Transform, seed: int) -
     sample = transform(Coloured(3, 200, 160).read(seed), seed)
     assert sample.image.shape[1:] == sample.mask.shape
     # Colours mix where labels meet; elsewhere the colour of a pixel gives its label.
-    same = (picture(sample.image).int() - colours_of(sample.mask)).abs().amax(0) <= 2
+    same = (sample.image.int() - colours_of(sample.mask)).abs().amax(0) <= 2
     labels = sample.mask[None].float()
     inside = (F.max_pool2d(labels, 5, 1, 2) == labels) & (F.max_pool2d(-labels, 5, 1, 2) == -labels)
     assert same[inside[0]].float().mean() > 0.95
@@ -51,7 +65,7 @@ def test_scale_is_a_share_of_the_area(low: float, high: float) -> None:
     transform = train_transform(64, (low, high), flip=0)
     shares = []
     for seed in range(30):
-        image = picture(transform(pair, seed).image).double()
+        image = transform(pair, seed).image.double()
         shares.append(np.ptp(image[0].numpy()) * np.ptp(image[1].numpy()) / 200**2)
     assert low * 0.9 <= min(shares) <= max(shares) <= high * 1.02
     if low < high:
@@ -118,16 +132,76 @@ def test_evaluation_takes_the_centre_of_the_resized_image() -> None:
     assert (small.mask == 1).all()
 
 
+def published(pair: Pair, size: int, seed: int) -> tuple[Tensor, Tensor]:
+    """A training crop step by step, by torchvision alone: colours become numbers before anything else is done."""
+    torch.manual_seed(seed)
+    box = v2.RandomResizedCrop(size, scale=(0.5, 2.0)).make_params([pair.image])
+    crop = v2.functional.resized_crop(pair.image.contiguous(), **box, size=[size, size], antialias=True)
+    mask = v2.functional.resized_crop(
+        pair.mask[None], **box, size=[size, size], interpolation=InterpolationMode.NEAREST_EXACT
+    )[0]
+    if torch.rand(1) < 0.5:
+        crop, mask = crop.flip(-1), mask.flip(-1)
+    mean, std = (torch.tensor(values)[:, None, None] for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    return (v2.functional.to_dtype(crop, torch.float32, scale=True) - mean) / std, mask
+
+
+@pytest.mark.parametrize(("height", "width", "size"), [(120, 160, 96), (75, 50, 128), (64, 64, 64), (31, 90, 33)])
+def test_the_device_computes_the_numbers_of_the_published_order_to_the_last_bit(
+    height: int, width: int, size: int
+) -> None:
+    rng = np.random.default_rng(0)
+    transform, seeds = train_transform(size), range(12)
+    image, mask = rng.integers(0, 256, (height, width, 3), np.uint8), rng.integers(0, 256, (height, width), np.uint8)
+    pair = Pair(torch.from_numpy(image).permute(2, 0, 1), torch.from_numpy(mask))
+    samples = collate([tuple(transform(pair, seed)) for seed in seeds])
+    assert [part.dtype for part in samples] == [torch.uint8, torch.uint8]
+    images, masks = to_device(*samples, torch.device("cpu"))
+    assert images.is_contiguous() and masks.dtype == torch.int64
+    for seed, ready, labels in zip(seeds, images, masks, strict=True):
+        expected, expected_mask = published(pair, size, seed)
+        assert torch.equal(ready, expected)
+        assert torch.equal(labels, expected_mask.long())
+
+
+def test_photographs_get_the_numbers_of_the_published_order(shared: Path) -> None:
+    source = voc(shared / "data" / "voc_mini", "train")
+    dataset = StepDataset(source, Selection.of(np.arange(0, 1500, 300), np.arange(256)), train_transform(256))
+    images, targets = to_device(*collate([dataset[index, index] for index in range(5)]), torch.device("cpu"))
+    for index, (image, target) in enumerate(zip(images, targets, strict=True)):
+        expected, mask = published(source.read(300 * index), 256, index)
+        assert torch.equal(image, expected) and torch.equal(target, mask.long())
+
+
+@pytest.mark.parametrize("n_out", [1, 2, 31, 96, 512, 513])
+def test_a_crop_of_a_mask_takes_the_pixels_that_torch_takes(n_out: int) -> None:
+    for n_in in (1, 2, 3, 17, 96, 333, 375, 500, 2048):
+        row = (torch.arange(n_in) % 251).to(torch.uint8)
+        expected = F.interpolate(row[None, None, None], size=(1, n_out), mode="nearest-exact").flatten()
+        pair = Pair(row.expand(3, 7, -1), row.expand(7, -1))
+        crop = RandomResizedCrop((1, n_out))
+        crop.make_params = lambda _, n_in=n_in: {"top": 0, "left": 0, "height": 7, "width": n_in}
+        assert torch.equal(Transform(crop)(pair).mask.flatten(), expected)
+
+
+def test_images_that_are_ready_are_only_moved() -> None:
+    image, target = torch.rand(2, 3, 8, 8), torch.zeros(2, 8, 8, dtype=torch.int64)
+    moved = to_device(image, target, torch.device("cpu"))
+    assert moved[0] is image and moved[1] is target
+
+
 def test_colours_are_normalised_as_for_imagenet() -> None:
     image = torch.full((3, 4, 4), 128, dtype=torch.uint8)
     sample = eval_transform(4)(Pair(image, image[0]))
     expected = [
         (128 / 255 - mean) / std for mean, std in zip((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), strict=True)
     ]
-    assert sample.image.dtype == torch.float32
-    torch.testing.assert_close(sample.image[:, 0, 0], torch.tensor(expected))
+    ready = net_input(sample.image)
+    assert ready.dtype == torch.float32
+    torch.testing.assert_close(ready[:, 0, 0], torch.tensor(expected))
     every = torch.arange(256, dtype=torch.uint8).view(1, 16, 16).expand(3, -1, -1)
-    assert torch.equal(picture(normalised(every / 255)), every)
+    torch.testing.assert_close(net_input(every), normalised(every / 255))
+    assert torch.equal(picture(net_input(every)), every)
     assert torch.equal(
         picture(normalised(torch.tensor([2.0, -1.0, 0.0])[:, None, None])).flatten(), torch.tensor([255, 0, 0])
     )

@@ -9,7 +9,7 @@ from small_runs import small
 from plopkit.lessons.pod.measures import pod_maps
 from plopkit.lessons.snapshots import outputs_of, snapshots
 from plopkit.runs.experiment import Experiment
-from plopkit.trainer import Tick
+from plopkit.ticks import Tick
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,9 @@
 """Five toy methods that use every verb, in whole runs: interrupted and resumed, in parts, in two processes."""
 
+import functools
 import itertools
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -211,40 +213,71 @@ def test_a_term_of_the_whole_batch_does_not_allow_micro_batches(
     assert not (tmp_path / "parts").exists()
 
 
-@pytest.mark.parametrize(
-    "methods", [("toy-prototypes", "toy-memory"), ("toy-fused", "toy-frozen"), ("toy-sigmoid",)], ids=" ".join
-)
-def test_two_processes_train_as_a_single_one(methods: tuple[str, ...], tmp_path: Path) -> None:
-    """Same files, same evaluated images, and the same first losses and states up to rounding.
+# ResNet-18's norms share their statistics over processes, and SGD does not magnify rounding as Adam does.
+SHARED = {"model__encoder": "resnet18", "data__scenes": 32, "data__val_scenes": 12, "optim__batch": 8}
+SHARED |= {"optim__name": "sgd", "optim__lr": 1e-3, "optim__lr_later": 1e-3, "optim__epochs_later": 2}
+TWICE = """
+import os
+from toy_methods import TOYS
+import plopkit
+from plopkit.cli import main
+from plopkit.runs import experiment
+
+plopkit.METHODS.update(TOYS)
+experiment.draw_pictures = lambda folder, title: None
+child = os.fork()  # after the imports, which take longer than a run
+os.environ["RANK"] = os.environ["LOCAL_RANK"] = "0" if child else "1"
+for name in {names!r}:
+    assert main([*{words!r}, "--method", name]) == 0
+assert not child or os.waitpid(child, 0)[1] == 0
+"""
+
+
+GROUPS = (("toy-prototypes", "toy-memory"), ("toy-fused", "toy-frozen"), ("toy-sigmoid",))
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """`shared(name)`: the folder of a toy's run in two processes, which are started on the first call for its group.
 
     Each process has half of a batch, in two parts; each part of a single process has the images of both.
     """
-    # ResNet-18's norms share their statistics over processes, and SGD does not magnify rounding as Adam does.
-    changes = {"model__encoder": "resnet18", "data__scenes": 32, "data__val_scenes": 12, "optim__batch": 8}
-    changes |= {"optim__name": "sgd", "optim__lr": 1e-3, "optim__lr_later": 1e-3, "optim__epochs_later": 2}
-    flags = [f"--{name.replace('__', '.').replace('_', '-')}={value}" for name, value in changes.items()]
-    flags.append("--compute.micro-batch=2")
-    args = ["run", "emoji 15-5 overlap", *small_flags(tmp_path / "two"), *flags, "--plugin", "plugin.py"]
-    (tmp_path / "plugin.py").write_text("import plopkit\nfrom toy_methods import TOYS\nplopkit.METHODS.update(TOYS)\n")
-    lines = ["from plopkit.cli import main", "from plopkit.runs import experiment"]
-    lines += ["experiment.draw_pictures = lambda folder, title: None"]
-    lines += [f"assert main({[*args, '--method', name]}) == 0" for name in methods]
-    (tmp_path / "all.py").write_text("\n".join(lines))
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "all.py"]
-    paths = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-    for name in methods:
-        single = run(small(tmp_path / "one", method=name, compute__micro_batch=4, **changes), progress=False)
-        (path,) = (tmp_path / "two").glob(f"*_{name}_*")
-        shared = RunFolder(path)
-        assert contents(shared.path).keys() == contents(single.path).keys()
-        assert shared.results["pixels"].tolist() == single.results["pixels"].tolist()
-        losses = [folder.ticks.filter(like="loss_").iloc[0].dropna().to_numpy() for folder in (shared, single)]
-        assert losses[0] == pytest.approx(losses[1], rel=1e-4)
-        for index in range(2):
-            states = [StepStore(folder.checkpoints, index).state() for folder in (shared, single)]
-            assert states[0].keys() == states[1].keys()
-            for key, tensor in states[0].items():
-                torch.testing.assert_close(tensor, states[1][key], rtol=1e-2, atol=1e-2)
+
+    @functools.cache
+    def launch(names: tuple[str, ...]) -> Path:
+        folder = tmp_path_factory.mktemp("shared")
+        flags = [f"--{name.replace('__', '.').replace('_', '-')}={value}" for name, value in SHARED.items()]
+        words = ["run", "emoji 15-5 overlap", *small_flags(folder / "runs"), *flags, "--compute.micro-batch=2"]
+        (folder / "twice.py").write_text(TWICE.format(names=names, words=words))
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = str(free.getsockname()[1])
+        group = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        paths = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
+        environment = os.environ | group | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
+        command = [sys.executable, "twice.py"]
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+        return folder / "runs"
+
+    def run_of(name: str) -> Path:
+        (path,) = launch(next(group for group in GROUPS if name in group)).glob(f"*_{name}_*")
+        return path
+
+    return run_of
+
+
+@toys
+def test_two_processes_train_as_a_single_one(name: str, shared: Callable[[str], Path], tmp_path: Path) -> None:
+    """Same files, same evaluated images, and the same first losses and states up to rounding."""
+    single = run(small(tmp_path, method=name, compute__micro_batch=4, **SHARED), progress=False)
+    both = RunFolder(shared(name))
+    assert contents(both.path).keys() == contents(single.path).keys()
+    assert both.results["pixels"].tolist() == single.results["pixels"].tolist()
+    losses = [folder.ticks.filter(like="loss_").iloc[0].dropna().to_numpy() for folder in (both, single)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    for index in range(2):
+        states = [StepStore(folder.checkpoints, index).state() for folder in (both, single)]
+        assert states[0].keys() == states[1].keys()
+        for key, tensor in states[0].items():
+            torch.testing.assert_close(tensor, states[1][key], rtol=1e-2, atol=1e-2)

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 
 import pytest
+import torch
 import torch.nn.functional as F
 from comparing import close
+from drawing import draw
 from torch import Tensor, nn
 
-from plopkit.model.abn import ABN
+from plopkit.model.abn import ABN, Activation
 
 
 @pytest.fixture
@@ -63,3 +65,51 @@ def test_without_its_activation_abn_gives_the_map_before_it(abn: tuple[ABN, dict
     assert before.min() < -1
     close(F.leaky_relu(before, 0.01), numbers["train_out"])
     close(F.leaky_relu(before, 0.5), steep(numbers["x"]))
+
+
+@pytest.mark.parametrize("slope", [0.01, 0.0])
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_the_activation_in_place_changes_no_bit(slope: float, training: bool, layout: torch.memory_format) -> None:
+    layer = ABN(6, slope=slope).train(training)
+    layer.weight.data, layer.bias.data = draw(1, 6), draw(2, 6)
+    start = draw(3, 2, 6, 5, 7).contiguous(memory_format=layout)
+
+    def apart(x: Tensor) -> Tensor:
+        scale, running = layer.weight.abs() + layer.eps, (torch.zeros(6), torch.ones(6))
+        return F.leaky_relu(F.batch_norm(x, *running, scale, layer.bias, training, 0.1, layer.eps), slope)
+
+    results = []
+    for function in (layer, apart):
+        x = start.clone().requires_grad_()
+        y = function(x)
+        gradients = torch.autograd.grad((y * draw(4, *y.shape)).sum(), [x, layer.weight, layer.bias])
+        assert torch.equal(x, start)  # the input is not touched
+        results.append([y, *gradients])
+    for found, expected in zip(*results, strict=True):
+        assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("activation", ["leaky_relu", "identity"])
+def test_gradient(activation: Activation) -> None:
+    layer = ABN(3, activation, slope=0.2).double()
+
+    def numbers(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return torch.func.functional_call(layer, {"weight": weight, "bias": bias}, x)
+
+    values = [draw(seed, *shape).double().requires_grad_() for seed, shape in enumerate([(2, 3, 4, 5), (3,), (3,)])]
+    assert torch.autograd.gradcheck(numbers, values)
+
+
+def test_one_map_is_kept_besides_the_input() -> None:
+    layer, kept = ABN(6), {}
+
+    def keep(saved: Tensor) -> Tensor:
+        if saved.ndim == 4:
+            kept[saved.data_ptr()] = saved
+        return saved
+
+    x = draw(0, 2, 6, 5, 7).requires_grad_()
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda saved: saved):
+        y = layer(x)
+    assert set(kept) == {x.data_ptr(), y.data_ptr()}

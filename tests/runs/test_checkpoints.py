@@ -20,8 +20,8 @@ from plopkit.support.files import write_text
 Nets = Callable[..., Segmenter]
 
 
-def training_state(value: float) -> dict[str, Any]:
-    return {"net": {"a": torch.full((2,), value)}, "optimizer": {"state": {0: {"step": 3}}}, "epoch": 4}
+def training_state(value: float, epoch: int = 1) -> dict[str, Any]:
+    return {"net": {"a": torch.full((2,), value)}, "optimizer": {"state": {0: {"step": 3}}}, "epoch": epoch}
 
 
 def assert_equal(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
@@ -35,13 +35,13 @@ def assert_equal(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
 def test_a_training_is_kept_until_the_step_is_done(tmp_path: Path, tiny_net: Nets) -> None:
     store = StepStore(tmp_path, 2)
     assert store.load_epoch() is None
-    store.save_epoch(training_state(1.0), [{"loss": 1.0}])
-    store.save_epoch(training_state(2.0), [{"loss": 1.0}, {"loss": 0.5}])
+    store.save_epoch(training_state(1.0, 1), [{"loss": 1.0}])
+    store.save_epoch(training_state(2.0, 2), [{"loss": 0.5}])
     loaded = store.load_epoch()
     assert loaded is not None
     training, ticks = loaded
     assert training["net"]["a"].tolist() == [2.0, 2.0]
-    assert (training["epoch"], training["optimizer"]) == (4, {"state": {0: {"step": 3}}})
+    assert (training["epoch"], training["optimizer"]) == (2, {"state": {0: {"step": 3}}})
     assert ticks == [{"loss": 1.0}, {"loss": 0.5}]
     net = tiny_net(3).to(memory_format=torch.channels_last)
     store.finish(net, ticks, {})
@@ -51,6 +51,38 @@ def test_a_training_is_kept_until_the_step_is_done(tmp_path: Path, tiny_net: Net
     assert store.classes() == [3]
     assert store.state() == {}
     assert set(contents(tmp_path)) == {"step-2.safetensors", "step-2.ticks.json"}
+
+
+def test_ticks_of_an_epoch_count_only_with_its_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed between the two files of an epoch, which is then trained again."""
+    store = StepStore(tmp_path, 0)
+    store.save_epoch(training_state(1.0, 1), [{"loss": 1.0}])
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "write_torch", no_space)
+        with pytest.raises(OSError, match="No space"):
+            store.save_epoch(training_state(2.0, 2), [{"loss": 9.0}])
+    for last in (1.0, 0.5):
+        loaded = store.load_epoch()
+        assert loaded is not None
+        assert loaded[1] == [{"loss": 1.0}, {"loss": last}][: loaded[0]["epoch"]]
+        store.save_epoch(training_state(2.0, 2), [{"loss": 0.5}])
+    store.epoch_file(0).unlink()
+    with pytest.raises(
+        ValueError, match=r"step-0\.training\.0\.json: not readable .* and step-0\.training\.pt to train"
+    ):
+        store.load_epoch()
+
+
+def test_a_training_that_keeps_its_ticks_with_the_state_goes_on(tmp_path: Path) -> None:
+    """As earlier versions left it."""
+    store = StepStore(tmp_path, 0)
+    ticks = [{"epoch": epoch, "loss": float(value)} for value, epoch in enumerate((0, 0, 1, 1, 2))]
+    torch.save({"training": training_state(1.0, 2), "ticks": ticks[:4]}, store.training_file)
+    first = store.load_epoch()
+    assert first is not None and first[1] == ticks[:4]
+    store.save_epoch(training_state(2.0, 3), ticks[4:])
+    second = store.load_epoch()
+    assert second is not None and second[1] == ticks
 
 
 def test_the_net_is_built_from_the_checkpoint_alone(tmp_path: Path, tiny_net: Nets) -> None:
@@ -126,7 +158,7 @@ def test_a_disk_that_fills_up_leaves_the_old_file(tmp_path: Path, tiny_net: Nets
     (tmp_path / name).write_bytes(b"old")
     big, store, net = {"a": torch.rand(50_000)}, StepStore(tmp_path, 0), tiny_net(3)
     writers: dict[str, Callable[[], None]] = {
-        "step-0.training.pt": lambda: store.save_epoch(big, []),
+        "step-0.training.pt": lambda: store.save_epoch(big | {"epoch": 1}, []),
         "step-0.state.safetensors": lambda: store.finish(net, [], big),
         "step-0.safetensors": lambda: store.finish(net, [], {}),
     }
@@ -134,7 +166,8 @@ def test_a_disk_that_fills_up_leaves_the_old_file(tmp_path: Path, tiny_net: Nets
         writers[name]()
     assert str(raised.value).startswith(f"{tmp_path / name}: ")
     files = contents(tmp_path)
-    assert files.pop("step-0.ticks.json", b"[]") == b"[]"
+    for ticks in ("step-0.ticks.json", "step-0.training.0.json"):
+        assert files.pop(ticks, b"[]") == b"[]"
     assert files == {name: b"old"}
 
 

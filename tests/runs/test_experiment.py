@@ -27,6 +27,7 @@ def test_a_run_leaves_the_documented_files_and_no_others(finished: Experiment) -
         "summary.csv",
         "ticks.csv",
         "examples.npz",
+        *(f"examples/step-{k}.npz" for k in (0, 1)),
         ".lock",
         *(f"checkpoints/step-{k}.{ending}" for k in (0, 1) for ending in ("safetensors", "ticks.json")),
         *(f"pictures/{name}.png" for name in ("curves", "losses", "predictions")),

@@ -171,11 +171,32 @@ def test_locking_twice_keeps_the_parts_of_this_process(tmp_path: Path) -> None:
 # Read
 
 
-def test_arrays_are_read_back(tmp_path: Path) -> None:
-    write_arrays(tmp_path / "examples.npz", a=np.arange(3), names=np.array(["é", "b"]))
-    examples = RunFolder(tmp_path).examples
-    assert examples["a"].tolist() == [0, 1, 2]
-    assert examples["names"].tolist() == ["é", "b"]
+def test_examples_are_read_back(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    write_arrays(folder.examples_file, masks=np.zeros((2, 3), int), names=np.array(["é", "b"]))
+    with pytest.raises(FileNotFoundError, match="examples: no predictions in it; copy the whole run folder"):
+        _ = folder.examples
+    for step in range(11):  # step 10 comes after step 9
+        write_arrays(folder.predictions_file(step), predictions=np.full((2, 3), step))
+    assert folder.examples["names"].tolist() == ["é", "b"]
+    for n_steps in (0, 2, 11, 12, None):
+        found = RunFolder(tmp_path, n_steps).examples["predictions"]
+        assert found.shape[1:] == (2, 3)
+        assert found[:, 0, 0].tolist() == list(range(11))[:n_steps]
+    folder.predictions_file(4).unlink()
+    assert len(folder.first_steps(4).examples["predictions"]) == 4
+    with pytest.raises(FileNotFoundError, match=r"step-4\.npz"):
+        _ = folder.examples
+
+
+def test_predictions_of_earlier_versions_are_read(tmp_path: Path) -> None:
+    """They kept those of all steps in one file; a run that goes on has some of each kind."""
+    folder = RunFolder(tmp_path)
+    write_arrays(folder.examples_file, predictions=np.arange(4)[:, None])
+    assert folder.examples["predictions"].tolist() == [[0], [1], [2], [3]]
+    write_arrays(folder.predictions_file(2), predictions=np.array([20]))  # step 2 was not in results.csv: once more
+    assert folder.examples["predictions"].tolist() == [[0], [1], [20]]
+    assert folder.first_steps(2).examples["predictions"].tolist() == [[0], [1]]
 
 
 def test_class_names_that_look_like_numbers_or_nothing_stay_names(tmp_path: Path) -> None:
@@ -207,6 +228,11 @@ def test_damaged_examples_are_named(tmp_path: Path, n_bytes: int) -> None:
     write_arrays(path, images=np.random.default_rng(0).integers(0, 255, 2000))
     path.write_bytes(path.read_bytes()[:n_bytes])
     with pytest.raises(ValueError, match=r"examples\.npz: damaged; move it and results\.csv away, and run again"):
+        _ = RunFolder(tmp_path).examples
+    write_arrays(path, masks=np.zeros(1))
+    (tmp_path / "examples").mkdir()
+    (tmp_path / "examples" / "step-0.npz").write_bytes(b"half")
+    with pytest.raises(ValueError, match=r"step-0\.npz: damaged; move it and results\.csv away, and run again"):
         _ = RunFolder(tmp_path).examples
 
 

@@ -1,19 +1,28 @@
 """Interrupted runs: what is finished is kept, and the numbers are those of a run without interruption."""
 
+import shutil
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
-from small_runs import TWO_EPOCHS, small, ticks_until
+from small_runs import TWO_EPOCHS, contents, small, ticks_until
+from stops import recording
 
 from plopkit import trainer
-from plopkit.runs import experiment
+from plopkit.runs import books, experiment
 from plopkit.runs.checkpoints import StepStore
 from plopkit.runs.experiment import Experiment, run
 from plopkit.runs.folder import RunFolder
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
 
 
 def results_of(folder: RunFolder) -> bytes:
@@ -57,29 +66,56 @@ def test_a_run_interrupted_several_times_gives_the_same_results(finished: Experi
     assert not list(tmp_path.rglob("*.training.pt"))
 
 
-@pytest.mark.parametrize("function", ["evaluate", "write_table"])
+@pytest.mark.parametrize(("module", "function"), [(experiment, "evaluate"), (books, "replace_text")])
 def test_a_crash_between_checkpoint_and_results_costs_no_training(
-    finished: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str
+    finished: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: ModuleType, function: str
 ) -> None:
     settings = small(tmp_path, **TWO_EPOCHS)
-    original, calls = getattr(experiment, function), []
+    original, calls = getattr(module, function), []
 
     def crash(*args: Any, **options: Any) -> Any:
         calls.append(args)
-        if (function == "write_table" and args[0].name != "results.csv") or len(calls) < 2:
+        if (module is books and args[0].name != "results.csv") or len(calls) < 2:
             return original(*args, **options)
         raise RuntimeError("the power goes")
 
     with monkeypatch.context() as patch:
-        patch.setattr(experiment, function, crash)
+        patch.setattr(module, function, crash)
         with pytest.raises(RuntimeError, match="power"):
             run(settings, progress=False)
     opened = Experiment.open(settings)
     evaluated = opened.folder.evaluated()
-    assert evaluated == (0 if function == "write_table" else 1)
+    assert evaluated == (0 if module is books else 1)
     assert {step for step, *_ in ticks_until(opened)} == ({1} if evaluated == 0 else set())
     assert results_of(opened.folder) == results_of(finished.folder)
     assert opened.folder.examples["predictions"].shape[0] == 2
+
+
+def test_a_run_killed_at_any_moment_leaves_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed before, between and after any two changes to its files, and in the middle of each append."""
+    monkeypatch.setattr(trainer, "time", SimpleNamespace(perf_counter=lambda: 0.0))  # seconds are in the tables
+    monkeypatch.setattr(experiment, "dry_run", lambda *_: None)  # writes nothing, and takes its time at every opening
+    settings = small(tmp_path, "emoji 10-5 overlap", "mib", optim__epochs=2, data__val_scenes=8)
+    with recording(tmp_path) as moments:
+        folder = run(settings, progress=False)
+    expected = contents(tmp_path)
+    summary, ticks = folder.summary, folder.ticks
+    assert "seconds" in ticks and ticks["loss_kd"].isna().any()
+    assert len(moments) > 50
+    for left in moments:
+        shutil.rmtree(tmp_path)
+        for name, content in left.items():
+            write_bytes(tmp_path / name, content)
+        seen = folder.first_steps(folder.evaluated())
+        if seen.n_steps:  # what a widget shows meanwhile
+            assert seen.summary["step"].tolist() == list(range(seen.n_steps))
+            pd.testing.assert_frame_equal(
+                seen.ticks, ticks[ticks["step"] < seen.n_steps][list(seen.ticks)], check_dtype=False
+            )
+            assert len(seen.examples["predictions"]) == seen.n_steps
+        run(settings, progress=False)
+        assert contents(tmp_path) == expected
+    pd.testing.assert_frame_equal(folder.summary, summary)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_epoch(

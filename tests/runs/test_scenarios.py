@@ -8,11 +8,12 @@ import pandas as pd
 import pytest
 from small_runs import small, ticks_until
 from torch.utils.data import DataLoader
+from wide_folder import N, write_wide_folder
 
 from plopkit.datasets.steps import Selection
 from plopkit.runs.experiment import Experiment, run
 from plopkit.runs.results import summarise
-from plopkit.scenario import IGNORE
+from plopkit.scenario import IGNORE, WIDE_IGNORE
 
 
 def labels_in(loader: DataLoader) -> set[int]:
@@ -94,3 +95,16 @@ def test_step_0_of_the_disjoint_protocol_leaves_out_images_with_future_labels(tm
     counts = [experiment.data.table()["training images"].tolist() for experiment in (disjoint, overlap)]
     assert counts[0][0] < counts[1][0]
     assert counts[0][1] == counts[1][1]
+
+
+def test_a_run_on_more_labels_than_8_bits_hold(tmp_path: Path) -> None:
+    root = write_wide_folder(tmp_path / "wide")
+    settings = small(tmp_path / "out", "folder 254-45 overlap", data__root=root, optim__batch=4, optim__epochs_later=2)
+    folder = run(settings, progress=False)
+    examples, results = folder.examples, folder.results
+    assert (examples["masks"].dtype, examples["predictions"].dtype) == (np.uint16, np.uint16)
+    assert {0, 255, WIDE_IGNORE} < set(np.unique(examples["masks"]).tolist())
+    assert examples["predictions"].max() < N
+    assert results.groupby("step")["label"].agg(list).tolist() == [list(range(255)), list(range(N))]
+    assert results[(results["step"] == 1) & (results["label"] == 255)]["iou"].notna().all()
+    assert len(list(folder.pictures.iterdir())) == 3

@@ -41,6 +41,15 @@ def test_overlay_against_a_loop() -> None:
                 assert abs(result[y, x, c] - int(wanted)) <= 1
 
 
+def test_16_bits_show_label_255_and_leave_65535_white() -> None:
+    image, mask = np.zeros((3, 1, 4), np.uint8), np.array([[0, 255, 300, 65535]], np.uint16)
+    colours = overlay(image, mask, 1.0)[0].tolist()
+    assert colours[0] == [0, 0, 0] and colours[3] == [255, 255, 255]
+    assert colours[1] == (255 * np.array(colour_of(255, 65535))).round().tolist() != [255, 255, 255]
+    assert colours[2] == (255 * np.array(colour_of(300, 65535))).round().tolist()
+    assert [colour_of(label, 65535) for label in range(255)] == [colour_of(label) for label in range(255)]
+
+
 def test_a_strip_shows_images_truth_and_every_step() -> None:
     shown = examples(n=2, steps=3)
     figure = strip(shown, "a run")

@@ -1,0 +1,87 @@
+"""The iteration on a GPU: batch 24 of 512 pixels in half precision, ours against the published one in fp16 autocast.
+
+What an iteration waits for its images is measured on photographs, loaded by eight workers as in preset `paper`: its
+time minus that of an iteration on the same batch again and again.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import Tensor
+
+from benchmarks.files import VARIANTS, write_data_set
+from benchmarks.subjects.iteration import norms
+from benchmarks.timing import Effort, Row, interleaved, wait
+from benchmarks.trainings import published_configuration, published_iterations, published_training, start_of, ticks
+from plopkit import trainer
+
+BATCH = 24
+ROUNDS = (20, 5)
+
+
+def measure(
+    effort: Effort,
+    size: int = 512,
+    batch: int = BATCH,
+    encoder: str = "resnet101",
+    precisions: tuple[str, ...] = ("bf16", "fp16"),
+) -> list[Row]:
+    """Seconds per image and GiB, against the published form; seconds with and without the loader.
+
+    The last of the precisions is the reference's.
+    """
+    device, rounds = effort.device, effort.rounds(*ROUNDS)
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as name:
+        settings = partial(published_configuration, Path(name), size=size, batch=batch, encoder=encoder, device=device)
+        start = start_of(settings())
+        # Without inplace-abn, whose kernels know no half precision.
+        published = published_iterations(published_training(start, "abn", precisions[-1], device), start)
+        reference, reference_peak = _measured(partial(next, published), rounds, device)
+        del published
+        for norm in norms():
+            for precision in precisions:
+                chosen = settings(norm, precision)
+                seconds, peak = _measured(partial(next, ticks(chosen)), rounds, device)
+                against = f"published, {precisions[-1]}"
+                label = f"{norm}, {precision}"
+                rows.append(Row(f"an image, {label}", seconds / batch, reference / batch, against=against))
+                if peak and reference_peak:
+                    rows.append(Row(f"peak memory, {label}", peak, reference_peak, "GiB", against=against))
+        root = write_data_set(Path(name) / "photographs", train=40 * batch, val=VARIANTS)
+        chosen = settings(precision=precisions[0], root=root, workers=min(8, os.cpu_count() or 1))
+        loaded, _ = _measured(partial(next, ticks(chosen)), rounds, device)
+        with mock.patch.object(trainer, "batches", _same_batch(trainer.batches)):
+            alone, _ = _measured(partial(next, ticks(chosen)), rounds, device)
+    share = max(1 - alone / loaded, 0.0)
+    return [*rows, Row(f"iteration with the loader, {share:.1%} waiting", loaded, alone, against="one batch, repeated")]
+
+
+def _measured(work: Callable[[], Any], rounds: int, device: str) -> tuple[float, float | None]:
+    """Median seconds, and the peak of allocated memory in GiB on a GPU. One contender at a time: two may not fit."""
+    cuda = device == "cuda"
+    if cuda:
+        torch.cuda.empty_cache()
+    work()
+    if cuda:
+        torch.cuda.reset_peak_memory_stats()
+    seconds = interleaved({"it": work}, rounds, warmup=2, at_least=0, device=device)["it"]
+    wait(device)
+    return seconds, torch.cuda.max_memory_allocated() / 2**30 if cuda else None
+
+
+def _same_batch(batches: Callable[..., Iterator[tuple[Tensor, Tensor]]]) -> Callable[..., Iterator[Any]]:
+    """`trainer.batches`, with the first batch of an epoch in place of all others."""
+
+    def repeated(loader: Any, epoch: int, accelerator: Any) -> Iterator[tuple[Tensor, Tensor]]:
+        first = next(iter(batches(loader, epoch, accelerator)))
+        for _ in range(len(loader)):
+            yield first
+
+    return repeated

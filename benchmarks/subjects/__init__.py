@@ -1,0 +1,1 @@
+"""What is measured, a module each: `contenders` do the same work in two ways, `measure` times them in turns."""

@@ -1,0 +1,71 @@
+"""The books of a run: what each finished step adds to `ticks.csv`, `summary.csv` and `results.csv`."""
+
+from collections.abc import Callable
+
+import pandas as pd
+
+from plopkit.runs.checkpoints import Ticks
+from plopkit.runs.folder import RunFolder
+from plopkit.runs.results import summary_row, summary_table
+from plopkit.runs.tables import append_rows, as_read_back
+from plopkit.support.appending import replace_text
+from plopkit.support.files import table_text
+
+
+class Books:
+    """The tables of a run that is going on. A step costs what it adds, however many steps there were before.
+
+    Only one process may keep a run's books.
+
+    Args:
+        folder: the run's folder.
+        ticks: gives the ticks of a step that has been trained, as `StepStore.ticks` does.
+    """
+
+    def __init__(self, folder: RunFolder, ticks: Callable[[int], Ticks]):
+        self._folder = folder
+        self._ticks = ticks
+        self._history: list[float] = []
+        """`all` in the summary of each step in the tables, of the numbers as they stand in `results.csv`"""
+
+    def add(self, index: int, rows: pd.DataFrame, is_last: bool) -> None:
+        """Add a step's rows to all tables, to ``results.csv`` last: a step that is in it is finished.
+
+        Args:
+            index: the step, the first that is not in ``results.csv``.
+            rows: its rows of ``results.csv``.
+            is_last: whether it is the scenario's last step.
+        """
+        if len(self._history) != index:
+            self._restore(index)
+        ticks, written = tick_rows(self._ticks(index)), as_read_back(rows)
+        # The last row of a finished summary is computed before the numbers are rounded to six digits, and all others
+        # after it. Whether a step is the last one is known when it is written, so that no row has to change later.
+        row = summary_row(rows if is_last else written, self._history)
+        files = self._folder.ticks_file, self._folder.summary_file, self._folder.results_file
+        for path, added in zip(files, (ticks, summary_table([row]), rows), strict=True):
+            if index:
+                append_rows(path, added)
+            else:
+                replace_text(path, table_text(added))
+        self._history.append(summary_row(written, self._history)["all"])
+
+    def _restore(self, n_steps: int) -> None:
+        """Write summary and ticks of the steps in ``results.csv`` anew: a killed process may have left more or less."""
+        history: list[float] = []
+        summary = []
+        for _, rows in self._folder.results.groupby("step"):
+            summary.append(summary_row(rows, history))
+            history.append(summary[-1]["all"])
+        replace_text(self._folder.summary_file, table_text(summary_table(summary)))
+        ticks = [tick for index in range(n_steps) for tick in self._ticks(index)]
+        replace_text(self._folder.ticks_file, table_text(tick_rows(ticks)))
+        self._history = history
+
+
+def tick_rows(ticks: Ticks) -> pd.DataFrame:
+    """The rows of `ticks.csv`, one per iteration."""
+    rows = [tick | {f"loss_{name}": value for name, value in tick["losses"].items()} for tick in ticks]
+    table = pd.DataFrame(rows, columns=None if rows else ["step"])  # a checkpoint from elsewhere has none
+    left_out = ["epoch_done", "epochs", "n_iterations", "of", "losses"]  # "of" was n_iterations in plopkit 0.1
+    return table.drop(columns=left_out, errors="ignore")
