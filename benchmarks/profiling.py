@@ -21,7 +21,7 @@ KINDS = ("convolutions", "norms and activation", "POD", "losses and pseudo-label
 NAMES = {
     "convolutions": ("convolution", "conv2d", "gemm"),
     "norms and activation": ("batch_norm", "leaky_relu", "inplace_abn", "InPlaceABN"),
-    "losses and pseudo-labels": ("upsample", "nll_loss", "log_softmax", "interpolate"),
+    "losses and pseudo-labels": ("upsample", "nll_loss", "log_softmax", "matmul", "mmBackward", "MmBackward"),
     "optimiser": ("Optimizer.step", "_foreach_"),
 }
 """Parts of the operations' names, for what has no mark."""

@@ -24,7 +24,7 @@ PAGES = (
     ),
     Page("losses", "Losses", ("losses",)),
     Page("pod", "Local POD", ("pod", "strips")),
-    Page("pseudo", "Pseudo-labels and thresholds", ("pseudo", "thresholds")),
+    Page("pseudo", "Pseudo-labels and thresholds", ("pseudo", "entropy", "histograms", "thresholds")),
     Page("metrics", "Metrics", ("metrics", "confusion")),
     Page("methods", "Methods", ("methods",)),
     Page("model", "The network", ("model",)),

@@ -23,9 +23,11 @@ def confusion(
     Raises:
         ValueError: A channel is not below n.
     """
-    mask = target != ignored_id(n)
-    cells = target[mask].long() * (n + 1) + prediction[mask].long().clamp(max=n)  # the last column: predictions >= n
-    counts = torch.bincount(cells, minlength=n * (n + 1))
-    if len(counts) > n * (n + 1) or (counts := counts.view(n, n + 1))[:, n].any():
+    # One row more for targets >= n, one for ignored pixels, one column more for predictions >= n.
+    target = target.long()
+    row = torch.where(target == ignored_id(n), n + 1, target.clamp(max=n))
+    cells = row * (n + 1) + prediction.long().clamp(max=n)
+    counts = torch.bincount(cells.flatten(), minlength=(n + 2) * (n + 1)).view(n + 2, n + 1)
+    if counts[n].any() or counts[:n, n].any():
         raise ValueError(f"channels go from 0 to {n - 1} here, and some are larger; n is the number of all channels")
-    return counts[:, :n].contiguous()
+    return counts[:n, :n].contiguous()

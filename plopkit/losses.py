@@ -4,7 +4,12 @@ Every function returns one value per pixel, so that the caller weights and avera
 float32; float64 stays float64. Channels are in the order learnt, channel 0 is the background, and pixels with target
 255 are ignored; beyond 255 channels, those with target 65535. Below, x are the net's logits of a pixel, p = softmax(x),
 y its target, and q the teacher's softmax over its C_old channels.
+
+Losses and gradients are computed by chunks of the images (`plopkit.support.chunks`), so that next to the logits and
+their gradient nothing of this size is kept.
 """
+
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +17,7 @@ from jaxtyping import Float, Integer
 from torch import Tensor
 
 from plopkit.scenario import ignored_id
+from plopkit.support.chunks import by_chunks
 from plopkit.support.precision import at_least_float32
 
 
@@ -25,13 +31,7 @@ def cross_entropy(logits: Float[Tensor, "B C H W"], target: Integer[Tensor, "B H
         >>> cross_entropy(torch.zeros(1, 4, 1, 2), torch.tensor([[[3, 255]]]))
         tensor([[[1.3863, 0.0000]]])
     """
-    # Logits upsampled from a channels-last map are channels-last too, and nll_loss, in which this ends, cannot return a
-    # gradient in that layout ("grad_input must be contiguous"). log_softmax before it returns contiguous results (seen
-    # on CPU) but does not promise to; as it copies anyway, this costs nothing.
-    logits = at_least_float32(logits).contiguous()
-    return F.cross_entropy(
-        logits, target.long().contiguous(), ignore_index=ignored_id(logits.shape[1]), reduction="none"
-    )
+    return by_chunks(_cross_entropy, logits, target)
 
 
 def unbiased_cross_entropy(
@@ -50,10 +50,7 @@ def unbiased_cross_entropy(
         raise ValueError(f"n_old must be between 0 and the {logits.shape[1]} channels of the logits, not {n_old}")
     if n_old <= 1:
         return cross_entropy(logits, target)
-    logits, target = at_least_float32(logits), target.long()
-    merged = torch.cat([logits[:, :n_old].logsumexp(dim=1, keepdim=True), logits[:, n_old:]], dim=1)
-    ignored = target == ignored_id(logits.shape[1])
-    return cross_entropy(merged, torch.where(ignored, ignored_id(merged.shape[1]), (target - n_old + 1).clamp(min=0)))
+    return by_chunks(partial(_unbiased_cross_entropy, n_old=n_old), logits, target)
 
 
 def distillation(logits: Float[Tensor, "B C H W"], old_logits: Float[Tensor, "B C_old H W"]) -> Float[Tensor, "B H W"]:
@@ -64,9 +61,8 @@ def distillation(logits: Float[Tensor, "B C H W"], old_logits: Float[Tensor, "B 
     Raises:
         ValueError: where there are fewer channels than the teacher's.
     """
-    old_logits = at_least_float32(old_logits)
-    logits = at_least_float32(_old_channels(logits, old_logits))
-    return -(old_logits.softmax(dim=1) * logits.log_softmax(dim=1)).mean(dim=1)
+    _check_channels(logits, old_logits)
+    return by_chunks(_distillation, logits, old_logits)
 
 
 def unbiased_distillation(
@@ -79,10 +75,8 @@ def unbiased_distillation(
     Raises:
         ValueError: where there are fewer channels than the teacher's.
     """
-    old = at_least_float32(_old_channels(logits, old_logits))
-    new = at_least_float32(logits[:, old_logits.shape[1] :])
-    background = torch.cat([old[:, :1], new], dim=1).logsumexp(dim=1, keepdim=True)
-    return distillation(torch.cat([background, old[:, 1:]], dim=1), old_logits)
+    _check_channels(logits, old_logits)
+    return by_chunks(_unbiased_distillation, logits, old_logits)
 
 
 def binary_cross_entropy(logits: Float[Tensor, "B C H W"], target: Integer[Tensor, "B H W"]) -> Float[Tensor, "B H W"]:
@@ -93,12 +87,7 @@ def binary_cross_entropy(logits: Float[Tensor, "B C H W"], target: Integer[Tenso
     Raises:
         RuntimeError: for a target that is neither a channel nor 255 (on a GPU: a device assertion).
     """
-    logits, target = at_least_float32(logits), target.long()
-    labelled = target != ignored_id(logits.shape[1])
-    # −ln σ(x) is softplus(−x), for the target's channel; −ln(1 − σ(x)) is softplus(x), for all others.
-    channel = torch.where(labelled, target, 0).unsqueeze(1)
-    signed = logits.scatter(1, channel, -logits.gather(1, channel))
-    return torch.where(labelled, F.softplus(signed).sum(dim=1), 0.0)
+    return by_chunks(_binary_cross_entropy, logits, target)
 
 
 def binary_distillation(
@@ -111,13 +100,52 @@ def binary_distillation(
     Raises:
         ValueError: where there are fewer channels than the teacher's.
     """
+    _check_channels(logits, old_logits)
+    return by_chunks(_binary_distillation, logits, old_logits)
+
+
+def _check_channels(logits: Tensor, old_logits: Tensor) -> None:
+    if logits.shape[1] < old_logits.shape[1]:
+        raise ValueError(f"the net has {logits.shape[1]} channels, fewer than the teacher's {old_logits.shape[1]}")
+
+
+def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    # nll_loss, in which cross_entropy ends, cannot return a gradient in channels-last ("grad_input must be
+    # contiguous"). log_softmax before it returns contiguous results (seen on CPU) but does not promise to.
+    logits = at_least_float32(logits).contiguous()
+    ignored = ignored_id(logits.shape[1])
+    return F.cross_entropy(logits, target.long().contiguous(), ignore_index=ignored, reduction="none")
+
+
+def _unbiased_cross_entropy(logits: Tensor, target: Tensor, n_old: int) -> Tensor:
+    logits, target = at_least_float32(logits), target.long()
+    merged = torch.cat([logits[:, :n_old].logsumexp(dim=1, keepdim=True), logits[:, n_old:]], dim=1)
+    ignored = target == ignored_id(logits.shape[1])
+    return _cross_entropy(merged, torch.where(ignored, ignored_id(merged.shape[1]), (target - n_old + 1).clamp(min=0)))
+
+
+def _distillation(logits: Tensor, old_logits: Tensor) -> Tensor:
     old_logits = at_least_float32(old_logits)
-    logits = at_least_float32(_old_channels(logits, old_logits))
+    logits = at_least_float32(logits[:, : old_logits.shape[1]])
+    return -(old_logits.softmax(dim=1) * logits.log_softmax(dim=1)).mean(dim=1)
+
+
+def _unbiased_distillation(logits: Tensor, old_logits: Tensor) -> Tensor:
+    logits, n_old = at_least_float32(logits), old_logits.shape[1]
+    background = torch.cat([logits[:, :1], logits[:, n_old:]], dim=1).logsumexp(dim=1, keepdim=True)
+    return _distillation(torch.cat([background, logits[:, 1:n_old]], dim=1), old_logits)
+
+
+def _binary_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    logits, target = at_least_float32(logits), target.long()
+    labelled = target != ignored_id(logits.shape[1])
+    # −ln σ(x) is softplus(−x), for the target's channel; −ln(1 − σ(x)) is softplus(x), for all others.
+    channel = torch.where(labelled, target, 0).unsqueeze(1)
+    signed = logits.scatter(1, channel, -logits.gather(1, channel))
+    return torch.where(labelled, F.softplus(signed).sum(dim=1), 0.0)
+
+
+def _binary_distillation(logits: Tensor, old_logits: Tensor) -> Tensor:
+    old_logits = at_least_float32(old_logits)
+    logits = at_least_float32(logits[:, : old_logits.shape[1]])
     return F.binary_cross_entropy_with_logits(logits, old_logits.sigmoid(), reduction="none").mean(dim=1)
-
-
-def _old_channels(logits: Tensor, old_logits: Tensor) -> Tensor:
-    n_old = old_logits.shape[1]
-    if logits.shape[1] < n_old:
-        raise ValueError(f"the net has {logits.shape[1]} channels, fewer than the teacher's {n_old}")
-    return logits[:, :n_old]

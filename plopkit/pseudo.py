@@ -14,7 +14,6 @@ factor ν, the share of its background that is confident (eq. 8). Half precision
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
 from dataclasses import InitVar, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,46 +21,41 @@ import torch
 from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor
 
+from plopkit.entropy import released_uncertainty, uncertainty
+from plopkit.histograms import (
+    MEDIAN_BINS,
+    Batches,
+    Reduce,
+    check_channels,
+    check_counts,
+    median_histogram,
+    released_histogram,
+)
 from plopkit.scenario import ignored_id
 from plopkit.support.moved import renamed
-from plopkit.support.precision import at_least_float32
-from plopkit.thresholds import RELEASED_BINS, RELEASED_FLOOR, binned_median, released_median
+from plopkit.support.prediction import predicted_channel
+from plopkit.thresholds import RELEASED_FLOOR, binned_median, released_median
+
+__all__ = [
+    "MEDIAN_BINS",
+    "Batches",
+    "MedianThresholds",
+    "PseudoLabels",
+    "Reduce",
+    "ReleasedThresholds",
+    "Thresholds",
+    "confident_share",
+    "median_histogram",
+    "median_thresholds",
+    "pseudo_label",
+    "released_histogram",
+    "released_thresholds",
+    "released_uncertainty",
+    "uncertainty",
+]
 
 if not TYPE_CHECKING:
     __getattr__ = renamed(__name__)
-
-
-MEDIAN_BINS = 2**17  # a bin is 8e-6 wide; 1 MB of counts per class
-
-Batches = Iterable[tuple[Tensor, Tensor]]
-"""The teacher's logits (B, n_old, H, W) and targets (B, H, W); read once."""
-Reduce = Callable[[Tensor], Tensor]
-"""Sums a histogram over processes."""
-
-
-def uncertainty(logits: Float[Tensor, "B C H W"]) -> Float[Tensor, "B H W"]:
-    """The normalised entropy u = H(softmax) / ln C, in [0, 1].
-
-    Raises:
-        ValueError: where there are fewer than two channels.
-
-    Example:
-        >>> uncertainty(torch.zeros(1, 3, 1, 1))
-        tensor([[[1.]]])
-    """
-    return (torch.special.entr(_probabilities(logits)).sum(dim=1) / math.log(logits.shape[1])).clamp(0, 1)
-
-
-def released_uncertainty(logits: Float[Tensor, "B C H W"]) -> Float[Tensor, "B H W"]:
-    """The released code's entropy, − (1 / ln C) · (1 / C) Σ_c p_c ln(p_c + 1e-8).
-
-    The mean divides by C once more, so it reaches 1 / C only.
-
-    Raises:
-        ValueError: where there are fewer than two channels.
-    """
-    p = _probabilities(logits)
-    return -(p * (p + 1e-8).log()).mean(dim=1) / math.log(logits.shape[1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +141,7 @@ class PseudoLabels(NamedTuple):
     confident: Bool[Tensor, "B H W"]
     """uncertainty < threshold of the predicted class, at every pixel"""
     factor: Float[Tensor, " B"]
-    """adaptive factor ν: confident background pixels / (background pixels + 1e-6)"""
+    """adaptive factor ν: the `confident_share` of an image's background"""
 
     @property
     def sure(self) -> Tensor:
@@ -175,17 +169,6 @@ def released_thresholds(
     return ReleasedThresholds(values.to(counts.device))
 
 
-def released_histogram(
-    batches: Batches, n_old: int, n_seen: int, reduce: Reduce | None = None
-) -> Integer[Tensor, "{n_old} 100"]:
-    """The histogram behind `released_thresholds`: background pixels (target 0) by predicted class and by 100 bins of
-    the released uncertainty / ln n_seen over [0, 1]. Arguments and errors are those of `released_thresholds`."""
-    _check_counts(n_old, n_seen)
-    return _histogram(
-        batches, n_old, RELEASED_BINS, lambda logits: released_uncertainty(logits) / math.log(n_seen), reduce
-    )
-
-
 def median_thresholds(
     batches: Batches,
     n_old: int,
@@ -196,8 +179,8 @@ def median_thresholds(
 ) -> Thresholds:
     """The paper's thresholds: the median uncertainty of the background pixels, by predicted class.
 
-    The histogram is (n_old, 2**17), so medians are exact to 1e-5. The paper names 0.001 a maximum, the released code
-    uses it as a minimum.
+    They come from a histogram (`median_histogram`) and are exact to 1e-5 with up to 256 old channels, to 4e-5 with
+    1,000. The paper names 0.001 a maximum, the released code uses it as a minimum.
 
     Args:
         batches: the teacher's logits and targets.
@@ -209,17 +192,11 @@ def median_thresholds(
     Raises:
         ValueError: as for `released_thresholds`, and where floor > ceiling.
     """
-    _check_counts(n_old, n_seen)
+    check_counts(n_old, n_seen)
     if floor > ceiling:
         raise ValueError(f"the floor {floor} of the thresholds exceeds their ceiling {ceiling}")
     counts = median_histogram(batches, n_old, reduce)
     return MedianThresholds(_padded(binned_median(counts), n_seen).clamp(floor, ceiling).to(counts.device))
-
-
-def median_histogram(batches: Batches, n_old: int, reduce: Reduce | None = None) -> Integer[Tensor, "{n_old} bins"]:
-    """The histogram behind `median_thresholds`: background pixels by predicted class and by 2**17 bins of
-    `uncertainty`."""
-    return _histogram(batches, n_old, MEDIAN_BINS, uncertainty, reduce)
 
 
 @torch.no_grad()
@@ -239,53 +216,21 @@ def pseudo_label(
     Raises:
         ValueError: where the logits do not have n_old channels, or have more than there are thresholds.
     """
-    _check_channels(old_logits, n_old)
-    _check_counts(n_old, len(thresholds.values))
-    predicted = old_logits.argmax(dim=1)
+    check_channels(old_logits, n_old)
+    check_counts(n_old, len(thresholds.values))
+    predicted = predicted_channel(old_logits)
     measured = thresholds.uncertainty(old_logits)
     confident = measured < thresholds.of(predicted)
     background = target < n_old
     ignored = ignored_id(len(thresholds.values))
     labelled = torch.where(background, torch.where(confident, predicted, ignored), target)
-    n_confident, n_background = (mask.sum(dim=(1, 2)).float() for mask in (confident & background, background))
-    return PseudoLabels(labelled, measured, confident, n_confident / (n_background + 1e-6))
+    n_confident, n_background = (mask.sum(dim=(1, 2)) for mask in (confident & background, background))
+    return PseudoLabels(labelled, measured, confident, confident_share(n_confident, n_background))
 
 
-def _probabilities(logits: Tensor) -> Tensor:
-    if logits.shape[1] < 2:
-        raise ValueError(f"uncertainty needs at least two channels, not {logits.shape[1]}")
-    return at_least_float32(logits).softmax(dim=1)
-
-
-def _check_channels(old_logits: Tensor, n_old: int) -> None:
-    if old_logits.shape[1] != n_old:
-        raise ValueError(f"the teacher's logits have {old_logits.shape[1]} channels, but n_old is {n_old}")
-
-
-def _check_counts(n_old: int, n_seen: int) -> None:
-    if n_seen < n_old:
-        raise ValueError(f"n_seen is {n_seen}, less than n_old, {n_old}: the channels seen include the old ones")
-
-
-@torch.no_grad()
-def _histogram(
-    batches: Batches, n_old: int, bins: int, measure: Callable[[Tensor], Tensor], reduce: Reduce | None
-) -> Tensor:
-    """Count background pixels (target 0) by predicted class and bin of the measure: (n_old, bins)."""
-    counts: Tensor | None = None
-    for old_logits, target in batches:
-        _check_channels(old_logits, n_old)
-        background = target == 0
-        measured = measure(old_logits)[background]
-        if not torch.isfinite(measured).all():
-            raise ValueError("the teacher's logits hold NaN or infinity, so no threshold can be computed")
-        cell = old_logits.argmax(dim=1)[background] * bins + (measured * bins).long().clamp(max=bins - 1)
-        counted = torch.bincount(cell, minlength=n_old * bins)
-        counts = counted if counts is None else counts.add_(counted)
-    if counts is None:
-        raise ValueError("thresholds need at least one batch of the teacher's logits and targets")
-    counts = counts.view(n_old, bins)
-    return counts if reduce is None else reduce(counts)
+def confident_share(n_confident: Integer[Tensor, "*n"], n_background: Integer[Tensor, "*#n"]) -> Float[Tensor, "*n"]:
+    """The share of background pixels that are confident, n_confident / (n_background + 1e-6): 0 without background."""
+    return n_confident.float() / (n_background.float() + 1e-6)
 
 
 def _padded(values: Tensor, n_seen: int) -> Tensor:

@@ -12,7 +12,11 @@ RELEASED_FLOOR = 0.001
 
 def binned_median(counts: Int[Tensor, "n bins"]) -> Float[Tensor, " n"]:
     """The lower median of each row of counts over [0, 1], linear inside its bin; 0 for an empty row."""
-    counts = counts.cpu()  # float64, which not every device has
+    # Some rows at a time, because cumulative sums take as much memory as counts; not every device has float64.
+    return torch.cat([_binned_median(rows.cpu()) for rows in counts.split(64)])
+
+
+def _binned_median(counts: Tensor) -> Tensor:
     cumulative = counts.cumsum(dim=1)
     total = cumulative[:, -1:]
     i = torch.searchsorted(cumulative, (total + 1) // 2).clamp(max=counts.shape[1] - 1)

@@ -21,6 +21,7 @@ from plopkit.optimizer import make_optimizer, poly, set_lr
 from plopkit.scenario import Step
 from plopkit.settings import Optim
 from plopkit.support.moved import renamed
+from plopkit.support.prediction import predicted_channel
 from plopkit.ticks import Place, Reading, Tick, Unread
 
 if not TYPE_CHECKING:
@@ -206,7 +207,7 @@ def evaluate(
     for batch in loader:
         image, target = to_device(*batch, device)
         logits = net(image).logits
-        predicted = logits.argmax(1) if predict is None else predict(logits)
+        predicted = predicted_channel(logits) if predict is None else predict(logits)
         counts += confusion(predicted, target, n_channels)
     net.train(training)
     return counts.cpu()

@@ -1,7 +1,7 @@
 """Losses against the released code's numbers (to 1e-5 absolute), plain loops, and identities."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +14,18 @@ from torch import Tensor
 
 from plopkit import losses
 from plopkit.scenario import IGNORE
+from plopkit.support import chunks
 
 CASES = ("voc_15_5", "voc_15_1")
 GOLDEN = np.load(Path(__file__).parent / "golden" / "losses.npz")
 SHAPES = st.tuples(st.integers(1, 2), st.integers(1, 3), st.integers(1, 4))
+
+
+@pytest.fixture(params=[2**19, 8], ids=lambda n: f"chunks of {n} values", scope="module", autouse=True)
+def values_of_a_strip(request: pytest.FixtureRequest) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chunks, "CPU_CHUNK", request.param)
+        yield
 
 
 def golden(case: str, name: str) -> Tensor:

@@ -1,6 +1,7 @@
 """Pseudo-labels: the released numbers (to 1e-5 absolute), plain loops, and identities."""
 
 import math
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -21,6 +22,14 @@ from plain_pseudo import (
 from plopkit import pseudo
 from plopkit.pseudo import PseudoLabels, Thresholds, median_thresholds, pseudo_label, released_thresholds
 from plopkit.scenario import IGNORE
+from plopkit.support import chunks
+
+
+@pytest.fixture(params=[2**19, 8], ids=lambda n: f"chunks of {n} values", scope="module", autouse=True)
+def values_of_a_strip(request: pytest.FixtureRequest) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chunks, "CPU_CHUNK", request.param)
+        yield
 
 
 @pytest.mark.parametrize("case", ["voc_15_5", "voc_15_1"])
@@ -80,6 +89,23 @@ def test_uncertainty_runs_from_0_to_1() -> None:
         assert 0 <= found.min() <= found.max() <= 1
 
 
+def test_a_channel_of_minus_infinity_takes_no_part() -> None:
+    logits = draw_batch(0, 4, 6, (1, 3, 3))[0]
+    without = torch.cat([logits, torch.full((1, 1, 3, 3), -math.inf)], dim=1)
+    close(pseudo.uncertainty(without) * math.log(5), pseudo.uncertainty(logits) * math.log(4), 1e-6)
+    close(
+        pseudo.released_uncertainty(without) * 5 * math.log(5),
+        pseudo.released_uncertainty(logits) * 4 * math.log(4),
+        1e-6,
+    )
+
+
+def test_uncertainty_has_a_gradient() -> None:
+    logits = draw_batch(0, 4, 6, (2, 3, 3))[0].double().requires_grad_()
+    for measure in (pseudo.uncertainty, pseudo.released_uncertainty):
+        assert torch.autograd.gradcheck(measure, logits)
+
+
 def test_a_pixel_at_its_threshold_is_not_confident() -> None:
     logits, target = draw_batch(0, 4, 6, (1, 1, 1))
     uncertainty = pseudo.uncertainty(logits).item()
@@ -100,6 +126,11 @@ def test_new_and_ignored_targets_stay_as_they_are() -> None:
     assert (none.target[background] == IGNORE).all()
     assert torch.equal(none.factor, torch.zeros(2))
     assert isinstance(none, PseudoLabels)
+
+
+def test_the_adaptive_factor_is_the_confident_share() -> None:
+    found = pseudo.confident_share(torch.tensor([3, 0, 0]), torch.tensor([4, 5, 0]))
+    close(found, torch.tensor([0.75, 0, 0]), 1e-6)
 
 
 def test_an_image_without_background_has_factor_0() -> None:

@@ -25,6 +25,7 @@ from plopkit.model.segmenter import Output, Segmenter
 from plopkit.scenario import Step
 from plopkit.settings import Optim
 from plopkit.support.moved import renamed
+from plopkit.support.prediction import predicted_channel
 
 if not TYPE_CHECKING:
     __getattr__ = renamed(__name__)
@@ -249,7 +250,7 @@ class Method(BaseModel, ABC):
 
     def predict(self, logits: Float[Tensor, "B C H W"]) -> Int[Tensor, "B H W"]:
         """The predicted channel of each pixel. Default: the one with the largest logit."""
-        return logits.argmax(1)
+        return predicted_channel(logits)
 
 
 def trainer_of(method: Method, step: Step) -> Method:

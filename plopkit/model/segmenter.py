@@ -5,7 +5,6 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
-import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
@@ -14,10 +13,10 @@ from plopkit.model.decoder import ASPP, RELEASED_DILATIONS
 from plopkit.model.encoders import Encoder
 from plopkit.model.keys import mismatched_keys
 from plopkit.model.norms import norm_of
+from plopkit.model.upsampling import upsample
 from plopkit.settings import Model
 from plopkit.support.colours import net_input
 from plopkit.support.moved import renamed
-from plopkit.support.precision import at_least_float32
 
 if not TYPE_CHECKING:
     __getattr__ = renamed(__name__)
@@ -159,8 +158,7 @@ class Segmenter(nn.Module):
         stages, encoded = self.encode(image)
         head = self.decode(encoded)
         small = self.classify(head)
-        logits = F.interpolate(at_least_float32(small), image.shape[2:], mode="bilinear", align_corners=False)
-        return Output(logits, small, stages, encoded, head)
+        return Output(upsample(small, image.shape[2:]), small, stages, encoded, head)
 
     def encode(self, image: Float[Tensor, "B 3 H W"] | UInt8[Tensor, "B 3 H W"]) -> tuple[tuple[Tensor, ...], Tensor]:
         """The encoder's four maps, finest first, and the last one after its activation: the decoder's input."""

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from plopkit.datasets.scenario_data import channels_of
-from plopkit.pseudo import Thresholds, pseudo_label, uncertainty
+from plopkit.pseudo import Thresholds, confident_share, pseudo_label, uncertainty
 from plopkit.scenario import IGNORE, Step
 
 
@@ -65,7 +65,7 @@ class Precision(NamedTuple):
     thresholds: Float[Tensor, " T"]
     """NaN for class-wise thresholds, which are no single number."""
     share: Float[Tensor, " T"]
-    """Of the pixels that get a label; for all background pixels together this is the adaptive factor."""
+    """Of the pixels that get a label, their `confident_share`: for all pixels, the adaptive factor of the batch."""
     right: Float[Tensor, " T"]
     """Of the labels that are right; NaN where there is no label."""
 
@@ -98,10 +98,10 @@ def precision_curve(
     curves = {}
     for name, pixels in _groups(outcome != Outcome.EXCLUDED, predicted).items():
         labelled, right = (
-            torch.bincount(bins[pixels & part], minlength=points).cumsum(0).float()
+            torch.bincount(bins[pixels & part], minlength=points).cumsum(0)
             for part in (pixels, outcome == Outcome.RIGHT)
         )
-        curves[name] = Precision(thresholds, labelled / labelled[-1], right / labelled)
+        curves[name] = Precision(thresholds, confident_share(labelled, labelled[-1]), right / labelled)
     return curves
 
 
@@ -118,7 +118,7 @@ def precision_at(
     points = {}
     for name, pixels in _groups(outcome != Outcome.EXCLUDED, old_logits.argmax(1)).items():
         labelled, right = ((pixels & part).sum()[None] for part in (outcome > Outcome.UNSURE, outcome == Outcome.RIGHT))
-        points[name] = Precision(torch.full((1,), torch.nan), labelled / pixels.sum(), right / labelled)
+        points[name] = Precision(torch.full((1,), torch.nan), confident_share(labelled, pixels.sum()), right / labelled)
     return points
 
 

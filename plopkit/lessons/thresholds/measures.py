@@ -9,11 +9,12 @@ import torch
 from jaxtyping import Float, Int, Integer
 from torch import Tensor
 
-from plopkit.pseudo import MEDIAN_BINS, Thresholds, median_histogram, pseudo_label, released_histogram
+from plopkit.histograms import median_histogram, released_histogram
+from plopkit.pseudo import Thresholds, pseudo_label
 from plopkit.scenario import IGNORE, Scenario
 from plopkit.thresholds import RELEASED_BINS, RELEASED_FLOOR, binned_median
 
-FINE_BINS = 64  # for pictures; divides MEDIAN_BINS
+FINE_BINS = 64  # for pictures; a power of two, as `median_bins`
 
 
 def uncertainty_scale(n_old: int, n_seen: int) -> float:
@@ -97,7 +98,7 @@ def teacher_histograms(
     n_old = old_logits.shape[1]
     batches = [(old_logits / temperature, target)]
     exact = median_histogram(batches, n_old)
-    fine = exact.view(n_old, FINE_BINS, MEDIAN_BINS // FINE_BINS).sum(2)
+    fine = exact.view(n_old, FINE_BINS, -1).sum(2)
     released = released_histogram(batches, n_old, n_seen)
     return Histograms(released, fine, binned_median(exact), uncertainty_scale(n_old, n_seen))
 
