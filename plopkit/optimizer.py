@@ -31,10 +31,11 @@ def make_optimizer(net: Segmenter, optim: Optim, lr: float, groups: list[dict[st
         if id(parameter) not in trained:
             parameter.requires_grad_(False)
     nesterov, decay = optim.momentum > 0, optim.weight_decay
-    # On a GPU one kernel for all parameters; it also skips an overflow of half precision without asking the host.
-    fused = all(p.device.type == "cuda" for group in groups for p in group["params"]) or None
+    devices = {p.device.type for group in groups for p in group["params"]}
     if optim.name == "adamw":
-        return AdamW(groups, lr, weight_decay=decay, fused=fused)
+        return AdamW(groups, lr, weight_decay=decay, fused=devices <= {"cpu", "cuda"} or None)
+    # On a GPU the fused kernel also skips an overflow of half precision without asking the host; a CPU gains nothing.
+    fused = devices <= {"cuda"} or None
     return SGD(groups, lr, momentum=optim.momentum, nesterov=nesterov, weight_decay=decay, fused=fused)
 
 

@@ -16,6 +16,7 @@ from plopkit.datasets.steps import EpochSampler
 from plopkit.datasets.transforms import to_device
 from plopkit.methods.base import Batch, Method, Regularizer, Schedule, StepContext, Term
 from plopkit.metrics import confusion
+from plopkit.model.folded import folded
 from plopkit.model.segmenter import Output, Segmenter
 from plopkit.optimizer import make_optimizer, poly, set_lr
 from plopkit.scenario import Step
@@ -113,7 +114,8 @@ def fit(
     """
     net, optimizer = accelerator.prepare(training.net, training.optimizer)
     context = context or StepContext(step, teacher)
-    net, teacher = compiled(net, compile), teacher and compiled(teacher, compile)
+    net = compiled(net, compile)
+    looks: Any = None  # the teacher as it computes here
     n_iterations = training.epochs * len(loader)
     sizes: list[int] = []
 
@@ -121,7 +123,7 @@ def fit(
         if compile == "graphs":
             torch.compiler.cudagraph_mark_step_begin()  # what the last replay gave is no longer needed
         with accelerator.autocast():
-            old = teacher_output(teacher, image)  # before the net's maps are kept: the teacher's are gone by then
+            old = teacher_output(looks, image)  # before the net's maps are kept: the teacher's are gone by then
             out = net(image)
         return method.losses(Batch(out, old, target, training.net, context, prepared))
 
@@ -130,6 +132,8 @@ def fit(
     for epoch in range(training.epoch, training.epochs):
         began = time.perf_counter()
         for index, (image, target) in enumerate(batches(loader, epoch, accelerator)):
+            if teacher is not None and looks is None:
+                looks = compiled(folded(teacher, image[:1]), compile)
             iteration = epoch * len(loader) + index
             lr = poly(training.lr, iteration, n_iterations, training.power)
             set_lr(optimizer, lr)

@@ -12,6 +12,7 @@ import timm  # isort: skip
 from timm.layers import convert_sync_batchnorm  # isort: skip
 from timm.models.efficientnet import EfficientNetFeatures  # isort: skip
 
+from plopkit.model.activations import keep_outputs
 from plopkit.model.keys import State, detect_layout, encoder_state, first_keys, mismatched_keys, read_state
 from plopkit.model.norms import norm_of
 from plopkit.model.resnet import BLOCKS, ResNet
@@ -118,6 +119,7 @@ def _timm_net(name: str, output_stride: int, weights: str, stages: int | None) -
     if isinstance(net, EfficientNetFeatures):  # timm keeps and runs the blocks behind the last stage that is returned
         last = int(info.module_name()[-1].removeprefix("blocks."))
         del net.blocks[last + 1 :]
+    keep_outputs(net)
     return net
 
 

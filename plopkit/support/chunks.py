@@ -18,11 +18,11 @@ DEVICE_CHUNK = 2**27
 """The same on other devices: 512 MB."""
 
 Chunk = tuple[slice, EllipsisType, slice, slice]
-"""Some rows of an image, as an index of (B, C, H, W) or (B, H, W)."""
+"""Some images, or some rows of one, as an index of (B, C, H, W) or (B, H, W)."""
 
 
 def by_chunks(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
-    """The result of ``function(*tensors)``, computed for some rows of an image at a time.
+    """The result of ``function(*tensors)``, computed for a few images, or some rows of one, at a time.
 
     The gradient is computed in the same way. For it, only the arguments are kept: ``function`` is computed again. A
     gradient that is to be differentiated itself (``create_graph``) is computed as a whole.
@@ -46,10 +46,11 @@ def by_chunks(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
 
 def _chunks(shape: torch.Size, largest: int) -> list[Chunk]:
     batch, channels, height, width = shape
-    rows = max(1, largest // (channels * width))
+    rows = min(height, max(1, largest // (channels * width)))
+    images = max(1, largest // (channels * height * width))
     return [
-        (slice(image, image + 1), ..., slice(row, row + rows), slice(None))
-        for image in range(batch)
+        (slice(image, image + images), ..., slice(row, row + rows), slice(None))
+        for image in range(0, batch, images)
         for row in range(0, height, rows)
     ]
 

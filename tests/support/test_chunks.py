@@ -37,8 +37,11 @@ def test_results_and_gradients_are_those_of_the_whole(
         torch.testing.assert_close(gradient, right)
 
 
-@pytest.mark.parametrize(("values", "rows"), [(24, [2, 2, 1]), (1, [1] * 5), (47, [3, 2]), (60, [5]), (120, [10])])
-def test_a_chunk_has_as_many_rows_of_an_image_as_fit(
+@pytest.mark.parametrize(
+    ("values", "rows"),
+    [(24, 3 * [2, 2, 1]), (1, 15 * [1]), (47, 3 * [3, 2]), (60, [5, 5, 5]), (120, [10, 5]), (180, [15])],
+)
+def test_a_chunk_has_as_many_images_or_rows_of_one_as_fit(
     values: int, rows: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
@@ -48,9 +51,9 @@ def test_a_chunk_has_as_many_rows_of_an_image_as_fit(
         return x[:, 0]
 
     monkeypatch.setattr(chunks, "CPU_CHUNK", values)
-    x = drawn(2, 3, 5, 4)
+    x = drawn(3, 3, 5, 4)
     assert torch.equal(by_chunks(first_channel, x), x[:, 0])
-    assert seen == (rows if values == 120 else 2 * rows)
+    assert seen == rows
 
 
 def test_nothing_but_the_arguments_is_kept_for_the_gradient(
