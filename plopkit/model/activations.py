@@ -16,7 +16,7 @@ class ReLU6(nn.Module):
 
     def forward(self, input: Tensor) -> Tensor:
         if input.requires_grad and torch.is_grad_enabled() and not torch.compiler.is_compiling():
-            return _ReLU6.apply(input)  # type: ignore[no-any-return]
+            return _ReLU6.apply(input)
         return F.relu6(input, inplace=True)
 
 
@@ -31,7 +31,7 @@ class _ReLU6(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (output,) = ctx.saved_tensors
-        return torch.ops.aten.hardtanh_backward(gradient, output, 0.0, 6.0)  # type: ignore[no-any-return]
+        return torch.ops.aten.hardtanh_backward(gradient, output, 0.0, 6.0)
 
 
 def keep_outputs(net: nn.Module) -> None:

@@ -96,19 +96,20 @@ def _without_norms(net: Segmenter, pairs: list[tuple[str, str]]) -> Segmenter:
     return laid_out(copied)
 
 
-def _scale_of(norm: nn.Module) -> Tensor | None:
+def _scale_of(norm: Any) -> Any:
     """What a norm multiplies by, (C,); None for a module that is not a known norm."""
-    if type(norm) is ABN or _is_in_place(norm):
-        return norm.weight.abs() + norm.eps  # type: ignore[operator, union-attr, no-any-return]
-    if type(norm) in (nn.BatchNorm2d, nn.SyncBatchNorm, BatchNormAct2d):
-        return norm.weight if norm.affine else None  # type: ignore[return-value]
+    kind = type(norm)
+    if kind is ABN or _is_in_place(norm):
+        return norm.weight.abs() + norm.eps
+    if kind in (nn.BatchNorm2d, nn.SyncBatchNorm, BatchNormAct2d) and norm.track_running_stats:
+        return norm.weight
     return None
 
 
 def _activation_of(norm: Any) -> nn.Module:
     """What a norm does after scaling."""
     if isinstance(norm, BatchNormAct2d):
-        return norm.act  # type: ignore[no-any-return]
+        return norm.act
     if getattr(norm, "activation", "identity") == "identity":
         return nn.Identity()
     return nn.LeakyReLU(norm.slope if isinstance(norm, ABN) else norm.activation_param, inplace=True)
