@@ -16,7 +16,6 @@ from plopkit.datasets.steps import EpochSampler
 from plopkit.datasets.transforms import to_device
 from plopkit.methods.base import Batch, Method, Regularizer, Schedule, StepContext, Term
 from plopkit.metrics import confusion
-from plopkit.model.folded import folded
 from plopkit.model.segmenter import Output, Segmenter
 from plopkit.optimizer import make_optimizer, poly, set_lr
 from plopkit.scenario import Step
@@ -114,8 +113,7 @@ def fit(
     """
     net, optimizer = accelerator.prepare(training.net, training.optimizer)
     context = context or StepContext(step, teacher)
-    net = compiled(net, compile)
-    looks: Any = None  # the teacher as it computes here
+    net, teacher = compiled(net, compile), teacher and compiled(teacher, compile)
     n_iterations = training.epochs * len(loader)
     sizes: list[int] = []
 
@@ -123,7 +121,7 @@ def fit(
         if compile == "graphs":
             torch.compiler.cudagraph_mark_step_begin()  # what the last replay gave is no longer needed
         with accelerator.autocast():
-            old = teacher_output(looks, image)  # before the net's maps are kept: the teacher's are gone by then
+            old = teacher_output(teacher, image)  # before the net's maps are kept: the teacher's are gone by then
             out = net(image)
         return method.losses(Batch(out, old, target, training.net, context, prepared))
 
@@ -132,8 +130,6 @@ def fit(
     for epoch in range(training.epoch, training.epochs):
         began = time.perf_counter()
         for index, (image, target) in enumerate(batches(loader, epoch, accelerator)):
-            if teacher is not None and looks is None:
-                looks = compiled(folded(teacher, image[:1]), compile)
             iteration = epoch * len(loader) + index
             lr = poly(training.lr, iteration, n_iterations, training.power)
             set_lr(optimizer, lr)
