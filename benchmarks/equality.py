@@ -5,7 +5,7 @@
 
 Preset `smoke`, seeds 0 and 1, one thread. A digest covers the numbers and the names of a file's columns or tensors, not
 its bytes: a new column or a renamed module is listed, and everything else must be equal to the last digit. Recorded
-before version 0.2 moved every module, the file showed that the move changed no number; it was recorded anew when
+before version 0.2 moved every module, the file showed that the move changed no number; it was recorded again when
 training was made faster, which rounds differently.
 """
 

@@ -55,7 +55,7 @@ def median_histogram(batches: Batches, n_old: int, reduce: Reduce | None = None)
 
 
 def median_bins(n_old: int) -> int:
-    """Bins of a class: a power of two, 2**17 or what memory allows for so many classes (1,000: 2**15, of 3e-5).
+    """Bins of a class: a power of two, 2**17 or what memory allows for n_old of them (1,000: 2**15, of 3e-5).
 
     Example:
         >>> median_bins(151) == MEDIAN_BINS, median_bins(1000)

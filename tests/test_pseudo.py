@@ -26,7 +26,7 @@ from plopkit.support import chunks
 
 
 @pytest.fixture(params=[2**19, 8], ids=lambda n: f"chunks of {n} values", scope="module", autouse=True)
-def values_of_a_strip(request: pytest.FixtureRequest) -> Iterator[None]:
+def values_of_a_chunk(request: pytest.FixtureRequest) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(chunks, "CPU_CHUNK", request.param)
         yield

@@ -101,10 +101,10 @@ def test_the_loop_waits_for_a_loss_only_and_late(
     name: str, parts: int | None, tiny_net: Nets, accelerator: Accelerator, queue: Queue
 ) -> None:
     method = CLASSES[name]()
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randn(4, 3, 64, 64, generator=generator)
     teacher = tiny_net(16).frozen()
     net = teacher.grown(5).requires_grad_(True)
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(4, 3, 64, 64, generator=generator)
     targets = torch.randint(16, 21, (4, 64, 64), generator=generator)
     batches = [(images, targets)] * 3
     regularizer = method.regularizer(net, {})

@@ -1,6 +1,6 @@
 """Activated batch normalisation in plain torch: batch norm and leaky ReLU as inplace-abn defines them."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -16,7 +16,19 @@ if not TYPE_CHECKING:
 Activation = Literal["leaky_relu", "identity"]
 
 
-class ABN(nn.BatchNorm2d):
+class Activated:
+    """What ABN and inplace-abn's layer have in common: a batch norm scaled by `|weight| + eps`, then an activation."""
+
+    activation: str
+    slope: float
+
+    @property
+    def scale(self: Any) -> Float[Tensor, " C"]:
+        """What the normalised input is multiplied by, by channel."""
+        return self.weight.abs() + self.eps
+
+
+class ABN(Activated, nn.BatchNorm2d):
     """Batch norm scaled by `|weight| + eps`, then a leaky ReLU or nothing.
 
     `y = φ((x − μ) / √(σ² + ε) · (|γ| + ε) + β)`. The absolute value is inplace-abn's (Rota Bulò et al., CVPR 2018): a
@@ -43,15 +55,14 @@ class ABN(nn.BatchNorm2d):
         self._check_input_dim(input)
         if self.training and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
-        scale = self.weight.abs() + self.eps
         momentum = self.momentum or 0.0
         if self.training and processes() > 1:
             assert self.running_mean is not None and self.running_var is not None
             running = Running(self.running_mean, self.running_var, momentum)
-            x = synchronised(input, scale, self.bias, running, self.eps)
+            x = synchronised(input, self.scale, self.bias, running, self.eps)
         else:
             x = F.batch_norm(
-                input, self.running_mean, self.running_var, scale, self.bias, self.training, momentum, self.eps
+                input, self.running_mean, self.running_var, self.scale, self.bias, self.training, momentum, self.eps
             )
         # In place, since a batch norm's gradient needs its input, not its output: one map less is kept.
         return F.leaky_relu(x, self.slope, inplace=True) if self.activation == "leaky_relu" else x

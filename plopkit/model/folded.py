@@ -1,6 +1,5 @@
 """Batch norms folded into the convolutions before them: the same net for inference, in less time and memory."""
 
-import copy
 from typing import Any
 
 import torch
@@ -8,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 import plopkit.support.torchvision_ops  # noqa: F401  (before timm, which imports torchvision)
-from plopkit.model.abn import ABN
+from plopkit.model.abn import Activated
 from plopkit.model.layout import laid_out
 from plopkit.model.segmenter import Output, Segmenter
 
@@ -33,16 +32,16 @@ def folded(net: Segmenter) -> Segmenter:
     Returns:
         The copy; the net itself, frozen, where it has no norm to fold or uses a convolution's output elsewhere too.
     """
-    frozen = net.frozen()
-    device = next(frozen.parameters()).device
+    copied = net.frozen()
+    device = next(copied.parameters()).device
     image = torch.randn(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0)).to(device)
     with torch.no_grad(), torch.autocast(device.type, enabled=False):
-        pairs, expected = _norms_after_convolutions(frozen, image)
+        pairs, expected = _norms_after_convolutions(copied, image)
         if not pairs:
-            return frozen
-        copied = _without_norms(frozen, pairs)
-        found = copied(image)
-    return copied if _agree(found, expected) else frozen
+            return copied
+        _fold(copied, pairs)
+        found = laid_out(copied)(image)
+    return copied if _agree(found, expected) else net.frozen()
 
 
 def _norms_after_convolutions(net: Segmenter, image: Tensor) -> tuple[list[tuple[str, str]], Output]:
@@ -79,11 +78,11 @@ def _norms_after_convolutions(net: Segmenter, image: Tensor) -> tuple[list[tuple
     return pairs, output
 
 
-def _without_norms(net: Segmenter, pairs: list[tuple[str, str]]) -> Segmenter:
-    copied = copy.deepcopy(net)
+def _fold(net: Segmenter, pairs: list[tuple[str, str]]) -> None:
+    """Fold each norm into its convolution, in place."""
     for convolution_name, norm_name in pairs:
-        convolution: Any = copied.get_submodule(convolution_name)
-        norm: Any = copied.get_submodule(norm_name)
+        convolution: Any = net.get_submodule(convolution_name)
+        norm: Any = net.get_submodule(norm_name)
         weight, bias = fuse_conv_bn_weights(
             convolution.weight,
             convolution.bias,
@@ -94,16 +93,14 @@ def _without_norms(net: Segmenter, pairs: list[tuple[str, str]]) -> Segmenter:
             norm.bias,
         )
         convolution.weight, convolution.bias = nn.Parameter(weight, False), nn.Parameter(bias, False)
-        copied.set_submodule(norm_name, _activation_of(norm))
-    return laid_out(copied)
+        net.set_submodule(norm_name, _activation_of(norm))
 
 
 def _scale_of(norm: Any) -> Any:
     """What a norm multiplies by, (C,); None for a module that is not a known norm."""
-    kind = type(norm)
-    if kind is ABN or _is_in_place(norm):
-        return norm.weight.abs() + norm.eps
-    if kind in (nn.BatchNorm2d, nn.SyncBatchNorm, BatchNormAct2d) and norm.track_running_stats:
+    if isinstance(norm, Activated):
+        return norm.scale
+    if type(norm) in (nn.BatchNorm2d, nn.SyncBatchNorm, BatchNormAct2d) and norm.track_running_stats:
         return norm.weight
     return None
 
@@ -112,13 +109,9 @@ def _activation_of(norm: Any) -> nn.Module:
     """What a norm does after scaling."""
     if isinstance(norm, BatchNormAct2d):
         return norm.act
-    if getattr(norm, "activation", "identity") == "identity":
-        return nn.Identity()
-    return nn.LeakyReLU(norm.slope if isinstance(norm, ABN) else norm.activation_param, inplace=True)
-
-
-def _is_in_place(module: nn.Module) -> bool:
-    return type(module).__module__ == "plopkit.model.iabn"
+    if isinstance(norm, Activated) and norm.activation == "leaky_relu":
+        return nn.LeakyReLU(norm.slope, inplace=True)
+    return nn.Identity()
 
 
 def _agree(found: Output, expected: Output) -> bool:

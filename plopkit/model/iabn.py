@@ -8,11 +8,11 @@ from inplace_abn.functions import inplace_abn, inplace_abn_sync
 from jaxtyping import Float
 from torch import Tensor, distributed
 
-from plopkit.model.abn import Activation
+from plopkit.model.abn import Activated, Activation
 from plopkit.model.synchronised import processes
 
 
-class InPlace(InPlaceABN):
+class InPlace(Activated, InPlaceABN):
     """The package's InPlaceABN; its synchronised form with several processes under torch.distributed.
 
     It overwrites its input with its output (Rota Bulò et al., CVPR 2018). Shape: (B, channels, H, W) in and out.
@@ -23,6 +23,7 @@ class InPlace(InPlaceABN):
 
     def __init__(self, channels: int, activation: Activation = "leaky_relu", slope: float = 0.01):
         super().__init__(channels, eps=1e-5, momentum=0.1, activation=activation, activation_param=slope)
+        self.slope = slope
 
     def forward(self, input: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         momentum, training = self._get_momentum_and_training()

@@ -1,7 +1,7 @@
 """Compute functions of single pixels chunk by chunk, because intermediate results of whole batches are large.
 
 On a CPU, the intermediate results of a chunk stay in the cache, and each chunk uses their memory again; those of a
-whole batch go through main memory, in pages that the system maps anew in every iteration. On other devices chunks are
+whole batch go through main memory, in pages that the system maps again in every iteration. On other devices chunks are
 so large that only batches with very many channels are cut, which limits their memory.
 """
 

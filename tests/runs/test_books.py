@@ -1,4 +1,4 @@
-"""The tables of a run that is going on: the same as written as a whole, and written once."""
+"""The tables of an unfinished run: the same as written as a whole, and written once."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -117,7 +117,7 @@ def test_every_byte_of_a_table_is_written_once(tmp_path: Path) -> None:
             keep(books, index, index + 1)
         for path in tables:
             assert written.pop(path.name) == path.stat().st_size - before[path.name]
-        assert sum(written.values()) < 30  # the notes that an append is going on
+        assert sum(written.values()) < 30  # the notes that an append is unfinished
     assert max(before.values()) > 10 * 18
 
 

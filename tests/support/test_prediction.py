@@ -7,7 +7,7 @@ from plopkit.support import chunks
 from plopkit.support.prediction import predicted_channel
 
 
-@pytest.mark.parametrize("values", [16, 10_000], ids=lambda n: f"strips of {n} values")
+@pytest.mark.parametrize("values", [16, 10_000], ids=lambda n: f"chunks of {n} values")
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["channels-first", "-last"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 @pytest.mark.parametrize("channels", [1, 2, 21, 300])

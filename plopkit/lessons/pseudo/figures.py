@@ -17,6 +17,7 @@ from plopkit.lessons.pseudo.measures import Outcome, classify_pseudo_labels
 from plopkit.pseudo import Thresholds, pseudo_label
 from plopkit.scenario import Step
 from plopkit.support.errors import unknown_name
+from plopkit.support.prediction import predicted_channel
 from plopkit.viz.colours import EDGE, IGNORED, PSEUDO_LABELS, UNCERTAINTY_HEAT
 from plopkit.viz.figures import bare, legend_below, titled
 from plopkit.viz.legends import class_patches
@@ -93,7 +94,7 @@ def label_images(
     pseudo = pseudo_label(old_logits, target, step.n_old, thresholds)
     outcome = classify_pseudo_labels(pseudo.target, target, masks, step)
     training_masks, predicted, labelled = (
-        labels_of(channels, step) for channels in (target, old_logits.argmax(1), pseudo.target)
+        labels_of(channels, step) for channels in (target, predicted_channel(old_logits), pseudo.target)
     )
     parts = (pictures, training_masks, predicted, pseudo.uncertainty, pseudo.sure, labelled, outcome, masks)
     arrays = [part.cpu().numpy() for part in parts]

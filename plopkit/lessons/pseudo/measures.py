@@ -10,6 +10,7 @@ from torch import Tensor
 from plopkit.datasets.scenario_data import channels_of
 from plopkit.pseudo import Thresholds, confident_share, pseudo_label, uncertainty
 from plopkit.scenario import IGNORE, Step
+from plopkit.support.prediction import predicted_channel
 
 
 class Outcome(IntEnum):
@@ -91,7 +92,7 @@ def precision_curve(
     Returns:
         "all": of all background pixels; "objects": of those that the teacher assigns to an old class.
     """
-    predicted = old_logits.argmax(1)
+    predicted = predicted_channel(old_logits)
     outcome = classify_pseudo_labels(predicted, target, masks, step)  # as if the teacher were sure everywhere
     bins = (uncertainty(old_logits) * points).long().clamp(max=points - 1)
     thresholds = torch.arange(1, points + 1) / points
@@ -116,7 +117,7 @@ def precision_at(
     pseudo = pseudo_label(old_logits, target, step.n_old, thresholds)
     outcome = classify_pseudo_labels(pseudo.target, target, masks, step)
     points = {}
-    for name, pixels in _groups(outcome != Outcome.EXCLUDED, old_logits.argmax(1)).items():
+    for name, pixels in _groups(outcome != Outcome.EXCLUDED, predicted_channel(old_logits)).items():
         labelled, right = ((pixels & part).sum()[None] for part in (outcome > Outcome.UNSURE, outcome == Outcome.RIGHT))
         points[name] = Precision(torch.full((1,), torch.nan), confident_share(labelled, pixels.sum()), right / labelled)
     return points

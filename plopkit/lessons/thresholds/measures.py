@@ -12,6 +12,7 @@ from torch import Tensor
 from plopkit.histograms import median_histogram, released_histogram
 from plopkit.pseudo import Thresholds, pseudo_label
 from plopkit.scenario import IGNORE, Scenario
+from plopkit.support.prediction import predicted_channel
 from plopkit.thresholds import RELEASED_BINS, RELEASED_FLOOR, binned_median
 
 FINE_BINS = 64  # for pictures; a power of two, as `median_bins`
@@ -129,7 +130,7 @@ def pseudo_label_rates(
     n_old = old_logits.shape[1]
     pseudo = pseudo_label(old_logits, target, n_old, thresholds)
     background = (target < n_old) & (truth != IGNORE)
-    predicted, label, true = old_logits.argmax(dim=1)[background], pseudo.target[background], truth[background]
+    predicted, label, true = predicted_channel(old_logits)[background], pseudo.target[background], truth[background]
     confident = label < n_old
     right = confident & (label == true)
     scale = thresholds.scale(n_old)
