@@ -53,7 +53,7 @@ class StepStore:
 
     @property
     def training_file(self) -> Path:
-        """The training's state after its last finished epoch; only while it runs."""
+        """The training's state when it was last saved; only while it runs."""
         return self.folder / f"step-{self.index}.training.pt"
 
     def epoch_file(self, epoch: int) -> Path:
@@ -61,16 +61,17 @@ class StepStore:
         return self.folder / f"step-{self.index}.training.{epoch}.json"
 
     def save_epoch(self, training: dict[str, Any], ticks: Ticks) -> None:
-        """Keep a training's state after an epoch, and the ticks of this epoch.
+        """Keep a training's state, after an epoch or within one, and the ticks of this epoch.
 
-        Those of the epochs before are kept already, each in its own file. The state is written last: only epochs that
-        it counts are read back.
+        Those of the epochs before are kept already, each in its own file. The state is written last: only the ticks
+        that it counts are read back.
         """
-        write_text(self.epoch_file(training["epoch"] - 1), json.dumps(ticks))
+        epoch = training["epoch"] if training.get("batch") else training["epoch"] - 1
+        write_text(self.epoch_file(epoch), json.dumps(ticks))
         write_torch(self.training_file, {"training": training})
 
     def load_epoch(self) -> tuple[dict[str, Any], Ticks] | None:
-        """The last training that `save_epoch` kept, with the ticks of all its epochs, or None.
+        """The last training that `save_epoch` kept, with the ticks of all its iterations, or None.
 
         Raises:
             ValueError: where a file is damaged or missing.
@@ -86,7 +87,11 @@ class StepStore:
             for epoch, of_epoch in groupby(content["ticks"], itemgetter("epoch")):
                 write_text(self.epoch_file(epoch), json.dumps(list(of_epoch)))
         files = map(self.epoch_file, range(training["epoch"]))
-        return training, [tick for file in files for tick in _read_ticks(file, self.training_file)]
+        ticks = [tick for file in files for tick in _read_ticks(file, self.training_file)]
+        if n_batches := training.get("batch", 0):
+            file = self.epoch_file(training["epoch"])
+            ticks += _read_ticks(file, self.training_file)[:n_batches]  # a killed process may have written more
+        return training, ticks
 
     def discard_training(self) -> None:
         """Remove what `save_epoch` kept. Its ticks are removed last: they are not read without the state."""
