@@ -14,7 +14,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from plopkit import ticks
 from plopkit.catalogue import METHODS
 from plopkit.methods import METHODS as CLASSES
-from plopkit.model.folded import folded
 from plopkit.model.segmenter import Segmenter
 from plopkit.scenario import Scenario
 from plopkit.settings import Optim
@@ -104,8 +103,8 @@ def test_the_loop_waits_for_a_loss_only_and_late(
     method = CLASSES[name]()
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(4, 3, 64, 64, generator=generator)
-    first = tiny_net(16)
-    teacher, net = folded(first, images[:1]), first.grown(5)  # `fit` folds a teacher too, which waits once in a step
+    teacher = tiny_net(16).frozen()
+    net = teacher.grown(5).requires_grad_(True)
     targets = torch.randint(16, 21, (4, 64, 64), generator=generator)
     batches = [(images, targets)] * 3
     regularizer = method.regularizer(net, {})

@@ -14,27 +14,29 @@ from plopkit.model.segmenter import Output, Segmenter
 
 from timm.layers import BatchNormAct2d  # isort: skip
 
+SIZE = 128
+"""Side in pixels of the image that a net is looked at with."""
 TOLERANCE = 1e-3
 """Largest difference between a map of the folded net and the net's own, relative to the map's largest value."""
 
 
-def folded(net: Segmenter, image: Tensor) -> Segmenter:
+def folded(net: Segmenter) -> Segmenter:
     """A copy for inference, in evaluation mode, without gradients, in which most norms are part of a convolution.
 
     A norm is folded if its input is the output of a convolution. ABN, inplace-abn's norm, torch's batch norm and timm's
     with an activation are known; others stay. inplace-abn's want contiguous maps, in which convolutions on CPUs are
     slow: a copy without them is laid out in channels last.
 
-    Args:
-        net: any net; it does not change.
-        image: an image or a few, (B, 3, H, W), on the net's device. The net is run with them, to find which norm
-            follows which convolution, and the copy is compared with it.
+    The net is run with an image of noise, to find which norm follows which convolution, and the copy is compared with
+    it.
 
     Returns:
         The copy; the net itself, frozen, where it has no norm to fold or uses a convolution's output elsewhere too.
     """
     frozen = net.frozen()
-    with torch.no_grad(), torch.autocast(image.device.type, enabled=False):
+    device = next(frozen.parameters()).device
+    image = torch.randn(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0)).to(device)
+    with torch.no_grad(), torch.autocast(device.type, enabled=False):
         pairs, expected = _norms_after_convolutions(frozen, image)
         if not pairs:
             return frozen

@@ -12,6 +12,7 @@ from torch import Tensor
 from plopkit.compute import make_accelerator, summed
 from plopkit.datasets.scenario_data import ScenarioData
 from plopkit.methods.base import Batches, Method, State, StepContext, joined_state, trainer_of
+from plopkit.model.folded import folded
 from plopkit.model.layout import laid_out
 from plopkit.model.segmenter import Segmenter, make_decoder, make_encoder
 from plopkit.presets import method_of, open_scenario, settle
@@ -230,7 +231,7 @@ class Experiment:
             teacher = method.teacher(before, step)
             with seeded(s.seed, step.index):
                 net = method.begin_step(before, step)
-        net, teacher = net.to(accelerator.device), teacher and teacher.to(accelerator.device)
+        net, teacher = net.to(accelerator.device), teacher and folded(teacher.to(accelerator.device))
         if accelerator.num_processes > 1 and accelerator.device.type == "cuda":
             net.encoder.synchronise()
         training = Training(net, s.optim, step, method, method.regularizer(net, state))

@@ -41,7 +41,7 @@ def test_a_folded_net_gives_the_same_maps(name: str) -> None:
     before = {key: value.clone() for key, value in net.state_dict().items()}
     images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     expected = net(images)
-    found = folded(net, images[:1])
+    found = folded(net)
     check_equal(found(images), expected)
     assert norms_of(net) > 15 and norms_of(found) == 2  # of the decoder's sum and of its pooled branch
     assert not found.training and not any(p.requires_grad for p in found.parameters())
@@ -54,7 +54,7 @@ def test_inplace_abn_is_folded_and_the_rest_laid_out_in_channels_last() -> None:
     inplace_abn()
     net = net_with(Encoder("resnet18", norm="iabn"), norm="iabn")
     images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
-    found = folded(net, images)
+    found = folded(net)
     check_equal(found(images), net(images))
     assert norms_of(found) == 2
     assert memory_format_of(net) is torch.contiguous_format
@@ -79,7 +79,7 @@ def test_a_net_that_uses_a_convolution_twice_is_not_folded() -> None:
     net = net_with(Encoder("resnet18"))
     net.decoder = Twice().eval()
     images = torch.randn(1, 3, 64, 64)
-    found = folded(net, images)
+    found = folded(net)
     assert norms_of(found) == norms_of(net)
     check_equal(found(images), net(images))
 
@@ -87,5 +87,5 @@ def test_a_net_that_uses_a_convolution_twice_is_not_folded() -> None:
 @torch.no_grad()
 def test_hooks_do_not_stay() -> None:
     net = net_with(Encoder("resnet18"))
-    folded(net, torch.randn(1, 3, 64, 64))
+    folded(net)
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in net.modules())
