@@ -27,6 +27,7 @@ HARMLESS = ("ACCELERATE_CPU_AFFINITY", "ACCELERATE_DEBUG_MODE", "ACCELERATE_ENAB
 """Those that change no number and that no setting decides."""
 OFF = ("", "0", "false", "no", "n", "off", "f")
 """Values by which such a variable asks for nothing; `accelerate launch` sets many of them."""
+ON = ("1", "true", "yes", "y", "on", "t")
 SHARDING = {
     "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
     "ACCELERATE_USE_FSDP": "FSDP",
@@ -99,10 +100,11 @@ def check_launcher(compute: Compute) -> None:
                 f"{name}={asked[name]} in the environment asks for {kind}, which plopkit does not have: each process "
                 "holds the whole net; unset it, or start the processes with torchrun or plain `accelerate launch`"
             )
-    decided = {
+    fp32 = compute.precision == "fp32"
+    decided = {  # the settings, and the values of the variable that say the same
         "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": ("optim.batch and compute.micro_batch", ("1",)),
-        "ACCELERATE_MIXED_PRECISION": ("compute.precision", (compute.precision, *["no"] * (compute.precision == "fp32"))),
-        "ACCELERATE_USE_CPU": ("compute.cpu", ("1", "true", "yes", "y", "on", "t") if compute.cpu else ()),
+        "ACCELERATE_MIXED_PRECISION": ("compute.precision", () if fp32 else (compute.precision,)),
+        "ACCELERATE_USE_CPU": ("compute.cpu", ON if compute.cpu else ()),
         "ACCELERATE_TORCH_DEVICE": ("compute.cpu (and CUDA_VISIBLE_DEVICES)", ("cpu",) if compute.cpu else ()),
         "ACCELERATE_DYNAMO_BACKEND": ("compute.compile", ()),
         "ACCELERATE_FP8_BACKEND": ("compute.precision", ()),

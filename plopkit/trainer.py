@@ -119,11 +119,13 @@ def fit(
                     optimizer.zero_grad()
                     epoch_done = index == len(loader) - 1
                     seconds = time.perf_counter() - began
-                    tick = Tick(step.index, epoch, training.epochs, iteration, n_iterations, {}, lr, seconds, epoch_done)
+                    tick = Tick(
+                        step.index, epoch, training.epochs, iteration, n_iterations, {}, lr, seconds, epoch_done
+                    )
                     training.count(tick, reading)
             began = time.perf_counter()
             # The losses of a device that queues its work are read an iteration later.
-            while len(training.unread) > (reading.queued and not epoch_done):
+            while len(training.unread) > (reading.queued and not done):
                 yield training.unread[0].read()
                 del training.unread[0]  # only now: what has been yielded is no longer unread
 

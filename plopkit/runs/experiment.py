@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Generator, Iterator
-from dataclasses import asdict
 from functools import cached_property
 from typing import Any, NamedTuple, Self
 
@@ -18,23 +17,29 @@ from plopkit.model.segmenter import Segmenter, make_decoder, make_encoder
 from plopkit.presets import method_of, open_scenario, settle
 from plopkit.runs.artifacts import draw_pictures, write_examples
 from plopkit.runs.books import Books
-from plopkit.runs.checkpoints import StepStore, Ticks
+from plopkit.runs.checkpoints import StepStore
 from plopkit.runs.dry_run import dry_run
 from plopkit.runs.folder import RunFolder, check_room, open_folder
 from plopkit.runs.progress import Bars, Progress, no_progress
 from plopkit.runs.results import step_rows
+from plopkit.runs.saving import Saver, trained
 from plopkit.scenario import Scenario, Step
 from plopkit.settings import Settings, digest
-from plopkit.support.seeding import seeded
+from plopkit.support.seeding import all_seeded, seeded
+from plopkit.support.signals import terminating
 from plopkit.ticks import Tick
-from plopkit.trainer import Training, batches, evaluate, fit
+from plopkit.trainer import batches, evaluate, fit
+from plopkit.training import Training
+
+PREPARE, END_STEP = 1, 3
+"""Numbers of the random numbers that these verbs draw, among those of a step (`trainer.FIT` is 2)."""
 
 
 def run(settings: Settings, progress: bool = True) -> RunFolder:
     """Train and evaluate every step that is not done yet, draw the pictures, and return the finished run's folder.
 
-    Errors in settings and data are reported before anything is written; a run stopped earlier resumes after its last
-    finished epoch.
+    Errors in settings and data are reported before anything is written; a run stopped earlier resumes where it was
+    saved last. An interrupt, SIGTERM and SIGHUP end it after the iteration under way, which is saved.
 
     Args:
         settings: settings of the run (`plopkit.configure`).
@@ -76,6 +81,7 @@ class Experiment:
         self.main = True
         """Whether this process writes files. All processes train; only the main one writes."""
         self._data: ScenarioData | None = None
+        self._saver: Saver | None = None
 
     @classmethod
     def open(cls, settings: Settings, checkpoints: str = "") -> Self:
@@ -108,15 +114,22 @@ class Experiment:
 
     def run(self, progress: bool = True) -> RunFolder:
         """Do all that is left, with progress bars."""
-        with contextlib.closing(Bars(progress and self.main)) as bars:
-            for tick in self.ticks(bars.wrap):
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(terminating())
+            bars = stack.enter_context(contextlib.closing(Bars(progress and self.main)))
+            for tick in stack.enter_context(contextlib.closing(self.ticks(bars.wrap))):  # closing saves the training
                 bars.show(tick, len(self.scenario.steps))
         return self.folder
 
-    def ticks(self, progress: Progress = no_progress) -> Iterator[Tick]:
+    def save(self) -> None:
+        """Save the training of the step under way, if there is one; between two ticks."""
+        if self._saver is not None:
+            self._saver.save()
+
+    def ticks(self, progress: Progress = no_progress) -> Generator[Tick]:
         """Train and evaluate what is left, iteration by iteration.
 
-        If you stop iterating, only the current epoch is lost.
+        If you stop iterating, the training is saved when the generator is closed.
 
         Raises:
             ValueError: where another process is working on this run.
@@ -180,7 +193,7 @@ class Experiment:
         accelerator.wait_for_everyone()
 
     def _train_step(self, step: Step, accelerator: Accelerator, progress: Progress) -> Iterator[Tick]:
-        """Train one step, from its last finished epoch, to its checkpoint."""
+        """Train one step, from where it was saved last, to its checkpoint."""
         store, shared = self._store(step), self._shared_store(step)
         if shared.checkpoint.is_file():  # another run has trained step 0
             net = laid_out(shared.net(self.settings.model)).to(accelerator.device)
@@ -190,34 +203,20 @@ class Experiment:
             context, _ = self._context(trainer_of(self.method, step), step, accelerator, None, {}, progress)
         else:
             training, ticks, context = self._begin_step(step, accelerator, progress)
-            done = yield from self._train(training, ticks, shared, accelerator)
+            self._saver = Saver(training, shared, accelerator, self.settings.compute.save_minutes)
+            self._saver.restore()
+            try:
+                done = yield from trained(self._saver, ticks, accelerator)
+            finally:
+                self._saver = None
             net = training.net
             gathered = {} if training.regularizer is None else training.regularizer.final_state(net)
             if self.main and shared != store:
                 shared.finish(net, done, joined_state({}, gathered))
-        net, ended = self.method.end_step(net, context)
+        with all_seeded(accelerator.device, self.settings.seed, step.index, END_STEP):
+            net, ended = self.method.end_step(net, context)
         if self.main:
             store.finish(net, done, joined_state(ended, gathered))
-
-    def _train(
-        self, training: Training, ticks: Iterator[Tick], store: StepStore, accelerator: Accelerator
-    ) -> Generator[Tick, None, Ticks]:
-        """Draw all ticks, saving the training after every epoch; returns them as plain values."""
-        done: Ticks = []
-        if (saved := store.load_epoch()) is not None:
-            training.restore(saved[0])
-            if accelerator.scaler is not None:
-                accelerator.scaler.load_state_dict(saved[0]["scaler"])
-            done = saved[1]
-        n_saved = len(done)
-        for tick in ticks:
-            done.append(asdict(tick))
-            if tick.epoch_done and self.main:
-                scaler = accelerator.scaler.state_dict() if accelerator.scaler else {}
-                store.save_epoch(training.state() | {"scaler": scaler}, done[n_saved:])
-                n_saved = len(done)
-            yield tick
-        return done
 
     def _begin_step(self, step: Step, accelerator: Accelerator, progress: Progress) -> Begun:
         """A step about to be trained, from the checkpoint of the step before."""
@@ -236,7 +235,8 @@ class Experiment:
             net.encoder.synchronise()
         training = Training(net, s.optim, step, method, method.regularizer(net, state))
         context, loader = self._context(method, step, accelerator, teacher, state, progress)
-        with accelerator.autocast():  # the teacher computes as it will in training
+        drawing = all_seeded(accelerator.device, s.seed, step.index, PREPARE)
+        with drawing, accelerator.autocast():  # the teacher computes as it will in training
             prepared = method.prepare(context) if step.index else None
         ticks = fit(
             training,
@@ -249,6 +249,7 @@ class Experiment:
             s.compute.micro_batch,
             context,
             s.compute.compile,
+            s.seed,
         )
         return Begun(training, ticks, context)
 

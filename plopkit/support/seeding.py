@@ -23,11 +23,11 @@ def all_seeded(device: torch.device, *parts: int) -> Iterator[None]:
     Their states are restored afterwards.
     """
     seed = seed_of(*parts)
-    python, numpy = random.getstate(), np.random.get_state()
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002  (what others draw from)
     on_cpu = device.type == "cpu"
     with torch.random.fork_rng([] if on_cpu else [device], device_type="cuda" if on_cpu else device.type):
         random.seed(seed)
-        np.random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
         torch.default_generator.manual_seed(seed)
         if not on_cpu:
             torch.get_device_module(device).manual_seed(seed)
@@ -35,7 +35,7 @@ def all_seeded(device: torch.device, *parts: int) -> Iterator[None]:
             yield
         finally:
             random.setstate(python)
-            np.random.set_state(numpy)
+            np.random.set_state(numpy)  # noqa: NPY002
 
 
 def seed_of(*parts: int) -> int:

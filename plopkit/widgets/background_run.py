@@ -1,5 +1,6 @@
 """A run in a separate thread, which can be paused between two batches."""
 
+import contextlib
 import html
 import threading
 import traceback
@@ -25,11 +26,14 @@ class Status:
 
 
 class Cancelled(Exception):
-    """A paused run was given up. On disk it can be resumed from its last finished epoch."""
+    """A paused run was given up. On disk it can be resumed where it was paused."""
 
 
 class BackgroundRun:
-    """Trains one run in a thread. ``pause`` takes effect before the next batch, and ``resume`` continues with it."""
+    """Trains one run in a thread. ``pause`` takes effect before the next batch, and ``resume`` continues with it.
+
+    A paused run has saved its training.
+    """
 
     def __init__(self, settings: Settings):
         self.settings = settings
@@ -75,10 +79,13 @@ class BackgroundRun:
             self.n_steps = len(experiment.scenario.steps)
             self.status = Status("starting")
             self._wait_while_paused()
-            for tick in experiment.ticks(self._pausable):
-                self.ticks.append(tick)
-                self.status = self._status_of(tick)
-                self._wait_while_paused()
+            with contextlib.closing(experiment.ticks(self._pausable)) as ticks:
+                for tick in ticks:
+                    self.ticks.append(tick)
+                    self.status = self._status_of(tick)
+                    if self.paused:
+                        experiment.save()
+                    self._wait_while_paused()
         except Cancelled:
             return
         except BaseException as error:

@@ -112,7 +112,7 @@ class LiveRun:
         self.refresh()
 
     def stop(self) -> None:
-        """Wait before the next batch.
+        """Save the training, and wait before the next batch.
 
         Raises:
             ValueError: no run is training.
