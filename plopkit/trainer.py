@@ -98,19 +98,20 @@ def fit(
         return all_seeded(accelerator.device, seed, step.index, FIT, iteration, accelerator.process_index)
 
     net.train()
+    training.begin()
     for epoch in range(training.epoch, training.epochs):
         began = time.perf_counter()
         first = training.batch
         for index, (image, target) in enumerate(batches(loader, epoch, accelerator, first), first):
             iteration = epoch * len(loader) + index
             lr = poly(training.lr, iteration, n_iterations, training.power)
-            set_lr(optimizer, lr)
             if not sizes or accelerator.num_processes == 1:  # several processes' batches are alike; asking costs a wait
                 sizes = images_per_process(len(image), accelerator)
             training.begin_iteration()
             with drawing(iteration):
                 values = backward(losses, net, accelerator, image, target, sizes, micro_batch)
                 with training.changing():
+                    set_lr(optimizer, lr)
                     values |= regularize(training, optimizer, accelerator)
                     reading = Reading(values, Place(step.index, epoch, iteration))
                     if not reading.queued:
@@ -123,11 +124,11 @@ def fit(
                         step.index, epoch, training.epochs, iteration, n_iterations, {}, lr, seconds, epoch_done
                     )
                     training.count(tick, reading)
-            began = time.perf_counter()
             # The losses of a device that queues its work are read an iteration later.
-            while len(training.unread) > (reading.queued and not done):
+            while len(training.unread) > (reading.queued and not epoch_done):
                 yield training.unread[0].read()
-                del training.unread[0]  # only now: what has been yielded is no longer unread
+                del training.unread[0]  # only now: until the caller has drawn it, the tick is unread
+            began = time.perf_counter()
 
 
 def regularize(training: Training, optimizer: Any, accelerator: Accelerator) -> dict[str, Tensor]:

@@ -86,6 +86,14 @@ class Training:
         if self.regularizer is not None:
             self.regularizer.restore(state["regularizer"])
 
+    def begin(self) -> None:
+        """Forget what an earlier loop has left, which was ended in an iteration or before its last tick was drawn."""
+        self.unread.clear()
+        if self._under_way:
+            for name, buffer in self.net.named_buffers():
+                buffer.copy_(self._buffers[name])
+            self._under_way = False
+
     def begin_iteration(self) -> None:
         """Keep the net's buffers, before a forward pass changes them."""
         with self.lock:

@@ -48,6 +48,7 @@ class BackgroundRun:
         self._unpaused = threading.Event()
         self._unpaused.set()
         self._cancelled = False
+        self._experiment: Experiment | None = None
         keep_freed_memory()  # before the thread begins, which has a heap of its own otherwise
         self._thread = threading.Thread(target=self._work, name="plopkit run", daemon=True)
         self._thread.start()
@@ -75,7 +76,7 @@ class BackgroundRun:
     def _work(self) -> None:
         try:
             self._wait_while_paused()
-            experiment = Experiment.open(self.settings)
+            self._experiment = experiment = Experiment.open(self.settings)
             self.n_steps = len(experiment.scenario.steps)
             self.status = Status("starting")
             self._wait_while_paused()
@@ -83,8 +84,6 @@ class BackgroundRun:
                 for tick in ticks:
                     self.ticks.append(tick)
                     self.status = self._status_of(tick)
-                    if self.paused:
-                        experiment.save()
                     self._wait_while_paused()
         except Cancelled:
             return
@@ -100,9 +99,12 @@ class BackgroundRun:
         self.status = Status(f"{description} is done", total, total)
 
     def _wait_while_paused(self) -> None:
-        self.waiting = not self._unpaused.is_set()
-        self._unpaused.wait()
-        self.waiting = False
+        if not self._unpaused.is_set():
+            if self._experiment is not None:
+                self._experiment.save()  # the kernel may be gone before somebody resumes
+            self.waiting = True
+            self._unpaused.wait()
+            self.waiting = False
         if self._cancelled:
             raise Cancelled
 
