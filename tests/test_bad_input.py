@@ -364,7 +364,7 @@ def straight(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 @pytest.mark.parametrize(
     "file",
-    ["settings.yaml", "step-0.training.pt", "step-0.safetensors", "examples.npz", "step-1.safetensors", "results.csv"],
+    ["settings.yaml", "step-0.training.1.0.pt", "step-0.safetensors", "examples.npz", "step-1.safetensors", "results.csv"],
 )
 def test_a_disk_that_is_full_in_the_middle_leaves_no_half_file_and_the_run_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], straight: bytes, file: str
