@@ -1,7 +1,7 @@
 """Where one step's training is kept: its state while it runs, weights and the method's state when it is done."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import groupby
@@ -176,7 +176,7 @@ class StepStore:
         return seals.digest_of(self.checkpoint)
 
     def problem(self, before: str | None = None) -> tuple[Path, str] | None:
-        """The first file of a finished step that cannot be used, and why; None where all can, or there is no checkpoint.
+        """The first file of a finished step that cannot be used, and why; None where all can, or there is no step.
 
         Args:
             before: `identity` of the step before; None where it is unknown.
@@ -192,6 +192,15 @@ class StepStore:
             self.ticks()
         except seals.DamagedError as error:
             return error.path, error.problem
+        return None
+
+    def not_finite(self) -> Path | None:
+        """A file without a seal whose floating-point numbers are not all finite: the training, the net or the state."""
+        for path in [*self.training_files(), self.checkpoint, self.state_file, self.earlier_state_file]:
+            if path.is_file() and not seals.sealed_digests(path):
+                tensors = _tensors(_load(path) if path.suffix == ".safetensors" else self._load_training(path)[0])
+                if not all(tensor.isfinite().all() for tensor in tensors):
+                    return path
         return None
 
     def state(self) -> State:
@@ -272,6 +281,15 @@ def current_training(training: dict[str, Any]) -> dict[str, Any]:
         flat = {f"{kind}/{name}": tensor for kind, named in kinds.items() for name, tensor in named.items()}
         current["regularizer"] = current_names(flat)
     return current
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """The tensors in dictionaries and lists."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _tensors(item)
 
 
 def _read_ticks(path: Path) -> Ticks:

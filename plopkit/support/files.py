@@ -1,7 +1,7 @@
 """Atomic writes: a file is written under another name next to its place and then moved there, never half of it.
 
-File and folder are synced to disk, so that the same holds after a power cut. `seal` also notes the file's SHA-256 next to
-it (`plopkit.support.seals`).
+File and folder are synced to disk, so that the same holds after a power cut. `seal` also notes the file's SHA-256 next
+to it (`plopkit.support.seals`).
 """
 
 import contextlib

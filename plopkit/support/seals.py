@@ -1,8 +1,8 @@
 """Seals: the SHA-256 of a file, kept in a hidden file next to it and compared whenever the file is read.
 
 The seal of `results.csv` is `.results.csv.sha256`, one line as `sha256sum` writes and checks it. It is written before
-the file that it belongs to is moved to its place. Where the file replaces another one, the seal holds both digests until
-the move is done: whenever a process is killed, the file that is there agrees with its seal. What a kill leaves in
+the file that it belongs to is moved to its place. Where the file replaces another one, the seal holds both digests
+until the move is done: whenever a process is killed, the file that is there agrees with its seal. What a kill leaves in
 excess, a seal without a file or with a digest too many, is removed by `settle`.
 
 A file without a seal, as earlier versions wrote it, is read unchecked. A seal that is no seal counts as none.

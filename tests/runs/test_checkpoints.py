@@ -287,7 +287,7 @@ def test_a_damaged_file_is_named_with_the_remedy(tmp_path: Path, tiny_net: Nets,
     for text in ("[{", "{}"):
         seals.remove(store.ticks_file)
         store.ticks_file.write_text(text)
-        with pytest.raises(ValueError, match=r"step-0\.ticks\.json: not readable .*; run the command of this run again"):
+        with pytest.raises(ValueError, match=r"step-0\.ticks\.json: not readable .*; run the command of"):
             store.ticks()
 
 
