@@ -111,6 +111,8 @@ class RunFolder:
         predictions = dict(enumerate(arrays.pop("predictions", ())))  # where earlier versions kept those of all steps
         own = self.predicted_steps()
         n_steps = 1 + own[-1] if own else len(predictions)
+        if self.results_file.is_file():
+            n_steps = max(n_steps, self.evaluated())
         if not n_steps:
             raise FileNotFoundError(f"{self.predictions}: no predictions in it; {AGAIN}, or copy the whole run folder")
         steps = range(n_steps)[: self.n_steps] or range(1)  # one at least, for its shape

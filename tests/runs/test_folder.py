@@ -176,7 +176,7 @@ def test_examples_are_read_back(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     write_arrays(folder.examples_file, masks=np.zeros((2, 3), int), names=np.array(["é", "b"]))
     with pytest.raises(
-        FileNotFoundError, match="examples: no predictions in it; run the command .*, or copy the whole"
+        FileNotFoundError, match=r"examples: no predictions in it; run the command .*, or copy the whole"
     ):
         _ = folder.examples
     for step in range(11):  # step 10 comes after step 9
@@ -212,9 +212,8 @@ def test_class_names_that_look_like_numbers_or_nothing_stay_names(tmp_path: Path
 
 
 def test_only_the_first_steps_are_read(tmp_path: Path) -> None:
-    write_table(
-        tmp_path / "results.csv", results_table(step=[0, 1, 1, 2, 2], label=[0, 0, 1, 0, 1], learned_at=[0, 0, 1, 0, 1])
-    )
+    columns = {"step": [0, 1, 1, 2, 2], "label": [0, 0, 1, 0, 1], "learned_at": [0, 0, 1, 0, 1]}
+    write_table(tmp_path / "results.csv", results_table(**columns))
     for name in ("summary.csv", "ticks.csv"):
         write_table(tmp_path / name, pd.DataFrame({"step": [0, 1, 2]}))
     write_arrays(tmp_path / "examples.npz", predictions=np.arange(3))
