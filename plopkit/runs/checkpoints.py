@@ -102,33 +102,34 @@ class StepStore:
         Args:
             tell: called with a line for each state that is damaged; its file is removed then.
         """
-        for path in self.training_files():
+        files = self.training_files()
+        for path in files:
             try:
                 return self._load_training(path)
-            except ValueError as error:
+            except seals.DamagedError as error:
                 if tell is not None:
-                    tell(f"{error}; step {self.index} goes on from what was saved before")
+                    then = "is trained from its beginning" if path is files[-1] else "goes on from the state before"
+                    tell(f"{error.path}: {error.problem}; step {self.index} {then}")
                     seals.remove(path)
         return None
 
     def _load_training(self, path: Path) -> tuple[dict[str, Any], Ticks]:
-        """A training and its ticks; ValueError where a file is damaged or missing."""
-        if not seals.is_intact(path):
-            raise ValueError(f"{path}: damaged")
+        """A training and its ticks; DamagedError where a file is damaged or missing."""
+        seals.check(path)
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
             training = current_training(content["training"])
             epoch, batch = training["epoch"], training.get("batch", 0)
         except Exception as error:  # a damaged pickle makes its reader raise almost anything
             reason = str(error).partition("\n")[0] or type(error).__name__
-            raise ValueError(f"{path}: not a readable state ({reason})") from error
+            raise seals.DamagedError(path, f"not a readable state ({reason})") from error
         if "ticks" in content:  # earlier versions kept all ticks with the state
             for index, of_epoch in groupby(content["ticks"], itemgetter("epoch")):
                 write_text(self.epoch_file(index), json.dumps(list(of_epoch)), seal=True)
         ticks = [tick for index in range(epoch) for tick in _read_ticks(self.epoch_file(index))]
         under_way = _read_ticks(self.epoch_file(epoch))[:batch] if batch else []
         if len(under_way) != batch:
-            raise ValueError(f"{self.epoch_file(epoch)}: {len(under_way)} ticks instead of {batch}")
+            raise seals.DamagedError(self.epoch_file(epoch), f"{len(under_way)} ticks instead of {batch}")
         return training, ticks + under_way
 
     def discard_training(self) -> None:

@@ -225,21 +225,25 @@ def _lost_settings(folder: RunFolder, settings: Settings) -> str:
     The name of a folder holds a digest of the settings, unless the user has named it. The seal knows the settings, too.
     """
     path = folder.settings_file
-    if not path.is_file():
-        problem = "missing"
-        if not _is_begun(folder):
-            return NEW
-    elif not seals.is_intact(path):
-        problem = "damaged"
-    else:
+    if path.is_file():
         try:
-            _check_same_settings(folder, settings)
-            return ""
-        except seals.DamagedError as error:
-            problem = error.problem
+            differing, problem = _differences(from_yaml(path), settings), "damaged"
+        except ValueError as error:
+            problem = str(error).removeprefix(f"{path}: ")
+        else:
+            if not differing:
+                return "" if seals.is_intact(path) else "damaged, or its seal is"
+            if seals.is_intact(path) and settings.name is not None:
+                raise ValueError(
+                    f"{folder.path}: made with other settings: {differing}. Choose another name or out, or delete it"
+                )
+    elif _is_begun(folder):
+        problem = "missing"
+    else:
+        return NEW
     known = seals.sealed_digests(path)
     if settings.name is None or hashlib.sha256(to_yaml(settings).encode()).hexdigest() in known:
-        return problem
+        return problem.partition("\n")[0]
     raise DamagedError(
         path,
         problem,
@@ -253,7 +257,7 @@ def _is_begun(folder: RunFolder) -> bool:
     if not folder.path.is_dir():
         return False
     # data.txt alone, or half written: the disk was full, or the power failed, before settings.yaml was written.
-    leftovers = (folder.data_file.name, ".data.txt.*", ".settings.yaml.*", folder.lock_file.name)
+    leftovers = (folder.data_file.name, ".data.txt.*", ".settings.yaml.*", ".*.part", folder.lock_file.name)
     if all(any(map(path.match, leftovers)) for path in folder.path.iterdir()):
         return False
     if not any(path.exists() for path in (folder.data_file, seals.seal_file(folder.data_file), folder.checkpoints)):
@@ -284,18 +288,11 @@ def _lost_data(folder: RunFolder, data: str, is_new: bool) -> str:
     )
 
 
-def _check_same_settings(folder: RunFolder, settings: Settings) -> None:
-    """ValueError where other settings made the folder, DamagedError where its settings cannot be read."""
-    try:
-        recorded = from_yaml(folder.settings_file)
-    except ValueError as error:
-        raise DamagedError(folder.settings_file, str(error).partition(": ")[2], "") from error
+def _differences(recorded: Settings, settings: Settings) -> str:
+    """The settings that decide a run's numbers and differ; empty where none does."""
     before, now = flat(recorded.identity()), flat(settings.identity())
-    if differing := sorted(name for name in {**before, **now} if before.get(name) != now.get(name)):
-        changes = "; ".join(f"{name} was {before.get(name)!r}, and is now {now.get(name)!r}" for name in differing)
-        raise ValueError(
-            f"{folder.path}: made with other settings: {changes}. Choose another name or out, or delete it"
-        )
+    differing = sorted(name for name in {**before, **now} if before.get(name) != now.get(name))
+    return "; ".join(f"{name} was {before.get(name)!r}, and is now {now.get(name)!r}" for name in differing)
 
 
 def check_room(settings: Settings, needed: int) -> None:

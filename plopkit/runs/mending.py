@@ -16,9 +16,9 @@ from typing import NamedTuple
 import pandas as pd
 
 from plopkit.runs.books import ticks_of_table, write_ticks
-from plopkit.runs.checkpoints import StepStore, Ticks
+from plopkit.runs.checkpoints import StepStore
 from plopkit.runs.folder import RunFolder, read_arrays
-from plopkit.runs.tables import first_rows, read_results
+from plopkit.runs.tables import first_rows
 from plopkit.support import seals
 from plopkit.support.appending import remove_appended, replace_text
 from plopkit.support.files import has_partial_files, write_text
@@ -50,38 +50,39 @@ def find_repairs(folder: RunFolder, n_steps: int) -> Iterator[Repair]:
         folder: the run's folder.
         n_steps: number of the scenario's steps.
     """
-    n_rows = n_evaluated = _n_evaluated(folder)
-    if isinstance(n_evaluated, DamagedError):
-        yield _made_again(n_evaluated.path, n_evaluated.problem, " from the checkpoints")
-        n_rows = n_evaluated = 0
+    results = _read(lambda: folder.results)
+    n_evaluated = 0 if isinstance(results, DamagedError) else int(results["step"].max()) + 1
+    if isinstance(results, DamagedError) and results.path.exists():
+        yield _made_again(results, " from the checkpoints")
     ticks = _read(lambda: folder.ticks)
-    is_finished = n_evaluated == n_steps
-    steps: list[Repair] = []
-    for index, (path, problem) in _damaged_steps(folder, n_steps, n_evaluated):
-        store = StepStore(folder.checkpoints, index)
-        if path == store.ticks_file and index < n_evaluated and isinstance(ticks, pd.DataFrame):
-            text = ticks_of_table(ticks, index)
-            yield Repair(f"{path}: {problem}; made again from ticks.csv", partial(_write_ticks_file, store, text))
-        else:
-            cause = f"{path}: {problem}; step {index} is trained again"
-            steps.append(Repair(cause + (f" from step {index - 1}" if index else ""), store.discard))
-            n_rows = min(n_rows, index)
-    summary = _read(lambda: folder.summary)
-    if isinstance(summary, DamagedError) and n_evaluated:
-        yield _made_again(summary.path, summary.problem)
-        if is_finished:  # its last row has digits that results.csv lacks
-            n_rows = min(n_rows, n_steps - 1)
-    if isinstance(ticks, DamagedError) and n_evaluated:
-        yield _made_again(ticks.path, ticks.problem)
-        if is_finished and n_rows == n_steps:
-            stores = [StepStore(folder.checkpoints, index) for index in range(n_steps)]
-            yield Repair("", lambda: write_ticks(folder, n_steps, lambda index: stores[index].ticks()))
-    yield from _damaged_files(folder, n_rows)
-    if n_rows < n_evaluated:
-        yield Repair("", lambda: _keep_results(folder, n_rows))  # first: without them, the steps count as unfinished
+    damaged = dict(_damaged_steps(folder, n_steps, n_evaluated))
+    for store in [store for store in damaged if damaged[store].path == store.ticks_file]:
+        if store.index < n_evaluated and not isinstance(ticks, DamagedError):
+            text = json.dumps(ticks_of_table(ticks, store.index))
+            cause = damaged.pop(store)
+            yield Repair(
+                f"{cause.path}: {cause.problem}; made again from {folder.ticks_file.name}",
+                partial(write_text, store.ticks_file, text, seal=True),
+            )
+    n_kept = min([n_evaluated, *(store.index for store in damaged)])
+    if n_evaluated:
+        summary = _read(lambda: folder.summary)
+        if isinstance(summary, DamagedError):
+            yield _made_again(summary)
+            if n_evaluated == n_steps:  # its last row has digits that results.csv lacks
+                n_kept = min(n_kept, n_steps - 1)
+        if isinstance(ticks, DamagedError):
+            yield _made_again(ticks)
+            if n_kept == n_steps:  # otherwise the next step writes it
+                yield Repair("", partial(_write_ticks, folder, n_steps))
+    yield from _damaged_files(folder, n_kept)
+    if n_kept < n_evaluated:
         for picture in sorted(folder.pictures.glob("*.png")):
             yield Repair("", partial(seals.remove, picture))
-    yield from steps
+        yield Repair("", partial(_keep_results, folder, n_kept))  # before the steps: without it they are unfinished
+    for store, cause in damaged.items():
+        source = f" from step {store.index - 1}" if store.index else ""
+        yield Repair(f"{cause.path}: {cause.problem}; step {store.index} is trained again{source}", store.discard)
 
 
 def missing_examples(folder: RunFolder, n_steps: int) -> list[int]:
@@ -95,17 +96,8 @@ def missing_examples(folder: RunFolder, n_steps: int) -> list[int]:
     return sorted(missing)
 
 
-def _n_evaluated(folder: RunFolder) -> int | DamagedError:
-    """The number of steps with results."""
-    try:
-        return int(read_results(folder.results_file)["step"].max()) + 1
-    except FileNotFoundError:
-        return 0
-    except DamagedError as error:
-        return error
-
-
 def _read(read: Callable[[], pd.DataFrame]) -> pd.DataFrame | DamagedError:
+    """A table, or what is wrong with it."""
     try:
         return read()
     except DamagedError as error:
@@ -114,20 +106,16 @@ def _read(read: Callable[[], pd.DataFrame]) -> pd.DataFrame | DamagedError:
         return DamagedError(Path(error.filename), "missing")
 
 
-def _damaged_steps(folder: RunFolder, n_steps: int, n_evaluated: int) -> Iterator[tuple[int, tuple[Path, str]]]:
+def _damaged_steps(folder: RunFolder, n_steps: int, n_evaluated: int) -> Iterator[tuple[StepStore, DamagedError]]:
     """Steps that are there, or were, and cannot be used."""
     stores = [StepStore(folder.checkpoints, index) for index in range(n_steps)]
     n_begun = max([n_evaluated, *(store.index + 1 for store in stores if store.checkpoint.is_file())])
     before: str | None = None
     for store in stores[:n_begun]:
-        if not store.checkpoint.is_file():
-            yield store.index, (store.checkpoint, "missing")
-            before = None
-        elif problem := store.problem(before):
-            yield store.index, problem
-            before = None
-        else:
-            before = store.identity()
+        problem = store.problem(before) if store.checkpoint.is_file() else (store.checkpoint, "missing")
+        if problem is not None:
+            yield store, DamagedError(*problem)
+        before = store.identity() if problem is None or problem[0] == store.ticks_file else None
 
 
 def _damaged_files(folder: RunFolder, n_steps: int) -> Iterator[Repair]:
@@ -135,15 +123,19 @@ def _damaged_files(folder: RunFolder, n_steps: int) -> Iterator[Repair]:
     examples = [folder.examples_file, *(folder.predictions_file(index) for index in folder.predicted_steps())]
     for path in [*examples, *sorted(folder.pictures.glob("*.png"))]:
         if path.is_file() and not seals.is_intact(path):
-            yield _made_again(path, "damaged")
+            yield _made_again(DamagedError(path, "damaged"))
     for index in missing_examples(folder, n_steps):
         path = folder.predictions_file(index)
         missing = path if not path.is_file() else folder.examples_file
         yield Repair(f"{missing}: missing; made again", lambda: None)
 
 
-def _made_again(path: Path, problem: str, source: str = "") -> Repair:
-    return Repair(f"{path}: {problem}; made again{source}", partial(remove_appended, path))
+def _made_again(cause: DamagedError, source: str = "") -> Repair:
+    return Repair(f"{cause.path}: {cause.problem}; made again{source}", partial(remove_appended, cause.path))
+
+
+def _write_ticks(folder: RunFolder, n_steps: int) -> None:
+    write_ticks(folder, n_steps, lambda index: StepStore(folder.checkpoints, index).ticks())
 
 
 def _keep_results(folder: RunFolder, n_steps: int) -> None:
@@ -152,7 +144,3 @@ def _keep_results(folder: RunFolder, n_steps: int) -> None:
         replace_text(folder.results_file, first_rows(folder.results_file, n_steps))
     else:
         remove_appended(folder.results_file)
-
-
-def _write_ticks_file(store: StepStore, ticks: Ticks) -> None:
-    write_text(store.ticks_file, json.dumps(ticks), seal=True)

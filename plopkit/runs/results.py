@@ -121,8 +121,12 @@ def run_folders(paths: Iterable[str | Path]) -> list[Path]:
 
     Raises:
         FileNotFoundError: There is none.
+        DamagedError: One has lost its results.
     """
     named = [Path(match) for path in paths for match in sorted(glob.glob(str(path))) or [str(path)]]
+    for seal in (seal for path in named for seal in path.rglob(".results.csv.sha256")):
+        if not (lost := seal.with_name("results.csv")).exists():
+            raise seals.DamagedError(lost, "missing")
     folders = [
         folder
         for path in named
@@ -147,6 +151,8 @@ def run_folders(paths: Iterable[str | Path]) -> list[Path]:
 
 def _is_foreign(path: Path) -> bool:
     """Whether the columns are not those of a run. Where they cannot be read, settings next to them decide."""
+    if seals.sealed_digests(path):
+        return False
     try:
         return not set(REQUIRED_COLUMNS) <= set(pd.read_csv(path, nrows=0, encoding_errors="replace"))
     except ValueError:  # empty, or no table

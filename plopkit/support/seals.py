@@ -48,7 +48,7 @@ def digest_of(path: Path) -> str:
 def sealed_digests(path: Path) -> tuple[str, ...]:
     """The digests in a file's seal, one of which is the file's; empty without a seal."""
     try:
-        lines = seal_file(path).read_text(encoding="ascii").splitlines()
+        lines = seal_file(path).read_text(encoding="utf-8").splitlines()
     except (FileNotFoundError, UnicodeDecodeError):
         return ()
     matches = [re.fullmatch(r"([0-9a-f]{64})  (.*)", line) for line in lines]
@@ -104,10 +104,10 @@ def replace_sealed(part: Path, path: Path) -> None:
 def write_seal(path: Path, *digests: str) -> None:
     """Write the seal of a file, which has one of these digests."""
     seal = seal_file(path)
-    part = seal.with_name(f"{seal.name}.{os.getpid()}.part")
+    part = seal.with_name(f".{seal.name}.{os.getpid()}.part")
     try:
         with durable.being_written(part):
-            part.write_text("".join(f"{digest}  {path.name}\n" for digest in dict.fromkeys(digests)), encoding="ascii")
+            part.write_text("".join(f"{digest}  {path.name}\n" for digest in dict.fromkeys(digests)), encoding="utf-8")
             durable.replace(part, seal)
     finally:
         part.unlink(missing_ok=True)

@@ -90,7 +90,8 @@ def test_a_damaged_training_gives_way_to_the_one_before(tmp_path: Path) -> None:
     assert loaded is not None and loaded[0]["net"]["a"].tolist() == [3.0, 3.0]
     assert loaded[1] == [{"loss": 1}, {"loss": 2}, {"loss": 3}]
     assert store.load_epoch(lines.append) is not None
-    assert len(lines) == 1 and lines[0].startswith(f"{store.training_file(3, 2)}: damaged; step 0 goes on from what")
+    assert len(lines) == 1 and lines[0].startswith(f"{store.training_file(3, 2)}: damaged (")
+    assert lines[0].endswith("; step 0 goes on from the state before")
     assert [path.name for path in store.training_files()] == names[1:]
     store.save_epoch(training_state(3.5, 3) | {"batch": 1}, [{"loss": 3.1}])
     loaded = store.load_epoch()
@@ -263,7 +264,8 @@ def test_a_damaged_file_is_named_with_the_remedy(tmp_path: Path, tiny_net: Nets,
     store.save_epoch(training_state(1.0), [])
     cut(store.training_file(1))
     assert store.load_epoch(lines.append) is None
-    assert lines[0].startswith(f"{store.training_file(1)}: damaged; step 0 goes on")
+    assert lines[0].startswith(f"{store.training_file(1)}: damaged (")
+    assert lines[0].endswith("; step 0 is trained from its beginning")
     torch.save({"training": training_state(1.0)}, store.earlier_training_file)  # has no seal
     cut(store.earlier_training_file)
     assert store.load_epoch(lines.append) is None
