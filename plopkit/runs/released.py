@@ -47,7 +47,11 @@ def evaluate_checkpoints(settings: Settings, paths: Sequence[Path], progress: bo
     name = settings.name or f"{settings.folder().name}_released_{files}"
     experiment = Experiment.open(settings.model_copy(update={"name": name}), checkpoints=files)
     stores = [StepStore(experiment.folder.checkpoints, step.index) for step in scenario.steps]
-    missing = [(store, net) for store, net in zip(stores, nets, strict=True) if not store.checkpoint.is_file()]
+    missing = [
+        (store, net)
+        for store, net in zip(stores, nets, strict=True)
+        if not store.checkpoint.is_file() or store.problem() is not None
+    ]
     if experiment.main and missing:
         with experiment.folder.locked():
             for store, net in missing:

@@ -9,6 +9,7 @@ from accelerate import Accelerator
 from torch import distributed
 
 from plopkit.runs.checkpoints import StepStore, Ticks
+from plopkit.support.bars import notice
 from plopkit.support.signals import HeldSignals
 from plopkit.ticks import Place, Reading, Tick
 from plopkit.training import Training
@@ -29,7 +30,7 @@ class Saver:
 
     def __init__(self, training: Training, store: StepStore, accelerator: Accelerator, minutes: float):
         self.training, self.store, self.minutes = training, store, minutes
-        self.main, self.scaler = accelerator.is_main_process, accelerator.scaler
+        self.accelerator, self.main, self.scaler = accelerator, accelerator.is_main_process, accelerator.scaler
         self.done: Ticks = []
         """The ticks of the whole step, as plain values."""
         self._saved = (0, 0)
@@ -38,7 +39,11 @@ class Saver:
 
     def restore(self) -> None:
         """Continue from what is on disk, if there is something."""
-        if (saved := self.store.load_epoch()) is None:
+        saved = self.store.load_epoch(notice) if self.main else None
+        self.accelerator.wait_for_everyone()  # what is damaged is removed now
+        if not self.main:
+            saved = self.store.load_epoch()
+        if saved is None:
             return
         state, self.done = saved
         self.training.restore(state)

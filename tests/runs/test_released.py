@@ -21,6 +21,7 @@ from plopkit.runs.experiment import run
 from plopkit.runs.folder import RunFolder
 from plopkit.runs.released import export
 from plopkit.runs.results import load_results
+from plopkit.support import seals
 
 SCENARIO = "emoji 15-5 overlap"
 
@@ -62,7 +63,7 @@ def test_evaluated_checkpoints_leave_the_files_of_a_run(checkpoints: list[Path],
     assert folder.results.groupby("step").size().tolist() == [16, 21]
     assert folder.summary["method"].unique().tolist() == ["mib"]
     assert len(folder.ticks) == 0
-    assert {path.name for path in folder.pictures.iterdir()} == {"curves.png", "predictions.png"}
+    assert {path.name for path in folder.pictures.glob("*.png")} == {"curves.png", "predictions.png"}
     assert folder.examples["predictions"].shape[0] == 2
     published, stored = load_published(checkpoints[1]), folder.net(1).eval()
     image = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -170,6 +171,7 @@ def test_a_checkpoint_with_iabn_is_opened_without_the_package(
     recipe["encoder"]["norm"] = "iabn"
     weights = store.weights()
     save_file(weights, store.checkpoint, {"step": json.dumps({"classes": store.classes(), "recipe": recipe})})
+    seals.write_seal(store.checkpoint, seals.digest_of(store.checkpoint))
     monkeypatch.setattr("plopkit.runs.checkpoints.find_spec", lambda name: None)
     net = RunFolder(path).net(1)
     assert net.classes == (16, 5)
