@@ -92,7 +92,7 @@ class StepStore:
         epoch, batch = training["epoch"], training.get("batch", 0)
         write_text(self.epoch_file(epoch if batch else epoch - 1), json.dumps(ticks), seal=True)
         written = self.training_file(epoch, batch)
-        write_torch(written, {"training": training}, seal=True)
+        write_torch(written, {"training": training, "before": self._identity_before()}, seal=True)
         for path in [path for path in self.training_files() if path != written][N_TRAININGS - 1 :]:
             seals.remove(path)
 
@@ -119,10 +119,12 @@ class StepStore:
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
             training = current_training(content["training"])
-            epoch, batch = training["epoch"], training.get("batch", 0)
+            epoch, batch, before = training["epoch"], training.get("batch", 0), content.get("before")
         except Exception as error:  # a damaged pickle makes its reader raise almost anything
             reason = str(error).partition("\n")[0] or type(error).__name__
             raise seals.DamagedError(path, f"not a readable state ({reason})") from error
+        if before not in (None, self._identity_before()):
+            raise seals.DamagedError(path, f"trained from another step {self.index - 1} than the one that is there")
         if "ticks" in content:  # earlier versions kept all ticks with the state
             for index, of_epoch in groupby(content["ticks"], itemgetter("epoch")):
                 write_text(self.epoch_file(index), json.dumps(list(of_epoch)), seal=True)
@@ -174,7 +176,13 @@ class StepStore:
 
     def identity(self) -> str:
         """The SHA-256 of the checkpoint, which names that of the state: what the next step is trained from."""
-        return seals.digest_of(self.checkpoint)
+        sealed = seals.sealed_digests(self.checkpoint)
+        return sealed[0] if len(sealed) == 1 else seals.digest_of(self.checkpoint)
+
+    def _identity_before(self) -> str | None:
+        """The `identity` of the step before; None at step 0, and where it has no checkpoint."""
+        before = StepStore(self.folder, self.index - 1)
+        return before.identity() if before.checkpoint.is_file() else None
 
     def problem(self, before: str | None = None) -> tuple[Path, str] | None:
         """The first file of a finished step that cannot be used, and why; None where all can, or there is no step.

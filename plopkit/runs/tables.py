@@ -8,7 +8,7 @@ import pandas as pd
 from plopkit.scenario import Scenario
 from plopkit.support.appending import append_text, read_appended, replace_text
 from plopkit.support.files import table_text
-from plopkit.support.seals import DamagedError
+from plopkit.support.seals import DamagedError, sealed_digests
 
 KEYS = ["scenario", "method", "seed"]
 REQUIRED_COLUMNS: dict[str, type] = {
@@ -34,6 +34,8 @@ def read_results(path: Path) -> pd.DataFrame:
         table = parse_results(content)
         missing = [name for name in REQUIRED_COLUMNS if name not in table]
         problem = f"no column {missing[0]!r}" if missing else incomplete(table)
+        if not problem and not sealed_digests(path):
+            problem = differs_from_scenario(table)
     except ValueError as error:
         problem = str(error)
     if problem:
@@ -52,8 +54,13 @@ def incomplete(table: pd.DataFrame) -> str:
     whole = (learned_at["min"] == learned_at["max"]).all() and (table["step"] >= table["learned_at"]).all()
     if not whole or (learned_at["size"] != n_steps - learned_at["min"]).any():
         return "rows are missing"
+    return ""
+
+
+def differs_from_scenario(table: pd.DataFrame) -> str:
+    """What is wrong with the classes of each step; empty where they are those of the scenario, or it is unknown."""
     try:
-        steps = Scenario.parse(table["scenario"].iloc[0]).steps[:n_steps]
+        steps = Scenario.parse(table["scenario"].iloc[0]).steps[: int(table["step"].max()) + 1]
     except ValueError:  # of a plugin that is not loaded, or the user's own classes
         return ""
     seen = dict(table.groupby("step")["label"].agg(set))

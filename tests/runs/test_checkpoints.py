@@ -104,6 +104,19 @@ def test_a_damaged_training_gives_way_to_the_one_before(tmp_path: Path) -> None:
     assert "training.0.json: missing" in lines[-1] and not store.training_files()
 
 
+def test_a_training_from_another_step_before_is_not_continued(tmp_path: Path, tiny_net: Nets) -> None:
+    first, second = StepStore(tmp_path, 0), StepStore(tmp_path, 1)
+    for net in (tiny_net(3), tiny_net(4)):
+        first.finish(net, [], {})
+        assert second.load_epoch() is None
+        second.save_epoch(training_state(1.0), [])
+        assert second.load_epoch() is not None
+    lines: list[str] = []
+    first.finish(tiny_net(5), [], {})
+    assert second.load_epoch(lines.append) is None
+    assert "trained from another step 0 than the one that is there; step 1 is trained from its beginning" in lines[0]
+
+
 def test_a_state_of_a_batch_counts_as_many_ticks(tmp_path: Path) -> None:
     """The ticks of the epoch under way are written before its state, so there may be more of them."""
     store = StepStore(tmp_path, 0)

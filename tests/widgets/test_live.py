@@ -18,6 +18,7 @@ import plopkit
 from plopkit import viz
 from plopkit.runs.experiment import Experiment
 from plopkit.runs.folder import RunFolder
+from plopkit.support.appending import replace_text
 from plopkit.widgets import LiveRun, SettingsForm, background_run, is_interactive
 from plopkit.widgets.finished import read_finished
 from plopkit.widgets.placeholder import WAITING
@@ -263,7 +264,7 @@ def test_a_step_counts_once_all_its_tables_are_written(ready, monkeypatch, tmp_p
     """A run writes summary.csv, ticks.csv and examples.npz before results.csv; between them, only older steps count."""
     folder = RunFolder(shutil.copytree(small(ready).folder(), tmp_path / "run"))
     both = folder.results
-    both[both["step"] == 0].to_csv(folder.path / "results.csv", index=False)
+    replace_text(folder.results_file, both[both["step"] == 0].to_csv(index=False))
     assert len(folder.summary) == 2  # as in the middle of writing step 1
     finished = read_finished(folder)
     assert finished.n_steps == 1
@@ -274,7 +275,7 @@ def test_a_step_counts_once_all_its_tables_are_written(ready, monkeypatch, tmp_p
     def finish_step_1(self):
         if not (self.path / "done").exists():
             (self.path / "done").touch()
-            both.to_csv(self.path / "results.csv", index=False)
+            replace_text(self.results_file, both.to_csv(index=False))
         return pd.read_csv(self.path / "ticks.csv")
 
     monkeypatch.setattr(RunFolder, "ticks", property(finish_step_1))
