@@ -15,7 +15,9 @@ from plopkit.ticks import Place, Reading, Tick
 from plopkit.training import Training
 
 SHARE = 0.02
-"""Largest share of the time that is spent on saving at an interval."""
+"""Largest share of the time that is spent on saving."""
+QUICK = 1.0
+"""Seconds. Where saving takes less, every epoch's end is saved."""
 
 
 class Saver:
@@ -51,10 +53,15 @@ class Saver:
             self.scaler.load_state_dict(state["scaler"])
         self._saved = self.training.epoch, self.training.batch
 
-    def is_due(self) -> bool:
-        """Whether the interval has passed; it is longer where saving takes a larger share of the time than `SHARE`."""
-        waited = time.monotonic() - self._saved_at
-        return self.minutes == 0 or waited >= max(60 * self.minutes, self._seconds / SHARE)
+    def is_due(self, epoch_done: bool) -> bool:
+        """Whether to save now: after an epoch, and within one where the interval has passed.
+
+        In neither case does saving take a larger share of the time than `SHARE`, unless it is quick.
+        """
+        if self.minutes == 0 or (epoch_done and self._seconds < QUICK):
+            return True
+        interval = 0.0 if epoch_done else 60 * self.minutes
+        return time.monotonic() - self._saved_at >= max(interval, self._seconds / SHARE)
 
     def save(self) -> None:
         """Save the state after the last whole iteration, unless it is on disk or an error has left none."""
@@ -123,7 +130,7 @@ def trained(saver: Saver, ticks: Iterator[Tick], accelerator: Accelerator) -> Ge
                 if tick is not None:
                     saver.done.append(asdict(tick))
                 signal = agreed(signals.received, tick is None)
-                if tick is not None and (tick.epoch_done or signal or saver.is_due()):
+                if tick is not None and (signal or saver.is_due(tick.epoch_done)):
                     saver.save()
             if signal:
                 accelerator.wait_for_everyone()  # a launcher kills all processes as soon as one has ended

@@ -323,7 +323,9 @@ def saved_at(
         (10, 60, 0, [2, 5]),  # the ends of the epochs
         (10, 601, 1, [0, 1, 2, 3, 4, 5]),
         (10, 301, 1, [1, 2, 4, 5]),
-        (10, 601, 13, [0, 2, 4, 5]),  # 13 s are more than 2 % of 601 s
+        (10, 601, 13, [0, 2, 4]),  # 13 s are more than 2 % of 601 s
+        (10, 60, 13, [2]),  # and of an epoch
+        (10, 1, 0.9, [2, 5]),  # which is always saved where that is quick
         (0, 1, 13, [0, 1, 2, 3, 4, 5]),
     ],
 )
