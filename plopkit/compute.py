@@ -100,18 +100,19 @@ def check_launcher(compute: Compute) -> None:
                 f"{name}={asked[name]} in the environment asks for {kind}, which plopkit does not have: each process "
                 "holds the whole net; unset it, or start the processes with torchrun or plain `accelerate launch`"
             )
+    on_cpu = compute.cpu or not torch.accelerator.is_available()
     fp32 = compute.precision == "fp32"
     decided = {  # the settings, and the values of the variable that say the same
         "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": ("optim.batch and compute.micro_batch", ("1",)),
         "ACCELERATE_MIXED_PRECISION": ("compute.precision", () if fp32 else (compute.precision,)),
-        "ACCELERATE_USE_CPU": ("compute.cpu", ON if compute.cpu else ()),
-        "ACCELERATE_TORCH_DEVICE": ("compute.cpu (and CUDA_VISIBLE_DEVICES)", ("cpu",) if compute.cpu else ()),
+        "ACCELERATE_USE_CPU": ("compute.cpu", ON if on_cpu else ()),
+        "ACCELERATE_TORCH_DEVICE": ("compute.cpu (and CUDA_VISIBLE_DEVICES)", ("cpu",) if on_cpu else ()),
         "ACCELERATE_DYNAMO_BACKEND": ("compute.compile", ()),
         "ACCELERATE_FP8_BACKEND": ("compute.precision", ()),
     }
     for name, (setting, same) in decided.items():
         if name in asked and asked[name].lower() not in (*OFF, *same):
-            warnings.warn(f"{name}={asked[name]} in the environment is ignored: {setting} decides", stacklevel=3)
+            warnings.warn(f"{name}={asked[name]} in the environment is ignored: {setting} decides", stacklevel=2)
 
 
 def _launcher_variables() -> list[str]:

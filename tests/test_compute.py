@@ -4,6 +4,7 @@ import os
 import re
 import warnings
 from pathlib import Path
+from typing import Any
 
 import accelerate
 import pytest
@@ -11,7 +12,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, PartialState
 
-from plopkit.compute import LAUNCHER_PREFIXES, SHARDING, check_shares, make_accelerator, settings_decide
+from plopkit.compute import LAUNCHER_PREFIXES, SHARDING, check_launcher, check_shares, make_accelerator, settings_decide
 from plopkit.presets import configure
 from plopkit.settings import Compute, Optim, Settings
 
@@ -80,7 +81,6 @@ IGNORED = {
     "ACCELERATE_MIXED_PRECISION": "bf16",
     "ACCELERATE_DYNAMO_BACKEND": "inductor",
     "ACCELERATE_FP8_BACKEND": "TE",
-    "ACCELERATE_USE_CPU": "true",
     "ACCELERATE_TORCH_DEVICE": "meta",
 }
 """What asks for something that a setting decides."""
@@ -102,6 +102,16 @@ SILENT = {
 """What has an effect only together with something that is refused or ignored."""
 
 
+def test_a_launchers_cpu_is_ignored_where_there_is_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_launcher(Compute(cpu=True))
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    with pytest.warns(UserWarning, match=r"ACCELERATE_USE_CPU=true in .* is ignored: compute\.cpu decides"):
+        check_launcher(Compute())
+
+
 def gradient(accelerator: Accelerator) -> torch.Tensor:
     """The gradient of one weight, and the type in which a product is computed."""
     with settings_decide():
@@ -115,7 +125,7 @@ def gradient(accelerator: Accelerator) -> torch.Tensor:
 
 @pytest.mark.parametrize("name", [*IGNORED, *SILENT])
 def test_a_launchers_variable_changes_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = Settings(compute=Compute(cpu=name != "ACCELERATE_USE_CPU"), optim=Optim(batch=2))
+    settings = Settings(compute=Compute(cpu=True), optim=Optim(batch=2))
     AcceleratorState._reset_state(reset_partial_state=True)
     monkeypatch.setenv(name, (IGNORED | SILENT)[name])
     if name in IGNORED:
@@ -127,8 +137,22 @@ def test_a_launchers_variable_changes_nothing(name: str, monkeypatch: pytest.Mon
     assert accelerator.gradient_accumulation_steps == 1
     assert accelerator.mixed_precision == "no"
     assert accelerator.state.dynamo_plugin.backend == "NO"
-    assert accelerator.device.type == ("cuda" if torch.cuda.is_available() and not settings.compute.cpu else "cpu")
+    assert accelerator.device.type == "cpu"
     assert gradient(accelerator).item() == 3.0
+
+
+def test_processes_share_cpus_where_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Accelerate must know; it would let each process train alone."""
+    given = []
+
+    def accelerator(**options: Any) -> Any:
+        given.append(options["cpu"])
+        return Accelerator(cpu=True)
+
+    monkeypatch.setattr("plopkit.compute.Accelerator", accelerator)
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    make_accelerator(Settings(optim=Optim(batch=2)))
+    assert given == [True]
 
 
 @pytest.mark.parametrize("name", SHARDING)

@@ -10,7 +10,7 @@ from torch import distributed
 
 from plopkit.runs.checkpoints import StepStore, Ticks
 from plopkit.support.bars import notice
-from plopkit.support.signals import HeldSignals
+from plopkit.support.signals import HeldSignals, terminate
 from plopkit.ticks import Place, Reading, Tick
 from plopkit.training import Training
 
@@ -129,7 +129,7 @@ def trained(saver: Saver, ticks: Iterator[Tick], accelerator: Accelerator) -> Ge
                 tick = next(ticks, None)
                 if tick is not None:
                     saver.done.append(asdict(tick))
-                signal = agreed(signals.received, tick is None)
+                signal = agreed(signals.received or terminate.received, tick is None)
                 if tick is not None and (signal or saver.is_due(tick.epoch_done)):
                     saver.save()
             if signal:

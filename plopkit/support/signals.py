@@ -29,26 +29,56 @@ class Terminated(SystemExit):
         self.signal = signal.Signals(number)
 
 
-def terminate(number: int, frame: FrameType | None) -> NoReturn:
-    """A signal handler that ends the process as an error does: files are closed, and locks released."""
-    raise Terminated(number)
+class Terminator:
+    """A signal handler that ends the process as an error does: files are closed, and locks released.
+
+    An exception that a handler raises can be lost: in a `__del__`, which swallows it, or where another error follows,
+    such as torch's about the workers that the same signal has ended. `received` stays.
+    """
+
+    def __init__(self) -> None:
+        self.received = 0
+        """The number of the last signal, or 0."""
+
+    def __call__(self, number: int, frame: FrameType | None) -> NoReturn:
+        self.received = number
+        raise Terminated(number)
+
+
+terminate = Terminator()
+"""The handler of `terminating`."""
 
 
 @contextlib.contextmanager
 def terminating() -> Iterator[None]:
     """Let the signals of `ENDINGS` raise `Terminated` inside the context, where they would end the process at once.
 
-    Other handlers stay. Without effect outside the main thread, the only one that may install handlers.
+    Other handlers stay. Without effect outside the main thread, the only one that may install handlers, and inside
+    another such context.
+
+    Raises:
+        Terminated: at the end at the latest, whatever other error it has led to.
     """
-    if not _in_main_thread():
+    own = [number for number in ENDINGS if signal.getsignal(number) is signal.SIG_DFL] if _in_main_thread() else []
+    if not own:
         yield
         return
-    own = [number for number in ENDINGS if signal.getsignal(number) is signal.SIG_DFL]
+    terminate.received = 0
     for number in own:
         signal.signal(number, terminate)
     try:
         yield
+    except Terminated:
+        raise
+    except BaseException as error:
+        if terminate.received:
+            raise Terminated(terminate.received) from error
+        raise
+    else:
+        if terminate.received:
+            raise Terminated(terminate.received)
     finally:
+        terminate.received = 0
         for number in own:
             signal.signal(number, signal.SIG_DFL)
 

@@ -370,7 +370,7 @@ def test_a_signal_saves_after_the_iteration(
         return original(*args)
 
     monkeypatch.setattr(trainer, "regularize", send)
-    with terminating(), pytest.raises(error):
+    with pytest.raises(error), terminating():
         next(ticks)
     saved = store.load_epoch()
     assert saved is not None and saved[0]["batch"] == 2
@@ -386,7 +386,7 @@ def test_a_signal_of_the_last_iteration_is_not_lost(
         next(ticks)
     original = trainer.regularize
     monkeypatch.setattr(trainer, "regularize", lambda *args: (signal.raise_signal(signal.SIGTERM), original(*args))[1])
-    with terminating(), pytest.raises(Terminated):
+    with pytest.raises(Terminated), terminating():
         list(ticks)
     saved = store.load_epoch()
     assert saved is not None and (saved[0]["epoch"], saved[0]["batch"]) == (2, 0)

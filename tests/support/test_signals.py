@@ -12,7 +12,7 @@ from types import FrameType
 import pytest
 
 from plopkit.support import signals
-from plopkit.support.signals import SIGNALS, HeldSignals, Terminated, terminating
+from plopkit.support.signals import SIGNALS, HeldSignals, Terminated, terminate, terminating
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -112,6 +112,38 @@ def test_sigterm_becomes_an_exception_with_the_customary_exit_code() -> None:
         signal.raise_signal(signal.SIGTERM)
     assert ended.value.code == 143
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_signal_counts_whatever_error_it_leads_to() -> None:
+    """Torch raises one for each worker that the signal has ended."""
+
+    def fail() -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            raise RuntimeError("DataLoader worker is killed by signal: Terminated")
+
+    with pytest.raises(Terminated) as ended, terminating(), terminating():
+        fail()
+    assert ended.value.code == 143
+    assert isinstance(ended.value.__cause__, RuntimeError)
+    with pytest.raises(RuntimeError, match="another"), terminating():  # that was then
+        raise RuntimeError("another")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_signal_in_a_finaliser_is_not_lost() -> None:
+    class Finalised:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    def finalise() -> None:
+        Finalised()
+        assert terminate.received == signal.SIGTERM
+
+    with pytest.raises(Terminated), terminating():
+        finalise()
+    assert terminate.received == 0
 
 
 def test_somebody_elses_handler_is_left(caught: list[int]) -> None:
