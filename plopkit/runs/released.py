@@ -14,6 +14,7 @@ from plopkit.runs.experiment import Experiment, run
 from plopkit.runs.folder import RunFolder
 from plopkit.scenario import Scenario
 from plopkit.settings import Settings, digest
+from plopkit.support.bars import notice
 
 
 def evaluate_checkpoints(settings: Settings, paths: Sequence[Path], progress: bool = True) -> RunFolder:
@@ -55,6 +56,8 @@ def evaluate_checkpoints(settings: Settings, paths: Sequence[Path], progress: bo
     if experiment.main and missing:
         with experiment.folder.locked():
             for store, net in missing:
+                if problem := store.problem():
+                    notice(f"{problem[0]}: {problem[1]}; made again from the checkpoint that is given")
                 store.finish(net, [], {})
     PartialState().wait_for_everyone()
     return experiment.run(progress)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from run_files import write_run
 from safetensors.torch import save_file
-from small_runs import small
+from small_runs import contents, small
 
 from plopkit.cli import main
 from plopkit.model.checkpoints import load_published, save_published
@@ -78,6 +78,24 @@ def test_the_same_checkpoints_are_not_evaluated_twice(checkpoints: list[Path], t
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("results.csv")}
     assert evaluate(checkpoints, tmp_path) == 0
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("results.csv")} == before
+
+
+@pytest.mark.parametrize("name", ["step-0.safetensors", "step-1.ticks.json", "step-1.safetensors"])
+def test_a_damaged_checkpoint_is_made_again_from_the_given_one(
+    checkpoints: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """Nothing is trained."""
+    assert evaluate(checkpoints, tmp_path) == 0
+    (folder,) = run_folders(tmp_path)
+    path, before = folder / "checkpoints" / name, contents(tmp_path, seals=True)
+    path.write_bytes(path.read_bytes()[:-1])
+    capsys.readouterr()
+    assert evaluate(checkpoints, tmp_path) == 0
+    assert f"{path}: damaged" in capsys.readouterr().err
+    assert contents(tmp_path, seals=True) == before
+    path.unlink()
+    assert evaluate(checkpoints, tmp_path) == 0
+    assert contents(tmp_path, seals=True) == before
 
 
 @pytest.mark.parametrize("evaluated", ["crop", "full"])
