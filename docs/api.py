@@ -29,7 +29,7 @@ PAGES = (
     Page("methods", "Methods", ("methods",)),
     Page("model", "The network", ("model",)),
     Page("datasets", "Data sets", ("datasets",)),
-    Page("trainer", "Training", ("trainer", "ticks", "optimizer", "backward", "compute")),
+    Page("trainer", "Training", ("trainer", "training", "ticks", "optimizer", "backward", "compute")),
     Page("runs", "Runs", ("runs",)),
     Page("viz", "Figures", ("viz",)),
     Page("widgets", "Widgets", ("widgets",)),

@@ -10,8 +10,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from plopkit.support.signals import Terminated, terminating
+
 if TYPE_CHECKING:
     from plopkit.runs.folder import RunFolder
+
+CONTINUES = "the same command continues where it was saved"
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -219,11 +223,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The words after `plopkit`; by default those of the process.
 
     Returns:
-        The exit code: 2 for wrong use and bad input, which is explained on stderr in a few lines without a traceback.
+        The exit code: 2 for wrong use and bad input, which is explained on stderr in a few lines without a traceback;
+        128 + its number for a signal, such as 143 for SIGTERM: the same command continues.
     """
     try:
-        code = _main(list(sys.argv[1:] if arguments is None else arguments))
-        sys.stdout.flush()  # while a closed pipe can still be handled
+        with terminating():
+            code = _main(list(sys.argv[1:] if arguments is None else arguments))
+            sys.stdout.flush()  # while a closed pipe can still be handled
+    except Terminated as stop:
+        print(f"\nplopkit: ended by {stop.signal.name}; {CONTINUES}", file=sys.stderr)
+        return 128 + stop.signal
     except SystemExit as stop:  # tyro and argparse have printed their message
         return stop.code if isinstance(stop.code, int) else 2
     except BrokenPipeError:  # the reader stopped early, as in `plopkit rows | head`
@@ -233,9 +242,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"plopkit: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(
-            "\nplopkit: stopped; the same command continues (a training from its last finished epoch)", file=sys.stderr
-        )
+        print(f"\nplopkit: stopped; {CONTINUES}", file=sys.stderr)
         return 130
     return code
 

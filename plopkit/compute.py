@@ -1,7 +1,11 @@
 """The hardware of a run: device, precision and processes."""
 
 import atexit
+import contextlib
 import gc
+import os
+import warnings
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,6 +21,23 @@ if not TYPE_CHECKING:
     __getattr__ = renamed(__name__)
 
 
+LAUNCHER_PREFIXES = ("ACCELERATE_", "FSDP_", "MEGATRON_LM_", "PARALLELISM_CONFIG_", "FP8_")
+"""How the variables begin from which Accelerate takes what was not passed to it."""
+HARMLESS = ("ACCELERATE_CPU_AFFINITY", "ACCELERATE_DEBUG_MODE", "ACCELERATE_ENABLE_RICH", "ACCELERATE_LOG_LEVEL")
+"""Those that change no number and that no setting decides."""
+OFF = ("", "0", "false", "no", "n", "off", "f")
+"""Values by which such a variable asks for nothing; `accelerate launch` sets many of them."""
+ON = ("1", "true", "yes", "y", "on", "t")
+SHARDING = {
+    "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
+    "ACCELERATE_USE_FSDP": "FSDP",
+    "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
+    "ACCELERATE_USE_PARALLELISM_CONFIG": "a parallelism configuration",
+    "ACCELERATE_USE_SAGEMAKER": "SageMaker's data parallelism",
+}
+"""What distributes a net in a way that plopkit does not have."""
+
+
 def make_accelerator(settings: Settings) -> Accelerator:
     """The accelerator for these settings; device and precision may differ from those of an earlier call.
 
@@ -29,9 +50,12 @@ def make_accelerator(settings: Settings) -> Accelerator:
     """
     compute, batch = settings.compute, settings.optim.batch
     precision = "no" if compute.precision == "fp32" else compute.precision
-    forget_other_state(precision, compute.cpu)
+    check_launcher(compute)
+    cpu = compute.cpu or not torch.accelerator.is_available()  # as Accelerate must know to let processes share CPUs
     had_group = _has_group()
-    accelerator = Accelerator(mixed_precision=precision, cpu=compute.cpu)
+    with settings_decide():
+        forget_other_state(precision, cpu)
+        accelerator = Accelerator(mixed_precision=precision, cpu=cpu, gradient_accumulation_steps=1)
     if accelerator.device.type == "cpu":
         keep_freed_memory()
     if _has_group() and not had_group:
@@ -44,6 +68,59 @@ def make_accelerator(settings: Settings) -> Accelerator:
     elif compute.compile == "graphs":
         raise ValueError("compute.compile graphs needs an NVIDIA GPU; use yes or no")
     return accelerator
+
+
+@contextlib.contextmanager
+def settings_decide() -> Iterator[None]:
+    """Hide from Accelerate, inside the context, the environment's variables that would decide what settings decide.
+
+    Accelerate reads them when an `Accelerator` is made and when it prepares a net: the steps over which gradients are
+    accumulated, precision, fp8, compilation, device, and how a net is distributed. `HARMLESS` ones stay.
+    """
+    hidden = {name: os.environ.pop(name) for name in _launcher_variables()}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
+
+
+def check_launcher(compute: Compute) -> None:
+    """Compare what the environment's variables ask Accelerate for with the settings, which decide.
+
+    Raises:
+        ValueError: for what plopkit does not have, such as DeepSpeed.
+
+    Warns:
+        UserWarning: for what differs from the settings, and is ignored.
+    """
+    asked = {name: os.environ[name] for name in _launcher_variables()}
+    for name, kind in SHARDING.items():
+        if asked.get(name, "").lower() not in OFF and not _is_single_sagemaker(name, asked):
+            raise ValueError(
+                f"{name}={asked[name]} in the environment asks for {kind}, which plopkit does not have: each process "
+                "holds the whole net; unset it, or start the processes with torchrun or plain `accelerate launch`"
+            )
+    on_cpu = compute.cpu or not torch.accelerator.is_available()
+    fp32 = compute.precision == "fp32"
+    decided = {  # the settings, and the values of the variable that say the same
+        "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": ("optim.batch and compute.micro_batch", ("1",)),
+        "ACCELERATE_MIXED_PRECISION": ("compute.precision", () if fp32 else (compute.precision,)),
+        "ACCELERATE_USE_CPU": ("compute.cpu", ON if on_cpu else ()),
+        "ACCELERATE_TORCH_DEVICE": ("compute.cpu (and CUDA_VISIBLE_DEVICES)", ("cpu",) if on_cpu else ()),
+        "ACCELERATE_DYNAMO_BACKEND": ("compute.compile", ()),
+        "ACCELERATE_FP8_BACKEND": ("compute.precision", ()),
+    }
+    for name, (setting, same) in decided.items():
+        if name in asked and asked[name].lower() not in (*OFF, *same):
+            warnings.warn(f"{name}={asked[name]} in the environment is ignored: {setting} decides", stacklevel=2)
+
+
+def _launcher_variables() -> list[str]:
+    return [name for name in os.environ if name.startswith(LAUNCHER_PREFIXES) and name not in HARMLESS]
+
+
+def _is_single_sagemaker(name: str, asked: dict[str, str]) -> bool:
+    return name == "ACCELERATE_USE_SAGEMAKER" and asked.get("ACCELERATE_SAGEMAKER_DISTRIBUTED_TYPE") == "NO"
 
 
 def choose_kernels(compute: Compute) -> None:

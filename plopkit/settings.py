@@ -114,10 +114,20 @@ class Compute(Frozen):
     workers: int = Field(
         0, ge=0, le=256, description="number of processes that load images; 0 = the training process loads them"
     )
+    save_minutes: float = Field(
+        10,
+        ge=0,
+        le=10_000,
+        description="minutes between two saves within an epoch, more where saving takes over 2 % of the time; "
+        "0 = after every iteration",
+    )
 
 
 SINCE_0_2 = ("tf32", "search", "compile")
 """Settings of `Compute` that version 0.1 does not have."""
+
+WITHOUT_EFFECT = ("workers", "save_minutes")
+"""Settings of `Compute` that change no number."""
 
 
 class Settings(Frozen):
@@ -163,8 +173,8 @@ class Settings(Frozen):
         return self.out / (self.name or f"{words}_{self.method}_seed{self.seed}_{self.fingerprint()}")
 
     def identity(self) -> dict[str, Any]:
-        """The settings that decide the numbers: neither where they are written nor how many processes load images."""
-        identity = self.model_dump(mode="json", exclude={"out": True, "name": True, "compute": {"workers"}})
+        """The settings that decide the numbers: not where they are written, nor what is in `Compute` for speed only."""
+        identity = self.model_dump(mode="json", exclude={"out": True, "name": True, "compute": set(WITHOUT_EFFECT)})
         for name in SINCE_0_2:  # at their defaults they change no number, and a run of version 0.1 keeps its folder
             if identity["compute"][name] == Compute.model_fields[name].default:
                 del identity["compute"][name]

@@ -81,7 +81,7 @@ class Reading:
                 raise FloatingPointError(
                     f"the loss term {name!r} is {number} in step {self.place.step}, epoch {self.place.epoch}, "
                     f"iteration {self.place.iteration}; lower optim.lr, or use compute.precision fp32 or bf16; the "
-                    "last finished epoch is kept"
+                    "training that was saved last is kept"
                 )
         return numbers
 

@@ -1,5 +1,7 @@
 """The training loop: `fit` trains one step and yields a Tick each iteration; `evaluate` counts confusions."""
 
+import contextlib
+import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,18 +13,19 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from plopkit.backward import backward
-from plopkit.compute import compiled, images_per_process
+from plopkit.compute import compiled, images_per_process, settings_decide
 from plopkit.datasets.steps import EpochSampler
 from plopkit.datasets.transforms import to_device
-from plopkit.methods.base import Batch, Method, Regularizer, Schedule, StepContext, Term
+from plopkit.methods.base import Batch, Method, StepContext, Term
 from plopkit.metrics import confusion
 from plopkit.model.segmenter import Output, Segmenter
-from plopkit.optimizer import make_optimizer, poly, set_lr
+from plopkit.optimizer import poly, set_lr
 from plopkit.scenario import Step
-from plopkit.settings import Optim
 from plopkit.support.moved import renamed
 from plopkit.support.prediction import predicted_channel
-from plopkit.ticks import Place, Reading, Tick, Unread
+from plopkit.support.seeding import all_seeded
+from plopkit.ticks import Place, Reading, Tick
+from plopkit.training import Training
 
 if not TYPE_CHECKING:
     __getattr__ = renamed(__name__)
@@ -33,49 +36,8 @@ Loader = DataLoader | Sequence[tuple[Tensor, Tensor]]
 or floating-point numbers that are ready for the net. A `DataLoader` with an `EpochSampler` shuffles by epoch."""
 
 
-class Training:
-    """What changes while a step is trained: net, optimiser state, regularizer, finished epochs.
-
-    Args:
-        net: to be trained, on its device.
-        optim: the optimiser's settings.
-        step: the step.
-        method: decides epochs, learning rate and parameter groups; None for the defaults of `Method`.
-        regularizer: regularizer of the method.
-    """
-
-    def __init__(
-        self,
-        net: Segmenter,
-        optim: Optim,
-        step: Step,
-        method: Method | None = None,
-        regularizer: Regularizer | None = None,
-    ):
-        self.net = net
-        self.regularizer = regularizer
-        self.epochs, self.lr = Schedule.of_settings(optim, step) if method is None else method.schedule(optim, step)
-        self.power = optim.power
-        groups = None if method is None else method.parameter_groups(net, step)
-        self.optimizer = make_optimizer(net, optim, self.lr, groups)
-        self.epoch = 0
-
-    def state(self) -> dict[str, Any]:
-        """All that a step interrupted now needs to resume with the same numbers; for `torch.save`."""
-        regularizer = {} if self.regularizer is None else {"regularizer": self.regularizer.state()}
-        return regularizer | {
-            "net": self.net.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "epoch": self.epoch,
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Continue from what `state` returned."""
-        self.net.load_state_dict(state["net"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.epoch = state["epoch"]
-        if self.regularizer is not None:
-            self.regularizer.restore(state["regularizer"])
+FIT = 2
+"""Number of the random numbers drawn in `fit`, among those of a step."""
 
 
 def fit(
@@ -89,11 +51,13 @@ def fit(
     micro_batch: int | None = None,
     context: StepContext | None = None,
     compile: str = "no",
+    seed: int | None = None,
 ) -> Iterator[Tick]:
-    """Train one step from ``training.epoch`` to the end; yields a Tick each iteration.
+    """Train one step from ``training.epoch`` and ``training.batch`` to the end; yields a Tick each iteration.
 
-    On a GPU a tick comes while the next iteration is under way, except the last of an epoch. After a tick with
-    ``epoch_done`` the training's `state()` may be saved; restored, training continues with the same numbers.
+    On a GPU a tick comes while the next iteration is under way, except the last of an epoch; ``training.unread`` holds
+    those that are still to come. After any iteration the training's `state()` may be saved; restored, training
+    continues with the same numbers.
 
     Args:
         training: net, optimiser and progress; changed in place.
@@ -107,11 +71,14 @@ def fit(
             the whole batch.
         context: what the losses see as ``batch.context``; made of step and teacher where left out.
         compile: as `Compute.compile`, for net and teacher.
+        seed: for random numbers in net and losses, such as dropout, which are drawn anew in each iteration from this
+            seed, the step, the iteration and the process. None: they follow the generators' states.
 
     Raises:
         FloatingPointError: for the first loss term that is not finite.
     """
-    net, optimizer = accelerator.prepare(training.net, training.optimizer)
+    with settings_decide():
+        net, optimizer = accelerator.prepare(training.net, training.optimizer)
     context = context or StepContext(step, teacher)
     net, teacher = compiled(net, compile), teacher and compiled(teacher, compile)
     n_iterations = training.epochs * len(loader)
@@ -125,33 +92,42 @@ def fit(
             out = net(image)
         return method.losses(Batch(out, old, target, training.net, context, prepared))
 
+    def drawing(iteration: int) -> contextlib.AbstractContextManager[None]:
+        if seed is None:
+            return contextlib.nullcontext()
+        return all_seeded(accelerator.device, seed, step.index, FIT, iteration, accelerator.process_index)
+
     net.train()
-    unread: Unread | None = None  # of a device that queues its work: its losses are read an iteration later
+    training.begin()
     for epoch in range(training.epoch, training.epochs):
         began = time.perf_counter()
-        for index, (image, target) in enumerate(batches(loader, epoch, accelerator)):
+        first = training.batch
+        for index, (image, target) in enumerate(batches(loader, epoch, accelerator, first), first):
             iteration = epoch * len(loader) + index
             lr = poly(training.lr, iteration, n_iterations, training.power)
-            set_lr(optimizer, lr)
             if not sizes or accelerator.num_processes == 1:  # several processes' batches are alike; asking costs a wait
                 sizes = images_per_process(len(image), accelerator)
-            values = backward(losses, net, accelerator, image, target, sizes, micro_batch)
-            values |= regularize(training, optimizer, accelerator)
-            reading = Reading(values, Place(step.index, epoch, iteration))
-            if not reading.queued:
-                reading.numbers  # noqa: B018  (refuses NaN before its gradients are used)
-            optimizer.step()
-            optimizer.zero_grad()
-            if unread is not None:
-                yield unread.read()
-            epoch_done = index == len(loader) - 1
-            training.epoch = epoch + epoch_done
-            seconds = time.perf_counter() - began
-            tick = Tick(step.index, epoch, training.epochs, iteration, n_iterations, {}, lr, seconds, epoch_done)
-            unread = Unread(tick, reading)
-            if epoch_done or not reading.queued:
-                yield unread.read()
-                unread = None
+            training.begin_iteration()
+            with drawing(iteration):
+                values = backward(losses, net, accelerator, image, target, sizes, micro_batch)
+                with training.changing():
+                    set_lr(optimizer, lr)
+                    values |= regularize(training, optimizer, accelerator)
+                    reading = Reading(values, Place(step.index, epoch, iteration))
+                    if not reading.queued:
+                        reading.numbers  # noqa: B018  (refuses NaN before its gradients are used)
+                    optimizer.step()
+                    optimizer.zero_grad()
+                    epoch_done = index == len(loader) - 1
+                    seconds = time.perf_counter() - began
+                    tick = Tick(
+                        step.index, epoch, training.epochs, iteration, n_iterations, {}, lr, seconds, epoch_done
+                    )
+                    training.count(tick, reading)
+            # The losses of a device that queues its work are read an iteration later.
+            while len(training.unread) > (reading.queued and not epoch_done):
+                yield training.unread[0].read()
+                del training.unread[0]  # only now: until the caller has drawn it, the tick is unread
             began = time.perf_counter()
 
 
@@ -169,11 +145,21 @@ def regularize(training: Training, optimizer: Any, accelerator: Accelerator) -> 
     return {} if penalty is None else {"penalty": penalty}
 
 
-def batches(loader: Loader, epoch: int, accelerator: Accelerator) -> Iterator[tuple[Tensor, Tensor]]:
-    """The loader's batches of one epoch, on the accelerator's device: normalised images and int64 targets."""
+def batches(loader: Loader, epoch: int, accelerator: Accelerator, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    """The loader's batches of one epoch, on the accelerator's device: normalised images and int64 targets.
+
+    Args:
+        loader: the batches of the step.
+        epoch: number of the epoch.
+        accelerator: its device is that of the batches.
+        first: number of the batch to begin with. An `EpochSampler` does not load those before it.
+    """
+    remaining: Iterable[tuple[Tensor, Tensor]] = loader
     if isinstance(loader, DataLoader) and isinstance(loader.sampler, EpochSampler):
-        loader.sampler.epoch = epoch
-    for image, target in loader:
+        loader.sampler.epoch, loader.sampler.first = epoch, first
+    elif first:
+        remaining = itertools.islice(loader, first, None)
+    for image, target in remaining:
         yield to_device(image, target, accelerator.device)
 
 

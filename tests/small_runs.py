@@ -69,6 +69,7 @@ def leave_out_pictures(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("plopkit.runs.experiment.draw_pictures", lambda folder, title: None)
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    """The bytes of every file in a folder, by relative path."""
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+def contents(folder: Path, seals: bool = False) -> dict[str, bytes]:
+    """The bytes of every file in a folder, by relative path; the seals of the files only where asked for."""
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and (seals or path.suffix != ".sha256")]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}

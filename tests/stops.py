@@ -78,7 +78,7 @@ def stopping_at(moment: int) -> Iterator[None]:
 def recording(folder: Path) -> Iterator[list[dict[str, bytes]]]:
     """The content of a folder before each moment: what a process leaves there that is killed then."""
     moments: list[dict[str, bytes]] = []
-    with watching(lambda *_: moments.append(contents(folder))):
+    with watching(lambda *_: moments.append(contents(folder, seals=True))):
         yield moments
 
 

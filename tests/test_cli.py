@@ -4,6 +4,7 @@ import base64
 import io
 import re
 import runpy
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from plopkit.methods import METHODS
 from plopkit.presets import PRESETS, configure
 from plopkit.scenario import Scenario
 from plopkit.settings import Settings, known_names
+from plopkit.support.signals import Terminated
 
 Captured = pytest.CaptureFixture[str]
 
@@ -127,7 +129,12 @@ def test_a_missing_or_unknown_command_is_a_usage_error(capsys: Captured) -> None
         (
             KeyboardInterrupt(),
             130,
-            "\nplopkit: stopped; the same command continues (a training from its last finished epoch)\n",
+            "\nplopkit: stopped; the same command continues where it was saved\n",
+        ),
+        (
+            Terminated(signal.SIGTERM),
+            143,
+            "\nplopkit: ended by SIGTERM; the same command continues where it was saved\n",
         ),
     ],
 )

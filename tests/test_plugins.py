@@ -136,7 +136,7 @@ def test_a_plugin_file_works_from_training_to_report(
     assert set(folder.results["method"]) == {"weighted"}
     assert set(folder.results["name"]) == {"background", "square", "bar", "frame"}
     assert folder.settings.hyper == {"weight": 2.0}  # the preset's value for this data set and method
-    assert {path.name for path in folder.pictures.iterdir()} == {"curves.png", "losses.png", "predictions.png"}
+    assert {path.name for path in folder.pictures.glob("*.png")} == {"curves.png", "losses.png", "predictions.png"}
 
     capsys.readouterr()
     assert main(["compare", str(folder.path), *flag, "-o", str(tmp_path / "pictures")]) == 0

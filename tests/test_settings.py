@@ -213,11 +213,12 @@ OTHER: dict[str, Any] = {
     "compute.search": False,
     "compute.compile": "yes",
     "compute.workers": 2,
+    "compute.save_minutes": 1.5,
     "evaluate": "full",
     "out": "elsewhere",
     "name": "another",
 }
-IRRELEVANT = {"compute.workers", "out", "name"}
+IRRELEVANT = {"compute.workers", "compute.save_minutes", "out", "name"}
 LATER = {"optim.lr_later", "optim.epochs_later", "evaluate"}
 
 
@@ -231,7 +232,7 @@ def test_the_fingerprint_changes_with_what_affects_the_results(name: str) -> Non
     assert default != other
     assert (default.fingerprint() == other.fingerprint()) == (name in IRRELEVANT)
     assert (default.step0_identity() == other.step0_identity()) == (name in IRRELEVANT | LATER)
-    assert (default.folder() == other.folder()) == (name == "compute.workers")
+    assert (default.folder() == other.folder()) == (name in ("compute.workers", "compute.save_minutes"))
 
 
 @pytest.mark.parametrize("method", METHODS)

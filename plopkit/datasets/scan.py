@@ -1,6 +1,7 @@
 """Work on every image of a data set in threads, with a progress bar, and the cache of the resulting tables."""
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -55,11 +56,13 @@ def cache_folder() -> Path:
 def load_table(path: Path, shape: tuple[int, ...], dtype: Any) -> np.ndarray | None:
     """The cached array in a file; None if there is no file, it is damaged, or its array has another shape or type.
 
-    The archive has a checksum, so that no changed bit passes.
+    The file holds a SHA-256 of the array and of the file's name, so that neither a changed bit nor the table of other
+    images passes.
     """
     with contextlib.suppress(Exception), open(path, "rb") as file:  # numpy raises almost anything for a damaged file
-        array = np.load(file, allow_pickle=False)["table"]
-        if array.shape == shape and array.dtype == dtype:
+        archive = np.load(file, allow_pickle=False)
+        array = archive["table"]
+        if array.shape == shape and array.dtype == dtype and str(archive["sha256"]) == _digest(path, array):
             return array
     return None
 
@@ -71,6 +74,11 @@ def save_table(path: Path, array: np.ndarray, warning: str) -> None:
     """
     try:
         with atomic_write(path) as part, open(part, "wb") as file:
-            np.savez_compressed(file, table=array)
+            np.savez_compressed(file, table=array, sha256=np.array(_digest(path, array)))
     except OSError as error:
         tqdm.write(f"{warning} ({error})")
+
+
+def _digest(path: Path, array: np.ndarray) -> str:
+    about = f"{path.name} {array.dtype} {array.shape}"
+    return hashlib.sha256(about.encode() + np.ascontiguousarray(array).tobytes()).hexdigest()

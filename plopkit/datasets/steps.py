@@ -155,7 +155,8 @@ class StepDataset(Dataset):
 class EpochSampler(Sampler[tuple[int, int]]):
     """A new permutation each epoch and a seed for each sample, both derived from (seed, epoch) alone.
 
-    An epoch can therefore be repeated or resumed without running the earlier ones. The training loop sets `epoch`.
+    An epoch can therefore be repeated or resumed without running the earlier ones, from any batch on: the training loop
+    sets `epoch`, and `first`, the number of the first batch. The length is that of a whole epoch.
 
     Args:
         count: Number of samples in the data set.
@@ -171,6 +172,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         self.shard = shard
         self.per_batch = len(range(self.batch)[shard[0] :: shard[1]])
         self.epoch = 0
+        self.first = 0
 
     def __len__(self) -> int:
         return self.count // self.batch * self.per_batch
@@ -181,7 +183,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         seeds = generator.integers(2**62, size=self.count)
         pairs = list(zip(order.tolist(), seeds.tolist(), strict=True))
         process, n_processes = self.shard
-        for begin in range(0, self.count // self.batch * self.batch, self.batch):
+        for begin in range(self.first * self.batch, self.count // self.batch * self.batch, self.batch):
             yield from pairs[begin : begin + self.batch][process::n_processes]
 
 

@@ -233,7 +233,12 @@ class Method(BaseModel, ABC):
         return [{"params": [p for p in net.parameters() if p.requires_grad]}]
 
     def prepare(self, context: StepContext) -> Any:
-        """Called once before a later step is trained; what it returns is `Batch.prepared`."""
+        """Called once before a later step is trained; what it returns is `Batch.prepared`.
+
+        An interrupted step calls it again when it resumes, so what it returns must not change during the step: what
+        does belongs to a `Regularizer` or to the net's buffers, which are saved. The same holds for random numbers:
+        those of this verb, of `losses` and of `end_step` are drawn from the run's seed, whatever was drawn before.
+        """
         return None
 
     @abstractmethod

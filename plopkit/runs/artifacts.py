@@ -13,6 +13,7 @@ from plopkit.datasets.transforms import to_device
 from plopkit.model.segmenter import Segmenter
 from plopkit.runs.folder import RunFolder
 from plopkit.scenario import Step
+from plopkit.support import seals
 from plopkit.support.files import write_arrays
 from plopkit.viz.png import save
 
@@ -29,19 +30,24 @@ def write_examples(
     pictures, target = next(iter(eval_loader(samples, len(samples))))
     image, _ = to_device(pictures, target, next(net.parameters()).device)
     logits = net.eval()(image).logits
-    for later in folder.predicted_steps():
-        if later > step.index:  # of results that have been moved away
-            folder.predictions_file(later).unlink()
     if step.index == 0:
         write_arrays(
             folder.examples_file,
+            seal=True,
             images=pictures.numpy(),
             masks=label_of[target.numpy()],
             stems=np.array([data.val.stems[i] for i in samples.indices]),
             names=np.array(data.val.classes),
             credit=np.array(data.val.credit),
         )
-    write_arrays(folder.predictions_file(step.index), predictions=label_of[predict(logits).cpu().numpy()])
+    write_arrays(folder.predictions_file(step.index), seal=True, predictions=label_of[predict(logits).cpu().numpy()])
+
+
+def remove_later_examples(folder: RunFolder, index: int) -> None:
+    """Remove the predictions of later steps: those of results that have been moved away."""
+    for later in folder.predicted_steps():
+        if later > index:
+            seals.remove(folder.predictions_file(later))
 
 
 def draw_pictures(folder: RunFolder, title: str) -> None:
@@ -55,4 +61,4 @@ def draw_pictures(folder: RunFolder, title: str) -> None:
         del figures["losses.png"]
     for name, draw in figures.items():
         if not (folder.pictures / name).is_file():
-            save(draw(), folder.pictures / name)
+            save(draw(), folder.pictures / name, seal=True)

@@ -1,5 +1,6 @@
 """The books of a run: what each finished step adds to `ticks.csv`, `summary.csv` and `results.csv`."""
 
+import math
 from collections.abc import Callable
 
 import pandas as pd
@@ -58,9 +59,32 @@ class Books:
             summary.append(summary_row(rows, history))
             history.append(summary[-1]["all"])
         replace_text(self._folder.summary_file, table_text(summary_table(summary)))
-        ticks = [tick for index in range(n_steps) for tick in self._ticks(index)]
-        replace_text(self._folder.ticks_file, table_text(tick_rows(ticks)))
+        write_ticks(self._folder, n_steps, self._ticks)
         self._history = history
+
+
+def write_ticks(folder: RunFolder, n_steps: int, ticks: Callable[[int], Ticks]) -> None:
+    """Write `ticks.csv` as a whole.
+
+    Args:
+        folder: the run's folder.
+        n_steps: number of its steps, from the first one on.
+        ticks: gives the ticks of a step.
+    """
+    rows = [tick for index in range(n_steps) for tick in ticks(index)]
+    replace_text(folder.ticks_file, table_text(tick_rows(rows)))
+
+
+def ticks_of_table(table: pd.DataFrame, index: int) -> Ticks:
+    """The ticks of a step from `ticks.csv`, with as many digits as stand there."""
+    rows = table[table["step"] == index]
+    prefix = "loss_"
+    ticks = []
+    for row in rows.to_dict("records"):
+        losses = {name.removeprefix(prefix): row[name] for name in rows if name.startswith(prefix)}
+        plain = {name: value for name, value in row.items() if not name.startswith(prefix)}
+        ticks.append(plain | {"losses": {name: value for name, value in losses.items() if not math.isnan(value)}})
+    return ticks
 
 
 def tick_rows(ticks: Ticks) -> pd.DataFrame:

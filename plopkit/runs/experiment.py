@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Generator, Iterator
-from dataclasses import asdict
 from functools import cached_property
 from typing import Any, NamedTuple, Self
 
@@ -16,25 +15,39 @@ from plopkit.model.folded import folded
 from plopkit.model.layout import laid_out
 from plopkit.model.segmenter import Segmenter, make_decoder, make_encoder
 from plopkit.presets import method_of, open_scenario, settle
-from plopkit.runs.artifacts import draw_pictures, write_examples
+from plopkit.runs.artifacts import draw_pictures, remove_later_examples, write_examples
 from plopkit.runs.books import Books
-from plopkit.runs.checkpoints import StepStore, Ticks
+from plopkit.runs.checkpoints import StepStore
 from plopkit.runs.dry_run import dry_run
 from plopkit.runs.folder import RunFolder, check_room, open_folder
+from plopkit.runs.mending import find_repairs, is_untouched, missing_examples
 from plopkit.runs.progress import Bars, Progress, no_progress
 from plopkit.runs.results import step_rows
+from plopkit.runs.saving import Saver, trained
+from plopkit.runs.sharing import sole_trainer
 from plopkit.scenario import Scenario, Step
 from plopkit.settings import Settings, digest
-from plopkit.support.seeding import seeded
+from plopkit.support.bars import notice
+from plopkit.support.files import remove_partial_files
+from plopkit.support.seals import DamagedError
+from plopkit.support.seeding import all_seeded, seeded
+from plopkit.support.signals import terminating
 from plopkit.ticks import Tick
-from plopkit.trainer import Training, batches, evaluate, fit
+from plopkit.trainer import batches, evaluate, fit
+from plopkit.training import Training
+
+PREPARE, END_STEP = 1, 3
+"""Numbers of the random numbers that these verbs draw, among those of a step (`trainer.FIT` is 2)."""
+
+STEP_0 = ".step0"
+"""Where the steps 0 are that several runs share, below `Settings.out`."""
 
 
 def run(settings: Settings, progress: bool = True) -> RunFolder:
     """Train and evaluate every step that is not done yet, draw the pictures, and return the finished run's folder.
 
-    Errors in settings and data are reported before anything is written; a run stopped earlier resumes after its last
-    finished epoch.
+    Errors in settings and data are reported before anything is written; a run stopped earlier resumes where it was
+    saved last. An interrupt, SIGTERM and SIGHUP end it after the iteration under way, which is saved.
 
     Args:
         settings: settings of the run (`plopkit.configure`).
@@ -76,6 +89,7 @@ class Experiment:
         self.main = True
         """Whether this process writes files. All processes train; only the main one writes."""
         self._data: ScenarioData | None = None
+        self._saver: Saver | None = None
 
     @classmethod
     def open(cls, settings: Settings, checkpoints: str = "") -> Self:
@@ -108,27 +122,40 @@ class Experiment:
 
     def run(self, progress: bool = True) -> RunFolder:
         """Do all that is left, with progress bars."""
-        with contextlib.closing(Bars(progress and self.main)) as bars:
-            for tick in self.ticks(bars.wrap):
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(terminating())
+            bars = stack.enter_context(contextlib.closing(Bars(progress and self.main)))
+            for tick in stack.enter_context(contextlib.closing(self.ticks(bars.wrap))):  # closing saves the training
                 bars.show(tick, len(self.scenario.steps))
         return self.folder
 
-    def ticks(self, progress: Progress = no_progress) -> Iterator[Tick]:
+    def save(self) -> None:
+        """Save the training of the step under way, if there is one; between two ticks."""
+        if self._saver is not None:
+            self._saver.save()
+
+    def ticks(self, progress: Progress = no_progress) -> Generator[Tick]:
         """Train and evaluate what is left, iteration by iteration.
 
-        If you stop iterating, only the current epoch is lost.
+        If you stop iterating, the training is saved when the generator is closed.
 
         Raises:
             ValueError: where another process is working on this run.
         """
         self.data  # noqa: B018  (opens the run)
-        unfinished = self.folder.evaluated() < len(self.scenario.steps)
-        with self.folder.locked() if unfinished and self.main else contextlib.nullcontext():
+        accelerator = make_accelerator(self.settings)
+        steps = self.scenario.steps
+        with self._mended() if self.main else contextlib.nullcontext():
+            accelerator.wait_for_everyone()
             n_evaluated = self.folder.evaluated()  # once, as reading takes longer with every step
-            books = Books(self.folder, lambda index: self._store(self.scenario.steps[index]).ticks())
-            for step in self.scenario.steps:
-                yield from self._do_step(step, n_evaluated <= step.index, books, progress)
+            books = Books(self.folder, lambda index: self._store(steps[index]).ticks())
+            new = False
+            for step in steps:
+                new = yield from self._do_step(step, n_evaluated <= step.index, new, books, progress)
             if self.main:
+                for index in missing_examples(self.folder, len(steps)):
+                    net = self.net(index).to(accelerator.device)
+                    write_examples(self.folder, self.data, steps[index], net, self.method.predict)
                 draw_pictures(self.folder, f"{self.scenario}, {self.method.title}, seed {self.settings.seed}")
 
     def net(self, index: int) -> Segmenter:
@@ -153,7 +180,7 @@ class Experiment:
         self.main = accelerator.is_main_process
         data = ScenarioData.open(self.settings, self.scenario, trains=not checkpoints)
         steps = self.scenario.steps
-        if self.folder.evaluated() < len(steps):  # a finished run needs neither disk space nor weights
+        if not self._seems_finished():  # a finished run needs neither disk space nor weights
             net = first_net(self.settings, self.scenario, self.method.first_step())  # checks the encoder's name
             if not checkpoints:
                 dry_run(self.settings, self.method, net.to(accelerator.device), data, accelerator)
@@ -164,10 +191,51 @@ class Experiment:
             open_folder(self.settings, " ".join(filter(None, sources)) + "\n")
         self._data = data
 
-    def _do_step(self, step: Step, needs_evaluation: bool, books: Books, progress: Progress) -> Iterator[Tick]:
-        """Train and evaluate a step, unless that is already done."""
+    def _seems_finished(self) -> bool:
+        """Whether all steps have checkpoints and results; a closer look needs the folder's lock."""
+        try:
+            stores = map(self._store, self.scenario.steps)
+            return self.folder.evaluated() == len(self.scenario.steps) and all(s.checkpoint.is_file() for s in stores)
+        except ValueError:
+            return False
+
+    @contextlib.contextmanager
+    def _mended(self) -> Iterator[None]:
+        """Lock the folder and remove what is damaged in it, so that it is made again. An untouched one stays unlocked.
+
+        Raises:
+            ValueError: where another process is working on this run.
+        """
+        n_steps = len(self.scenario.steps)
+        remove_partial_files(self.settings.out, below=False)
+        remove_partial_files(self.settings.out / STEP_0)
+        if is_untouched(self.folder, n_steps):
+            yield
+            return
+        with self.folder.locked():
+            for repair in list(find_repairs(self.folder, n_steps)):
+                if repair.notice:
+                    notice(repair.notice)
+                repair.do()
+            yield
+
+    def _do_step(
+        self, step: Step, needs_evaluation: bool, after_training: bool, books: Books, progress: Progress
+    ) -> Generator[Tick, None, bool]:
+        """Train and evaluate a step, unless that is already done; returns whether it was trained.
+
+        Args:
+            step: the step.
+            needs_evaluation: whether it has no results.
+            after_training: whether the step before has been trained just now.
+            books: the run's tables.
+            progress: shows the passes over the images.
+        """
         accelerator = make_accelerator(self.settings)  # a new one frees what the last step's held
         store = self._store(step)
+        if self.main and after_training:
+            self._check_store(store, self._before(step))
+        accelerator.wait_for_everyone()
         needs_training = not store.checkpoint.is_file()
         accelerator.wait_for_everyone()  # all processes look before one writes
         if needs_training:
@@ -178,51 +246,77 @@ class Experiment:
         if needs_evaluation:
             self._evaluate_step(step, books, accelerator, progress)
         accelerator.wait_for_everyone()
+        return needs_training
+
+    def _check_store(self, store: StepStore, before: str | None = None) -> None:
+        """Remove a finished step that cannot be used."""
+        if problem := store.problem(before):
+            notice(f"{problem[0]}: {problem[1]}; step {store.index} is trained again")
+            store.discard()
+
+    def _before(self, step: Step) -> str | None:
+        """The `identity` of the checkpoint that a step is trained from."""
+        return self._store(self.scenario.steps[step.index - 1]).identity() if step.index else None
 
     def _train_step(self, step: Step, accelerator: Accelerator, progress: Progress) -> Iterator[Tick]:
-        """Train one step, from its last finished epoch, to its checkpoint."""
-        store, shared = self._store(step), self._shared_store(step)
+        """Train one step, from where it was saved last, to its checkpoint."""
+        shared = self._shared_store(step)
+        if shared == self._store(step):
+            yield from self._train_alone(step, shared, accelerator, progress)
+        else:
+            with sole_trainer(shared.folder, accelerator):
+                if self.main:
+                    self._check_store(shared)
+                accelerator.wait_for_everyone()
+                yield from self._train_alone(step, shared, accelerator, progress)
+
+    def _train_alone(
+        self, step: Step, shared: StepStore, accelerator: Accelerator, progress: Progress
+    ) -> Iterator[Tick]:
+        """Train one step where no other process does."""
+        store = self._store(step)
         if shared.checkpoint.is_file():  # another run has trained step 0
             net = laid_out(shared.net(self.settings.model)).to(accelerator.device)
             done, gathered = shared.ticks(), shared.state()
+            accelerator.wait_for_everyone()
             if self.main:
                 shared.discard_training()
             context, _ = self._context(trainer_of(self.method, step), step, accelerator, None, {}, progress)
         else:
             training, ticks, context = self._begin_step(step, accelerator, progress)
-            done = yield from self._train(training, ticks, shared, accelerator)
+            self._saver = Saver(training, shared, accelerator, self.settings.compute.save_minutes)
+            self._saver.restore()
+            try:
+                done = yield from trained(self._saver, ticks, accelerator)
+            except FloatingPointError as error:
+                raise self._explained(error, step, shared) from error
+            finally:
+                self._saver = None
             net = training.net
             gathered = {} if training.regularizer is None else training.regularizer.final_state(net)
             if self.main and shared != store:
                 shared.finish(net, done, joined_state({}, gathered))
-        net, ended = self.method.end_step(net, context)
+        with all_seeded(accelerator.device, self.settings.seed, step.index, END_STEP):
+            net, ended = self.method.end_step(net, context)
         if self.main:
-            store.finish(net, done, joined_state(ended, gathered))
+            store.finish(net, done, joined_state(ended, gathered), self._before(step))
 
-    def _train(
-        self, training: Training, ticks: Iterator[Tick], store: StepStore, accelerator: Accelerator
-    ) -> Generator[Tick, None, Ticks]:
-        """Draw all ticks, saving the training after every epoch; returns them as plain values."""
-        done: Ticks = []
-        if (saved := store.load_epoch()) is not None:
-            training.restore(saved[0])
-            if accelerator.scaler is not None:
-                accelerator.scaler.load_state_dict(saved[0]["scaler"])
-            done = saved[1]
-        n_saved = len(done)
-        for tick in ticks:
-            done.append(asdict(tick))
-            if tick.epoch_done and self.main:
-                scaler = accelerator.scaler.state_dict() if accelerator.scaler else {}
-                store.save_epoch(training.state() | {"scaler": scaler}, done[n_saved:])
-                n_saved = len(done)
-            yield tick
-        return done
+    def _explained(self, error: FloatingPointError, step: Step, store: StepStore) -> FloatingPointError:
+        """An error that names the file it comes from, where one without a seal holds numbers that are not finite."""
+        stores = [store, *([self._store(self.scenario.steps[step.index - 1])] if step.index else [])]
+        path = next(filter(None, (each.not_finite() for each in stores)), None)
+        if path is None:
+            return error
+        problem = str(error).partition(";")[0]
+        return FloatingPointError(
+            f"{path}: holds numbers that are not finite, and so {problem}; delete it and run the command of this run "
+            "again: what it held is computed again"
+        )
 
     def _begin_step(self, step: Step, accelerator: Accelerator, progress: Progress) -> Begun:
         """A step about to be trained, from the checkpoint of the step before."""
         s, method = self.settings, trainer_of(self.method, step)
-        state: State = self._store(self.scenario.steps[step.index - 1]).state() if step.index else {}
+        state: State = self._state_before(step) if step.index else {}
         teacher = None
         if step.index == 0:
             net = first_net(s, self.scenario, method)
@@ -236,7 +330,8 @@ class Experiment:
             net.encoder.synchronise()
         training = Training(net, s.optim, step, method, method.regularizer(net, state))
         context, loader = self._context(method, step, accelerator, teacher, state, progress)
-        with accelerator.autocast():  # the teacher computes as it will in training
+        drawing = all_seeded(accelerator.device, s.seed, step.index, PREPARE)
+        with drawing, accelerator.autocast():  # the teacher computes as it will in training
             prepared = method.prepare(context) if step.index else None
         ticks = fit(
             training,
@@ -249,8 +344,22 @@ class Experiment:
             s.compute.micro_batch,
             context,
             s.compute.compile,
+            s.seed,
         )
         return Begun(training, ticks, context)
+
+    def _state_before(self, step: Step) -> State:
+        """The method's state after the step before."""
+        store = self._store(self.scenario.steps[step.index - 1])
+        state = store.state()
+        # A checkpoint of plopkit 0.1 does not say whether there is a state.
+        if not state and store.recipe() is None and self.method.regularizer(self.net(step.index - 1), {}) is not None:
+            raise DamagedError(
+                store.earlier_state_file,
+                f"missing, and {self.method.title} needs it",
+                f"put it back, or delete {store.checkpoint.name}: then step {store.index} is trained again",
+            )
+        return state
 
     def _context(
         self,
@@ -289,6 +398,7 @@ class Experiment:
             return
         s = self.settings
         rows = step_rows(self.scenario, s.method, s.seed, step, counts.numpy(), self.data.val.classes)
+        remove_later_examples(self.folder, step.index)
         write_examples(self.folder, self.data, step, net, self.method.predict)
         books.add(step.index, rows, step is self.scenario.steps[-1])
 
@@ -306,7 +416,7 @@ class Experiment:
         own = [] if self.method.shares_step_0 else [first.name, first.model_dump(mode="json")]
         begins = [self.scenario.dataset, step.protocol, step.new, sorted(step.future), *own]
         source = digest([self.settings.step0_identity(), begins, self.data.train.fingerprint])
-        return StepStore(self.settings.out / ".step0" / source, 0)
+        return StepStore(self.settings.out / STEP_0 / source, 0)
 
 
 def first_net(settings: Settings, scenario: Scenario, method: Method) -> Segmenter:

@@ -1,8 +1,9 @@
 """What a run leaves on disk: the files of its folder, listed once, and how they are read."""
 
 import contextlib
-import os
+import hashlib
 import shutil
+import tempfile
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -17,7 +18,11 @@ from filelock import FileLock, Timeout
 
 from plopkit.runs.tables import read_results, read_table
 from plopkit.settings import Settings, flat, from_yaml, to_yaml
+from plopkit.support import seals
+from plopkit.support.appending import undo_appends
+from plopkit.support.bars import notice
 from plopkit.support.files import remove_partial_files, write_text
+from plopkit.support.seals import AGAIN, DamagedError
 
 if TYPE_CHECKING:
     from plopkit.model.segmenter import Segmenter
@@ -72,6 +77,7 @@ class RunFolder:
     @cached_property
     def settings(self) -> Settings:
         """The settings that made the run, be its plugin loaded or not; ValueError where their file is damaged."""
+        seals.check(self.settings_file)
         return from_yaml(self.settings_file)
 
     @property
@@ -82,12 +88,12 @@ class RunFolder:
     @property
     def summary(self) -> pd.DataFrame:
         """One row per step."""
-        return self._cut(read_table(self.summary_file))
+        return self._cut(read_table(self.summary_file, "step"))
 
     @property
     def ticks(self) -> pd.DataFrame:
         """One row per iteration."""
-        return self._cut(read_table(self.ticks_file))
+        return self._cut(read_table(self.ticks_file, "iteration"))
 
     @property
     def examples(self) -> dict[str, np.ndarray]:
@@ -101,16 +107,18 @@ class RunFolder:
             FileNotFoundError: where a file is missing.
             ValueError: where one is damaged.
         """
-        arrays = _read_arrays(self.examples_file)
+        arrays = read_arrays(self.examples_file)
         predictions = dict(enumerate(arrays.pop("predictions", ())))  # where earlier versions kept those of all steps
         own = self.predicted_steps()
         n_steps = 1 + own[-1] if own else len(predictions)
+        if self.results_file.is_file():
+            n_steps = max(n_steps, self.evaluated())
         if not n_steps:
-            raise FileNotFoundError(f"{self.predictions}: no predictions in it; copy the whole run folder")
+            raise FileNotFoundError(f"{self.predictions}: no predictions in it; {AGAIN}, or copy the whole run folder")
         steps = range(n_steps)[: self.n_steps] or range(1)  # one at least, for its shape
         for index in steps:
             if index in own or index not in predictions:
-                predictions[index] = _read_arrays(self.predictions_file(index))["predictions"]
+                predictions[index] = read_arrays(self.predictions_file(index))["predictions"]
         return arrays | {"predictions": np.stack([predictions[index] for index in steps])[: self.n_steps]}
 
     def predictions_file(self, index: int) -> Path:
@@ -156,7 +164,7 @@ class RunFolder:
             )
         try:
             if lock.lock_counter == 1:
-                remove_partial_files(self.path)
+                tidy(self.path)
             yield
         finally:
             lock.release()
@@ -165,18 +173,27 @@ class RunFolder:
         return table if self.n_steps is None else table[table["step"] < self.n_steps]
 
 
-def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+def tidy(folder: Path) -> None:
+    """Remove what killed processes have left half written in a folder and below. Only one process may work on it."""
+    remove_partial_files(folder)
+    for part in folder.rglob(".tmp??????"):  # earlier versions let safetensors choose these names
+        part.unlink(missing_ok=True)
+    undo_appends(folder)
+    seals.settle(folder)
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file; DamagedError where it is damaged."""
+    seals.check(path)
     try:
         with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             return dict(file)
     except (ValueError, EOFError, BadZipFile, zlib.error) as error:
-        raise ValueError(
-            f"{path}: damaged; move it and results.csv away, and run again: what is trained is kept"
-        ) from error
+        raise DamagedError(path, f"damaged ({error})") from error
 
 
 def open_folder(settings: Settings, data: str) -> RunFolder:
-    """Make a run's folder, or open the one that is there.
+    """Make a run's folder, or open the one that is there; what is lost of settings and data is written again.
 
     Args:
         settings: settings of the run.
@@ -186,31 +203,96 @@ def open_folder(settings: Settings, data: str) -> RunFolder:
         ValueError: where other settings or other data made the folder, or it is not a run's.
     """
     folder = RunFolder(settings.folder())
-    if folder.settings_file.is_file():
-        _check_same_settings(folder, settings)
-        recorded = folder.data_file.read_text(encoding="utf-8").split() if folder.data_file.is_file() else []
-        if recorded != data.split():
-            same_images = recorded[:2] == data.split()[:2]
-            checkpoints, images = "the checkpoints are not those of this run", "the images or masks have changed"
-            problem = checkpoints if same_images else f"{images} since this run was made"
-            raise ValueError(f"{folder.path}: {problem}; choose another name or out, or delete it")
-        return folder
-    # data.txt alone, or half written: the disk was full, or the power failed, before settings.yaml was written.
-    leftovers = (folder.data_file.name, ".data.txt.*.part", ".settings.yaml.*.part")
-    if folder.path.is_dir() and not all(any(map(path.match, leftovers)) for path in folder.path.iterdir()):
-        raise ValueError(f"{folder.path}: not empty, and not a run's folder; choose another name or out")
-    write_text(folder.data_file, data)
-    write_text(folder.settings_file, to_yaml(settings))
+    settings_lost = _lost_settings(folder, settings)
+    data_lost = _lost_data(folder, data, settings_lost == NEW)
+    for path, text, lost in (
+        (folder.data_file, data, data_lost),
+        (folder.settings_file, to_yaml(settings), settings_lost),
+    ):
+        if lost:
+            if lost != NEW:
+                notice(f"{path}: {lost}; written again")
+            write_text(path, text, seal=True)
     return folder
 
 
-def _check_same_settings(folder: RunFolder, settings: Settings) -> None:
-    before, now = flat(folder.settings.identity()), flat(settings.identity())
-    if differing := sorted(name for name in {**before, **now} if before.get(name) != now.get(name)):
-        changes = "; ".join(f"{name} was {before.get(name)!r}, and is now {now.get(name)!r}" for name in differing)
-        raise ValueError(
-            f"{folder.path}: made with other settings: {changes}. Choose another name or out, or delete it"
-        )
+NEW = "new"
+
+
+def _lost_settings(folder: RunFolder, settings: Settings) -> str:
+    """Why the settings have to be written: "" where they are there, and those of this run.
+
+    The name of a folder holds a digest of the settings, unless the user has named it. The seal knows the settings, too.
+    """
+    path = folder.settings_file
+    if path.is_file():
+        try:
+            differing, problem = _differences(from_yaml(path), settings), "damaged"
+        except ValueError as error:
+            problem = str(error).removeprefix(f"{path}: ")
+        else:
+            if not differing:
+                return "" if seals.is_intact(path) else "damaged, or its seal is"
+            if seals.is_intact(path) and settings.name is not None:
+                raise ValueError(
+                    f"{folder.path}: made with other settings: {differing}. Choose another name or out, or delete it"
+                )
+    elif _is_begun(folder):
+        problem = "missing"
+    else:
+        return NEW
+    known = seals.sealed_digests(path)
+    if settings.name is None or hashlib.sha256(to_yaml(settings).encode()).hexdigest() in known:
+        return problem.partition("\n")[0]
+    raise DamagedError(
+        path,
+        problem,
+        "repeat the command with exactly the settings that made this run, put back a copy of the file, or choose "
+        "another name or out",
+    )
+
+
+def _is_begun(folder: RunFolder) -> bool:
+    """Whether a folder without settings is a run's; ValueError where it holds something else."""
+    if not folder.path.is_dir():
+        return False
+    # data.txt alone, or half written: the disk was full, or the power failed, before settings.yaml was written.
+    leftovers = (folder.data_file.name, ".data.txt.*", ".settings.yaml.*", ".*.part", folder.lock_file.name)
+    if all(any(map(path.match, leftovers)) for path in folder.path.iterdir()):
+        return False
+    if not any(path.exists() for path in (folder.data_file, seals.seal_file(folder.data_file), folder.checkpoints)):
+        raise ValueError(f"{folder.path}: not empty, and not a run's folder; choose another name or out")
+    return True
+
+
+def _lost_data(folder: RunFolder, data: str, is_new: bool) -> str:
+    """Why `data.txt` has to be written: "" where it is there, and says the same."""
+    path = folder.data_file
+    recorded = path.read_bytes().decode(errors="replace").split() if path.is_file() else []
+    if recorded == data.split():
+        return "" if seals.is_intact(path) else "its seal is damaged"
+    if is_new:
+        return NEW
+    problem = "damaged" if recorded else "missing"
+    if hashlib.sha256(data.encode()).hexdigest() in seals.sealed_digests(path):
+        return problem
+    if recorded and seals.is_intact(path):
+        same_images = recorded[:2] == data.split()[:2]
+        checkpoints, images = "the checkpoints are not those of this run", "the images or masks have changed"
+        changed = checkpoints if same_images else f"{images} since this run was made"
+        raise ValueError(f"{folder.path}: {changed}; choose another name or out, or delete it")
+    raise DamagedError(
+        path,
+        f"{problem}, so that nothing says whether the images are still those of this run",
+        f"if they are, write this line to it: {data.strip()} - otherwise choose another name or out",
+    )
+
+
+def _differences(recorded: Settings, settings: Settings) -> str:
+    """The settings that decide a run's numbers and differ; empty where none does."""
+    before, now = flat(recorded.identity()), flat(settings.identity())
+    differing = sorted(name for name in {**before, **now} if before.get(name) != now.get(name))
+    return "; ".join(f"{name} was {before.get(name)!r}, and is now {now.get(name)!r}" for name in differing)
 
 
 def check_room(settings: Settings, needed: int) -> None:
@@ -227,9 +309,7 @@ def check_room(settings: Settings, needed: int) -> None:
     needed -= sum(path.stat().st_size for path in settings.folder().rglob("*") if path.is_file())
     try:
         out.mkdir(parents=True, exist_ok=True)
-        probe = out / f".writable.{os.getpid()}.part"
-        probe.touch()
-        probe.unlink()
+        tempfile.TemporaryFile(dir=out).close()  # has no name that a killed process could leave
     except OSError as error:
         raise type(error)(
             f"{out}: cannot be written ({error.strerror or error}); choose another folder with out"

@@ -14,6 +14,7 @@ from plopkit.runs.experiment import Experiment, run
 from plopkit.runs.folder import RunFolder
 from plopkit.scenario import Scenario
 from plopkit.settings import Settings, digest
+from plopkit.support.bars import notice
 
 
 def evaluate_checkpoints(settings: Settings, paths: Sequence[Path], progress: bool = True) -> RunFolder:
@@ -47,10 +48,16 @@ def evaluate_checkpoints(settings: Settings, paths: Sequence[Path], progress: bo
     name = settings.name or f"{settings.folder().name}_released_{files}"
     experiment = Experiment.open(settings.model_copy(update={"name": name}), checkpoints=files)
     stores = [StepStore(experiment.folder.checkpoints, step.index) for step in scenario.steps]
-    missing = [(store, net) for store, net in zip(stores, nets, strict=True) if not store.checkpoint.is_file()]
+    missing = [
+        (store, net)
+        for store, net in zip(stores, nets, strict=True)
+        if not store.checkpoint.is_file() or store.problem() is not None
+    ]
     if experiment.main and missing:
         with experiment.folder.locked():
             for store, net in missing:
+                if problem := store.problem():
+                    notice(f"{problem[0]}: {problem[1]}; made again from the checkpoint that is given")
                 store.finish(net, [], {})
     PartialState().wait_for_everyone()
     return experiment.run(progress)

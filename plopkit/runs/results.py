@@ -16,7 +16,7 @@ from plopkit.metrics import PER_CLASS, forgetting, group_means
 from plopkit.runs.tables import KEYS, REQUIRED_COLUMNS, read_results
 from plopkit.scenario import Scenario, Step, check
 from plopkit.settings import flat, from_yaml
-from plopkit.support import resources
+from plopkit.support import resources, seals
 
 GROUPS = ["old", "new", "all", "old_nobg", "all_nobg"]
 """The groups of classes in `summary.csv`, as `plopkit.metrics.group_means` has them."""
@@ -121,8 +121,12 @@ def run_folders(paths: Iterable[str | Path]) -> list[Path]:
 
     Raises:
         FileNotFoundError: There is none.
+        DamagedError: One has lost its results.
     """
     named = [Path(match) for path in paths for match in sorted(glob.glob(str(path))) or [str(path)]]
+    for seal in (seal for path in named for seal in path.rglob(".results.csv.sha256")):
+        if not (lost := seal.with_name("results.csv")).exists():
+            raise seals.DamagedError(lost, "missing")
     folders = [
         folder
         for path in named
@@ -147,6 +151,8 @@ def run_folders(paths: Iterable[str | Path]) -> list[Path]:
 
 def _is_foreign(path: Path) -> bool:
     """Whether the columns are not those of a run. Where they cannot be read, settings next to them decide."""
+    if seals.sealed_digests(path):
+        return False
     try:
         return not set(REQUIRED_COLUMNS) <= set(pd.read_csv(path, nrows=0, encoding_errors="replace"))
     except ValueError:  # empty, or no table
@@ -204,11 +210,14 @@ def _differences(seeds: dict[Path, int]) -> dict[Path, str]:
 
 
 def _decisive(path: Path) -> dict[str, Any]:
-    """The settings by which two runs of one method may differ; none where the folder does not say."""
-    try:
-        settings = from_yaml(path / "settings.yaml")
-    except (OSError, ValueError):
+    """The settings by which two runs of one method may differ; none where only the tables have been copied."""
+    file = path / "settings.yaml"
+    if not file.is_file():
+        if seals.seal_file(file).is_file():
+            raise seals.DamagedError(file, "missing")
         return {}
+    seals.check(file)
+    settings = from_yaml(file)
     ignored = {*KEYS}
     if not _may_be_users_own(settings.scenario):
         ignored.add("data.root")  # VOC is the same everywhere

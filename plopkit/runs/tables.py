@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from plopkit.scenario import Scenario
 from plopkit.support.appending import append_text, read_appended, replace_text
 from plopkit.support.files import table_text
+from plopkit.support.seals import DamagedError, sealed_digests
 
 KEYS = ["scenario", "method", "seed"]
 REQUIRED_COLUMNS: dict[str, type] = {
@@ -17,27 +19,52 @@ REQUIRED_COLUMNS: dict[str, type] = {
 optional."""
 
 
+AGAIN = "run the command of this run again: the table is made again, and what is trained is kept"
+
+
 def read_results(path: Path) -> pd.DataFrame:
-    """The rows of a run's `results.csv`.
+    """The rows of a run's `results.csv`, those of whole steps from step 0 on.
 
     Raises:
         FileNotFoundError: where there is none.
-        ValueError: where it is damaged; names the file and the remedy.
+        DamagedError: where it is damaged, or lacks rows; names the file and the remedy.
     """
+    content = read_appended(path)
     try:
-        table = parse_results(read_appended(path))
+        table = parse_results(content)
         missing = [name for name in REQUIRED_COLUMNS if name not in table]
-        if missing:
-            problem = f"no column {missing[0]!r}"
-        elif table.empty:
-            problem = "no rows"
-        else:
-            problem = "a step's class twice" if table.duplicated(["step", "label"]).any() else ""
+        problem = f"no column {missing[0]!r}" if missing else incomplete(table)
+        if not problem and not sealed_digests(path):
+            problem = differs_from_scenario(table)
     except ValueError as error:
         problem = str(error)
     if problem:
-        raise ValueError(f"{path}: damaged ({problem}); move it away and run again: what is trained is kept")
+        raise DamagedError(path, f"damaged ({problem})", AGAIN)
     return table
+
+
+def incomplete(table: pd.DataFrame) -> str:
+    """What the rows of a `results.csv` lack; empty where every step has each class seen so far once."""
+    if table.empty:
+        return "no rows"
+    if table.duplicated(["step", "label"]).any():
+        return "a step's class twice"
+    n_steps = int(table["step"].max()) + 1
+    learned_at = table.groupby("label")["learned_at"].agg(["min", "max", "size"])
+    whole = (learned_at["min"] == learned_at["max"]).all() and (table["step"] >= table["learned_at"]).all()
+    if not whole or (learned_at["size"] != n_steps - learned_at["min"]).any():
+        return "rows are missing"
+    return ""
+
+
+def differs_from_scenario(table: pd.DataFrame) -> str:
+    """What is wrong with the classes of each step; empty where they are those of the scenario, or it is unknown."""
+    try:
+        steps = Scenario.parse(table["scenario"].iloc[0]).steps[: int(table["step"].max()) + 1]
+    except ValueError:  # of a plugin that is not loaded, or the user's own classes
+        return ""
+    seen = dict(table.groupby("step")["label"].agg(set))
+    return "" if seen == {step.index: set(step.seen) for step in steps} else "rows are missing"
 
 
 def parse_results(text: bytes) -> pd.DataFrame:
@@ -51,9 +78,32 @@ def as_read_back(results: pd.DataFrame) -> pd.DataFrame:
     return parse_results(table_text(results).encode())
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """The rows of `ticks.csv` or `summary.csv`, also while one of them is growing."""
-    return pd.read_csv(io.BytesIO(read_appended(path)))
+def read_table(path: Path, counted: str = "") -> pd.DataFrame:
+    """The rows of `ticks.csv` or `summary.csv`, also while one of them is growing.
+
+    Args:
+        path: the file.
+        counted: a column that counts the rows from 0; within each step where it is another one than `step`.
+
+    Raises:
+        FileNotFoundError: where there is none.
+        DamagedError: where it is damaged, or lacks rows.
+    """
+    content = read_appended(path)
+    try:
+        table = pd.read_csv(io.BytesIO(content))
+        groups = [table] if counted in ("", "step") else [rows for _, rows in table.groupby("step")]
+        if counted in table and any(sorted(rows[counted]) != list(range(len(rows))) for rows in groups):
+            raise ValueError("rows are missing")
+    except ValueError as error:
+        raise DamagedError(path, f"damaged ({error})", AGAIN) from error
+    return table
+
+
+def first_rows(path: Path, n_steps: int) -> str:
+    """The text of `results.csv` with the rows of its first steps only."""
+    table = pd.read_csv(io.BytesIO(read_appended(path)), dtype=str, keep_default_na=False)
+    return table_text(table[table["step"].astype(int) < n_steps])
 
 
 def append_rows(path: Path, rows: pd.DataFrame) -> None:

@@ -17,6 +17,12 @@ def log(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def notice(line: str) -> None:
+    """Write a line to stderr that the user has to know, above the progress bars, if there are any."""
+    tqdm.write(line, file=sys.stderr)
+    sys.stderr.flush()
+
+
 def progress_bar(
     items: Iterable[Any] | None = None,
     description: str = "",

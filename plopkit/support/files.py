@@ -1,10 +1,16 @@
-"""Atomic writes: a file is written under another name next to its place and then moved there, never half of it."""
+"""Atomic writes: a file is written under another name next to its place and then moved there, never half of it.
+
+File and folder are synced to disk, so that the same holds after a power cut. `seal` also notes the file's SHA-256 next
+to it (`plopkit.support.seals`).
+"""
 
 import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from plopkit.support import durable, seals
 
 if TYPE_CHECKING:  # neither is needed to write a text
     import numpy as np
@@ -28,21 +34,26 @@ def disk_error(path: object, error: OSError, advice: str = AGAIN, action: str = 
 
 
 @contextlib.contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path, seal: bool = False) -> Iterator[Path]:
     """A path next to `path` to write to; it is moved to `path` at the end, or removed where anything fails.
+
+    The file at this path must not be replaced by another one: it is locked while it is being written.
+
+    Args:
+        path: The file.
+        seal: Whether to note its SHA-256 next to it.
 
     Raises:
         OSError: The file cannot be written; names it and says what to do.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.touch()
-        mode = part.stat().st_mode
-        yield part
-        if part.stat().st_size:
-            part.chmod(mode)  # safetensors makes a file that only its owner may read
-            os.replace(part, path)
+        durable.make_parents(path)
+        with durable.being_written(part):
+            yield part
+            if part.stat().st_size:
+                sealed = seal or seals.seal_file(path).exists()  # an old seal would no longer fit
+                (seals.replace_sealed if sealed else durable.replace)(part, path)
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         raise type(error)(f"{path}: a file or a folder is in the way; name another place") from error
     except OSError as error:
@@ -52,10 +63,24 @@ def atomic_write(path: Path) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
-def remove_partial_files(folder: Path) -> None:
-    """Remove what killed writers left in `folder` and below. No writer may be active there."""
-    for part in folder.rglob(".*.part"):
+def remove_partial_files(folder: Path, below: bool = True) -> None:
+    """Remove what killed writers left in a folder; what a living process is writing stays.
+
+    Args:
+        folder: The folder.
+        below: Whether to look in the folders below it as well.
+    """
+    for part in _abandoned(folder, below):
         part.unlink(missing_ok=True)
+
+
+def has_partial_files(folder: Path) -> bool:
+    """Whether killed writers left something in a folder or below."""
+    return any(True for _ in _abandoned(folder, True))
+
+
+def _abandoned(folder: Path, below: bool) -> Iterator[Path]:
+    return filter(durable.is_abandoned, list((folder.rglob if below else folder.glob)(".*.part")))
 
 
 def make_folder(path: Path) -> None:
@@ -70,10 +95,15 @@ def make_folder(path: Path) -> None:
         raise ValueError(f"{path}: a file is in the way; name a folder") from error
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, seal: bool = False) -> None:
     """Write UTF-8 text."""
-    with atomic_write(path) as part:
-        part.write_text(text, encoding="utf-8")
+    write_bytes(path, text.encode(), seal)
+
+
+def write_bytes(path: Path, content: bytes, seal: bool = False) -> None:
+    """Write bytes."""
+    with atomic_write(path, seal) as part:
+        part.write_bytes(content)
 
 
 def table_text(table: "pd.DataFrame", header: bool = True) -> str:
@@ -86,20 +116,20 @@ def write_table(path: Path, table: "pd.DataFrame") -> None:
     write_text(path, table_text(table))
 
 
-def write_torch(path: Path, value: Any) -> None:
+def write_torch(path: Path, value: Any, seal: bool = False) -> None:
     """Write what `torch.save` takes."""
     import torch
 
-    with atomic_write(path) as part:
+    with atomic_write(path, seal) as part:
         try:
             torch.save(value, part)
         except RuntimeError as error:  # torch's writer turns a full disk into this
             raise OSError(f"{error}") from error
 
 
-def write_arrays(path: Path, **arrays: "np.ndarray") -> None:
+def write_arrays(path: Path, seal: bool = False, **arrays: "np.ndarray") -> None:
     """Write arrays by name as a compressed .npz file."""
     import numpy as np
 
-    with atomic_write(path) as part, open(part, "wb") as file:
+    with atomic_write(path, seal) as part, open(part, "wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]

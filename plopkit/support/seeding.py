@@ -1,6 +1,7 @@
-"""Derive one seed from several numbers, and seed torch's generator temporarily."""
+"""Derive one seed from several numbers, and seed random generators temporarily."""
 
 import contextlib
+import random
 from collections.abc import Iterator
 
 import numpy as np
@@ -13,6 +14,28 @@ def seeded(*parts: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(*parts))
         yield
+
+
+@contextlib.contextmanager
+def all_seeded(device: torch.device, *parts: int) -> Iterator[None]:
+    """Seed the generators of Python, NumPy, torch and the device with these numbers inside the context.
+
+    Their states are restored afterwards.
+    """
+    seed = seed_of(*parts)
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002  (what others draw from)
+    on_cpu = device.type == "cpu"
+    with torch.random.fork_rng([] if on_cpu else [device], device_type="cuda" if on_cpu else device.type):
+        random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
+        torch.default_generator.manual_seed(seed)
+        if not on_cpu:
+            torch.get_device_module(device).manual_seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)  # noqa: NPY002
 
 
 def seed_of(*parts: int) -> int:

@@ -13,15 +13,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from plopkit.support.files import atomic_write
+from plopkit.support.files import write_bytes
 
 _drawing = threading.Lock()
 
 
-def save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path, seal: bool = False) -> None:
     """Write the figure as a PNG file to keep: well compressed, and never half written."""
-    with atomic_write(path) as part:
-        part.write_bytes(png(figure, dpi=130, level=6))
+    write_bytes(path, png(figure, dpi=130, level=6), seal)
 
 
 def png(figure: Figure, dpi: float = 100, level: int = 1) -> bytes:

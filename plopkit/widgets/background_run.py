@@ -1,5 +1,6 @@
 """A run in a separate thread, which can be paused between two batches."""
 
+import contextlib
 import html
 import threading
 import traceback
@@ -25,11 +26,14 @@ class Status:
 
 
 class Cancelled(Exception):
-    """A paused run was given up. On disk it can be resumed from its last finished epoch."""
+    """A paused run was given up. On disk it can be resumed where it was paused."""
 
 
 class BackgroundRun:
-    """Trains one run in a thread. ``pause`` takes effect before the next batch, and ``resume`` continues with it."""
+    """Trains one run in a thread. ``pause`` takes effect before the next batch, and ``resume`` continues with it.
+
+    A paused run has saved its training.
+    """
 
     def __init__(self, settings: Settings):
         self.settings = settings
@@ -44,6 +48,7 @@ class BackgroundRun:
         self._unpaused = threading.Event()
         self._unpaused.set()
         self._cancelled = False
+        self._experiment: Experiment | None = None
         keep_freed_memory()  # before the thread begins, which has a heap of its own otherwise
         self._thread = threading.Thread(target=self._work, name="plopkit run", daemon=True)
         self._thread.start()
@@ -71,14 +76,15 @@ class BackgroundRun:
     def _work(self) -> None:
         try:
             self._wait_while_paused()
-            experiment = Experiment.open(self.settings)
+            self._experiment = experiment = Experiment.open(self.settings)
             self.n_steps = len(experiment.scenario.steps)
             self.status = Status("starting")
             self._wait_while_paused()
-            for tick in experiment.ticks(self._pausable):
-                self.ticks.append(tick)
-                self.status = self._status_of(tick)
-                self._wait_while_paused()
+            with contextlib.closing(experiment.ticks(self._pausable)) as ticks:
+                for tick in ticks:
+                    self.ticks.append(tick)
+                    self.status = self._status_of(tick)
+                    self._wait_while_paused()
         except Cancelled:
             return
         except BaseException as error:
@@ -93,9 +99,12 @@ class BackgroundRun:
         self.status = Status(f"{description} is done", total, total)
 
     def _wait_while_paused(self) -> None:
-        self.waiting = not self._unpaused.is_set()
-        self._unpaused.wait()
-        self.waiting = False
+        if not self._unpaused.is_set():
+            if self._experiment is not None:
+                self._experiment.save()  # the kernel may be gone before somebody resumes
+            self.waiting = True
+            self._unpaused.wait()
+            self.waiting = False
         if self._cancelled:
             raise Cancelled
 

@@ -33,16 +33,8 @@ class LiveRun:
     """A run with buttons and curves, which leaves the kernel free.
 
     ``start``, ``stop`` and ``resume`` are the buttons; ``train`` waits until the run is finished. A stopped run waits
-    in memory between two batches and loses nothing. If the kernel ends, the run can be resumed on disk from its last
-    finished epoch. The form's settings are read at ``start``; later changes do not affect a run that has started.
-
-    Args:
-        source: the settings, or the form that holds them.
-
-    Example:
-        >>> live = LiveRun(SettingsForm())
-        >>> live  # shows buttons and curves
-        >>> live.then(lambda folder: folder.summary)  # shows the table as soon as there is one
+    in memory between two batches and is saved on disk as well: if the kernel ends, the run resumes from there. The
+    form's settings are read at ``start``; later changes do not affect a run that has started.
     """
 
     def __init__(self, source: SettingsForm | Settings):
@@ -112,7 +104,7 @@ class LiveRun:
         self.refresh()
 
     def stop(self) -> None:
-        """Wait before the next batch.
+        """Save the training, and wait before the next batch.
 
         Raises:
             ValueError: no run is training.

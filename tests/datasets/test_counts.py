@@ -136,6 +136,18 @@ def test_a_table_of_another_shape_is_made_again(wrong: np.ndarray, folder_root: 
 
 
 @pytest.mark.parametrize("table", [presence, pixels])
+def test_the_table_of_other_images_is_made_again(table: Callable, folder_root: Root, tmp_path: Path) -> None:
+    """Of the same number of images, so that only the file's name tells them apart."""
+    sources = [folder(folder_root(name=name, size=size), "train") for name, size in (("a", (40, 48)), ("b", (24, 32)))]
+    tables = [table(source, tmp_path / name) for source, name in zip(sources, "ab", strict=True)]
+    paths = [next((tmp_path / name).glob("*-*.npz")) for name in "ab"]
+    assert paths[0].name != paths[1].name
+    paths[1].write_bytes(paths[0].read_bytes())
+    assert np.array_equal(table(sources[1], tmp_path / "b"), tables[1])
+    assert paths[1].read_bytes() != paths[0].read_bytes()
+
+
+@pytest.mark.parametrize("table", [presence, pixels])
 def test_a_table_with_one_changed_bit_is_made_again(table: Callable, folder_root: Root, tmp_path: Path) -> None:
     source = folder(folder_root(), "train")
     expected = table(source, tmp_path / "cache")

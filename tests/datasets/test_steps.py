@@ -69,6 +69,16 @@ def test_sampler_depends_on_seed_and_epoch_only() -> None:
     assert all(a != b for i, a in enumerate(epochs) for b in epochs[:i])
 
 
+@pytest.mark.parametrize("shard", [(0, 1), (0, 2), (1, 2)])
+def test_an_epoch_can_begin_with_any_batch(shard: tuple[int, int]) -> None:
+    whole = list(EpochSampler(24, 3, 7, shard))
+    for first in range(4):
+        sampler = EpochSampler(24, 3, 7, shard)
+        sampler.first = first
+        assert list(sampler) == whole[first * sampler.per_batch :]
+        assert len(sampler) == len(whole)
+
+
 @pytest.mark.parametrize("processes", [1, 2, 3, 5, 7])
 def test_processes_share_every_batch(processes: int) -> None:
     whole = list(EpochSampler(24, 3, batch=7))

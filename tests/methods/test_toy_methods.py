@@ -122,14 +122,25 @@ def test_prototypes_are_kept_and_replayed(finished: Callable[[str], RunFolder]) 
     assert replay[folder.ticks["step"] == 0].isna().all() and replay[folder.ticks["step"] > 0].notna().all()
 
 
-def test_a_missing_state_is_an_error(finished: Callable[[str], RunFolder], tmp_path: Path) -> None:
+def test_a_step_whose_state_is_missing_is_trained_again(
+    finished: Callable[[str], RunFolder], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is never taken for a step without a state."""
     settings = small(tmp_path, SCENARIO, "toy-prototypes", optim__epochs_later=2)
     for tick in Experiment.open(settings).ticks():
         if tick.step == 1:
             break
-    StepStore(RunFolder(settings.folder()).checkpoints, 0).state_file.unlink()
-    with pytest.raises(ValueError, match=r"step-0\.state\.safetensors: the method's state after step 0 is missing"):
-        run(settings, progress=False)
+    store = StepStore(RunFolder(settings.folder()).checkpoints, 0)
+    state = store.state()
+    store.state_file.unlink()
+    with pytest.raises(ValueError, match=r"step-0\.state\.safetensors: missing, and the next step needs it"):
+        store.state()
+    run(settings, progress=False)
+    assert (
+        "step-0.state.safetensors: missing, and the next step needs it; step 0 is trained again"
+        in capsys.readouterr().err
+    )
+    assert torch.equal(store.state()["prototypes"], state["prototypes"])
 
 
 def test_images_are_kept_and_trained_on_again(finished: Callable[[str], RunFolder]) -> None:

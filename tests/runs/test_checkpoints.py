@@ -15,6 +15,7 @@ from torch import Tensor
 from plopkit.model.segmenter import Segmenter, segmenter_of
 from plopkit.runs import checkpoints
 from plopkit.runs.checkpoints import StepStore
+from plopkit.support import seals
 from plopkit.support.files import write_text
 
 Nets = Callable[..., Segmenter]
@@ -22,6 +23,13 @@ Nets = Callable[..., Segmenter]
 
 def training_state(value: float, epoch: int = 1) -> dict[str, Any]:
     return {"net": {"a": torch.full((2,), value)}, "optimizer": {"state": {0: {"step": 3}}}, "epoch": epoch}
+
+
+def flip(path: Path) -> None:
+    """Change a bit in the middle of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
 
 
 def assert_equal(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
@@ -66,18 +74,70 @@ def test_ticks_of_an_epoch_count_only_with_its_state(tmp_path: Path, monkeypatch
         assert loaded is not None
         assert loaded[1] == [{"loss": 1.0}, {"loss": last}][: loaded[0]["epoch"]]
         store.save_epoch(training_state(2.0, 2), [{"loss": 0.5}])
+
+
+def test_a_damaged_training_gives_way_to_the_one_before(tmp_path: Path) -> None:
+    """Both are kept; where neither can be read, the step is trained from its beginning."""
+    store = StepStore(tmp_path, 0)
+    for epoch in (1, 2, 3):
+        store.save_epoch(training_state(float(epoch), epoch), [{"loss": epoch}])
+    store.save_epoch(training_state(3.5, 3) | {"batch": 2}, [{"loss": 3.1}, {"loss": 3.2}])
+    names = ["step-0.training.3.2.pt", "step-0.training.3.0.pt"]
+    assert [path.name for path in store.training_files()] == names
+    flip(store.training_file(3, 2))
+    lines: list[str] = []
+    loaded = store.load_epoch()
+    assert loaded is not None and loaded[0]["net"]["a"].tolist() == [3.0, 3.0]
+    assert loaded[1] == [{"loss": 1}, {"loss": 2}, {"loss": 3}]
+    assert store.load_epoch(lines.append) is not None
+    assert len(lines) == 1 and lines[0].startswith(f"{store.training_file(3, 2)}: damaged (")
+    assert lines[0].endswith("; step 0 goes on from the state before")
+    assert [path.name for path in store.training_files()] == names[1:]
+    store.save_epoch(training_state(3.5, 3) | {"batch": 1}, [{"loss": 3.1}])
+    loaded = store.load_epoch()
+    assert loaded is not None and loaded[1][3:] == [{"loss": 3.1}]
+    store.epoch_file(3).write_text("[]")
+    loaded = store.load_epoch()
+    assert loaded is not None and (loaded[0]["epoch"], loaded[1][3:]) == (3, [])
     store.epoch_file(0).unlink()
-    with pytest.raises(
-        ValueError, match=r"step-0\.training\.0\.json: not readable .* and step-0\.training\.pt to train"
-    ):
-        store.load_epoch()
+    assert store.load_epoch(lines.append) is None
+    assert "training.0.json: missing" in lines[-1] and not store.training_files()
+
+
+def test_a_training_from_another_step_before_is_not_continued(tmp_path: Path, tiny_net: Nets) -> None:
+    first, second = StepStore(tmp_path, 0), StepStore(tmp_path, 1)
+    for net in (tiny_net(3), tiny_net(4)):
+        first.finish(net, [], {})
+        assert second.load_epoch() is None
+        second.save_epoch(training_state(1.0), [])
+        assert second.load_epoch() is not None
+    lines: list[str] = []
+    first.finish(tiny_net(5), [], {})
+    assert second.load_epoch(lines.append) is None
+    assert "trained from another step 0 than the one that is there; step 1 is trained from its beginning" in lines[0]
+
+
+def test_a_state_of_a_batch_counts_as_many_ticks(tmp_path: Path) -> None:
+    """The ticks of the epoch under way are written before its state, so there may be more of them."""
+    store = StepStore(tmp_path, 0)
+    ticks = [{"loss": float(value)} for value in range(5)]
+    store.save_epoch(training_state(1.0, 0) | {"batch": 2}, ticks[:2])
+    store.save_epoch(training_state(2.0, 0) | {"batch": 4}, ticks[:4])
+    loaded = store.load_epoch()
+    assert loaded is not None and loaded[1] == ticks[:4]
+    seals.remove(store.training_file(0, 4))
+    loaded = store.load_epoch()
+    assert loaded is not None and loaded[1] == ticks[:2]
+    store.save_epoch(training_state(3.0, 1), ticks)
+    loaded = store.load_epoch()
+    assert loaded is not None and loaded[1] == ticks
 
 
 def test_a_training_that_keeps_its_ticks_with_the_state_goes_on(tmp_path: Path) -> None:
     """As earlier versions left it."""
     store = StepStore(tmp_path, 0)
     ticks = [{"epoch": epoch, "loss": float(value)} for value, epoch in enumerate((0, 0, 1, 1, 2))]
-    torch.save({"training": training_state(1.0, 2), "ticks": ticks[:4]}, store.training_file)
+    torch.save({"training": training_state(1.0, 2), "ticks": ticks[:4]}, tmp_path / "step-0.training.pt")
     first = store.load_epoch()
     assert first is not None and first[1] == ticks[:4]
     store.save_epoch(training_state(2.0, 3), ticks[4:])
@@ -117,8 +177,43 @@ def test_a_methods_state_is_kept(tmp_path: Path, tiny_net: Nets) -> None:
     assert set(contents(tmp_path)) == {"step-0.safetensors", "step-0.ticks.json", "step-0.state.safetensors"}
     assert_equal(store.state(), state)
     store.state_file.unlink()
-    with pytest.raises(ValueError, match=r"state after step 0 is missing; delete step-0\.safetensors as well to train"):
+    with pytest.raises(ValueError, match=r"state\.safetensors: missing, and the next step needs it; run the command"):
         store.state()
+    assert store.problem() == (store.state_file, "missing, and the next step needs it")
+
+
+def test_files_of_another_step_are_not_taken_for_a_steps_own(tmp_path: Path, tiny_net: Nets) -> None:
+    """Even where their seals are moved along."""
+    stores = [StepStore(tmp_path, index) for index in range(2)]
+    for index, store in enumerate(stores):
+        before = stores[0].identity() if index else None
+        store.finish(tiny_net(3), [{"loss": index}], {"a": torch.full((3,), float(index))}, before)
+        assert store.problem(before) is None and store.problem() is None
+    for name in ("checkpoint", "state_file", "ticks_file"):
+        own, other = (getattr(store, name) for store in stores)
+        content, seal = own.read_bytes(), seals.seal_file(own).read_bytes()
+        own.write_bytes(other.read_bytes())
+        assert stores[0].problem() == (own, "damaged (its SHA-256 is not the one noted when it was written)")
+        if name == "state_file":
+            seals.write_seal(own, seals.digest_of(own))
+            assert stores[0].problem() == (own, "not the state that belongs to step-0.safetensors")
+        own.write_bytes(content)
+        seals.seal_file(own).write_bytes(seal)
+        assert stores[0].problem() is None
+    found = stores[1].problem("of another step 0")
+    assert found == (stores[1].checkpoint, "trained from another step 0 than the one that is there")
+
+
+@pytest.mark.parametrize("name", ["checkpoint", "state_file", "ticks_file"])
+def test_no_changed_bit_passes(tmp_path: Path, tiny_net: Nets, name: str) -> None:
+    store = StepStore(tmp_path, 0)
+    store.finish(tiny_net(3), [{"loss": 1.0}], {"a": torch.rand(300)})
+    flip(getattr(store, name))
+    found = store.problem()
+    assert found is not None and found[0] == getattr(store, name)
+    seals.remove(seals.seal_file(getattr(store, name)))
+    store.discard()
+    assert contents(tmp_path, seals=True) == {}
 
 
 def test_the_same_step_gives_the_same_bytes(tmp_path: Path, tiny_net: Nets) -> None:
@@ -153,12 +248,12 @@ def test_the_checkpoint_is_written_last(
 # Full disks, damaged and hostile files
 
 
-@pytest.mark.parametrize("name", ["step-0.training.pt", "step-0.state.safetensors", "step-0.safetensors"])
+@pytest.mark.parametrize("name", ["step-0.training.1.0.pt", "step-0.state.safetensors", "step-0.safetensors"])
 def test_a_disk_that_fills_up_leaves_the_old_file(tmp_path: Path, tiny_net: Nets, name: str) -> None:
     (tmp_path / name).write_bytes(b"old")
     big, store, net = {"a": torch.rand(50_000)}, StepStore(tmp_path, 0), tiny_net(3)
     writers: dict[str, Callable[[], None]] = {
-        "step-0.training.pt": lambda: store.save_epoch(big | {"epoch": 1}, []),
+        "step-0.training.1.0.pt": lambda: store.save_epoch(big | {"epoch": 1}, []),
         "step-0.state.safetensors": lambda: store.finish(net, [], big),
         "step-0.safetensors": lambda: store.finish(net, [], {}),
     }
@@ -178,23 +273,37 @@ def test_a_damaged_file_is_named_with_the_remedy(tmp_path: Path, tiny_net: Nets,
     def cut(path: Path) -> None:
         path.write_bytes(path.read_bytes()[:n_bytes])
 
+    lines: list[str] = []
     store.save_epoch(training_state(1.0), [])
-    cut(store.training_file)
-    with pytest.raises(ValueError, match=r"step-0\.training\.pt: not a readable state .*delete it to train the step"):
-        store.load_epoch()
-    store.finish(tiny_net(3), [], {"a": torch.rand(300)})
-    cut(store.checkpoint)
-    remedy = "not a readable checkpoint .*delete it to train the step again"
-    for read in (store.weights, store.classes, lambda: store.net(small(tmp_path).model)):
-        with pytest.raises(ValueError, match=rf"step-0\.safetensors: {remedy}"):
-            read()
-    store.finish(tiny_net(3), [], {"a": torch.rand(300)})
-    cut(store.state_file)
-    with pytest.raises(ValueError, match=rf"step-0\.state\.safetensors: {remedy}"):
-        store.state()
-    store.ticks_file.write_text("[{")
-    with pytest.raises(ValueError, match=r"step-0\.ticks\.json: not readable .*; delete it and step-0\.safetensors to"):
-        store.ticks()
+    cut(store.training_file(1))
+    assert store.load_epoch(lines.append) is None
+    assert lines[0].startswith(f"{store.training_file(1)}: damaged (")
+    assert lines[0].endswith("; step 0 is trained from its beginning")
+    torch.save({"training": training_state(1.0)}, store.earlier_training_file)  # has no seal
+    cut(store.earlier_training_file)
+    assert store.load_epoch(lines.append) is None
+    assert lines[1].startswith(f"{store.earlier_training_file}: not a readable state (")
+    for sealed, problem in ((True, "(damaged|not a readable checkpoint)"), (False, "not a readable checkpoint")):
+        remedy = rf"{problem} \(.*\); run the command of this run again: the step is trained again"
+        store.finish(tiny_net(3), [], {"a": torch.rand(300)})
+        if not sealed:
+            for path in tmp_path.glob(".*.sha256"):
+                path.unlink()
+        cut(store.checkpoint)
+        for read in (store.weights, lambda: store.net(small(tmp_path).model)):
+            with pytest.raises(ValueError, match=rf"step-0\.safetensors: {remedy}"):
+                read()
+        store.finish(tiny_net(3), [], {"a": torch.rand(300)})
+        if not sealed:
+            seals.seal_file(store.state_file).unlink()
+        cut(store.state_file)
+        with pytest.raises(ValueError, match=rf"step-0\.state\.safetensors: {remedy}"):
+            store.state()
+    for text in ("[{", "{}"):
+        seals.remove(store.ticks_file)
+        store.ticks_file.write_text(text)
+        with pytest.raises(ValueError, match=r"step-0\.ticks\.json: not readable .*; run the command of"):
+            store.ticks()
 
 
 def test_a_checkpoint_of_another_program_is_refused(tmp_path: Path) -> None:
@@ -208,8 +317,9 @@ def test_a_checkpoint_of_another_program_is_refused(tmp_path: Path) -> None:
 def test_code_in_a_training_file_is_not_run(tmp_path: Path) -> None:
     store = StepStore(tmp_path, 0)
     torch.save({"training": Path("/"), "ticks": []}, tmp_path / "step-0.training.pt")
-    with pytest.raises(ValueError, match="not a readable state"):
-        store.load_epoch()
+    lines: list[str] = []
+    assert store.load_epoch(lines.append) is None
+    assert "not a readable state" in lines[0]
 
 
 # Checkpoints of plopkit 0.1

@@ -14,6 +14,7 @@ from plopkit.runs import experiment
 from plopkit.runs.experiment import Experiment, run
 from plopkit.scenario import IGNORE, Scenario
 from plopkit.settings import from_yaml
+from plopkit.support import seals
 from plopkit.trainer import evaluate
 
 # The files
@@ -33,8 +34,11 @@ def test_a_run_leaves_the_documented_files_and_no_others(finished: Experiment) -
         *(f"pictures/{name}.png" for name in ("curves", "losses", "predictions")),
     }
     shared = contents(finished.settings.out / ".step0")
-    assert {name.split("/")[1] for name in shared} == {"step-0.safetensors", "step-0.ticks.json"}
-    assert len(shared) == 2
+    assert sorted(name.split("/")[1] for name in shared) == [".lock", "step-0.safetensors", "step-0.ticks.json"]
+    paths = [path for path in finished.settings.out.rglob("*") if path.is_file() and path.suffix != ".sha256"]
+    unsealed = {path.name for path in paths if seals.sealed_digests(path) != (seals.digest_of(path),)}
+    assert unsealed == {".lock"}
+    assert len(list(finished.settings.out.rglob(".*.sha256"))) == len([p for p in paths if p.name != ".lock"])
     modes = {path.stat().st_mode & 0o777 for path in finished.folder.path.rglob("*.*") if path.is_file()}
     assert len(modes) == 1
 
@@ -98,7 +102,7 @@ def test_ticks_have_a_row_per_iteration(finished: Experiment) -> None:
 
 
 def test_pictures_are_not_blank(finished: Experiment) -> None:
-    for path in finished.folder.pictures.iterdir():
+    for path in finished.folder.pictures.glob("*.png"):
         with Image.open(path) as picture:
             pixels = np.asarray(picture.convert("L"))
         assert min(pixels.shape) > 200

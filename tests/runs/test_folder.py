@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import tempfile
 import types
 from pathlib import Path
 from typing import Any
@@ -121,10 +122,10 @@ def test_a_folder_that_cannot_be_written_is_refused_before_any_work(
     with pytest.raises(OSError, match=r"file/out: cannot be written .*; choose another folder with out"):
         check_room(small(tmp_path / "file" / "out"), 1)
 
-    def read_only(self: Path, *_: Any, **__: Any) -> None:
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+    def read_only(dir: Path) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(dir))
 
-    monkeypatch.setattr(Path, "touch", read_only)  # permissions do not stop root
+    monkeypatch.setattr(tempfile, "TemporaryFile", read_only)  # permissions do not stop root
     with pytest.raises(
         PermissionError, match=r"cannot be written .*Permission denied.*; choose another folder with out"
     ):
@@ -174,7 +175,9 @@ def test_locking_twice_keeps_the_parts_of_this_process(tmp_path: Path) -> None:
 def test_examples_are_read_back(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     write_arrays(folder.examples_file, masks=np.zeros((2, 3), int), names=np.array(["é", "b"]))
-    with pytest.raises(FileNotFoundError, match="examples: no predictions in it; copy the whole run folder"):
+    with pytest.raises(
+        FileNotFoundError, match=r"examples: no predictions in it; run the command .*, or copy the whole"
+    ):
         _ = folder.examples
     for step in range(11):  # step 10 comes after step 9
         write_arrays(folder.predictions_file(step), predictions=np.full((2, 3), step))
@@ -209,7 +212,8 @@ def test_class_names_that_look_like_numbers_or_nothing_stay_names(tmp_path: Path
 
 
 def test_only_the_first_steps_are_read(tmp_path: Path) -> None:
-    write_table(tmp_path / "results.csv", results_table(step=[0, 1, 1, 2], label=[0, 0, 1, 0], name=list("aaba")))
+    columns = {"step": [0, 1, 1, 2, 2], "label": [0, 0, 1, 0, 1], "learned_at": [0, 0, 1, 0, 1]}
+    write_table(tmp_path / "results.csv", results_table(**columns))
     for name in ("summary.csv", "ticks.csv"):
         write_table(tmp_path / name, pd.DataFrame({"step": [0, 1, 2]}))
     write_arrays(tmp_path / "examples.npz", predictions=np.arange(3))
@@ -227,12 +231,12 @@ def test_damaged_examples_are_named(tmp_path: Path, n_bytes: int) -> None:
     path = tmp_path / "examples.npz"
     write_arrays(path, images=np.random.default_rng(0).integers(0, 255, 2000))
     path.write_bytes(path.read_bytes()[:n_bytes])
-    with pytest.raises(ValueError, match=r"examples\.npz: damaged; move it and results\.csv away, and run again"):
+    with pytest.raises(ValueError, match=r"examples\.npz: damaged \(.*\); run the command of this run again"):
         _ = RunFolder(tmp_path).examples
     write_arrays(path, masks=np.zeros(1))
     (tmp_path / "examples").mkdir()
     (tmp_path / "examples" / "step-0.npz").write_bytes(b"half")
-    with pytest.raises(ValueError, match=r"step-0\.npz: damaged; move it and results\.csv away, and run again"):
+    with pytest.raises(ValueError, match=r"step-0\.npz: damaged \(.*\); run the command of this run again"):
         _ = RunFolder(tmp_path).examples
 
 
@@ -244,13 +248,23 @@ def test_damaged_examples_are_named(tmp_path: Path, n_bytes: int) -> None:
         (results_table(step=[0]).drop(columns="iou").to_csv(index=False), "no column 'iou'"),
         (results_table(step=[]).to_csv(index=False), "no rows"),
         (results_table(step=[0, 1, 0], label=[2, 2, 2]).to_csv(index=False), "a step's class twice"),
+        (results_table(step=[0, 1]).to_csv(index=False).replace("\n1,", "\n2,"), "rows are missing"),
+        (results_table(step=[0, 1, 1], label=[0, 0, 1]).to_csv(index=False), "rows are missing"),
+        (results_table(step=[0, 0, 1], label=[0, 1, 1]).to_csv(index=False), "rows are missing"),
+        (results_table(step=[0], learned_at=[1]).to_csv(index=False), "rows are missing"),
+        (results_table(step=[0], scenario=["voc 15-5 overlap"]).to_csv(index=False), "rows are missing"),
         (results_table(step=["first"]).to_csv(index=False), "invalid literal"),
     ],
-    ids=["empty", "another table", "a column is missing", "no rows", "a class twice", "no number"],
+    ids=[
+        *("empty", "another table", "a column is missing", "no rows", "a class twice", "a step is missing"),
+        *("an old class is missing", "a class is missing later", "learnt later", "of another scenario", "no number"),
+    ],
 )
 def test_a_damaged_table_is_named(tmp_path: Path, text: str, problem: str) -> None:
     write_text(tmp_path / "results.csv", text)
-    with pytest.raises(ValueError, match=rf"results\.csv: damaged \(.*{problem}.*\); move it away and run again"):
+    with pytest.raises(
+        ValueError, match=rf"results\.csv: damaged \(.*{problem}.*\); run the command of this run again"
+    ):
         RunFolder(tmp_path).evaluated()
 
 

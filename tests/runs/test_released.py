@@ -9,7 +9,7 @@ import pytest
 import torch
 from run_files import write_run
 from safetensors.torch import save_file
-from small_runs import small
+from small_runs import contents, small
 
 from plopkit.cli import main
 from plopkit.model.checkpoints import load_published, save_published
@@ -21,6 +21,7 @@ from plopkit.runs.experiment import run
 from plopkit.runs.folder import RunFolder
 from plopkit.runs.released import export
 from plopkit.runs.results import load_results
+from plopkit.support import seals
 
 SCENARIO = "emoji 15-5 overlap"
 
@@ -62,7 +63,7 @@ def test_evaluated_checkpoints_leave_the_files_of_a_run(checkpoints: list[Path],
     assert folder.results.groupby("step").size().tolist() == [16, 21]
     assert folder.summary["method"].unique().tolist() == ["mib"]
     assert len(folder.ticks) == 0
-    assert {path.name for path in folder.pictures.iterdir()} == {"curves.png", "predictions.png"}
+    assert {path.name for path in folder.pictures.glob("*.png")} == {"curves.png", "predictions.png"}
     assert folder.examples["predictions"].shape[0] == 2
     published, stored = load_published(checkpoints[1]), folder.net(1).eval()
     image = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -77,6 +78,24 @@ def test_the_same_checkpoints_are_not_evaluated_twice(checkpoints: list[Path], t
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("results.csv")}
     assert evaluate(checkpoints, tmp_path) == 0
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("results.csv")} == before
+
+
+@pytest.mark.parametrize("name", ["step-0.safetensors", "step-1.ticks.json", "step-1.safetensors"])
+def test_a_damaged_checkpoint_is_made_again_from_the_given_one(
+    checkpoints: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """Nothing is trained."""
+    assert evaluate(checkpoints, tmp_path) == 0
+    (folder,) = run_folders(tmp_path)
+    path, before = folder / "checkpoints" / name, contents(tmp_path, seals=True)
+    path.write_bytes(path.read_bytes()[:-1])
+    capsys.readouterr()
+    assert evaluate(checkpoints, tmp_path) == 0
+    assert f"{path}: damaged" in capsys.readouterr().err
+    assert contents(tmp_path, seals=True) == before
+    path.unlink()
+    assert evaluate(checkpoints, tmp_path) == 0
+    assert contents(tmp_path, seals=True) == before
 
 
 @pytest.mark.parametrize("evaluated", ["crop", "full"])
@@ -170,6 +189,7 @@ def test_a_checkpoint_with_iabn_is_opened_without_the_package(
     recipe["encoder"]["norm"] = "iabn"
     weights = store.weights()
     save_file(weights, store.checkpoint, {"step": json.dumps({"classes": store.classes(), "recipe": recipe})})
+    seals.write_seal(store.checkpoint, seals.digest_of(store.checkpoint))
     monkeypatch.setattr("plopkit.runs.checkpoints.find_spec", lambda name: None)
     net = RunFolder(path).net(1)
     assert net.classes == (16, 5)

@@ -166,6 +166,26 @@ def test_folders_without_settings_are_separated_by_seed_and_name(tmp_path: Path)
     assert last_rows(tmp_path)["plop (again)"] == (1, 70)
 
 
+def test_damaged_settings_are_refused(tmp_path: Path) -> None:
+    """Without them, runs of different settings would count as repetitions of each other."""
+    write_run(tmp_path, seed=0)
+    path = write_run(tmp_path, seed=1) / "settings.yaml"
+    text = path.read_text()
+    write_text(path, text, seal=True)
+    load_results(tmp_path)
+    path.write_text(text.replace("seed: 1", "seed: 2"))
+    remedy = "run the command of this run again"
+    with pytest.raises(ValueError, match=rf"^{re.escape(str(path))}: damaged \(.*\); {remedy}"):
+        load_results(tmp_path)
+    path.unlink()
+    with pytest.raises(ValueError, match=rf"^{re.escape(str(path))}: missing; {remedy}"):
+        load_results(tmp_path)
+    path.with_name(".settings.yaml.sha256").unlink()
+    path.write_text("seed: [")
+    with pytest.raises(ValueError, match=rf"^{re.escape(str(path))}: not the settings of a run"):
+        load_results(tmp_path)
+
+
 def test_settings_are_not_shown_where_method_or_scenario_separates_the_runs(tmp_path: Path) -> None:
     write_run(tmp_path, "ft", optim__lr=0.5)
     write_run(tmp_path, "plop")
@@ -236,7 +256,7 @@ def test_the_error_of_damaged_results_names_the_file(
     path = write_run(tmp_path) / "results.csv"
     path.write_text("".join(damage(path.read_text().splitlines(keepends=True))))
     with pytest.raises(
-        ValueError, match=rf"^{re.escape(str(path))}: damaged \(.*{message}.*\); move it away and run again"
+        ValueError, match=rf"^{re.escape(str(path))}: damaged \(.*{message}.*\); run the command of this run again"
     ):
         load_results(tmp_path)
 

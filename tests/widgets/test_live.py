@@ -12,11 +12,13 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-from small_runs import small
+from small_runs import small, ticks_until
 
 import plopkit
 from plopkit import viz
+from plopkit.runs.experiment import Experiment
 from plopkit.runs.folder import RunFolder
+from plopkit.support.appending import replace_text
 from plopkit.widgets import LiveRun, SettingsForm, background_run, is_interactive
 from plopkit.widgets.finished import read_finished
 from plopkit.widgets.placeholder import WAITING
@@ -121,7 +123,7 @@ def test_stopped_at_every_batch_it_gives_the_same_results(tmp_path, straight, pa
     assert paused_at.count("step 0/1") + paused_at.count("step 1/1") == len(live.background.ticks)
 
 
-def test_a_cancelled_run_continues_from_its_last_finished_epoch(tmp_path, pause_when):
+def test_a_cancelled_run_continues_where_it_was_paused(tmp_path, pause_when):
     paused = []  # once only
     pause_when(
         lambda run: not paused and any((t.step, t.epoch) == (1, 1) for t in run.ticks) and not paused.append(run)
@@ -129,11 +131,16 @@ def test_a_cancelled_run_continues_from_its_last_finished_epoch(tmp_path, pause_
     given = {"method": "ft", "optim__epochs_later": 3}
     live = LiveRun(small(tmp_path / "a", **given))
     live.start()
-    until(lambda: live.state == "stopped")
-    live.background.cancel()  # as when the kernel ends
+    until(lambda: live.background.waiting)
+    done = [(tick.step, tick.iteration) for tick in live.background.ticks]
+    shutil.copytree(tmp_path / "a", tmp_path / "c")  # what is there if the kernel is killed now
+    live.background.cancel()
     again = LiveRun(small(tmp_path / "a", **given))
     again.train()
-    assert {(tick.step, tick.epoch) for tick in again.background.ticks} in ({(1, 1), (1, 2)}, {(1, 2)})
+    rest = [(tick.step, tick.iteration) for tick in again.background.ticks]
+    assert rest and not set(done) & set(rest) and rest[0] == (1, done[-1][1] + 1)
+    killed = Experiment.open(small(tmp_path / "c", **given))
+    assert ticks_until(killed)[0][::2] == rest[0]
     straight = plopkit.run(small(tmp_path / "b", **given), progress=False)
     assert (again.folder.path / "results.csv").read_bytes() == (straight.path / "results.csv").read_bytes()
 
@@ -257,7 +264,7 @@ def test_a_step_counts_once_all_its_tables_are_written(ready, monkeypatch, tmp_p
     """A run writes summary.csv, ticks.csv and examples.npz before results.csv; between them, only older steps count."""
     folder = RunFolder(shutil.copytree(small(ready).folder(), tmp_path / "run"))
     both = folder.results
-    both[both["step"] == 0].to_csv(folder.path / "results.csv", index=False)
+    replace_text(folder.results_file, both[both["step"] == 0].to_csv(index=False))
     assert len(folder.summary) == 2  # as in the middle of writing step 1
     finished = read_finished(folder)
     assert finished.n_steps == 1
@@ -268,7 +275,7 @@ def test_a_step_counts_once_all_its_tables_are_written(ready, monkeypatch, tmp_p
     def finish_step_1(self):
         if not (self.path / "done").exists():
             (self.path / "done").touch()
-            both.to_csv(self.path / "results.csv", index=False)
+            replace_text(self.results_file, both.to_csv(index=False))
         return pd.read_csv(self.path / "ticks.csv")
 
     monkeypatch.setattr(RunFolder, "ticks", property(finish_step_1))

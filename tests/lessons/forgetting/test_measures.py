@@ -17,6 +17,7 @@ from plopkit.pseudo import uncertainty
 from plopkit.runs.experiment import run
 from plopkit.runs.folder import RunFolder
 from plopkit.scenario import IGNORE
+from plopkit.support.appending import replace_text
 
 
 @pytest.mark.parametrize("step", range(3))
@@ -79,7 +80,7 @@ def test_examples_hold_the_uncertainty_of_every_steps_net(folder: RunFolder) -> 
 def test_examples_of_a_step_without_results_are_left_out(folder: RunFolder, tmp_path: Path) -> None:
     shutil.copytree(folder.path, broken := tmp_path / "broken")
     results = pd.read_csv(broken / "results.csv")
-    results[results["step"] == 0].to_csv(broken / "results.csv", index=False)
+    replace_text(broken / "results.csv", results[results["step"] == 0].to_csv(index=False))
     examples = load_examples(RunFolder(broken))
     assert examples.n_steps == len(examples.uncertainty) == 1
     np.testing.assert_array_equal(examples.predictions, folder.examples["predictions"][:1])
