@@ -1,7 +1,9 @@
 """The user's own data: a folder with `images/`, `masks/`, `classes.txt`, `train.txt` and `val.txt`."""
 
 import os
-from pathlib import Path
+import re
+from collections import Counter
+from pathlib import Path, PureWindowsPath
 
 from plopkit.datasets.files import FileSource, in_folder, read_lines, read_stems
 from plopkit.scenario import IGNORE, WIDE_IGNORE
@@ -37,6 +39,9 @@ def folder(root: Path, split: str) -> FileSource:
     stems = read_stems(listing)  # a stem may contain blanks
     if not names.keys() >= set(stems) and names.keys() >= {stem.split()[0] for stem in stems}:
         stems = read_stems(listing, columns=True)
+    for stem in stems:
+        if leads_outside(stem):
+            raise ValueError(f"{listing}: {stem!r} leads out of the folder images/; write the image's file stem")
     images = in_folder(root / "images", [names.get(stem, f"{stem}.jpg") for stem in stems])
     source = FileSource(classes, stems, images, in_folder(root / "masks", stems, ".png"))
     if len(classes) > IGNORE and source.mask_bits(0) == 8:
@@ -62,9 +67,16 @@ def folder_classes(root: Path) -> tuple[str, ...]:
     if not 3 <= len(names) <= WIDE_IGNORE:
         raise _wrong_number(path, len(names))
     if len(set(names)) < len(names):
-        repeated = next(name for name in names if names.count(name) > 1)
+        repeated = Counter(names).most_common(1)[0][0]
         raise ValueError(f"{path}: the class name {repeated!r} is repeated; every name must be unique")
     return names
+
+
+def leads_outside(name: str) -> bool:
+    """Whether a name in a list is absolute or contains `..`, on any operating system."""
+    if {"/", "\\", ":", "."}.isdisjoint(name):  # most names
+        return False
+    return os.path.isabs(name) or bool(PureWindowsPath(name).drive) or ".." in re.split(r"[/\\]", name)
 
 
 def _wrong_number(path: Path, n_names: int) -> ValueError:

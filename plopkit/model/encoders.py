@@ -16,6 +16,7 @@ from plopkit.model.activations import keep_outputs
 from plopkit.model.keys import State, detect_layout, encoder_state, first_keys, mismatched_keys, read_state
 from plopkit.model.norms import norm_of
 from plopkit.model.resnet import BLOCKS, ResNet
+from plopkit.support.places import expanded
 
 LITE0 = "efficientnet_lite0"
 
@@ -138,7 +139,7 @@ def _resnet_weights(name: str, weights: str, net_state: State) -> dict[str, Tens
         except (OSError, RuntimeError) as error:
             raise _no_hub(name, error) from error
     else:
-        state = read_state(Path(weights))
+        state = read_state(expanded(weights))
         layout = detect_layout(set(state)) or ""
         if layout not in ("iabn", "torchvision"):
             raise ValueError(

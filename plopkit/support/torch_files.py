@@ -1,0 +1,282 @@
+"""Files of `torch.save` and safetensors from anywhere, read without running code and without more memory than they have.
+
+Both formats of `torch.save` are read: the zip archive, and the sequence of pickles before torch 1.6, in which ImageNet
+weights of 2018 still come. Every tensor is compared with the bytes that the file really holds before one is made.
+"""
+
+import io
+import math
+import struct
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from plopkit.support.pickled import Call, Global, Persistent, read_pickle
+from plopkit.support.printable import one_line
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LARGEST_PICKLE = 2**26
+LARGEST_HEADER = 2**24
+"""Bytes of safetensors' list of tensors: that of a ResNet-101 has 70,000."""
+DEEPEST = 50
+OLD_MAGIC = 0x1950A86A20F9469CFC6C
+STORAGES = {
+    **{"DoubleStorage": "float64", "FloatStorage": "float32", "HalfStorage": "float16", "BFloat16Storage": "bfloat16"},
+    **{"LongStorage": "int64", "IntStorage": "int32", "ShortStorage": "int16", "CharStorage": "int8"},
+    **{"ByteStorage": "uint8", "BoolStorage": "bool"},
+}
+REBUILD, PARAMETER = "torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_parameter"
+HARMLESS = {
+    *(REBUILD, PARAMETER, "collections.OrderedDict", "collections.Counter", "collections.defaultdict"),
+    *("torch.Size", "torch.device", "_codecs.encode", "numpy.dtype", "builtins.set", "__builtin__.set"),
+    *("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar"),  # the released code's best score
+    *(f"torch.{name}" for name in STORAGES),
+    *(f"numpy.dtypes.{name}DType" for name in ("Float64", "Float32")),
+}
+"""What a checkpoint may name. Only tensors are made; other calls are left as notes."""
+
+
+class _Storage(NamedTuple):
+    """The numbers behind one tensor, or several."""
+
+    key: str
+    dtype: str
+    n_bytes: int
+
+
+Read = Callable[[_Storage], "Tensor"]
+
+
+def read_torch(path: Path) -> Any:
+    """What `torch.save` has written: tensors, texts, numbers and truth values in dictionaries, lists and tuples.
+
+    Tensors come to the CPU. What else a checkpoint may hold, such as a score as a number of numpy, is left as a
+    `plopkit.support.pickled.Call`: it is not computed.
+
+    Args:
+        path: A plain file.
+
+    Raises:
+        ValueError: It is damaged, asks for code to be run, or describes more than it holds; says what, not which file.
+        OSError: It cannot be read.
+    """
+    with open(path, "rb") as file:
+        if file.read(4) == b"PK\x03\x04":
+            return _read_zip(file)
+        file.seek(0)
+        return _read_old(file)
+
+
+def read_safetensors(path: Path) -> "dict[str, Tensor]":
+    """The tensors of a safetensors file; errors as for `read_torch`."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+    if length > LARGEST_HEADER:
+        raise ValueError(f"its list of tensors would have {length:,} bytes; at most {LARGEST_HEADER:,} are read")
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"damaged: {one_line(error)}") from error
+
+
+def _read_zip(file: io.BufferedIOBase) -> Any:
+    size = file.seek(0, io.SEEK_END)
+    try:
+        with zipfile.ZipFile(file) as archive:
+            entries = archive.infolist()
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+                raise ValueError("its entries are compressed, as torch never does; save it by torch.save again")
+            if sum(entry.file_size for entry in entries) > size:
+                raise ValueError("its entries overlap: together they are larger than the file")
+            pickles = [entry for entry in entries if entry.filename.endswith("/data.pkl")]
+            if len(pickles) != 1:
+                raise ValueError("a zip archive, but not one of torch.save: there is no data.pkl in it")
+            folder = pickles[0].filename.removesuffix("data.pkl")
+            by_key = {entry.filename.removeprefix(f"{folder}data/"): entry for entry in entries}
+            order = by_key.get(f"{folder}byteorder")
+            if order and archive.read(order).strip() != b"little":
+                raise ValueError("its numbers are big-endian; save it on a machine with the usual byte order")
+
+            def read(storage: _Storage) -> "Tensor":
+                entry = by_key.get(storage.key)
+                if entry is None or entry.file_size != storage.n_bytes:
+                    found = "no such entry" if entry is None else f"{entry.file_size:,}"
+                    raise ValueError(f"a tensor needs {storage.n_bytes:,} bytes, but the file holds {found}")
+                with archive.open(entry) as opened:
+                    return _filled(storage.n_bytes, opened)
+
+            return _Tensors(size, read).resolved(_read_pickle(io.BytesIO(_limited(archive, pickles[0]))))
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, struct.error, OverflowError) as error:
+        raise ValueError(f"damaged: {one_line(error)}") from error
+
+
+def _limited(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    if entry.file_size > LARGEST_PICKLE:
+        raise ValueError(f"its pickle has {entry.file_size:,} bytes; at most {LARGEST_PICKLE:,} are read")
+    return archive.read(entry)
+
+
+def _read_old(file: io.BufferedIOBase) -> Any:
+    """The sequence: a magic number, a version, the machine, the value, the keys of its storages, their numbers."""
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    if read_pickle(file, lambda name: False) != OLD_MAGIC:
+        raise ValueError("not a file of torch.save")
+    read_pickle(file, lambda name: False)
+    machine = read_pickle(file, lambda name: False)
+    if not isinstance(machine, dict) or machine.get("little_endian") is not True:
+        raise ValueError("its numbers are big-endian; save it on a machine with the usual byte order")
+    value = _read_pickle(file)
+    keys = read_pickle(file, lambda name: False)
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+        raise ValueError("damaged: it does not say what it holds")
+    tensors = _Tensors(size, lambda storage: storages[storage.key])
+    expected = tensors.expected(value)
+    storages: dict[str, Tensor] = {}
+    for key in keys:
+        if key not in expected or key in storages:
+            raise ValueError(f"damaged: it holds numbers of no tensor ({one_line(key, 40)})")
+        count = int.from_bytes(file.read(8), "little")
+        storage = expected[key]
+        if count * _width(storage.dtype) != storage.n_bytes or size - file.tell() < storage.n_bytes:
+            raise ValueError(f"a tensor needs {storage.n_bytes:,} bytes, which the file does not hold")
+        storages[key] = _filled(storage.n_bytes, file)
+    if missing := expected.keys() - storages.keys():
+        raise ValueError(f"damaged: the numbers of {len(missing)} tensors are missing")
+    return tensors.resolved(value)
+
+
+def _read_pickle(file: io.BufferedIOBase) -> Any:
+    return read_pickle(file, HARMLESS.__contains__)
+
+
+def _width(dtype: str) -> int:
+    import torch
+
+    return getattr(torch, dtype).itemsize
+
+
+def _filled(n_bytes: int, file: io.BufferedIOBase) -> "Tensor":
+    """As many bytes of a file, in memory as torch aligns it."""
+    import torch
+
+    storage = torch.empty(n_bytes, dtype=torch.uint8)
+    view, place = memoryview(storage.numpy()), 0
+    while place < n_bytes:
+        count = file.readinto(view[place:])
+        if not count:
+            raise EOFError("it ends in the middle of a tensor")
+        place += count
+    if file.read(1) if isinstance(file, zipfile.ZipExtFile) else False:
+        raise EOFError("an entry is longer than it says")
+    return storage
+
+
+class _Tensors:
+    """Makes tensors of the calls that a pickle has noted.
+
+    Args:
+        size: Bytes of the file; all tensors together have at most twice as many.
+        read: Gives the bytes of a storage.
+    """
+
+    def __init__(self, size: int, read: Read):
+        self._read = read
+        self._storages: dict[str, Tensor] = {}
+        self._left = 2 * size + 2**20
+
+    def expected(self, value: Any) -> dict[str, _Storage]:
+        """The storages that a value needs, by key."""
+        found: dict[str, _Storage] = {}
+
+        def note(storage: _Storage) -> None:
+            if found.setdefault(storage.key, storage) != storage:
+                raise ValueError(f"damaged: two sizes of one tensor ({one_line(storage.key, 40)})")
+
+        self._walk(value, lambda call: note(self._described(call)[0]))
+        return found
+
+    def resolved(self, value: Any) -> Any:
+        """The value with its tensors."""
+        return self._walk(value, self._tensor)
+
+    def _walk(self, value: Any, visit: Callable[[Call], Any]) -> Any:
+        seen: dict[int, Any] = {}
+
+        def walk(item: Any, depth: int) -> Any:
+            if not isinstance(item, dict | list | tuple | Call):
+                return item
+            if depth > DEEPEST:
+                raise ValueError(f"its values are nested more than {DEEPEST} levels deep")
+            if id(item) not in seen:  # what is there twice is made once: a few nested lists can mean billions
+                seen[id(item)] = None
+                seen[id(item)] = inner(item, depth + 1)
+            return seen[id(item)]
+
+        def inner(item: Any, depth: int) -> Any:
+            if isinstance(item, dict):
+                return {key: walk(part, depth) for key, part in item.items()}
+            if isinstance(item, list | tuple):
+                return type(item)([walk(part, depth) for part in item])
+            if item.function == PARAMETER and item.arguments:
+                return walk(item.arguments[0], depth)
+            return visit(item) if item.function == REBUILD else item
+
+        return walk(value, 0)
+
+    def _tensor(self, call: Call) -> "Tensor":
+        import torch
+
+        storage, offset, shape, stride = self._described(call)
+        if storage.key not in self._storages:
+            self._storages[storage.key] = self._read(storage)
+        flat = self._storages[storage.key].view(getattr(torch, storage.dtype))
+        self._left -= math.prod(shape) * flat.itemsize
+        if self._left < 0:
+            raise ValueError("its tensors share their numbers, and together they are larger than the file")
+        return flat.as_strided(shape, stride, offset)
+
+    def _described(self, call: Call) -> tuple[_Storage, int, tuple[int, ...], tuple[int, ...]]:
+        """Storage, offset, shape and strides of a tensor, checked against each other."""
+        try:
+            persistent, offset, shape, stride, *_ = call.arguments
+            storage = self._storage(persistent)
+            numbers = (offset, *shape, *stride)
+            plain = all(type(number) is int and 0 <= number < 2**62 for number in numbers)
+            if not plain or len(shape) != len(stride) or len(shape) > 20:
+                raise TypeError
+        except (TypeError, ValueError, AttributeError, KeyError) as error:
+            raise ValueError("damaged: a tensor that is described in another way than torch.save does") from error
+        n_held = storage.n_bytes // _width(storage.dtype)
+        count = math.prod(shape)
+        last = offset + sum((length - 1) * step for length, step in zip(shape, stride, strict=True)) if count else 0
+        if count > n_held or (count and last >= n_held):
+            raise ValueError(
+                f"a tensor of {'x'.join(map(str, shape))} numbers is described over {n_held:,} numbers that are there"
+            )
+        return storage, offset, tuple(shape), tuple(stride)
+
+    def _storage(self, persistent: Any) -> _Storage:
+        if not isinstance(persistent, Persistent):
+            raise TypeError
+        kind, storage, key, _, count, *_ = persistent.key
+        if kind != "storage" or not isinstance(storage, Global) or not isinstance(key, str) or type(count) is not int:
+            raise TypeError
+        dtype = STORAGES[storage.name.removeprefix("torch.")]
+        if not 0 <= count < 2**62:
+            raise TypeError
+        return _Storage(key, dtype, count * _width(dtype))
+
+
+def tensors_of(value: Any) -> "Mapping[str, Tensor] | None":
+    """The value, if it is a dictionary of tensors by name and not empty; else None."""
+    from torch import Tensor
+
+    is_state = isinstance(value, Mapping) and value and all(isinstance(part, Tensor) for part in value.values())
+    return value if is_state and all(isinstance(key, str) for key in value) else None
