@@ -47,12 +47,16 @@ def main(
         png: picture of where an iteration's time goes.
     """
     effort = Effort(quick, device)
+    if png and not json:
+        json = png.with_suffix(".json")
     chosen = only or (ON_GPU if device == "cuda" else QUICK if quick else SUBJECTS)
     about = environment(device)  # first: its load is that of the machine without this program
     rows: list[Row] = []
     for name in chosen:
         print(f"measuring {name} …", file=sys.stderr, flush=True)
         rows += importlib.import_module(MODULES.get(name, f"benchmarks.subjects.{name}")).measure(effort)
+        if json:  # what is measured is kept if a later subject fails
+            table.write(json, rows, about, {}, quick)
     seconds: dict[str, float] = {}
     if png or (profile and not only and not quick):
         print("measuring where an iteration's time goes …", file=sys.stderr, flush=True)
@@ -60,8 +64,6 @@ def main(
     print(table.as_text(rows, about))
     for kind, value in seconds.items():
         print(f"  {kind:26} {table.quantity(value, 's'):>8}  {value / sum(seconds.values()):.0%}")
-    if png and not json:
-        json = png.with_suffix(".json")
     if json:
         table.write(json, rows, about, seconds, quick)
         print(json)

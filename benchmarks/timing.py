@@ -2,7 +2,8 @@
 
 import gc
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -50,6 +51,17 @@ class Row:
     def met(self) -> bool | None:
         """Whether the bar is met; None without one."""
         return None if self.bar is None else (self.ours if self.absolute else self.ratio) <= self.bar
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """What is measured with one thread, as a worker that loads images has."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def interleaved(

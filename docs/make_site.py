@@ -19,7 +19,7 @@ from nbformat import NotebookNode
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 # Next to the lessons, where the links between them expect them.
-PAGES = ("*.md", "CITATION.cff", "docs/fidelity.md", "docs/moved.md", "docs/*.png")
+PAGES = ("*.md", "CITATION.cff", "docs/fidelity.md", "docs/moved.md", "docs/scale.md", "docs/*.png")
 PAGES += ("benchmarks/README.md", "data/measured/*.csv", "notebooks/README.md")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 

@@ -4,7 +4,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import torch
 from accelerate import Accelerator
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -12,7 +11,7 @@ from torch.utils.data import DataLoader
 from benchmarks import known
 from benchmarks.files import VARIANTS, write_data_set
 from benchmarks.references import data as plain
-from benchmarks.timing import Contender, Effort, Row, interleaved
+from benchmarks.timing import Contender, Effort, Row, interleaved, one_thread
 from plopkit.datasets import open_split
 from plopkit.datasets.counts import presence
 from plopkit.datasets.steps import Selection, StepDataset, train_loader
@@ -53,15 +52,10 @@ def contenders(
 
 def measure(effort: Effort) -> list[Row]:
     """One row, with one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            root = write_data_set(Path(folder), train=2 * VARIANTS, val=1)
-            pair = contenders(root)
-            count = sum(len(target) for _, target in pair["ours"]())
-            times = interleaved(pair, effort.rounds(9, 3))
-    finally:
-        torch.set_num_threads(threads)
+    with one_thread(), tempfile.TemporaryDirectory() as folder:
+        root = write_data_set(Path(folder), train=2 * VARIANTS, val=1)
+        pair = contenders(root)
+        count = sum(len(target) for _, target in pair["ours"]())
+        times = interleaved(pair, effort.rounds(9, 3))
     ours, reference = times["ours"] / count, times["reference"] / count
     return [Row("loader, per image and core", ours, reference, bar=BAR, published=known.LOADER)]

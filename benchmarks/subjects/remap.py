@@ -8,7 +8,7 @@ from torch import Tensor
 
 from benchmarks import known
 from benchmarks.references import data as plain
-from benchmarks.timing import Contender, Effort, Row, interleaved
+from benchmarks.timing import Contender, Effort, Row, interleaved, one_thread
 from plopkit.datasets.source import Pair, Source
 from plopkit.datasets.steps import Selection, StepDataset
 from plopkit.datasets.transforms import Sample, Transform
@@ -73,11 +73,7 @@ def contenders(size: int = 512) -> dict[str, Contender]:
 
 
 def measure(effort: Effort) -> list[Row]:
-    """One row, with one thread, as a worker that loads images has."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    """One row, with one thread."""
+    with one_thread():
         times = interleaved(contenders(), effort.rounds(25, 9), warmup=2)
-    finally:
-        torch.set_num_threads(threads)
     return [Row("labels to targets", times["ours"], times["reference"], bar=BAR, published=known.REMAP)]

@@ -56,14 +56,28 @@ def test_a_chunk_has_as_many_images_or_rows_of_one_as_fit(
     assert seen == rows
 
 
-def test_nothing_but_the_arguments_is_kept_for_the_gradient(
+def test_nothing_but_the_arguments_and_their_gradient_is_kept(
     tensors: list[Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(chunks, "CPU_CHUNK", 24)
-    kept: list[int] = []
-    with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.data_ptr()) or x, lambda x: x):
-        by_chunks(weighted_square, *tensors)
-    assert sorted(kept) == sorted(x.data_ptr() for x in tensors)
+    node = by_chunks(weighted_square, *tensors).grad_fn
+    assert [x.data_ptr() for x in node.saved_tensors] == [x.data_ptr() for x in tensors]
+    assert [None if x is None else x.shape for x in node.gradients] == [
+        x.shape if x.requires_grad else None for x in tensors
+    ]
+    with torch.no_grad():
+        assert by_chunks(weighted_square, *tensors).grad_fn is None
+
+
+def test_a_gradient_can_be_asked_for_again(tensors: list[Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = [x for x in tensors if x.requires_grad]
+    outer = drawn(2, 5, 4)
+    expected = torch.autograd.grad(weighted_square(*tensors), inputs, outer)
+    monkeypatch.setattr(chunks, "CPU_CHUNK", 24)
+    result = by_chunks(weighted_square, *tensors)
+    for _ in range(2):
+        for found, right in zip(torch.autograd.grad(result, inputs, outer, retain_graph=True), expected, strict=True):
+            torch.testing.assert_close(found, right)
 
 
 def test_results_keep_their_type(monkeypatch: pytest.MonkeyPatch) -> None:
