@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from plopkit import scenario as scenarios
 from plopkit.grammar import is_of_unknown_data_set
+from plopkit.support.places import expanded
 from plopkit.support.plain_yaml import read_yaml, write_yaml
 from plopkit.support.printable import control_character, one_line
 
@@ -23,14 +24,15 @@ FROM_FILE = "from a file"
 """The context in which a scenario's data set may be unknown, such as one of a plugin that is not loaded."""
 
 
-Named = TypeVar("Named", str, Path)
+def usable_path(path: Path, name: str) -> Path:
+    """The path of a setting with `~` expanded.
 
-
-def _without_control_characters(place: Named, name: str) -> Named:
-    """The place; ValueError where it holds a control character, which no file system or terminal likes."""
-    if found := control_character(str(place)):
+    Raises:
+        ValueError: It holds a control character, or its `~` is nobody's home directory.
+    """
+    if found := control_character(str(path)):
         raise ValueError(f"{name} holds the control character {found}; write the path without it")
-    return place
+    return expanded(path)
 
 
 class Frozen(BaseModel):
@@ -53,7 +55,7 @@ class Data(Frozen):
     @field_validator("root")
     @classmethod
     def _can_be_a_path(cls, root: Path | None) -> Path | None:
-        return root and _without_control_characters(root, "data.root")
+        return root and usable_path(root, "data.root")
 
     @field_validator("scale")
     @classmethod
@@ -169,14 +171,16 @@ class Settings(Frozen):
     @field_validator("out")
     @classmethod
     def _can_be_a_path(cls, out: Path) -> Path:
-        return _without_control_characters(out, "out")
+        return usable_path(out, "out")
 
     @field_validator("name")
     @classmethod
     def _one_folder(cls, name: str | None) -> str | None:
         if name is not None and (not name or name.startswith(".") or Path(name).name != name):
             raise ValueError(f"name must be a single folder name that does not begin with a dot, not {name!r}")
-        return name and _without_control_characters(name, "name")
+        if name and (found := control_character(name)):
+            raise ValueError(f"name holds the control character {found}; leave it out")
+        return name
 
     def folder(self) -> Path:
         """The run's folder, `out / name`."""

@@ -51,8 +51,8 @@ def test_the_main_help_lists_every_command_on_one_line(words: list[str], capsys:
     assert main(words) == 0
     output = capsys.readouterr().out
     lines = [line for line in output.splitlines() if line]
-    assert len(lines) == 1 + len(COMMANDS) + 3
-    assert [line.split()[0] for line in lines[-3:]] == ["--plugin", "--quiet", "--version"]
+    assert len(lines) == 1 + len(COMMANDS) + 4
+    assert [line.split()[0] for line in lines[-4:]] == ["--debug", "--plugin", "--quiet", "--version"]
     for line, (name, command) in zip(lines[1:], COMMANDS.items(), strict=False):
         assert line.split()[0] == name
         assert command.__doc__ is not None

@@ -8,6 +8,7 @@ from pathlib import Path, PureWindowsPath
 from plopkit.datasets.files import FileSource, in_folder, read_lines, read_stems
 from plopkit.scenario import IGNORE, WIDE_IGNORE
 from plopkit.settings import Data
+from plopkit.support.places import expanded
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
@@ -24,6 +25,7 @@ def folder(root: Path, split: str) -> FileSource:
         FileNotFoundError: A folder, list, image or mask is missing. The message names it and says what to do.
         ValueError: A list is empty, repeats a name, or is not UTF-8.
     """
+    root = expanded(root)
     classes = folder_classes(root)
     for name in ("images", "masks"):
         if not (root / name).is_dir():
@@ -56,6 +58,7 @@ def folder_classes(root: Path) -> tuple[str, ...]:
         FileNotFoundError: There is no such folder or file.
         ValueError: A name is empty or repeated, or there are too few or too many.
     """
+    root = expanded(root)
     if not root.is_dir():
         raise FileNotFoundError(f"{root}: no such folder; data.root must contain images/, masks/ and classes.txt")
     path = root / "classes.txt"

@@ -110,7 +110,7 @@ def _opened(path: str | Path) -> Image.Image:
 
 def _is_metadata(error: Exception) -> bool:
     """Whether Pillow refuses a PNG's texts or colour profile, which nothing here needs."""
-    return isinstance(error, ValueError) and "Decompressed data too large" in str(error) or "MAX_TEXT" in str(error)
+    return (isinstance(error, ValueError) and "Decompressed data too large" in str(error)) or "MAX_TEXT" in str(error)
 
 
 def _without_metadata(path: str | Path) -> io.BytesIO:

@@ -84,8 +84,8 @@ def load_published(path: Path | str, output_stride: int = 16, pool: int | None =
     classes = [channels for _, channels in steps]
     if not (all(0 < channels <= WIDE_IGNORE for channels in classes) and 0 < width <= WIDEST):
         raise ValueError(
-            f"{path}: classifiers of {one_line(classes)} channels on a decoder {width} wide; a class has a channel, and "
-            f"{WIDEST} is the widest that a decoder can be"
+            f"{path}: classifiers of {one_line(classes)} channels on a decoder {width} wide; a class has a channel, "
+            f"and {WIDEST} is the widest that a decoder can be"
         )
     with torch.device("meta"):  # no memory is taken for a net that the file does not hold
         _check_fits(build(classes, width), renamed, path)

@@ -101,15 +101,15 @@ def _timm_net(name: str, output_stride: int, weights: str, stages: int | None) -
     fetch = weights == "imagenet" and name != LITE0
     try:
         net: Any = timm.create_model(name, pretrained=fetch, features_only=True, output_stride=output_stride, **cut)
-    except (OSError, RuntimeError) as error:
-        if not fetch:
+    except Exception as error:  # a network of another architecture may fail in any way, such as an assertion
+        if fetch and isinstance(error, OSError | RuntimeError):
+            raise _no_hub(name, error) from error
+        if isinstance(error, MemoryError):
             raise
-        raise _no_hub(name, error) from error
-    except (TypeError, AssertionError, IndexError) as error:  # of networks with another architecture
         options = f"output stride {output_stride}" + (f" and {stages} stages" if stages else "")
         raise ValueError(
             f"encoder {name!r} cannot be built with {options}; most of timm's convolutional networks, such as "
-            f"timm/resnet50 or {LITE0}, have 5 stages and take 8, 16 and 32 ({error})"
+            f"timm/resnet50 or {LITE0}, have 5 stages and take 8, 16 and 32 ({type(error).__name__}: {error})"
         ) from error
     if weights == "imagenet" and name == LITE0:
         missing = net.load_state_dict(lite0_weights(), strict=False).missing_keys  # the classifier is left over

@@ -110,7 +110,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
             f"{', '.join(WRAPPINGS.values())}"
         )
     if longest := [key for key in state if len(key) > LONGEST_KEY or not key.isprintable()]:
-        raise ValueError(f"{path}: a tensor is named {one_line(longest[0], 60)!r}, which is no name of a network's part")
+        raise ValueError(
+            f"{path}: a tensor is named {one_line(longest[0], 60)!r}, which is no name of a network's part"
+        )
     return {key.removeprefix("module."): tensor for key, tensor in state.items()}
 
 

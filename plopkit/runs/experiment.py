@@ -21,6 +21,7 @@ from plopkit.runs.books import Books
 from plopkit.runs.checkpoints import StepStore, Ticks
 from plopkit.runs.dry_run import dry_run
 from plopkit.runs.folder import RunFolder, check_room, open_folder
+from plopkit.runs.machine import explaining_resources
 from plopkit.runs.progress import Bars, Progress, no_progress
 from plopkit.runs.results import step_rows
 from plopkit.scenario import Scenario, Step
@@ -113,6 +114,7 @@ class Experiment:
                 bars.show(tick, len(self.scenario.steps))
         return self.folder
 
+    @explaining_resources
     def ticks(self, progress: Progress = no_progress) -> Iterator[Tick]:
         """Train and evaluate what is left, iteration by iteration.
 

@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from plopkit.runs.tables import read_results, read_table
 from plopkit.settings import Settings, flat, from_yaml, to_yaml
 from plopkit.support.files import remove_partial_files, write_text
+from plopkit.support.places import expanded
 
 if TYPE_CHECKING:
     from plopkit.model.segmenter import Segmenter
@@ -37,7 +38,7 @@ class RunFolder:
     """
 
     def __init__(self, path: Path | str, n_steps: int | None = None):
-        self.path = Path(path)
+        self.path = expanded(path)
         self.n_steps = n_steps
         self.settings_file = self.path / "settings.yaml"
         self.data_file = self.path / "data.txt"

@@ -14,6 +14,7 @@ from plopkit.runs.folder import RunFolder
 from plopkit.scenario import Scenario
 from plopkit.settings import Settings
 from plopkit.support import resources
+from plopkit.support.printable import printable
 
 
 class Row(NamedTuple):
@@ -120,13 +121,15 @@ def _finished(folders: Sequence[Path]) -> Iterator[tuple[Settings, dict[str, flo
             settings = folder.settings
             if is_of_unknown_data_set(settings.scenario):
                 unknown = f"the data set of {settings.scenario!r} is unknown here; {PLUGIN_HINT}"
-                print(f"{folder.path}: left out, {unknown}", file=sys.stderr)
+                print(printable(f"{folder.path}: left out, {unknown}"), file=sys.stderr)
             elif result := _final_result(settings, folder.summary):
                 yield settings, result
         except FileNotFoundError as error:
-            print(f"{folder.path}: left out, there is no {Path(error.filename).name} in it", file=sys.stderr)
+            missing = f"{folder.path}: left out, there is no {Path(error.filename).name} in it"
+            print(printable(missing), file=sys.stderr)
         except ValueError as error:
-            print(f"{folder.path}: left out, its settings or its summary cannot be read ({error})", file=sys.stderr)
+            problem = f"{folder.path}: left out, its settings or its summary cannot be read ({error})"
+            print(printable(problem), file=sys.stderr)
 
 
 def _final_result(settings: Settings, summary: pd.DataFrame) -> dict[str, float] | None:

@@ -14,6 +14,7 @@ from plopkit.runs.experiment import Experiment, run
 from plopkit.runs.folder import RunFolder
 from plopkit.scenario import Scenario
 from plopkit.settings import Settings, digest
+from plopkit.support.places import expanded
 
 
 def evaluate_checkpoints(settings: Settings, paths: Sequence[Path], progress: bool = True) -> RunFolder:
@@ -30,6 +31,7 @@ def evaluate_checkpoints(settings: Settings, paths: Sequence[Path], progress: bo
             its step, or they are of different nets.
         FileNotFoundError: where one is missing.
     """
+    paths = [expanded(path) for path in paths]
     stride, pool, norm = settings.model.output_stride, settings.model.pool, settings.model.norm
     scenario = open_scenario(settings)
     if len(paths) != len(scenario.steps):
@@ -98,7 +100,7 @@ def export(run: Path, layout: str, out: Path) -> list[Path]:
         FileNotFoundError: where the folder is not a run's, or lacks a file.
         ValueError: where the layout cannot hold the net.
     """
-    folder = RunFolder(run)
+    folder, out = RunFolder(run), expanded(out)
     if not folder.evaluated():
         raise FileNotFoundError(f"{run}: no finished step in it; name a run folder")
     if not folder.settings_file.is_file():

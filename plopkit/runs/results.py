@@ -17,6 +17,8 @@ from plopkit.runs.tables import KEYS, REQUIRED_COLUMNS, read_results
 from plopkit.scenario import Scenario, Step, check
 from plopkit.settings import flat, from_yaml
 from plopkit.support import resources
+from plopkit.support.places import expanded
+from plopkit.support.printable import one_line, printable
 
 GROUPS = ["old", "new", "all", "old_nobg", "all_nobg"]
 """The groups of classes in `summary.csv`, as `plopkit.metrics.group_means` has them."""
@@ -122,7 +124,8 @@ def run_folders(paths: Iterable[str | Path]) -> list[Path]:
     Raises:
         FileNotFoundError: There is none.
     """
-    named = [Path(match) for path in paths for match in sorted(glob.glob(str(path))) or [str(path)]]
+    patterns = [str(expanded(path)) for path in paths]
+    named = [Path(match) for pattern in patterns for match in sorted(glob.glob(pattern)) or [pattern]]
     folders = [
         folder
         for path in named
@@ -135,7 +138,8 @@ def run_folders(paths: Iterable[str | Path]) -> list[Path]:
     own = []
     for folder in unique.values():
         if _is_foreign(folder / "results.csv"):
-            print(f"{folder / 'results.csv'}: left out, its columns are not those of a run", file=sys.stderr)
+            problem = f"{folder / 'results.csv'}: left out, its columns are not those of a run"
+            print(printable(problem), file=sys.stderr)
         else:
             own.append(folder)
     if not own:
@@ -273,7 +277,7 @@ def report(results: pd.DataFrame) -> str:
         parts.append("")
     parts.append("old: the labels of step 0 with background; new: labels learnt since; _nobg: without background;")
     parts.append("avg: mean of `all` over the steps so far.")
-    return "\n".join(parts)
+    return printable("\n".join(parts))
 
 
 def _most_forgotten(results: pd.DataFrame, shown: int = 3) -> str:
@@ -283,6 +287,6 @@ def _most_forgotten(results: pd.DataFrame, shown: int = 3) -> str:
     lines = ["forgetting of the classes of step 0, in points of IoU:"]
     for method, rows in table.groupby("method", sort=False):
         classes = rows.groupby("name", sort=False)["forgetting"].mean().sort_values(ascending=False)
-        worst = ", ".join(f"{name} {lost:.0f}" for name, lost in classes.head(shown).items())
-        lines.append(f"  {method}: mean {classes.mean():.1f}; most: {worst}")
+        worst = ", ".join(f"{one_line(name)} {lost:.0f}" for name, lost in classes.head(shown).items())
+        lines.append(f"  {one_line(method)}: mean {classes.mean():.1f}; most: {worst}")
     return "\n".join(lines)

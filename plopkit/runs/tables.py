@@ -7,6 +7,7 @@ import pandas as pd
 
 from plopkit.support.appending import append_text, read_appended, replace_text
 from plopkit.support.files import table_text
+from plopkit.support.printable import one_line
 
 KEYS = ["scenario", "method", "seed"]
 REQUIRED_COLUMNS: dict[str, type] = {
@@ -27,17 +28,27 @@ def read_results(path: Path) -> pd.DataFrame:
     try:
         table = parse_results(read_appended(path))
         missing = [name for name in REQUIRED_COLUMNS if name not in table]
-        if missing:
-            problem = f"no column {missing[0]!r}"
-        elif table.empty:
-            problem = "no rows"
-        else:
-            problem = "a step's class twice" if table.duplicated(["step", "label"]).any() else ""
+        problem = f"no column {missing[0]!r}" if missing else _problem(table)
     except ValueError as error:
-        problem = str(error)
+        problem = one_line(error)
     if problem:
         raise ValueError(f"{path}: damaged ({problem}); move it away and run again: what is trained is kept")
     return table
+
+
+def _problem(table: pd.DataFrame) -> str:
+    """What is wrong with the rows of a `results.csv`; empty if nothing is."""
+    if table.empty:
+        return "no rows"
+    if table.duplicated(["step", "label"]).any():
+        return "a step's class twice"
+    for name, highest in (("step", 2**16), ("label", 2**16), ("learned_at", 2**16), ("pixels", 2**62)):
+        if not table[name].between(0, highest).all():
+            return f"a {name} that is not 0 to {highest:,}"
+    for name in ("iou", "accuracy"):
+        if not (table[name].between(-1e-6, 100.000001) | table[name].isna()).all():
+            return f"a value of {name} that is not 0 to 100"
+    return ""
 
 
 def parse_results(text: bytes) -> pd.DataFrame:
@@ -52,8 +63,18 @@ def as_read_back(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """The rows of `ticks.csv` or `summary.csv`, also while one of them is growing."""
-    return pd.read_csv(io.BytesIO(read_appended(path)))
+    """The rows of `ticks.csv` or `summary.csv`, also while one of them is growing.
+
+    Raises:
+        FileNotFoundError: where there is none.
+        ValueError: where it is damaged; names the file and the remedy.
+    """
+    try:
+        return pd.read_csv(io.BytesIO(read_appended(path)))
+    except ValueError as error:
+        raise ValueError(
+            f"{path}: damaged ({one_line(error)}); move it and results.csv away and run again: what is trained is kept"
+        ) from error
 
 
 def append_rows(path: Path, rows: pd.DataFrame) -> None:

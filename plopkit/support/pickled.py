@@ -1,9 +1,9 @@
 """Pickles of plain values and tensors, read without running any of them.
 
 A pickle is a program: it calls what it names, and reserves as much memory as it says. Torch's own reader
-(`weights_only=True`) calls nothing dangerous, but a file of two kilobytes can still ask it for gigabytes, or for a tensor
-that repeats one number a billion times. Here a few of pickle's instructions are carried out, and calls are only noted: the
-result says what was called, on what.
+(`weights_only=True`) calls nothing dangerous, but a file of two kilobytes can still ask it for gigabytes, or for a
+tensor that repeats one number a billion times. Here a few of pickle's instructions are carried out, and calls are only
+noted: the result says what was called, on what.
 """
 
 import io
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 MOST = 2_000_000
-"""Instructions in a pickle: a minute's worth of iterations has ten thousand, a checkpoint of a ResNet-101 twenty thousand."""
+"""Instructions in a pickle: a checkpoint of a ResNet-101 with its optimiser has twenty thousand."""
 
 
 @dataclass(frozen=True)
@@ -142,8 +142,15 @@ def _last(stack: list[Any], count: int) -> list[Any]:
 def _called(function: Any, arguments: tuple[Any, ...]) -> Any:
     """The result of a call that is harmless, or a note of the call."""
     if function == "collections.OrderedDict":
-        return _filled({}, [part for pair in (arguments[0] if arguments else ()) for part in pair])  # Python 2 gives pairs
-    if function == "_codecs.encode" and len(arguments) == 2 and arguments[1] == "latin1" and isinstance(arguments[0], str):
+        return _filled(
+            {}, [part for pair in (arguments[0] if arguments else ()) for part in pair]
+        )  # Python 2 gives pairs
+    if (
+        function == "_codecs.encode"
+        and len(arguments) == 2
+        and arguments[1] == "latin1"
+        and isinstance(arguments[0], str)
+    ):
         return arguments[0].encode("latin1")  # bytes, in the pickles of torch
     return Call(function, arguments)
 

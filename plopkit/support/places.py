@@ -46,8 +46,6 @@ def read_limited(path: str | Path, limit: int, what: str) -> bytes:
     if not stat.S_ISREG(found.st_mode):
         raise ValueError(f"{path}: not a plain file, but {what} is one; name another")
     if found.st_size > limit:
-        raise ValueError(
-            f"{path}: {found.st_size:,} bytes, but {what} has at most {limit:,}; is it the right file?"
-        )
+        raise ValueError(f"{path}: {found.st_size:,} bytes, but {what} has at most {limit:,}; is it the right file?")
     with open(path, "rb") as file:
         return file.read(limit)

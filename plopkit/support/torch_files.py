@@ -1,4 +1,4 @@
-"""Files of `torch.save` and safetensors from anywhere, read without running code and without more memory than they have.
+"""Files of `torch.save` and safetensors from anywhere: no code is run, and no memory taken for what they do not hold.
 
 Both formats of `torch.save` are read: the zip archive, and the sequence of pickles before torch 1.6, in which ImageNet
 weights of 2018 still come. Every tensor is compared with the bytes that the file really holds before one is made.

@@ -115,7 +115,12 @@ def _labels(element: Element, order: str) -> np.ndarray:
     shape = np.frombuffer(next(parts).content, f"{order}i4")
     next(parts)  # a field's array has no name
     values = next(parts)
-    if len(shape) != 2 or values.kind != UINT8 or (shape < 0).any() or int(shape[0]) * int(shape[1]) != len(values.content):
+    if (
+        len(shape) != 2
+        or values.kind != UINT8
+        or (shape < 0).any()
+        or int(shape[0]) * int(shape[1]) != len(values.content)
+    ):
         raise ValueError("damaged (labels of another number than it says)")
     return np.frombuffer(values.content, np.uint8).reshape(shape, order="F")
 
