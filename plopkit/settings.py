@@ -303,4 +303,4 @@ def _explained(kind: type[BaseModel], item: Any, where: str) -> str:
     value = repr(item["input"])
     if message.startswith(value):
         return message
-    return f"{name or 'settings'} = {one_line(value, 300)}: {message}"
+    return f"{name or 'settings'} = {one_line(value, 300)}: {one_line(message, 1000)}"

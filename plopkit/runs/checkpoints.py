@@ -159,9 +159,10 @@ class StepStore:
             recipe["encoder"]["norm"] = model.norm
         if recipe["encoder"]["norm"] == "iabn" and find_spec("inplace_abn") is None:
             recipe["encoder"]["norm"] = "abn"  # the same state, the same numbers
-        net = Segmenter.from_recipe(recipe)
-        net.load_state_dict(self.weights())
-        return net
+        try:
+            return Segmenter.restored(recipe, self.weights())
+        except ValueError as error:
+            raise ValueError(f"{self.checkpoint}: {error}") from error
 
     def weights(self) -> dict[str, Tensor]:
         """The net's tensors under today's names."""
@@ -180,7 +181,7 @@ class StepStore:
             with safe_open(self.checkpoint, "pt") as file:
                 kept = file.metadata()
             return json.loads(kept["step"]) if "step" in kept else {"classes": json.loads(kept["classes"])}
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"{self.checkpoint}: not a readable checkpoint ({error}); {AGAIN}") from error
 
 

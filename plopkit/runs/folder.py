@@ -4,24 +4,26 @@ import contextlib
 import os
 import shutil
 import warnings
-import zlib
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
-from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from plopkit.runs.tables import read_results, read_table
+from plopkit.runs.tables import SUMMARY_COLUMNS, read_results, read_table
 from plopkit.settings import Settings, flat, from_yaml, to_yaml
 from plopkit.support.files import remove_partial_files, write_text
 from plopkit.support.places import expanded
 
 if TYPE_CHECKING:
     from plopkit.model.segmenter import Segmenter
+
+
+LARGEST_ARRAYS = 2**29
+"""Bytes of a file of arrays when it is unpacked: six images of 4096 pixels take 400 MB."""
 
 
 class RunFolder:
@@ -83,7 +85,7 @@ class RunFolder:
     @property
     def summary(self) -> pd.DataFrame:
         """One row per step."""
-        return self._cut(read_table(self.summary_file))
+        return self._cut(read_table(self.summary_file, SUMMARY_COLUMNS))
 
     @property
     def ticks(self) -> pd.DataFrame:
@@ -169,8 +171,12 @@ class RunFolder:
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
+            if (size := sum(entry.file_size for entry in file.zip.infolist())) > LARGEST_ARRAYS:
+                raise ValueError(f"it unpacks to {size:,} bytes, and at most {LARGEST_ARRAYS:,} are read")
             return dict(file)
-    except (ValueError, EOFError, BadZipFile, zlib.error) as error:
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # numpy and zipfile raise almost anything for a damaged file
         raise ValueError(
             f"{path}: damaged; move it and results.csv away, and run again: what is trained is kept"
         ) from error

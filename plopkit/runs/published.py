@@ -137,4 +137,6 @@ def _final_result(settings: Settings, summary: pd.DataFrame) -> dict[str, float]
     words = read_words(settings.scenario)
     if DATASETS[words.dataset].is_users_own or len(summary) < len(Scenario.from_words(words).steps):
         return None
+    if missing := [name for name in ("seed", "all", "all_nobg") if name not in summary]:
+        raise ValueError(f"summary.csv has no column {missing[0]!r}")
     return summary.iloc[-1][["seed", "all", "all_nobg"]].to_dict()

@@ -1,6 +1,7 @@
 """The tables of a run: how they grow, the columns of `results.csv`, and the one place that reads it."""
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -18,6 +19,13 @@ REQUIRED_COLUMNS: dict[str, type] = {
 optional."""
 
 
+SUMMARY_COLUMNS: dict[str, type] = {
+    **{"scenario": str, "method": str, "seed": int, "step": int},
+    **dict.fromkeys(("old", "new", "all", "old_nobg", "all_nobg", "avg"), float),
+}
+TICKS_COLUMNS: dict[str, type] = {"step": int}
+
+
 def read_results(path: Path) -> pd.DataFrame:
     """The rows of a run's `results.csv`.
 
@@ -29,8 +37,8 @@ def read_results(path: Path) -> pd.DataFrame:
         table = parse_results(read_appended(path))
         missing = [name for name in REQUIRED_COLUMNS if name not in table]
         problem = f"no column {missing[0]!r}" if missing else _problem(table)
-    except ValueError as error:
-        problem = one_line(error)
+    except (ValueError, OverflowError) as error:  # OverflowError: a number of twenty digits
+        problem = one_line(error, 300)
     if problem:
         raise ValueError(f"{path}: damaged ({problem}); move it away and run again: what is trained is kept")
     return table
@@ -62,16 +70,23 @@ def as_read_back(results: pd.DataFrame) -> pd.DataFrame:
     return parse_results(table_text(results).encode())
 
 
-def read_table(path: Path) -> pd.DataFrame:
+def read_table(path: Path, columns: Mapping[str, type] = TICKS_COLUMNS) -> pd.DataFrame:
     """The rows of `ticks.csv` or `summary.csv`, also while one of them is growing.
+
+    Args:
+        path: The file.
+        columns: The types of its columns; `step` it must have.
 
     Raises:
         FileNotFoundError: where there is none.
         ValueError: where it is damaged; names the file and the remedy.
     """
     try:
-        return pd.read_csv(io.BytesIO(read_appended(path)))
-    except ValueError as error:
+        table = pd.read_csv(io.BytesIO(read_appended(path)), dtype=dict(columns))
+        if "step" not in table:
+            raise ValueError("no column 'step'")
+        return table
+    except (ValueError, OverflowError) as error:
         raise ValueError(
             f"{path}: damaged ({one_line(error)}); move it and results.csv away and run again: what is trained is kept"
         ) from error

@@ -37,6 +37,12 @@ def one_line(text: object, length: int = 120) -> str:
     return words if len(words) <= length else f"{words[:length]}…"
 
 
+def quoted(text: object, length: int = 200) -> str:
+    """A text as Python writes it, cut where it is long."""
+    words = repr(text)
+    return words if len(words) <= length else f"{words[:length]}…"
+
+
 def control_character(text: str) -> str | None:
     """The first character that does not belong into a name, as its escape; None where there is none."""
     match = _ONE_LINE.search(text)

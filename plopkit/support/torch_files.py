@@ -4,6 +4,7 @@ Both formats of `torch.save` are read: the zip archive, and the sequence of pick
 weights of 2018 still come. Every tensor is compared with the bytes that the file really holds before one is made.
 """
 
+import errno
 import io
 import math
 import struct
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LARGEST_PICKLE = 2**26
+LARGEST_LINE = 2**16
 LARGEST_HEADER = 2**24
 """Bytes of safetensors' list of tensors: that of a ResNet-101 has 70,000."""
 DEEPEST = 50
@@ -114,6 +116,10 @@ def _read_zip(file: io.BufferedIOBase) -> Any:
             return _Tensors(size, read).resolved(_read_pickle(io.BytesIO(_limited(archive, pickles[0]))))
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, struct.error, OverflowError) as error:
         raise ValueError(f"damaged: {one_line(error)}") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise ValueError("damaged: an entry begins before the file does") from error
 
 
 def _limited(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
@@ -126,14 +132,15 @@ def _read_old(file: io.BufferedIOBase) -> Any:
     """The sequence: a magic number, a version, the machine, the value, the keys of its storages, their numbers."""
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
-    if read_pickle(file, lambda name: False) != OLD_MAGIC:
+    pickles = _Pickles(file, size)
+    if read_pickle(pickles, lambda name: False) != OLD_MAGIC:
         raise ValueError("not a file of torch.save")
-    read_pickle(file, lambda name: False)
-    machine = read_pickle(file, lambda name: False)
+    read_pickle(pickles, lambda name: False)
+    machine = read_pickle(pickles, lambda name: False)
     if not isinstance(machine, dict) or machine.get("little_endian") is not True:
         raise ValueError("its numbers are big-endian; save it on a machine with the usual byte order")
-    value = _read_pickle(file)
-    keys = read_pickle(file, lambda name: False)
+    value = _read_pickle(pickles)
+    keys = read_pickle(pickles, lambda name: False)
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
         raise ValueError("damaged: it does not say what it holds")
     tensors = _Tensors(size, lambda storage: storages[storage.key])
@@ -150,6 +157,20 @@ def _read_old(file: io.BufferedIOBase) -> Any:
     if missing := expected.keys() - storages.keys():
         raise ValueError(f"damaged: the numbers of {len(missing)} tensors are missing")
     return tensors.resolved(value)
+
+
+class _Pickles(io.BufferedIOBase):
+    """Pickles in a file, of which no more is read at once than there is: a length in them may be any number."""
+
+    def __init__(self, file: io.BufferedIOBase, size: int):
+        self._file, self._size = file, size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        most = min(self._size - self._file.tell(), LARGEST_PICKLE)
+        return self._file.read(most if size is None or size < 0 else min(size, most))
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        return self._file.readline(LARGEST_LINE)
 
 
 def _read_pickle(file: io.BufferedIOBase) -> Any:

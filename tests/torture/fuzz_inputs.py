@@ -1,7 +1,7 @@
 """Strangers' inputs of every kind: made at random, and given to the part of plopkit that reads them.
 
-A kind is a function of a generator of random numbers and an empty folder. It returns when the input was read, and raises
-what plopkit raises.
+A kind is a function of a generator of random numbers and an empty folder. It returns when the input was read, and
+raises what plopkit raises.
 """
 
 import bz2
