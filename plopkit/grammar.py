@@ -200,7 +200,13 @@ def _near_tasks(task: str, n_labels: int | None) -> list[str]:
         return [uneven]
     n_labels = n_labels or 16  # a folder's number may be unknown
     n = n_labels - 1
-    sizes = {f"{b}-{i}": (b, i) for b in range(1, n) for i in range(1, n) if canonical_task(f"{b}-{i}", n_labels)}
+    most = 999  # a task has numbers of three digits, and a folder may have thousands of classes
+    sizes = {
+        f"{b}-{i}": (b, i)
+        for b in range(1, min(n - 1, most) + 1)
+        for i in range(1, min(n - b, most) + 1)
+        if (n - b) % i == 0
+    }
     if len(numbers) != 2 or not sizes:
         return difflib.get_close_matches(task[:100], ["joint", *sizes]) or ["joint"]
 

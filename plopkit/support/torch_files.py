@@ -172,6 +172,9 @@ class _Pickles(io.BufferedIOBase):
     def readline(self, size: int | None = -1, /) -> bytes:
         return self._file.readline(LARGEST_LINE)
 
+    def tell(self) -> int:
+        return self._file.tell()
+
 
 def _read_pickle(file: io.BufferedIOBase) -> Any:
     return read_pickle(file, HARMLESS.__contains__)

@@ -157,8 +157,8 @@ def _child(kind: str, seed: int, first: int, count: int) -> None:
         os.chdir(temporary)
         folder = Path(temporary).resolve() / "input"
         os.environ["PLOPKIT_CACHE"] = str(Path(temporary) / "cache")
-        outcome_of(kind, seed + 1_000_000_007, 0, folder)  # imports what there is to import
-        outcome_of(kind, seed + 1_000_000_007, 1, folder)
+        for number in range(10):  # imports what there is to import
+            outcome_of(kind, -1, number, folder)
         _limit_memory()
         sys.addaudithook(lambda event, values: programs.append(event) if event in PROGRAMS else None)
         for index in range(first, first + count):

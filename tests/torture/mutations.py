@@ -79,7 +79,7 @@ TOKENS = (
 def damaged(content: bytes, random: Random, most: int = 6) -> bytes:
     """The bytes after a few random changes."""
     data = bytearray(content)
-    for _ in range(random.randint(1, most)):
+    for _ in range(random.randint(1, random.choice((1, 1, most)))):  # a single change is often read
         _change(data, random)
     return bytes(data)
 
@@ -115,7 +115,7 @@ def _change(data: bytearray, random: Random) -> None:
 
 def garbled(text: str, random: Random, tokens: tuple[str, ...] = TOKENS, most: int = 5) -> str:
     """The text after a few random changes of characters, words and lines."""
-    for _ in range(random.randint(1, most)):
+    for _ in range(random.randint(1, random.choice((1, 1, most)))):  # a single change is often read
         place = random.randrange(len(text) + 1)
         end = min(len(text), place + random.choice((1, 1, 2, 5, 20)))
         kind = random.randrange(6)
