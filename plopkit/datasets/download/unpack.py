@@ -197,7 +197,7 @@ def _zip_members(path: Path) -> Iterator[_Member]:
     with zipfile.ZipFile(path) as file:
         for info in file.infolist():
             file_type = info.external_attr >> 28  # of a Unix mode; 0 if another system made the archive
-            kind = "folder" if info.is_dir() else "file" if file_type in (0, 8) else "link"
+            kind = "folder" if info.filename.endswith("/") else "file" if file_type in (0, 8) else "link"
             yield _Member(info.filename, kind, _opener(file.open, info), info.header_offset)
 
 
