@@ -246,7 +246,10 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path, wrong: float) -
     ("changes", "message"),
     [
         ({"head.red_bn.weight": torch.zeros(100_000)}, "on a decoder 100000 wide; .*and 2048 is the widest"),
-        ({"head.red_bn.weight": torch.zeros(2000)}, r"decoder\..*: .* in the file, .* in the net"),
+        (
+            {"head.red_bn.weight": torch.zeros(2000)},
+            r"\d+ of its tensors do not fit, such as .* in the file, ",
+        ),
         ({"cls.1.weight": torch.zeros(0, 256, 1, 1)}, r"classifiers of \[4, 0\] channels"),
         ({"cls." + "1" * 5000 + ".weight": torch.zeros(1)}, "which is no name of a network's part"),
         ({"cls.\x1b[2J.weight": torch.zeros(1)}, r"named 'module\.cls\..*x1b\[2J\.weight', which is no name"),

@@ -91,3 +91,17 @@ def test_a_file_in_place_of_the_picture_folder_is_an_error(tmp_path: Path, capsy
     (tmp_path / "occupied").touch()
     assert main(["compare", str(tmp_path / "runs"), "-o", str(tmp_path / "occupied")]) == 2
     assert capsys.readouterr().err == f"plopkit: {tmp_path / 'occupied'}: a file is in the way; name a folder\n"
+
+
+def test_a_page_shows_strangers_words_as_they_are(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, "ft")
+    table = (folder / "results.csv").read_text(encoding="utf-8")
+    (folder / "results.csv").write_text(table.replace("name 3", "<b>\x1b[31m"), encoding="utf-8")
+    (folder / "settings.yaml").write_bytes(b"<script>\x1b\xff" + b"#" * 70_000)
+    assert main(["report", str(tmp_path), "-o", str(tmp_path / "page.html")]) == 0
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "\x1b" not in page and "<b>" not in page and "<script>" not in page
+    assert "70,010 bytes, but a file with the settings of a run has at most 65,536" in page
+    (folder / "settings.yaml").write_bytes(b"<script>\x1b\xff")
+    assert main(["report", str(tmp_path), "-o", str(tmp_path / "page.html")]) == 0
+    assert "&lt;script&gt;\\x1b\ufffd" in (tmp_path / "page.html").read_text(encoding="utf-8")
