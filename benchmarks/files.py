@@ -47,7 +47,8 @@ def write_data_set(
         (root / name).mkdir(parents=True, exist_ok=True)
     pairs = labels or [tuple(1 + (i + k) % (n_classes - 1) for k in (0, 1)) for i in range(variants)]
     for index, shown in enumerate(pairs):
-        Image.fromarray(photograph(rng, *size)).save(made / f"{index}.jpg", quality=93)
+        photo = Image.fromarray(photograph(rng, *size))
+        photo.save(made / f"{index}.jpg", quality=91)  # a hundred kilobytes, as VOC's on average
         mask = Image.fromarray(photograph_mask(*size, shown, index))
         mask.putpalette(rng.integers(0, 256, 768, np.uint8).tobytes())
         mask.save(made / f"{index}.png")

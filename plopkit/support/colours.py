@@ -21,8 +21,12 @@ def net_input(image: Tensor) -> Tensor:
     if image.dtype != torch.uint8:
         return image
     mean, std = _statistics(image.device)
-    colours = image.to(torch.float32, memory_format=torch.contiguous_format)  # whatever layout they travel in
-    return colours.mul_(1 / 255).sub_(mean).div_(std)
+    colours = torch.empty(image.shape, dtype=torch.float32, device=image.device)  # whatever layout they travel in
+    # On a CPU image by image: one fits its caches, a batch does not.
+    batches = zip(colours, image, strict=True) if image.device.type == "cpu" and image.ndim == 4 else [(colours, image)]
+    for own, given in batches:
+        own.copy_(given).mul_(1 / 255).sub_(mean).div_(std)
+    return colours
 
 
 def normalised(image: Float[Tensor, "*B 3 H W"]) -> Float[Tensor, "*B 3 H W"]:
