@@ -6,10 +6,12 @@ import functools
 import re
 import shutil
 from collections.abc import Callable, Generator, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from plopkit.settings import Settings
 from plopkit.support.printable import one_line
+
+Method = TypeVar("Method", bound=Callable[..., Iterator[Any]])
 
 SHARED = "/dev/shm"
 
@@ -43,15 +45,15 @@ def resources_explained(settings: Settings) -> Iterator[None]:
         raise ResourceError(advice) from error
 
 
-def explaining_resources(generator: Callable[..., Generator]) -> Callable[..., Generator]:
+def explaining_resources(generator: Method) -> Method:
     """A method that is a generator, of an object with `settings`, within `resources_explained`."""
 
     @functools.wraps(generator)
-    def explained(self: Any, *args: Any, **named: Any) -> Generator:
+    def explained(self: Any, *args: Any, **named: Any) -> Generator[Any, Any, Any]:
         with resources_explained(self.settings):
             return (yield from generator(self, *args, **named))
 
-    return explained
+    return explained  # type: ignore[return-value]
 
 
 def advice_on(error: BaseException, settings: Settings | None = None) -> str | None:

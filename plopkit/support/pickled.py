@@ -6,7 +6,6 @@ tensor that repeats one number a billion times. Here a few of pickle's instructi
 noted: the result says what was called, on what.
 """
 
-import io
 import pickletools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -49,11 +48,11 @@ _EMPTY: Mapping[str, Callable[[], Any]] = {"EMPTY_DICT": dict, "EMPTY_LIST": lis
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
-def read_pickle(file: io.BufferedIOBase, accepts: Callable[[str], bool]) -> Any:
+def read_pickle(file: Any, accepts: Callable[[str], bool]) -> Any:
     """The value that a pickle stands for, up to its end; the file stands behind it then.
 
     Args:
-        file: In memory, so that lengths in the pickle that are too large are found before anything is reserved.
+        file: A binary stream that reserves no more memory than it has bytes, whatever length it is asked for.
         accepts: Whether something may be named, from its full name.
 
     Raises:

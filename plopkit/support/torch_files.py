@@ -186,12 +186,12 @@ def _width(dtype: str) -> int:
     return getattr(torch, dtype).itemsize
 
 
-def _filled(n_bytes: int, file: io.BufferedIOBase) -> "Tensor":
+def _filled(n_bytes: int, file: Any) -> "Tensor":
     """As many bytes of a file, in memory as torch aligns it."""
     import torch
 
     storage = torch.empty(n_bytes, dtype=torch.uint8)
-    view, place = memoryview(storage.numpy()), 0
+    view, place = storage.numpy().data, 0
     while place < n_bytes:
         count = file.readinto(view[place:])
         if not count:

@@ -34,7 +34,8 @@ def styled(function: Function) -> Function:
 @contextlib.contextmanager
 def own_style(**settings: Any) -> Iterator[None]:
     """matplotlib's default settings, and these; threads take turns."""
-    with _turn, matplotlib.rc_context(_changed() | settings):
+    changed: Any = _changed() | settings
+    with _turn, matplotlib.rc_context(changed):
         yield
 
 

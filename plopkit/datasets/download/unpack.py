@@ -165,7 +165,7 @@ def _tar_members(path: Path, verified: bool) -> Iterator[_Member]:
         for info in tar:
             kind = "file" if info.isreg() else "folder" if info.isdir() else "link"
             yield _Member(info.name, kind, _opener(tar.extractfile, info), raw.tell())
-            tar.members = []  # type: ignore[misc]  (tarfile would keep all of them)
+            tar.members = []  # type: ignore[attr-defined]  # tarfile would keep all of them
         if not verified:  # tarfile mistakes a truncated or damaged header for the end
             stream.seek(tar.offset)
             if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
@@ -190,7 +190,8 @@ def _decompressed(raw: IO[bytes]) -> _Bounded:
     raw.seek(0)
     openers: dict[bytes, Callable[[Any], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
     opener = next((opener for magic, opener in openers.items() if begin.startswith(magic)), None)
-    return _Bounded(raw if opener is None else opener(raw))  # type: ignore[type-var]
+    stream: Any = raw if opener is None else opener(raw)
+    return _Bounded(stream)
 
 
 def _zip_members(path: Path) -> Iterator[_Member]:
