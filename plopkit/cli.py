@@ -7,7 +7,7 @@ Errors are of three kinds:
 - What a user or a machine does, a few lines on stderr and exit code 2: `ValueError` (wrong words, settings, files),
   `OSError` (missing files, full disks, no network), `FloatingPointError` (a training that diverges), and a lack of
   memory or a process that the system has ended, whatever torch raises for it (`plopkit.runs.machine`).
-- Everything else, `AssertionError`, `TypeError`, other `RuntimeError`s and so on, is a mistake of plopkit's, or of a
+- Everything else, such as `AssertionError`, `TypeError` and another `RuntimeError`, is a mistake of plopkit, or of a
   plugin: Python shows its traceback, which belongs into a report.
 - An interrupt: exit code 130, and the same command continues.
 
