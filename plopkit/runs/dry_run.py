@@ -13,7 +13,7 @@ from torch import Tensor
 
 from plopkit.backward import backward, check_divisible, check_terms
 from plopkit.compute import num_micro_batches
-from plopkit.datasets.scenario_data import ScenarioData
+from plopkit.datasets.scenario_data import ScenarioData, eval_batch
 from plopkit.methods.base import Batch, Method, State, StepContext, Term, joined_state, trainer_of
 from plopkit.model.resnet import BLOCKS
 from plopkit.model.segmenter import Output, Segmenter
@@ -112,11 +112,14 @@ class _Rehearsal(NamedTuple):
         gathered = {} if regularizer is None else regularizer.final_state(net)
         net, ended = self.method.end_step(net, context)
         net = net.rebuilt().to(images.device)
-        few = images[:2]  # without gradients all of them take less memory than above
+        few = images[:2]
         with torch.no_grad():
             out = net.eval()(few)
             _check_channels(out, step, "ends")
             predicted = self.method.predict(out.logits)
+            del out
+            many = torch.zeros(eval_batch(self.settings), *images.shape[1:], device=images.device)
+            self.method.predict(net(many).logits)  # for its memory
         if predicted.shape != target[:2].shape:
             shown = (len(few), *shape[1:])
             raise ValueError(f"predict gives {tuple(predicted.shape)} for images of {shown}, not a channel for a pixel")

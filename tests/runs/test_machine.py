@@ -122,17 +122,21 @@ def test_a_batch_as_large_as_the_runs_goes_through_with_gradients(
 ) -> None:
     """Two images would fit where a batch does not."""
     seen: list[int] = []
+    evaluated: list[int] = []
     forward = Segmenter.forward
 
     def noted(self: Segmenter, image: torch.Tensor) -> Any:
-        if torch.is_grad_enabled():
-            seen.append(len(image))
+        (seen if torch.is_grad_enabled() else evaluated).append(len(image))
         return forward(self, image)
 
     monkeypatch.setattr(Segmenter, "forward", noted)
     changes = {"optim__batch": batch, "compute__micro_batch": micro_batch}
-    Experiment.open(small(tmp_path / "out", **changes))
+    experiment = Experiment.open(small(tmp_path / "out", **changes))
     assert max(seen) == most
+    for step in experiment.scenario.steps:
+        (rehearsed, *_), *others = experiment.data.eval_loader(step)
+        assert len(rehearsed) == most == max(len(images) for images, _ in others)
+    assert most in evaluated
     assert len(seen) == (2 if micro_batch is None else 4)  # of two steps, one part or two
 
 
