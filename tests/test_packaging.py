@@ -98,7 +98,7 @@ def test_wheel_carries_facts_and_notebooks(tmp_path):
     names = set(zipfile.ZipFile(wheel).namelist())
     expected = {f"plopkit/_notebooks/{name}" for name in ("README.md", *(path.name for path in NOTEBOOKS))}
     expected |= {f"plopkit/_facts/classes/{path.name}" for path in (ROOT / "data" / "classes").glob("*.txt")}
-    expected |= {f"plopkit/_facts/measured/{path.name}" for path in (ROOT / "data" / "measured").glob("*.csv")}
+    expected |= {f"plopkit/_facts/measured/{path.name}" for path in (ROOT / "data" / "measured").iterdir()}
     expected |= {
         f"plopkit/_facts/{name}" for name in ("published.csv", "orders.json", "voc_images.csv", "classes/voc.txt")
     }
