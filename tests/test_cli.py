@@ -157,12 +157,10 @@ def test_errors_become_exit_codes(
     assert capsys.readouterr().err == stderr
 
 
-@pytest.mark.parametrize(
-    "error", [AssertionError("a bug"), TypeError("a bug"), RuntimeError("a bug"), KeyError("a bug")]
-)
-def test_an_internal_error_is_not_hidden(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+@pytest.mark.parametrize("kind", [AssertionError, TypeError, RuntimeError, KeyError])
+def test_an_internal_error_is_not_hidden(monkeypatch: pytest.MonkeyPatch, kind: type[Exception]) -> None:
     def fail(arguments: object) -> None:
-        raise error
+        raise kind("a bug")
 
     monkeypatch.setitem(COMMANDS, "run", fail)
     with pytest.raises(kind, match="a bug"):

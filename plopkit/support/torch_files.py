@@ -6,14 +6,14 @@ weights of 2018 still come. Every tensor is compared with the bytes that the fil
 
 import errno
 import io
-import math
 import struct
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from plopkit.support.pickled import Call, Global, Persistent, read_pickle
+from plopkit.support.described import PARAMETER, REBUILD, STORAGES, Storage, Tensors, width_of
+from plopkit.support.pickled import read_pickle
 from plopkit.support.printable import one_line
 
 if TYPE_CHECKING:
@@ -23,14 +23,7 @@ LARGEST_PICKLE = 2**26
 LARGEST_LINE = 2**16
 LARGEST_HEADER = 2**24
 """Bytes of safetensors' list of tensors: that of a ResNet-101 has 70,000."""
-DEEPEST = 50
 OLD_MAGIC = 0x1950A86A20F9469CFC6C
-STORAGES = {
-    **{"DoubleStorage": "float64", "FloatStorage": "float32", "HalfStorage": "float16", "BFloat16Storage": "bfloat16"},
-    **{"LongStorage": "int64", "IntStorage": "int32", "ShortStorage": "int16", "CharStorage": "int8"},
-    **{"ByteStorage": "uint8", "BoolStorage": "bool"},
-}
-REBUILD, PARAMETER = "torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_parameter"
 HARMLESS = {
     *(REBUILD, PARAMETER, "collections.OrderedDict", "collections.Counter", "collections.defaultdict"),
     *("torch.Size", "torch.device", "_codecs.encode", "numpy.dtype", "builtins.set", "__builtin__.set"),
@@ -39,17 +32,6 @@ HARMLESS = {
     *(f"numpy.dtypes.{name}DType" for name in ("Float64", "Float32")),
 }
 """What a checkpoint may name. Only tensors are made; other calls are left as notes."""
-
-
-class _Storage(NamedTuple):
-    """The numbers behind one tensor, or several."""
-
-    key: str
-    dtype: str
-    n_bytes: int
-
-
-Read = Callable[[_Storage], "Tensor"]
 
 
 def read_torch(path: Path) -> Any:
@@ -105,7 +87,7 @@ def _read_zip(file: io.BufferedIOBase) -> Any:
             if order and archive.read(order).strip() != b"little":
                 raise ValueError("its numbers are big-endian; save it on a machine with the usual byte order")
 
-            def read(storage: _Storage) -> "Tensor":
+            def read(storage: Storage) -> "Tensor":
                 entry = by_key.get(storage.key)
                 if entry is None or entry.file_size != storage.n_bytes:
                     found = "no such entry" if entry is None else f"{entry.file_size:,}"
@@ -113,7 +95,7 @@ def _read_zip(file: io.BufferedIOBase) -> Any:
                 with archive.open(entry) as opened:
                     return _filled(storage.n_bytes, opened)
 
-            return _Tensors(size, read).resolved(_read_pickle(io.BytesIO(_limited(archive, pickles[0]))))
+            return Tensors(size, read).resolved(_read_pickle(io.BytesIO(_limited(archive, pickles[0]))))
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, struct.error, OverflowError) as error:
         raise ValueError(f"damaged: {one_line(error)}") from error
     except OSError as error:
@@ -143,7 +125,7 @@ def _read_old(file: io.BufferedIOBase) -> Any:
     keys = read_pickle(pickles, lambda name: False)
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
         raise ValueError("damaged: it does not say what it holds")
-    tensors = _Tensors(size, lambda storage: storages[storage.key])
+    tensors = Tensors(size, lambda storage: storages[storage.key])
     expected = tensors.expected(value)
     storages: dict[str, Tensor] = {}
     for key in keys:
@@ -151,7 +133,7 @@ def _read_old(file: io.BufferedIOBase) -> Any:
             raise ValueError(f"damaged: it holds numbers of no tensor ({one_line(key, 40)})")
         count = int.from_bytes(file.read(8), "little")
         storage = expected[key]
-        if count * _width(storage.dtype) != storage.n_bytes or size - file.tell() < storage.n_bytes:
+        if count * width_of(storage.dtype) != storage.n_bytes or size - file.tell() < storage.n_bytes:
             raise ValueError(f"a tensor needs {storage.n_bytes:,} bytes, which the file does not hold")
         storages[key] = _filled(storage.n_bytes, file)
     if missing := expected.keys() - storages.keys():
@@ -180,12 +162,6 @@ def _read_pickle(file: io.BufferedIOBase) -> Any:
     return read_pickle(file, HARMLESS.__contains__)
 
 
-def _width(dtype: str) -> int:
-    import torch
-
-    return getattr(torch, dtype).itemsize
-
-
 def _filled(n_bytes: int, file: Any) -> "Tensor":
     """As many bytes of a file, in memory as torch aligns it."""
     import torch
@@ -200,102 +176,6 @@ def _filled(n_bytes: int, file: Any) -> "Tensor":
     if file.read(1) if isinstance(file, zipfile.ZipExtFile) else False:
         raise EOFError("an entry is longer than it says")
     return storage
-
-
-class _Tensors:
-    """Makes tensors of the calls that a pickle has noted.
-
-    Args:
-        size: Bytes of the file; all tensors together have at most twice as many.
-        read: Gives the bytes of a storage.
-    """
-
-    def __init__(self, size: int, read: Read):
-        self._read = read
-        self._storages: dict[str, Tensor] = {}
-        self._left = 2 * size + 2**20
-
-    def expected(self, value: Any) -> dict[str, _Storage]:
-        """The storages that a value needs, by key."""
-        found: dict[str, _Storage] = {}
-
-        def note(storage: _Storage) -> None:
-            if found.setdefault(storage.key, storage) != storage:
-                raise ValueError(f"damaged: two sizes of one tensor ({one_line(storage.key, 40)})")
-
-        self._walk(value, lambda call: note(self._described(call)[0]))
-        return found
-
-    def resolved(self, value: Any) -> Any:
-        """The value with its tensors."""
-        return self._walk(value, self._tensor)
-
-    def _walk(self, value: Any, visit: Callable[[Call], Any]) -> Any:
-        seen: dict[int, Any] = {}
-
-        def walk(item: Any, depth: int) -> Any:
-            if not isinstance(item, dict | list | tuple | Call):
-                return item
-            if depth > DEEPEST:
-                raise ValueError(f"its values are nested more than {DEEPEST} levels deep")
-            if id(item) not in seen:  # what is there twice is made once: a few nested lists can mean billions
-                seen[id(item)] = None
-                seen[id(item)] = inner(item, depth + 1)
-            return seen[id(item)]
-
-        def inner(item: Any, depth: int) -> Any:
-            if isinstance(item, dict):
-                return {key: walk(part, depth) for key, part in item.items()}
-            if isinstance(item, list | tuple):
-                return type(item)([walk(part, depth) for part in item])
-            if item.function == PARAMETER and item.arguments:
-                return walk(item.arguments[0], depth)
-            return visit(item) if item.function == REBUILD else item
-
-        return walk(value, 0)
-
-    def _tensor(self, call: Call) -> "Tensor":
-        import torch
-
-        storage, offset, shape, stride = self._described(call)
-        if storage.key not in self._storages:
-            self._storages[storage.key] = self._read(storage)
-        flat = self._storages[storage.key].view(getattr(torch, storage.dtype))
-        self._left -= math.prod(shape) * flat.itemsize
-        if self._left < 0:
-            raise ValueError("its tensors share their numbers, and together they are larger than the file")
-        return flat.as_strided(shape, stride, offset)
-
-    def _described(self, call: Call) -> tuple[_Storage, int, tuple[int, ...], tuple[int, ...]]:
-        """Storage, offset, shape and strides of a tensor, checked against each other."""
-        try:
-            persistent, offset, shape, stride, *_ = call.arguments
-            storage = self._storage(persistent)
-            numbers = (offset, *shape, *stride)
-            plain = all(type(number) is int and 0 <= number < 2**62 for number in numbers)
-            if not plain or len(shape) != len(stride) or len(shape) > 20:
-                raise TypeError
-        except (TypeError, ValueError, AttributeError, KeyError) as error:
-            raise ValueError("damaged: a tensor that is described in another way than torch.save does") from error
-        n_held = storage.n_bytes // _width(storage.dtype)
-        count = math.prod(shape)
-        last = offset + sum((length - 1) * step for length, step in zip(shape, stride, strict=True)) if count else 0
-        if count > n_held or (count and last >= n_held):
-            raise ValueError(
-                f"a tensor of {'x'.join(map(str, shape))} numbers is described over {n_held:,} numbers that are there"
-            )
-        return storage, offset, tuple(shape), tuple(stride)
-
-    def _storage(self, persistent: Any) -> _Storage:
-        if not isinstance(persistent, Persistent):
-            raise TypeError
-        kind, storage, key, _, count, *_ = persistent.key
-        if kind != "storage" or not isinstance(storage, Global) or not isinstance(key, str) or type(count) is not int:
-            raise TypeError
-        dtype = STORAGES[storage.name.removeprefix("torch.")]
-        if not 0 <= count < 2**62:
-            raise TypeError
-        return _Storage(key, dtype, count * _width(dtype))
 
 
 def tensors_of(value: Any) -> "Mapping[str, Tensor] | None":
