@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plopkit.support import resources
+from plopkit.support.places import expanded
 from plopkit.support.registry import Registry, load_object
 
 if TYPE_CHECKING:  # only for the annotations: this module must stay free of torch
@@ -252,7 +253,7 @@ def load_plugin(file: str | Path) -> None:
         FileNotFoundError: There is no such file.
         ValueError: The file fails when it is imported; the message names the file and the error.
     """
-    path = Path(file).expanduser().resolve()
+    path = expanded(file).resolve()
     if path in _plugins:
         return
     if not path.is_file():

@@ -1,15 +1,29 @@
 """The command line: `plopkit run | compare | report | …`.
 
 Each command imports what it needs, so that help, errors and tables of finished runs do not wait for torch.
+
+Errors are of three kinds:
+
+- What a user or a machine does, a few lines on stderr and exit code 2: `ValueError` (wrong words, settings, files),
+  `OSError` (missing files, full disks, no network), `FloatingPointError` (a training that diverges), and a lack of
+  memory or a process that the system has ended, whatever torch raises for it (`plopkit.runs.machine`).
+- Everything else, such as `AssertionError`, `TypeError` and another `RuntimeError`, is a mistake of plopkit, or of a
+  plugin: Python shows its traceback, which belongs into a report.
+- An interrupt: exit code 130, and the same command continues.
+
+`--debug` shows the traceback of the first kind, too.
 """
 
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from plopkit.support.places import expanded
+from plopkit.support.printable import printable
 from plopkit.support.signals import Terminated, terminating
 
 if TYPE_CHECKING:
@@ -32,39 +46,39 @@ def run(arguments: Sequence[str]) -> None:
 def compare(arguments: Sequence[str]) -> None:
     """A table of finished runs, methods by old, new and all: plopkit compare runs/*"""
     parser = _parser(compare)
-    parser.add_argument("paths", nargs="+", type=Path, metavar="RUN", help="run folders, or folders that hold them")
-    parser.add_argument("-o", type=Path, dest="pictures", help="folder for curves and prediction strips")
+    parser.add_argument("paths", nargs="+", type=_path, metavar="RUN", help="run folders, or folders that hold them")
+    parser.add_argument("-o", type=_path, dest="pictures", help="folder for curves and prediction strips")
     args = parser.parse_args(arguments)
     from plopkit.runs.results import load_results, report
 
     results = load_results(*args.paths)
-    print(report(results))
+    say(report(results))
     if args.pictures:
         from plopkit.runs.report import draw
 
-        print("\n".join(draw(results, args.pictures)))
+        say("\n".join(draw(results, args.pictures)))
 
 
 def report(arguments: Sequence[str]) -> None:
     """Tables, curves, strips and settings of finished runs on one page: plopkit report runs/* -o report.html"""
     parser = _parser(report)
-    parser.add_argument("paths", nargs="+", type=Path, metavar="RUN", help="run folders, or folders that hold them")
+    parser.add_argument("paths", nargs="+", type=_path, metavar="RUN", help="run folders, or folders that hold them")
     parser.add_argument(
-        "-o", type=Path, dest="page", default=Path("report.html"), metavar="HTML", help="the page (report.html)"
+        "-o", type=_path, dest="page", default=Path("report.html"), metavar="HTML", help="the page (report.html)"
     )
     args = parser.parse_args(arguments)
     from plopkit.runs.report import write_page
     from plopkit.runs.results import load_results
 
     write_page(load_results(*args.paths), args.page)
-    print(args.page)
+    say(args.page)
 
 
 def rows(arguments: Sequence[str]) -> None:
     """The rows of the published tables, the command of each, and your runs' mIoU: plopkit rows runs/*"""
     parser = _parser(rows)
-    parser.add_argument("paths", nargs="*", type=Path, metavar="RUN", help="run folders, or folders that hold them")
-    parser.add_argument("-o", type=Path, dest="table", metavar="CSV", help="file for the table")
+    parser.add_argument("paths", nargs="*", type=_path, metavar="RUN", help="run folders, or folders that hold them")
+    parser.add_argument("-o", type=_path, dest="table", metavar="CSV", help="file for the table")
     args = parser.parse_args(arguments)
     from plopkit.runs.published import rows as all_rows
     from plopkit.runs.results import run_folders
@@ -72,11 +86,11 @@ def rows(arguments: Sequence[str]) -> None:
 
     table = all_rows(run_folders(args.paths) if args.paths else ())
     for row in table.itertuples():
-        print(f"{row.method} on {row.scenario}\n    published: {row.published}")
+        say(f"{row.method} on {row.scenario}\n    published: {row.published}")
         if row.seeds:
-            print(f"    own: {row.own:.2f} with, {row.own_nobg:.2f} without background, mean of {row.seeds} seed(s)")
-        print(f"    {row.command}")
-    print("\nmIoU in percent over all classes after the last step")
+            say(f"    own: {row.own:.2f} with, {row.own_nobg:.2f} without background, mean of {row.seeds} seed(s)")
+        say(f"    {row.command}")
+    say("\nmIoU in percent over all classes after the last step")
     if args.table:
         write_table(args.table, table)
 
@@ -87,7 +101,7 @@ def evaluate(arguments: Sequence[str]) -> None:
     from plopkit.presets import PRESETS
 
     parser = _parser(evaluate, allow_abbrev=False)
-    parser.add_argument("checkpoints", nargs="+", type=Path, metavar="CHECKPOINT", help="of step 0, 1, …")
+    parser.add_argument("checkpoints", nargs="+", type=_path, metavar="CHECKPOINT", help="of step 0, 1, …")
     parser.add_argument("--scenario", required=True, help="the scenario that they were trained on")
     parser.add_argument("--preset", default="paper", choices=PRESETS, help="preset of crop and batch (default: paper)")
     parser.add_argument("--quiet", action="store_true", help="no progress, only the results")
@@ -100,7 +114,7 @@ def evaluate(arguments: Sequence[str]) -> None:
     args, flags = parser.parse_known_args(arguments)
     settings = parse_run([args.scenario, "--preset", args.preset, *flags])
     if not any(flag.partition("=")[0] == "--method" for flag in flags):
-        print(f"the rows are named {settings.method!r}; --method gives another name", file=sys.stderr)
+        say(f"the rows are named {settings.method!r}; --method gives another name", sys.stderr)
     from plopkit.runs.released import evaluate_checkpoints
 
     _print_results(evaluate_checkpoints(settings, args.checkpoints, progress=not args.quiet))
@@ -109,19 +123,19 @@ def evaluate(arguments: Sequence[str]) -> None:
 def export(arguments: Sequence[str]) -> None:
     """A run's checkpoints as the released code saves them: plopkit export runs/… --as official -o exported"""
     parser = _parser(export)
-    parser.add_argument("run", type=Path, metavar="RUN", help="a run folder whose encoder is a released ResNet")
+    parser.add_argument("run", type=_path, metavar="RUN", help="a run folder whose encoder is a released ResNet")
     parser.add_argument(
         "--as", dest="layout", default="official", choices=("official", "cssegmentation"), help="layout of the keys"
     )
-    parser.add_argument("-o", type=Path, dest="out", required=True, help="folder for step-0.pth, step-1.pth, …")
+    parser.add_argument("-o", type=_path, dest="out", required=True, help="folder for step-0.pth, step-1.pth, …")
     args = parser.parse_args(arguments)
     from plopkit.runs.folder import RunFolder
     from plopkit.runs.released import export as export_run
 
     for path in export_run(args.run, args.layout, args.out):
-        print(path)
+        say(path)
     if (stride := RunFolder(args.run).settings.model.output_stride) != 16:
-        print(f"the files do not hold their output stride: read them with --model.output-stride {stride}")
+        say(f"the files do not hold their output stride: read them with --model.output-stride {stride}")
 
 
 def data(arguments: Sequence[str]) -> None:
@@ -134,7 +148,7 @@ def data(arguments: Sequence[str]) -> None:
     text = f"download {' or '.join(downloadable)}, unpack and verify it; what is there already is used"
     get = kinds.add_parser("get", help=text, description=text)
     get.add_argument("dataset", choices=downloadable)
-    get.add_argument("--root", type=Path, required=True, help="folder for the data set, and for archives you have")
+    get.add_argument("--root", type=_path, required=True, help="folder for the data set, and for archives you have")
     archives = list(dict.fromkeys(word for name in downloadable for word in DATASETS[name].archives))
     for word in archives:
         get.add_argument(f"--url.{word}", metavar="URL", help=f"another place for the archive of {word}")
@@ -142,14 +156,14 @@ def data(arguments: Sequence[str]) -> None:
     text = "images and pixels per step and class, compared with the known counts where there are any"
     check = kinds.add_parser("check", help=text, description=text)
     check.add_argument("scenario")
-    check.add_argument("--data.root", type=Path, dest="root", help="the data set's folder; emoji needs none")
+    check.add_argument("--data.root", type=_path, dest="root", help="the data set's folder; emoji needs none")
     check.add_argument("--all", action="store_true", help="print every class at every step")
-    check.add_argument("-o", type=Path, dest="table", metavar="CSV", help="file for all steps and classes")
+    check.add_argument("-o", type=_path, dest="table", metavar="CSV", help="file for all steps and classes")
     args = parser.parse_args(arguments)
     if args.kind == "get":
         named = {word: getattr(args, f"url.{word}") for word in archives}
         urls = {word: url for word, url in named.items() if url is not None}
-        print(DATASETS[args.dataset].download(args.root, urls, args.any_archive))
+        say(DATASETS[args.dataset].download(args.root, urls, args.any_archive))
     else:
         _check_data(args)
 
@@ -162,7 +176,7 @@ def _check_data(args: argparse.Namespace) -> None:
     settings = configure(args.scenario, overrides={"data.root": args.root})
     scenario = open_scenario(settings)
     steps, classes = check.count(scenario, settings.data, settings.seed)
-    print(check.report(scenario, steps, classes, args.all))
+    say(check.report(scenario, steps, classes, args.all))
     if args.table:
         write_table(args.table, classes)
     if check.differences(scenario, steps) or check.gaps(steps):
@@ -174,7 +188,7 @@ def demo(arguments: Sequence[str]) -> None:
     from plopkit.presets import PRESETS
 
     parser = _parser(demo)
-    parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder for runs, notebooks and pictures")
+    parser.add_argument("--out", type=_path, default=Path("runs/demo"), help="folder for runs, notebooks and pictures")
     parser.add_argument("--scenario", default="emoji 15-5 overlap", help="the scenario (emoji 15-5 overlap)")
     parser.add_argument("--preset", default="laptop", choices=PRESETS, help="the preset (laptop)")
     parser.add_argument("--seed", type=int, default=0, help="random seed (0)")
@@ -190,13 +204,13 @@ def lessons(arguments: Sequence[str]) -> None:
     own, jupyter = _split(arguments, "--")
     parser = _parser(lessons)
     text = "the folder (plopkit-lessons); a file of yours that differs is left as it is"
-    parser.add_argument("folder", nargs="?", type=Path, default=Path("plopkit-lessons"), metavar="DIR", help=text)
+    parser.add_argument("folder", nargs="?", type=_path, default=Path("plopkit-lessons"), metavar="DIR", help=text)
     parser.add_argument("--no-open", action="store_true", help="only copy")
     parser.epilog = "words after -- are passed to JupyterLab: plopkit lessons my-lessons -- --no-browser --port 8899"
     args = parser.parse_args(own)
     from plopkit.lessons import install
 
-    print(install.summary_of(install.copy_lessons(args.folder), args.folder), flush=True)
+    say(install.summary_of(install.copy_lessons(args.folder), args.folder))
     if not args.no_open:
         install.open_lab(args.folder, jupyter)
 
@@ -226,9 +240,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 2 for wrong use and bad input, which is explained on stderr in a few lines without a traceback;
         128 + its number for a signal, such as 143 for SIGTERM: the same command continues.
     """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in _split(words, "--")[0]
+    write_anything(sys.stdout)
     try:
         with terminating():
-            code = _main(list(sys.argv[1:] if arguments is None else arguments))
+            code = _main(words)
             sys.stdout.flush()  # while a closed pipe can still be handled
     except Terminated as stop:
         print(f"\nplopkit: ended by {stop.signal.name}; {CONTINUES}", file=sys.stderr)
@@ -238,8 +255,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader stopped early, as in `plopkit rows | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python flushes at its end
         return 1
-    except (ValueError, OSError, FloatingPointError) as error:
-        print(f"plopkit: {error}", file=sys.stderr)
+    except Exception as error:
+        message = explained(error)
+        if message is None:
+            raise
+        if debug:
+            traceback.print_exception(error)
+        say(f"plopkit: {message}", sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"\nplopkit: stopped; {CONTINUES}", file=sys.stderr)
@@ -247,14 +269,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
+def explained(error: BaseException) -> str | None:
+    """What a user should read about an error; None for a mistake of plopkit's own."""
+    from plopkit.runs.machine import advice_on
+
+    if advice := advice_on(error):
+        return advice
+    expected = isinstance(error, ValueError | OSError | FloatingPointError)
+    return (str(error) or type(error).__name__) if expected else None
+
+
+def say(text: Any, stream: Any = None) -> None:
+    """Print a text in which a terminal obeys nothing, at once."""
+    print(printable(str(text)), file=stream or sys.stdout, flush=True)
+
+
+def write_anything(stream: Any) -> None:
+    """Let a stream write characters that its encoding lacks as escapes: no finished run fails at its last word."""
+    if getattr(stream, "errors", None) == "strict" and hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="backslashreplace")
+
+
 def _main(words: list[str]) -> int:
     own, rest = _split(words, "--")
+    _, own = _without(own, "--debug")
     files, own = _values_of(own, "--plugin")
     for file in files:
         from plopkit.catalogue import load_plugin
 
         load_plugin(file)
-    for flag in ("--version", "--quiet"):
+    for flag in ("--version", "--quiet", "--debug"):
         if wrong := next((word for word in own if word.startswith(f"{flag}=")), None):
             raise ValueError(f"{flag} takes no value; {wrong!r} has one")
     if "--version" in own:
@@ -267,7 +311,8 @@ def _main(words: list[str]) -> int:
         print("usage: plopkit COMMAND …   (COMMAND --help lists its options)\n")
         for name, command in COMMANDS.items():
             print(f"  {name:9}{command.__doc__}")
-        print("\n  --plugin FILE   with any command: a Python file that registers methods or data sets")
+        print("\n  --debug         with any command: the traceback of an error")
+        print("  --plugin FILE   with any command: a Python file that registers methods or data sets")
         print(f"  --quiet         with {', '.join(SHOW_PROGRESS)}: no progress, only the results")
         print("  --version       the version of plopkit")
         return 0 if own else 2
@@ -294,10 +339,18 @@ def _print_results(folder: "RunFolder") -> None:
 
     if not PartialState().is_main_process:
         return
-    print(folder.summary.drop(columns=["scenario"]).to_string(index=False, float_format="{:.1f}".format, na_rep="-"))
+    say(folder.summary.drop(columns=["scenario"]).to_string(index=False, float_format="{:.1f}".format, na_rep="-"))
     if credit := str(folder.examples["credit"]):
-        print(credit)
-    print(f"\nresults, pictures and checkpoints: {folder.path}")
+        say(credit)
+    say(f"\nresults, pictures and checkpoints: {folder.path}")
+
+
+def _path(text: str) -> Path:
+    """A path among the words of a command, with `~` expanded."""
+    try:
+        return expanded(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _split(words: Sequence[str], mark: str) -> tuple[list[str], list[str]]:

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from plopkit.catalogue import DATASETS, PLUGIN_HINT
 from plopkit.support.moved import renamed
+from plopkit.support.printable import one_line, quoted
 
 if not TYPE_CHECKING:
     __getattr__ = renamed(__name__)
 
 
 PROTOCOLS = ("overlap", "disjoint", "sequential", "partitioned")
+
+LONGEST = 10_000
+"""Characters of a scenario; an order of 999 labels takes 4,000."""
 
 PARTS = ("dataset", "task", "protocol", "order")
 """The names of a scenario's parts, in the order of its text."""
@@ -54,6 +58,11 @@ def read_words(text: str) -> Words:
 
 @functools.lru_cache(maxsize=256)
 def _read(text: str, version: int) -> Words:
+    if len(text) > LONGEST:
+        raise ValueError(
+            f"{quoted(text)} is not a scenario: it has {len(text):,} characters, and at most {LONGEST:,} are read; "
+            f"nearest: {usual_scenarios()[0]!r}"
+        )
     plain = _plain(text)
     dataset, _, rest = plain.partition(" ")
     if dataset in DATASETS:
@@ -62,24 +71,28 @@ def _read(text: str, version: int) -> Words:
         if match := _GRAMMAR.fullmatch(f"{dataset} {rest}"):
             dataset, task, protocol, order = match.groups("")
             return Words(dataset, task, protocol, order, given=text)
-    usual = [
+    near = difflib.get_close_matches(plain[:100], usual_scenarios(), cutoff=0)  # this takes the square of the length
+    hint = "" if dataset in DATASETS else f" ({PLUGIN_HINT})"
+    raise ValueError(
+        f"{quoted(text)} is not a scenario; possible: <data set> <task> <protocol> [order=<name or labels>], with "
+        f"a data set of {', '.join(DATASETS)}{hint}; nearest: {' or '.join(map(repr, near))}"
+    )
+
+
+def usual_scenarios() -> list[str]:
+    """The scenarios of all data sets and protocols, of the tasks that the papers have."""
+    return [
         joined(entry.name, task, protocol)
         for entry in DATASETS.values()
         for task in entry.tasks
         if task != "joint"
         for protocol in PROTOCOLS
     ]
-    near = difflib.get_close_matches(plain, usual, cutoff=0)
-    hint = "" if dataset in DATASETS else f" ({PLUGIN_HINT})"
-    raise ValueError(
-        f"{text!r} is not a scenario; possible: <data set> <task> <protocol> [order=<name or labels>], with "
-        f"a data set of {', '.join(DATASETS)}{hint}; nearest: {' or '.join(map(repr, near))}"
-    )
 
 
 def is_of_unknown_data_set(text: str) -> bool:
     """Whether a text is a scenario, but of a data set that is unknown here: its plugin may be absent."""
-    match = _GRAMMAR.fullmatch(_plain(text))
+    match = _GRAMMAR.fullmatch(_plain(text[:LONGEST]))
     return match is not None and match[1] not in DATASETS and canonical_task(match[2], None) is not None
 
 
@@ -101,14 +114,17 @@ def class_order(words: Words, n_labels: int) -> tuple[int, ...]:
     natural = tuple(range(n_labels))
     if not words.order or words.order in named:
         return named.get(words.order, natural)
-    problem = f"there is no order {words.order!r}; possible: {', '.join([*named, 'all labels, separated by commas'])}"
+    problem = (
+        f"there is no order {quoted(words.order)}; possible: {', '.join([*named, 'all labels, separated by commas'])}"
+    )
     if re.fullmatch("[0-9]{1,3}(,[0-9]{1,3})*", words.order):
         order = tuple(map(int, words.order.removeprefix("0,").split(",")))
         if sorted(order) == list(natural[1:]):
             return 0, *order
         missing = sorted(set(natural[1:]) - set(order))
         wrong = sorted({label for label in order if order.count(label) > 1 or label not in natural[1:]})
-        problem = f"the order must hold each label 1..{natural[-1]} once; missing: {missing}, wrong: {wrong}"
+        problem = f"the order must hold each label 1..{natural[-1]} once; "
+        problem += f"missing: {one_line(missing, 1000)}, wrong: {one_line(wrong, 1000)}"
     raise _error(words, problem, n_labels)
 
 
@@ -122,12 +138,12 @@ def task_and_protocol(words: Words, n_labels: int | None) -> tuple[str, str]:
     protocol = "overlap" if task == "joint" and not words.protocol else words.protocol
     if task and protocol in PROTOCOLS:
         return task, protocol
-    problem = f"unknown protocol {protocol!r}" if protocol else "the protocol is missing"
+    problem = f"unknown protocol {quoted(protocol)}" if protocol else "the protocol is missing"
     problem += f"; possible: {', '.join(PROTOCOLS)}"
     if not task:
         total = f" = {n_labels - 1} classes" if n_labels else ""
         possible = f"base-increment with base + increment + … + increment{total}, each step's number as in 10+3+2"
-        problem = f"the task {words.task!r} does not fit; possible: {possible}, or joint"
+        problem = f"the task {quoted(words.task)} does not fit; possible: {possible}, or joint"
     raise _error(words, problem, n_labels, words.order)
 
 
@@ -172,9 +188,10 @@ def _error(words: Words, problem: str, n_labels: int | None, order: str = "") ->
     """The error with up to three valid texts near these words; `order` is what they keep of the order."""
     task = canonical_task(words.task, n_labels)
     tasks = [task] if task else _near_tasks(words.task, n_labels)
-    protocols = difflib.get_close_matches(words.protocol, PROTOCOLS, n=1) or PROTOCOLS
+    protocols = difflib.get_close_matches(words.protocol[:100], PROTOCOLS, n=1) or PROTOCOLS
     near = [joined(words.dataset, *rest, order) for rest in product(tasks, protocols)]
-    return ValueError(f"{words.given or words.canonical!r}: {problem}; nearest: {' or '.join(map(repr, near[:3]))}")
+    nearest = " or ".join(map(quoted, near[:3]))
+    return ValueError(f"{quoted(words.given or words.canonical)}: {problem}; nearest: {nearest}")
 
 
 def _near_tasks(task: str, n_labels: int | None) -> list[str]:
@@ -183,9 +200,15 @@ def _near_tasks(task: str, n_labels: int | None) -> list[str]:
         return [uneven]
     n_labels = n_labels or 16  # a folder's number may be unknown
     n = n_labels - 1
-    sizes = {f"{b}-{i}": (b, i) for b in range(1, n) for i in range(1, n) if canonical_task(f"{b}-{i}", n_labels)}
+    most = 999  # a task has numbers of three digits, and a folder may have thousands of classes
+    sizes = {
+        f"{b}-{i}": (b, i)
+        for b in range(1, min(n - 1, most) + 1)
+        for i in range(1, min(n - b, most) + 1)
+        if (n - b) % i == 0
+    }
     if len(numbers) != 2 or not sizes:
-        return difflib.get_close_matches(task, ["joint", *sizes]) or ["joint"]
+        return difflib.get_close_matches(task[:100], ["joint", *sizes]) or ["joint"]
 
     def distance(task: str) -> int:  # the base counts double: 100-7 is rather 100-5 than 101-7
         return 2 * abs(sizes[task][0] - numbers[0]) + abs(sizes[task][1] - numbers[1])

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from plopkit.presets import configure, overrides_of
 from plopkit.settings import Settings
 from plopkit.support.errors import unknown_name
+from plopkit.support.places import expanded
+from plopkit.support.plain_yaml import write_yaml
 
 KNOWN = ("scenario", "method", "preset", "overrides", "data_root", "out")
 
@@ -61,7 +61,7 @@ def parameters(settings: Settings, preset: str) -> dict[str, Any]:
 
 def parameters_yaml(settings: Settings, preset: str) -> str:
     """`parameters` as a file for `papermill -f`."""
-    return yaml.safe_dump(parameters(settings, preset), sort_keys=False)
+    return write_yaml(parameters(settings, preset))
 
 
 def paths_of(files: str | Iterable[str | Path]) -> list[Path]:
@@ -70,7 +70,7 @@ def paths_of(files: str | Iterable[str | Path]) -> list[Path]:
     Raises:
         FileNotFoundError: One of them does not exist.
     """
-    paths = [Path(file).expanduser() for file in (shlex.split(files) if isinstance(files, str) else files)]
+    paths = [expanded(file) for file in (shlex.split(files) if isinstance(files, str) else files)]
     for path in paths:
         if not path.is_file():
             raise FileNotFoundError(f"{path}: there is no such file; checkpoints are one file for each step, in order")

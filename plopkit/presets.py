@@ -9,6 +9,7 @@ from plopkit.scenario import Scenario
 from plopkit.settings import Settings, build, flat, nested
 from plopkit.support.errors import unknown_name
 from plopkit.support.moved import renamed
+from plopkit.support.places import expanded
 
 if TYPE_CHECKING:
     from plopkit.methods.base import Method
@@ -128,9 +129,9 @@ def settle(settings: Settings, kind: "type[Method] | None" = None) -> Settings:
     """
     kind = kind or METHODS[settings.method]
     hyper = build(kind, settings.hyper, "hyper.").model_dump(mode="json")
-    root = settings.data.root and settings.data.root.expanduser().absolute()
+    root = settings.data.root and expanded(settings.data.root).absolute()
     data = settings.data.model_copy(update={"root": root})
-    return settings.model_copy(update={"hyper": hyper, "data": data, "out": settings.out.expanduser()})
+    return settings.model_copy(update={"hyper": hyper, "data": data, "out": expanded(settings.out)})
 
 
 def overrides_of(settings: Settings, preset: str) -> dict[str, Any]:

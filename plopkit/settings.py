@@ -10,16 +10,29 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from plopkit import scenario as scenarios
 from plopkit.grammar import is_of_unknown_data_set
+from plopkit.support.places import expanded
+from plopkit.support.plain_yaml import read_yaml, write_yaml
+from plopkit.support.printable import control_character, one_line
 
 M = TypeVar("M", bound=BaseModel)
 
 FROM_FILE = "from a file"
 """The context in which a scenario's data set may be unknown, such as one of a plugin that is not loaded."""
+
+
+def usable_path(path: Path, name: str) -> Path:
+    """The path of a setting with `~` expanded.
+
+    Raises:
+        ValueError: It holds a control character, or its `~` is nobody's home directory.
+    """
+    if found := control_character(str(path)):
+        raise ValueError(f"{name} holds the control character {found}; write the path without it")
+    return expanded(path)
 
 
 class Frozen(BaseModel):
@@ -38,6 +51,11 @@ class Data(Frozen):
     )
     scenes: int = Field(1000, ge=1, le=1_000_000, description="number of training scenes to draw (emoji only)")
     val_scenes: int = Field(300, ge=1, le=1_000_000, description="number of validation scenes to draw (emoji only)")
+
+    @field_validator("root")
+    @classmethod
+    def _can_be_a_path(cls, root: Path | None) -> Path | None:
+        return root and usable_path(root, "data.root")
 
     @field_validator("scale")
     @classmethod
@@ -160,11 +178,18 @@ class Settings(Frozen):
             return text  # it was checked when the file was written; what needs the data set says that it is unknown
         return scenarios.check(text)
 
+    @field_validator("out")
+    @classmethod
+    def _can_be_a_path(cls, out: Path) -> Path:
+        return usable_path(out, "out")
+
     @field_validator("name")
     @classmethod
     def _one_folder(cls, name: str | None) -> str | None:
         if name is not None and (not name or name.startswith(".") or Path(name).name != name):
             raise ValueError(f"name must be a single folder name that does not begin with a dot, not {name!r}")
+        if name and (found := control_character(name)):
+            raise ValueError(f"name holds the control character {found}; leave it out")
         return name
 
     def folder(self) -> Path:
@@ -200,7 +225,7 @@ def digest(value: Any) -> str:
 
 def to_yaml(settings: Settings) -> str:
     """The settings as YAML, which `from_yaml` reads."""
-    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
+    return write_yaml(settings.model_dump(mode="json"))
 
 
 def from_yaml(path: Path) -> Settings:
@@ -210,9 +235,10 @@ def from_yaml(path: Path) -> Settings:
         FileNotFoundError: There is no such file.
         ValueError: The file does not hold settings; names the file and what is wrong.
     """
+    values = read_yaml(path, "the settings of a run")
     try:
-        return build(Settings, yaml.safe_load(path.read_text(encoding="utf-8")), context=FROM_FILE)
-    except (yaml.YAMLError, ValueError, UnicodeDecodeError) as error:
+        return build(Settings, values, context=FROM_FILE)
+    except ValueError as error:
         raise ValueError(f"{path}: not the settings of a run: {error}") from error
 
 
@@ -277,12 +303,14 @@ def known_names(kind: type[BaseModel], prefix: str = "") -> list[str]:
 
 
 def _explained(kind: type[BaseModel], item: Any, where: str) -> str:
-    name = where + ".".join(str(part) for part in item["loc"])
+    name = one_line(where + ".".join(str(part) for part in item["loc"]))
     if item["type"] == "extra_forbidden":
         known = known_names(kind, where)
-        near = difflib.get_close_matches(name, known, n=3)
+        near = difflib.get_close_matches(name, known, n=3)  # the name has been cut: this takes the square of its length
         guess = f" (did you mean {' or '.join(near)}?)" if near else ""
         return f"there is no setting {name!r}{guess}; known: {', '.join(known)}"
     message = item["msg"].removeprefix("Value error, ")
     value = repr(item["input"])
-    return message if message.startswith(value) else f"{name or 'settings'} = {value}: {message}"
+    if message.startswith(value):
+        return message
+    return f"{name or 'settings'} = {one_line(value, 300)}: {one_line(message, 1000)}"

@@ -7,7 +7,7 @@ import runpy
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from subprocess import PIPE
 
@@ -21,6 +21,7 @@ from plopkit.cli import COMMANDS, main
 from plopkit.grammar import Words
 from plopkit.methods import METHODS
 from plopkit.presets import PRESETS, configure
+from plopkit.runs.folder import RunFolder
 from plopkit.scenario import Scenario
 from plopkit.settings import Settings, known_names
 from plopkit.support.signals import Terminated
@@ -53,8 +54,8 @@ def test_the_main_help_lists_every_command_on_one_line(words: list[str], capsys:
     assert main(words) == 0
     output = capsys.readouterr().out
     lines = [line for line in output.splitlines() if line]
-    assert len(lines) == 1 + len(COMMANDS) + 3
-    assert [line.split()[0] for line in lines[-3:]] == ["--plugin", "--quiet", "--version"]
+    assert len(lines) == 1 + len(COMMANDS) + 4
+    assert [line.split()[0] for line in lines[-4:]] == ["--debug", "--plugin", "--quiet", "--version"]
     for line, (name, command) in zip(lines[1:], COMMANDS.items(), strict=False):
         assert line.split()[0] == name
         assert command.__doc__ is not None
@@ -107,6 +108,8 @@ def test_the_help_of_run_shows_the_defaults_of_preset_and_data_set(
 
 # Exit codes
 
+MORE_MEMORY = "close other programs, or use a machine with more"
+
 
 def test_a_missing_or_unknown_command_is_a_usage_error(capsys: Captured) -> None:
     assert main([]) == 2
@@ -124,6 +127,18 @@ def test_a_missing_or_unknown_command_is_a_usage_error(capsys: Captured) -> None
         (FileNotFoundError("a: missing"), 2, "plopkit: a: missing\n"),
         (OSError("b: full"), 2, "plopkit: b: full\n"),
         (FloatingPointError("nan"), 2, "plopkit: nan\n"),
+        (ValueError(""), 2, "plopkit: ValueError\n"),
+        (ValueError("a \x1b[31mname"), 2, "plopkit: a \\x1b[31mname\n"),
+        (
+            MemoryError(),
+            2,
+            "plopkit: not enough memory (MemoryError); close other programs, or use a machine with more\n",
+        ),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory\nframe 0: x"),
+            2,
+            f"plopkit: not enough memory (DefaultCPUAllocator: can't allocate memory); {MORE_MEMORY}\n",
+        ),
         (SystemExit(3), 3, ""),
         (SystemExit("a message"), 2, ""),
         (
@@ -149,13 +164,41 @@ def test_errors_become_exit_codes(
     assert capsys.readouterr().err == stderr
 
 
-def test_an_internal_error_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", [AssertionError, TypeError, RuntimeError, KeyError])
+def test_an_internal_error_is_not_hidden(monkeypatch: pytest.MonkeyPatch, kind: type[Exception]) -> None:
     def fail(arguments: object) -> None:
-        raise AssertionError("a bug")
+        raise kind("a bug")
 
     monkeypatch.setitem(COMMANDS, "run", fail)
-    with pytest.raises(AssertionError, match="a bug"):
+    with pytest.raises(kind, match="a bug"):
         main(["run"])
+
+
+@pytest.mark.parametrize("words", [["--debug", "run"], ["run", "--debug"]], ids=" ".join)
+def test_debug_shows_the_traceback_of_any_error(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    seen: list[list[str]] = []
+
+    def fail(arguments: Sequence[str]) -> None:
+        seen.append(list(arguments))
+        raise ValueError("too large")
+
+    monkeypatch.setitem(COMMANDS, "run", fail)
+    assert main(words) == 2
+    output = capsys.readouterr().err
+    assert output.startswith("Traceback (most recent call last)")
+    assert "in fail" in output
+    assert output.endswith("\nplopkit: too large\n")
+    assert main(["run"]) == 2
+    assert capsys.readouterr().err == "plopkit: too large\n"
+    assert seen == [[], []]
+
+
+def test_the_kinds_of_errors_are_documented() -> None:
+    assert cli.__doc__ is not None
+    for words in ("ValueError", "OSError", "FloatingPointError", "memory", "AssertionError", "--debug"):
+        assert words in cli.__doc__
 
 
 def test_python_m_plopkit_runs_the_command_line(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
@@ -333,3 +376,87 @@ def test_a_reader_that_stops_early_causes_no_message(words: list[str]) -> None:
         rows.stdout.close()
         assert rows.stderr.read() == b""
     assert rows.returncode == 1
+
+
+# The place that it is used in
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp437", "utf-8"])
+def test_a_terminal_that_lacks_a_character_does_not_fail_a_finished_run(
+    runs: Path, encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for words in (
+        ["--help"],
+        ["run", "emoji 15-5 overlap", *small_flags(runs), "--method", "ft", "--name", "ft"],
+        ["rows"],
+    ):
+        buffer = io.BytesIO()
+        stdout = io.TextIOWrapper(buffer, encoding=encoding)
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", stdout)
+            assert main(words) == 0
+            stdout.flush()
+        shown = buffer.getvalue().decode(encoding)
+        if words[0] == "run":
+            assert ("©" if encoding in ("latin-1", "utf-8") else r"\xa9") in shown
+
+
+def test_the_home_directory_is_found_in_every_path(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    """A shell leaves `--root=~/voc` as it is."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").symlink_to(runs)
+    roots: list[Path] = []
+    monkeypatch.setattr(
+        "plopkit.datasets.download.prepare.download", lambda name, root, urls, any_archive: str(roots.append(root))
+    )
+    for words in (
+        ["compare", "~/runs", "-o", "~/pictures"],
+        ["report", "~/runs/*", "-o=~/page.html"],
+        ["rows", "~/runs", "-o", "~/rows.csv"],
+        ["lessons", "~/lessons", "--no-open"],
+        ["data", "get", "voc", "--root=~/voc"],
+    ):
+        assert main(words) == 0, capsys.readouterr().err
+    assert roots == [tmp_path / "voc"]
+    made = {path.name for path in tmp_path.iterdir()}
+    assert {"pictures", "page.html", "rows.csv", "lessons"} <= made
+    assert "~" not in made
+    settings = configure("emoji 15-5 overlap", overrides={"out": "~/out", "data.root": "~/voc"})
+    assert (settings.out, settings.data.root) == (tmp_path / "out", tmp_path / "voc")
+    for place in (RunFolder("~/runs/ft"), RunFolder(Path("~/runs/ft"))):
+        assert place.path == tmp_path / "runs" / "ft"
+    with pytest.raises(ValueError, match=r"out = .*~nobody-at-all/x: the home directory"):
+        configure("emoji 15-5 overlap", overrides={"out": "~nobody-at-all/x"})
+    assert main(["compare", "~nobody-at-all/x"]) == 2
+    assert "argument RUN: ~nobody-at-all/x: the home directory" in capsys.readouterr().err
+
+
+NO_HOME = """
+import os, sys
+os.environ.pop("HOME", None), os.environ.pop("PLOPKIT_CACHE", None), os.environ.pop("XDG_CACHE_HOME", None)
+import pwd
+def unknown(*args): raise KeyError("no entry")
+pwd.getpwuid = pwd.getpwnam = unknown
+from plopkit.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a user without an entry is of POSIX")
+def test_a_user_without_a_home_directory_can_train(tmp_path: Path) -> None:
+    words = ["run", "emoji 15-5 overlap", *small_flags(tmp_path / "out"), "--method", "ft", "--quiet"]
+    process = subprocess.run(
+        [sys.executable, "-c", NO_HOME, *words], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert process.returncode == 0, process.stderr
+    assert "is not cached and will be made again (there is no home directory for it; PLOPKIT_CACHE" in process.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    process = subprocess.run(
+        [sys.executable, "-c", NO_HOME, *words[:-1], "--data.root", "~/x"], capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 2
+    assert "~/x: the home directory that ~ stands for is not known here; write the path in full" in process.stderr
+    assert "Traceback" not in process.stderr

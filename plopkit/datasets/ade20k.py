@@ -6,6 +6,7 @@ from pathlib import Path
 from plopkit.datasets.files import FileSource, in_folder
 from plopkit.settings import Data
 from plopkit.support import resources
+from plopkit.support.places import expanded
 
 FOLDERS = {"train": "training", "val": "validation"}
 
@@ -42,6 +43,7 @@ def ade_base(root: Path) -> Path:
     Raises:
         FileNotFoundError: There is none. The message names the folders searched.
     """
+    root = expanded(root)
     candidates = (root, root / "ADEChallengeData2016")
     for base in candidates:
         if (base / "images" / FOLDERS["train"]).is_dir():

@@ -27,7 +27,8 @@ def presence(source: Source, cache: Path | None = None, threads: int | None = No
     Raises:
         ValueError: A file cannot be read, or a mask contains a label outside the classes. The message names the file.
     """
-    path = (cache or cache_folder()) / f"presence-{source.cache_key}.npz"
+    folder = cache or cache_folder()
+    path = folder and folder / f"presence-{source.cache_key}.npz"
     width = table_width(len(source.classes))
     packed = load_table(path, (len(source), -(-width // 8)), np.uint8)
     if packed is not None:
@@ -54,7 +55,8 @@ def pixels(source: Source, cache: Path | None = None, threads: int | None = None
     Raises:
         ValueError: A file cannot be read, or a mask contains a label outside the classes. The message names the file.
     """
-    path = (cache or cache_folder()) / f"pixels-{source.cache_key}.npz"
+    folder = cache or cache_folder()
+    path = folder and folder / f"pixels-{source.cache_key}.npz"
     shape = len(source), table_width(len(source.classes))
     table = load_table(path, shape, np.int32)
     if table is None:

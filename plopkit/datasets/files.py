@@ -14,14 +14,22 @@ from PIL import Image
 
 from plopkit.datasets.listing import FileState, file_states
 from plopkit.datasets.lookup import label_counts
+from plopkit.datasets.pictures import load, opened, pixels
 from plopkit.datasets.source import Pair, Source
 from plopkit.scenario import IGNORE, WIDE_IGNORE, ignored_id
+from plopkit.support.places import read_limited
+from plopkit.support.printable import control_character, one_line
 
 MASK_KINDS = {
     IGNORE: ("8-bit channel (grey or palette)", ("PNG L", "PNG P")),
     WIDE_IGNORE: ("16-bit channel (grey), because there are more than 255 classes", ("PNG I;16",)),
 }
 """By the label of ignored pixels: the kind of file that can hold the labels, in words and as Pillow says it."""
+
+
+LARGEST_LIST = 2**24
+"""Bytes of a list: a million names."""
+LONGEST_LINE = 1000
 
 
 class FileSource(Source):
@@ -69,16 +77,16 @@ class FileSource(Source):
 
     def mask_bits(self, index: int) -> int:
         """Bits per pixel of a mask's file: 8 or 16."""
-        with _open(self._masks[index]) as picture:
+        with opened(self._masks[index]) as picture:
             return 16 if picture.mode.startswith("I") else 8
 
     def where(self, index: int) -> str:
         return self._masks[index]
 
     def read(self, index: int) -> Pair:
-        with _open(self._images[index]) as picture:
+        with opened(self._images[index]) as picture:
             _check_depth(picture, self._images[index])
-            image = _pixels(picture, self._images[index], "RGB")
+            image = pixels(picture, self._images[index], "RGB")
         mask = self._mask(index)
         if image.shape[:2] != mask.shape:
             raise _size_mismatch(self._images[index], image.shape[1::-1], self._masks[index], mask.shape[::-1])
@@ -99,33 +107,26 @@ class FileSource(Source):
 
     def _mask(self, index: int) -> np.ndarray:
         path = self._masks[index]
-        with _open(path) as picture:
+        with opened(path) as picture:
             channel, kinds = MASK_KINDS[self._ignored]
             if (kind := _kind(picture)) not in kinds:
                 raise ValueError(
                     f"{path}: a mask must be a PNG with one {channel}, but this is {kind!r}; "
                     f"save the labels in that format ({self._ignored} marks ignored pixels)"
                 )
-            return _pixels(picture, path)
+            return pixels(picture, path)
 
     def _check_image(self, index: int, mask_size: tuple[int, int]) -> None:
         """Check an image by its header, and that it is not truncated: better now than in the middle of training."""
         path = self._images[index]
-        with _open(path) as picture:
+        with opened(path) as picture:
             _check_depth(picture, path)
             if picture.size != mask_size:
                 raise _size_mismatch(path, picture.size, self._masks[index], mask_size)
             if not (picture.format == "JPEG" and _ends_as_jpeg(path)):
                 # An eighth of a JPEG is cheap; no pixel is used.
                 picture.draft("RGB", (picture.width // 8 or 1, picture.height // 8 or 1))
-                _load(picture, path)
-
-
-def _open(path: str) -> Image.Image:
-    try:
-        return Image.open(path)
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path}: not a readable image ({error}); replace the file") from error
+                load(picture, path)
 
 
 def _check_depth(picture: Image.Image, path: str) -> None:
@@ -144,18 +145,6 @@ def _kind(picture: Any) -> str:
     """
     grey_png = (picture.format, picture.mode) == ("PNG", "L") and picture.tile
     return f"{picture.format} {picture.tile[0][3] if grey_png else picture.mode}"
-
-
-def _load(picture: Image.Image, path: str) -> None:
-    try:
-        picture.load()
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ValueError(f"{path}: damaged or truncated ({error}); replace the file") from error
-
-
-def _pixels(picture: Image.Image, path: str, mode: str | None = None) -> np.ndarray:
-    _load(picture, path)
-    return np.array(picture if mode in (None, picture.mode) else picture.convert(mode))  # a copy: torch writes to it
 
 
 def _ends_as_jpeg(path: str) -> bool:
@@ -200,13 +189,27 @@ def read_stems(path: Path, columns: bool = False) -> list[str]:
     if not stems:
         raise ValueError(f"{path}: the split is empty; write one file stem per line")
     if repeated := [stem for stem, times in Counter(stems).items() if times > 1]:
-        raise ValueError(f"{path}: {repeated[0]} is listed twice; list every image once")
+        raise ValueError(f"{path}: {one_line(repeated[0])} is listed twice; list every image once")
     return stems
 
 
 def read_lines(path: Path) -> list[str]:
-    """Read the lines of a UTF-8 text file, without trailing blank lines; ValueError if it is not UTF-8."""
+    """Read the lines of a list, without trailing blank lines.
+
+    Raises:
+        ValueError: It is larger than `LARGEST_LIST`, not UTF-8, or a line is no name: too long, or with a control
+            character. The message names the line.
+    """
     try:
-        return [line.strip() for line in path.read_text(encoding="utf-8-sig").rstrip().splitlines()]
+        text = read_limited(path, LARGEST_LIST, "a list").decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not UTF-8 text ({error}); save it as UTF-8") from error
+    # Only line ends separate lines: str.splitlines also splits at separators that may stand in a name by mistake.
+    text = text.rstrip().replace("\r\n", "\n").replace("\r", "\n")
+    lines = [line.strip() for line in text.split("\n")] if text else []
+    for number, line in enumerate(lines, 1):
+        if not line.isprintable() and (wrong := control_character(line.replace("\t", " "))):
+            raise ValueError(f"{path}: line {number} holds the control character {wrong}; correct the line")
+        if len(line) > LONGEST_LINE:
+            raise ValueError(f"{path}: line {number} has {len(line):,} characters; write one name per line")
+    return lines

@@ -1,11 +1,14 @@
 """The user's own data: a folder with `images/`, `masks/`, `classes.txt`, `train.txt` and `val.txt`."""
 
 import os
-from pathlib import Path
+import re
+from collections import Counter
+from pathlib import Path, PureWindowsPath
 
 from plopkit.datasets.files import FileSource, in_folder, read_lines, read_stems
 from plopkit.scenario import IGNORE, WIDE_IGNORE
 from plopkit.settings import Data
+from plopkit.support.places import expanded
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
@@ -22,6 +25,7 @@ def folder(root: Path, split: str) -> FileSource:
         FileNotFoundError: A folder, list, image or mask is missing. The message names it and says what to do.
         ValueError: A list is empty, repeats a name, or is not UTF-8.
     """
+    root = expanded(root)
     classes = folder_classes(root)
     for name in ("images", "masks"):
         if not (root / name).is_dir():
@@ -37,6 +41,9 @@ def folder(root: Path, split: str) -> FileSource:
     stems = read_stems(listing)  # a stem may contain blanks
     if not names.keys() >= set(stems) and names.keys() >= {stem.split()[0] for stem in stems}:
         stems = read_stems(listing, columns=True)
+    for stem in stems:
+        if leads_outside(stem):
+            raise ValueError(f"{listing}: {stem!r} leads out of the folder images/; write the image's file stem")
     images = in_folder(root / "images", [names.get(stem, f"{stem}.jpg") for stem in stems])
     source = FileSource(classes, stems, images, in_folder(root / "masks", stems, ".png"))
     if len(classes) > IGNORE and source.mask_bits(0) == 8:
@@ -51,6 +58,7 @@ def folder_classes(root: Path) -> tuple[str, ...]:
         FileNotFoundError: There is no such folder or file.
         ValueError: A name is empty or repeated, or there are too few or too many.
     """
+    root = expanded(root)
     if not root.is_dir():
         raise FileNotFoundError(f"{root}: no such folder; data.root must contain images/, masks/ and classes.txt")
     path = root / "classes.txt"
@@ -62,9 +70,16 @@ def folder_classes(root: Path) -> tuple[str, ...]:
     if not 3 <= len(names) <= WIDE_IGNORE:
         raise _wrong_number(path, len(names))
     if len(set(names)) < len(names):
-        repeated = next(name for name in names if names.count(name) > 1)
+        repeated = Counter(names).most_common(1)[0][0]
         raise ValueError(f"{path}: the class name {repeated!r} is repeated; every name must be unique")
     return names
+
+
+def leads_outside(name: str) -> bool:
+    """Whether a name in a list is absolute or contains `..`, on any operating system."""
+    if {"/", "\\", ":", "."}.isdisjoint(name):  # most names
+        return False
+    return os.path.isabs(name) or bool(PureWindowsPath(name).drive) or ".." in re.split(r"[/\\]", name)
 
 
 def _wrong_number(path: Path, n_names: int) -> ValueError:

@@ -14,6 +14,8 @@ from tqdm.auto import tqdm
 from plopkit.support.bars import progress_bar
 from plopkit.support.files import atomic_write
 from plopkit.support.moved import renamed
+from plopkit.support.places import expanded, home
+from plopkit.support.printable import printable
 
 if not TYPE_CHECKING:
     __getattr__ = renamed(__name__)
@@ -46,19 +48,24 @@ def in_threads(
             raise
 
 
-def cache_folder() -> Path:
-    """`$PLOPKIT_CACHE`, else `$XDG_CACHE_HOME/plopkit`, else `~/.cache/plopkit`."""
+def cache_folder() -> Path | None:
+    """`$PLOPKIT_CACHE`, else `$XDG_CACHE_HOME/plopkit`, else `~/.cache/plopkit`; None without a home directory."""
     if folder := os.environ.get("PLOPKIT_CACHE"):
-        return Path(folder)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "plopkit"
+        return expanded(folder)
+    if shared := os.environ.get("XDG_CACHE_HOME"):
+        return expanded(shared) / "plopkit"
+    own = home()
+    return own and own / ".cache" / "plopkit"
 
 
-def load_table(path: Path, shape: tuple[int, ...], dtype: Any) -> np.ndarray | None:
+def load_table(path: Path | None, shape: tuple[int, ...], dtype: Any) -> np.ndarray | None:
     """The cached array in a file; None if there is no file, it is damaged, or its array has another shape or type.
 
     The file holds a SHA-256 of the array and of the file's name, so that neither a changed bit nor the table of other
     images passes.
     """
+    if path is None:
+        return None
     with contextlib.suppress(Exception), open(path, "rb") as file:  # numpy raises almost anything for a damaged file
         archive = np.load(file, allow_pickle=False)
         array = archive["table"]
@@ -67,16 +74,24 @@ def load_table(path: Path, shape: tuple[int, ...], dtype: Any) -> np.ndarray | N
     return None
 
 
-def save_table(path: Path, array: np.ndarray, warning: str) -> None:
+def save_table(path: Path | None, array: np.ndarray, warning: str) -> None:
     """Cache an array for `load_table`, in a compressed archive.
 
     A cache that cannot be written costs time only: `warning` is printed with the reason, and nothing is raised.
+
+    Args:
+        path: The file; None where there is no folder for it.
+        array: What to cache.
+        warning: What the lack of a cache means.
     """
+    if path is None:
+        tqdm.write(f"{warning} (there is no home directory for it; PLOPKIT_CACHE names another folder)")
+        return
     try:
         with atomic_write(path) as part, open(part, "wb") as file:
             np.savez_compressed(file, table=array, sha256=np.array(_digest(path, array)))
     except OSError as error:
-        tqdm.write(f"{warning} ({error})")
+        tqdm.write(f"{warning} ({printable(str(error))})")
 
 
 def _digest(path: Path, array: np.ndarray) -> str:

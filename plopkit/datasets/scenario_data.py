@@ -128,8 +128,7 @@ class ScenarioData:
             step: The step.
             shard: This process's number and the number of processes; each gets its part of the images.
         """
-        batch = 1 if self.settings.evaluate == "full" else self.settings.optim.batch  # full images differ in size
-        return eval_loader(self._val_set(step, shard), batch, self.settings.compute.workers)
+        return eval_loader(self._val_set(step, shard), eval_batch(self.settings), self.settings.compute.workers)
 
     def examples(self, count: int) -> StepDataset:
         """Validation images for pictures, with the targets of the last step.
@@ -176,6 +175,13 @@ class ScenarioData:
         indices = np.flatnonzero(step.evaluates_on(self.presence[1]))[process::n_processes]
         size = None if self.settings.evaluate == "full" else self.settings.data.size
         return StepDataset(self.val, Selection.of(indices, step.lookup("seen")), eval_transform(size))
+
+
+def eval_batch(settings: Settings) -> int:
+    """The number of validation images that go through the net at once: a training batch's, or its parts'."""
+    if settings.evaluate == "full":  # full images differ in size
+        return 1
+    return min(settings.optim.batch, settings.compute.micro_batch or settings.optim.batch)
 
 
 def evenly_spaced(allowed: np.ndarray, preferred: np.ndarray, count: int) -> np.ndarray:

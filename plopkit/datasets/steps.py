@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
+from plopkit.datasets.loading import Failure, ImageLoader, failing_softly
 from plopkit.datasets.lookup import look_up
 from plopkit.datasets.source import Source
 from plopkit.datasets.transforms import Transform
@@ -146,7 +147,11 @@ class StepDataset(Dataset):
     def __len__(self) -> int:
         return len(self.indices)
 
-    def __getitem__(self, key: "tuple[int, int] | int") -> tuple[Tensor, Tensor]:
+    def __getitem__(self, key: "tuple[int, int] | int") -> Any:
+        """An item; a `Failure` in a worker that cannot read it."""
+        return failing_softly(self._item)(key)
+
+    def _item(self, key: "tuple[int, int] | int") -> tuple[Tensor, Tensor]:
         position, seed = key if isinstance(key, tuple) else (key, None)
         sample = self.transform(self.source.read(int(self.indices[position])), seed)
         return sample.image, look_up(sample.mask, self._tables[self._table_of[position]])
@@ -200,6 +205,12 @@ def collate(items: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     return image.permute(0, 3, 1, 2), target
 
 
+def collate_softly(items: list[Any]) -> Any:
+    """`collate`, or the first `Failure` among the items."""
+    failures = [item for item in items if isinstance(item, Failure)]
+    return failures[0] if failures else failing_softly(collate)(items)
+
+
 def train_loader(
     dataset: StepDataset, batch: int, seed: int, workers: int = 0, shard: tuple[int, int] = (0, 1)
 ) -> DataLoader:
@@ -224,12 +235,12 @@ def train_loader(
             "lower optim.batch, or add images to the data set"
         )
     sampler = EpochSampler(len(dataset), seed, batch, shard)
-    return DataLoader(
+    return ImageLoader(
         dataset,
         sampler.per_batch,
         sampler=sampler,
         drop_last=True,
-        collate_fn=collate,
+        collate_fn=collate_softly,
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
@@ -238,4 +249,6 @@ def train_loader(
 
 def eval_loader(dataset: StepDataset, batch: int, workers: int = 0) -> DataLoader:
     """Batches of every image once, in order; 8-bit images and targets, as `StepDataset` has them."""
-    return DataLoader(dataset, batch, collate_fn=collate, num_workers=workers, pin_memory=torch.cuda.is_available())
+    return ImageLoader(
+        dataset, batch, collate_fn=collate_softly, num_workers=workers, pin_memory=torch.cuda.is_available()
+    )

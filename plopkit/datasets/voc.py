@@ -5,6 +5,7 @@ from pathlib import Path
 from plopkit.datasets.files import FileSource, in_folder, read_stems
 from plopkit.settings import Data
 from plopkit.support import resources
+from plopkit.support.places import expanded
 
 MASKS = ("SegmentationClassAug", "SegmentationClass")
 LISTS = ("ImageSets/Segmentation", "splits")  # VOC's folder, and that of the released repositories
@@ -62,6 +63,7 @@ def voc_base(root: Path) -> Path:
     Raises:
         FileNotFoundError: There is none. The message names the folders searched.
     """
+    root = expanded(root)
     candidates = (root, root / "VOC2012", root / "VOCdevkit" / "VOC2012")
     for base in candidates:
         if (base / "JPEGImages").is_dir():

@@ -9,6 +9,8 @@ from plopkit.runs.report import draw
 from plopkit.runs.results import load_results, report
 from plopkit.support import resources
 from plopkit.support.bars import redraws
+from plopkit.support.places import expanded
+from plopkit.support.printable import printable
 
 METHODS = ("ft", "mib", "plop")
 
@@ -26,7 +28,7 @@ def run_demo(out: Path, scenario: str, preset: str, seed: int, progress: bool = 
     Raises:
         ValueError: Papermill is not installed, or a cell of a notebook failed.
     """
-    out = out.absolute()
+    out = expanded(out).absolute()
     notebooks, runs = [], []
     for method in METHODS:
         print(f"\n{method} on {scenario}, preset {preset}, seed {seed}", flush=True)
@@ -39,7 +41,7 @@ def run_demo(out: Path, scenario: str, preset: str, seed: int, progress: bool = 
     print("\n" + report(results))
     print(DATASETS[read_words(scenario).dataset].credit)
     for path in (*notebooks, *draw(results, out / "pictures")):
-        print(path)
+        print(printable(str(path)))
 
 
 def execute(notebook: Path, parameters: dict[str, object], progress: bool) -> None:

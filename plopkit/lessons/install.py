@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from plopkit.support import resources
 from plopkit.support.files import atomic_write, make_folder
+from plopkit.support.places import expanded
 
 
 class Copied(NamedTuple):
@@ -40,7 +41,7 @@ def copy_lessons(folder: Path) -> Copied:
         >>> print(summary_of(copy_lessons(Path("plopkit-lessons")), Path("plopkit-lessons")))
         plopkit-lessons: 11 files copied, 0 already up to date
     """
-    copied = Copied([], [], [])
+    copied, folder = Copied([], [], []), expanded(folder)
     make_folder(folder)
     for lesson in lessons():
         path, content = folder / lesson.name, lesson.read_bytes()

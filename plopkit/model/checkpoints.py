@@ -1,6 +1,7 @@
 """Published weights in and out: step checkpoints of CVPR2021_PLOP, MiB and cssegmentation."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -22,7 +23,10 @@ from plopkit.model.keys import (
 )
 from plopkit.model.resnet import BLOCKS, BOTTLENECKS
 from plopkit.model.segmenter import Segmenter
+from plopkit.scenario import WIDE_IGNORE
 from plopkit.support.files import write_torch
+from plopkit.support.places import expanded
+from plopkit.support.printable import one_line
 
 KNOWN = (
     "a step checkpoint of CVPR2021_PLOP or MiB (body.mod1.conv1.weight … head.map_convs.0.weight … cls.0.weight), one "
@@ -30,6 +34,7 @@ KNOWN = (
     "weights of inplace-abn's ResNets (mod1.conv1.weight …)"
 )
 LAYOUTS = ("official", "cssegmentation")
+WIDEST = 2048  # as `plopkit.settings.Model.width`
 RELEASED_SLOPE = 0.01  # of the leaky ReLU
 
 
@@ -49,7 +54,7 @@ def load_published(path: Path | str, output_stride: int = 16, pool: int | None =
         FileNotFoundError: where there is no file.
         ValueError: that says what the file holds and what is known.
     """
-    path = Path(path)
+    path = expanded(path)
     state = read_state(path)
     layout = detect_layout(set(state))
     if layout not in WRAPPINGS:
@@ -62,9 +67,13 @@ def load_published(path: Path | str, output_stride: int = 16, pool: int | None =
     renamed = {} if layout == "iabn" else segmenter_state(state, layout)
     inner = {key.removeprefix(ENCODER): tensor for key, tensor in renamed.items() if key.startswith(ENCODER)}
     body = inner or encoder_state(state, layout)
-    encoder = Encoder(_depth(body, path), output_stride, "none", norm=norm)
+    depth = _depth(body, path)
+
+    def build(classes: Sequence[int], width: int = 256) -> Segmenter:
+        return Segmenter(Encoder(depth, output_stride, "none", norm=norm), classes, width, pool=pool, norm=norm)
+
     if not renamed:
-        net = Segmenter(encoder, (21,), pool=pool, norm=norm)
+        net = build((21,))
         _load(net.encoder.net, body, path)
         return net.eval()
     matches = {key: re.fullmatch(r"classifier\.(\d+)\.weight", key) for key in renamed}
@@ -72,7 +81,15 @@ def load_published(path: Path | str, output_stride: int = 16, pool: int | None =
     if [index for index, _ in steps] != list(range(len(steps))):
         raise ValueError(f"{path}: its classifiers are {[index for index, _ in steps]}, not 0, 1, 2, …")
     width = renamed["decoder.norm.weight"].numel() if "decoder.norm.weight" in renamed else 256
-    net = Segmenter(encoder, [channels for _, channels in steps], width, pool=pool, norm=norm)
+    classes = [channels for _, channels in steps]
+    if not (all(0 < channels <= WIDE_IGNORE for channels in classes) and 0 < width <= WIDEST):
+        raise ValueError(
+            f"{path}: classifiers of {one_line(classes)} channels on a decoder {width} wide; a class has a channel, "
+            f"and {WIDEST} is the widest that a decoder can be"
+        )
+    with torch.device("meta"):  # no memory is taken for a net that the file does not hold
+        _check_fits(build(classes, width), renamed, path)
+    net = build(classes, width)
     _load(net, renamed, path)
     return net.eval()
 
@@ -99,7 +116,7 @@ def save_published(net: Segmenter, path: Path | str, layout: str = "official") -
             f"the {layout} code's slope is {RELEASED_SLOPE} (model.slope), this net's {net.encoder.net.slope}"
         )
     tensors = {f"module.{key}": tensor.detach().cpu() for key, tensor in published_state(state, layout).items()}
-    write_torch(Path(path), {WRAPPINGS[layout]: tensors, "epoch": 0, "best_score": 0.0})
+    write_torch(expanded(path), {WRAPPINGS[layout]: tensors, "epoch": 0, "best_score": 0.0})
 
 
 def _unknown_layout(path: Path, state: dict[str, Tensor]) -> ValueError:
@@ -129,13 +146,17 @@ def _depth(body: dict[str, Tensor], path: Path) -> str:
 
 def _load(net: torch.nn.Module, state: dict[str, Tensor], path: Path) -> None:
     """Load all of the state, checked."""
+    _check_fits(net, state, path)
+    net.load_state_dict(state, strict=False)
+
+
+def _check_fits(net: torch.nn.Module, state: dict[str, Tensor], path: Path) -> None:
     if wrong := mismatched_keys(expected := net.state_dict(), state):
         first = wrong[0]
         raise ValueError(
             f"{path}: {len(wrong)} of its tensors do not fit, such as {first}: {_shape(state.get(first))} in the file, "
             f"{_shape(expected.get(first))} in the net"
         )
-    net.load_state_dict(state, strict=False)
 
 
 def _shape(tensor: Tensor | None) -> str:

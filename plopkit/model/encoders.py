@@ -16,6 +16,7 @@ from plopkit.model.activations import keep_outputs
 from plopkit.model.keys import State, detect_layout, encoder_state, first_keys, mismatched_keys, read_state
 from plopkit.model.norms import norm_of
 from plopkit.model.resnet import BLOCKS, ResNet
+from plopkit.support.places import expanded
 
 LITE0 = "efficientnet_lite0"
 
@@ -100,15 +101,15 @@ def _timm_net(name: str, output_stride: int, weights: str, stages: int | None) -
     fetch = weights == "imagenet" and name != LITE0
     try:
         net: Any = timm.create_model(name, pretrained=fetch, features_only=True, output_stride=output_stride, **cut)
-    except (OSError, RuntimeError) as error:
-        if not fetch:
+    except Exception as error:  # a network of another architecture may fail in any way, such as an assertion
+        if fetch and isinstance(error, OSError | RuntimeError):
+            raise _no_hub(name, error) from error
+        if isinstance(error, MemoryError):
             raise
-        raise _no_hub(name, error) from error
-    except (TypeError, AssertionError, IndexError) as error:  # of networks with another architecture
         options = f"output stride {output_stride}" + (f" and {stages} stages" if stages else "")
         raise ValueError(
             f"encoder {name!r} cannot be built with {options}; most of timm's convolutional networks, such as "
-            f"timm/resnet50 or {LITE0}, have 5 stages and take 8, 16 and 32 ({error})"
+            f"timm/resnet50 or {LITE0}, have 5 stages and take 8, 16 and 32 ({type(error).__name__}: {error})"
         ) from error
     if weights == "imagenet" and name == LITE0:
         missing = net.load_state_dict(lite0_weights(), strict=False).missing_keys  # the classifier is left over
@@ -138,7 +139,7 @@ def _resnet_weights(name: str, weights: str, net_state: State) -> dict[str, Tens
         except (OSError, RuntimeError) as error:
             raise _no_hub(name, error) from error
     else:
-        state = read_state(Path(weights))
+        state = read_state(expanded(weights))
         layout = detect_layout(set(state)) or ""
         if layout not in ("iabn", "torchvision"):
             raise ValueError(

@@ -4,19 +4,17 @@ The layouts: CVPR2021_PLOP and MiB ("official"), cssegmentation, and the ImageNe
 torchvision and of timm.
 """
 
-import codecs
 import re
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from plopkit.support.moved import renamed
+from plopkit.support.printable import one_line
+from plopkit.support.torch_files import read_safetensors, read_torch, tensors_of
 
 if not TYPE_CHECKING:
     __getattr__ = renamed(__name__)
@@ -27,14 +25,8 @@ State = Mapping[str, Tensor]
 WRAPPINGS = {"official": "model_state", "cssegmentation": "segmentor", "iabn": "state_dict"}
 """Where each code base keeps the tensors in its files."""
 
-# The released code keeps its best score as a numpy number. These build one and nothing else.
-_PLAIN: list[Any] = [
-    np.dtype,
-    type(np.dtype(np.float64)),
-    type(np.dtype(np.float32)),
-    *((np.float64(0).__reduce__()[0], f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
-    (codecs.encode, "_codecs.encode"),
-]
+LONGEST_KEY = 200
+"""Characters of a tensor's name; those of the known networks have 60."""
 
 ENCODER = "encoder.net."
 _BODY = (
@@ -101,33 +93,27 @@ def read_state(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such checkpoint")
     try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals(_PLAIN):
-            warnings.simplefilter("ignore")  # about an old pickle protocol
-            content = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle makes its reader raise almost anything
+        content = read_safetensors(path) if path.suffix == ".safetensors" else read_torch(path)
+    except ValueError as error:
         raise ValueError(
-            f"{path}: not a checkpoint that can be read without running code from it ({_reason(error)})"
+            f"{path}: not a checkpoint that can be read without running code from it ({one_line(error, 300)})"
         ) from error
     for wrapping in WRAPPINGS.values():
         if isinstance(content, Mapping) and isinstance(content.get(wrapping), Mapping):
             content = content[wrapping]
-    if not isinstance(content, Mapping) or not content or not all(isinstance(v, Tensor) for v in content.values()):
-        keys = ", ".join(map(str, list(content)[:6])) if isinstance(content, Mapping) else ""
+    state = tensors_of(content)
+    if state is None:
+        keys = ", ".join(one_line(key, 60) for key in list(content)[:6]) if isinstance(content, Mapping) else ""
         what = f"a dictionary of {keys}" if keys else type(content)
         raise ValueError(
             f"{path}: holds {what}, not a network's tensors; known are plain state dicts and those under "
             f"{', '.join(WRAPPINGS.values())}"
         )
-    return {str(key).removeprefix("module."): tensor for key, tensor in content.items()}
-
-
-def _reason(error: Exception) -> str:
-    """Why a file cannot be read, without torch's advice to run its code anyway."""
-    message = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip()  # torch sets some of it in bold
-    if required := re.search(r"GLOBAL ([\w.]+)", message):
-        return f"it asks for {required[1]}"
-    first = message.split("\n")[0]
-    return type(error).__name__ + ("" if not first or first.startswith("Weights only") else f": {first}")
+    if longest := [key for key in state if len(key) > LONGEST_KEY or not key.isprintable()]:
+        raise ValueError(
+            f"{path}: a tensor is named {one_line(longest[0], 60)!r}, which is no name of a network's part"
+        )
+    return {key.removeprefix("module."): tensor for key, tensor in state.items()}
 
 
 def mismatched_keys(expected: State, state: State) -> list[str]:

@@ -2,9 +2,10 @@
 
 import copy
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
+import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
@@ -17,6 +18,7 @@ from plopkit.model.upsampling import upsample
 from plopkit.settings import Model
 from plopkit.support.colours import net_input
 from plopkit.support.moved import renamed
+from plopkit.support.printable import one_line
 
 if not TYPE_CHECKING:
     __getattr__ = renamed(__name__)
@@ -113,6 +115,38 @@ class Segmenter(nn.Module):
         decoder = ASPP(encoder.channels[-1], **arguments.pop("decoder"), norm=norm_of(encoder.norm))
         classifier = Classifier.from_recipe(arguments.pop("classifier"), decoder.width)
         return cls.from_parts(encoder, decoder, classifier, **arguments)
+
+    @classmethod
+    def restored(cls, recipe: dict[str, Any], tensors: Mapping[str, Tensor]) -> "Segmenter":
+        """The net that `recipe` described, with these tensors.
+
+        Raises:
+            ValueError: where a package or class is missing, or the recipe does not describe the tensors' net.
+        """
+        again = "delete it to train the step again"
+        try:
+            if recipe["encoder"].get("weights", "none") != "none":
+                raise ValueError("it describes a net with weights from elsewhere")
+            with torch.device("meta"):  # without memory: a recipe that is wrong may describe any size
+                expected = cls.from_recipe(recipe).state_dict()
+        except NotImplementedError:  # of a plugin's net, which computes with numbers when it is built
+            expected = None
+        except (KeyError, TypeError, AttributeError, IndexError, RuntimeError, ArithmeticError) as error:
+            problem = f"{type(error).__name__}: {one_line(error)}"
+            raise ValueError(f"its description of the net is damaged ({problem}); {again}") from error
+        if expected is not None and (wrong := mismatched_keys(expected, tensors)):
+            raise ValueError(
+                f"{len(wrong)} of its tensors, such as {one_line(wrong[0])}, are not those of the net that it "
+                f"describes; {again}"
+            )
+        net = cls.from_recipe(recipe)
+        try:
+            net.load_state_dict(dict(tensors))
+        except RuntimeError as error:
+            raise ValueError(
+                f"its tensors are not those of the net that it describes ({one_line(error)}); {again}"
+            ) from error
+        return net
 
     def rebuilt(self) -> "Segmenter":
         """The net as a checkpoint gives it back: built from its recipe, with the same weights, nothing frozen.

@@ -9,7 +9,6 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from safetensors.torch import save as as_bytes
@@ -21,6 +20,7 @@ from plopkit.model.segmenter import Segmenter, segmenter_of
 from plopkit.settings import Model
 from plopkit.support import seals
 from plopkit.support.files import write_bytes, write_text, write_torch
+from plopkit.support.torch_files import read_torch
 
 Ticks = list[dict[str, Any]]
 """Ticks as plain values."""
@@ -117,7 +117,7 @@ class StepStore:
         """A training and its ticks; DamagedError where a file is damaged or missing."""
         seals.check(path)
         try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            content = read_torch(path)
             training = current_training(content["training"])
             epoch, batch, before = training["epoch"], training.get("batch", 0), content.get("before")
         except Exception as error:  # a damaged pickle makes its reader raise almost anything
@@ -258,9 +258,10 @@ class StepStore:
             recipe["encoder"]["norm"] = model.norm
         if recipe["encoder"]["norm"] == "iabn" and find_spec("inplace_abn") is None:
             recipe["encoder"]["norm"] = "abn"  # the same state, the same numbers
-        net = Segmenter.from_recipe(recipe)
-        net.load_state_dict(self.weights())
-        return net
+        try:
+            return Segmenter.restored(recipe, self.weights())
+        except ValueError as error:
+            raise ValueError(f"{self.checkpoint}: {error}") from error
 
     def weights(self) -> dict[str, Tensor]:
         """The net's tensors under today's names."""
@@ -279,7 +280,7 @@ class StepStore:
             with safe_open(self.checkpoint, "pt") as file:
                 kept = file.metadata()
             return json.loads(kept["step"]) if "step" in kept else {"classes": json.loads(kept["classes"])}
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise _unreadable(self.checkpoint, error) from error
 
 

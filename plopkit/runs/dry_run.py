@@ -1,18 +1,27 @@
-"""A blank batch through a method before anything is trained: a mismatch is found now, not after hours of step 0."""
+"""A blank batch through a method before anything is trained: a mismatch, or too little memory, is found now.
 
+The batch is as large as the run's, so that a step that does not fit into memory is not begun.
+"""
+
+from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from plopkit.backward import check_divisible, check_terms
+from plopkit.backward import backward, check_divisible, check_terms
 from plopkit.compute import num_micro_batches
-from plopkit.datasets.scenario_data import ScenarioData
-from plopkit.methods.base import Batch, Method, State, StepContext, joined_state, trainer_of
+from plopkit.datasets.scenario_data import ScenarioData, eval_batch
+from plopkit.methods.base import Batch, Method, State, StepContext, Term, joined_state, trainer_of
+from plopkit.model.resnet import BLOCKS
 from plopkit.model.segmenter import Output, Segmenter
+from plopkit.optimizer import set_lr
+from plopkit.runs.machine import advice_on, resources_explained
 from plopkit.scenario import Step
 from plopkit.settings import Settings
+from plopkit.support.printable import one_line
 from plopkit.support.seeding import seeded
 from plopkit.trainer import Training, teacher_output
 
@@ -34,17 +43,42 @@ def dry_run(settings: Settings, method: Method, net: Segmenter, data: ScenarioDa
     for each in data.scenario.steps:
         data.train_loader(each, trainer_of(method, each).images(each, data.presence[0], {}))
     size, batch = settings.data.size, settings.optim.batch
-    images = torch.zeros(min(2, batch), 3, size, size, device=accelerator.device)
-    rehearsal = _Rehearsal(settings, method, images, data, accelerator)
+    with resources_explained(settings):
+        images = torch.zeros(largest_share(batch, accelerator.num_processes), 3, size, size, device=accelerator.device)
+        rehearsal = _Rehearsal(settings, method, images, data, accelerator)
+        try:
+            with seeded(settings.seed), accelerator.autocast():
+                _check_encoder(settings, net, images[:2])
+                net, state = rehearsal.step(first, net, None, {})
+                if later:
+                    rehearsal.step(later[0], method.begin_step(net, later[0]), net, state)
+        except (ValueError, RuntimeError) as error:
+            if advice_on(error) is not None:
+                raise
+            raise ValueError(
+                f"a batch of {batch} images of {size} pixels does not go through {method.title}: {error}; change "
+                "data.size, optim.batch, model.output_stride or a hyper-parameter"
+            ) from error
+
+
+def largest_share(batch: int, processes: int) -> int:
+    """The number of images of a batch that the process with the most of them has."""
+    return -(-batch // processes)
+
+
+def _check_encoder(settings: Settings, net: Segmenter, images: Tensor) -> None:
+    """ValueError where the encoder refuses images of this size: each of timm's does so with another type of error."""
+    if net.encoder.name in BLOCKS:
+        return
     try:
-        with seeded(settings.seed), accelerator.autocast():
-            net, state = rehearsal.step(first, net, None, {})
-            if later:
-                rehearsal.step(later[0], method.begin_step(net, later[0]), net, state)
-    except (ValueError, RuntimeError) as error:
+        with torch.no_grad():
+            net.encoder(images)
+    except Exception as error:
+        if advice_on(error) is not None:
+            raise
         raise ValueError(
-            f"a batch of {batch} images of {size} pixels does not go through {method.title}: {error}; change "
-            "data.size, optim.batch, model.output_stride or a hyper-parameter"
+            f"the encoder {net.encoder.name!r} does not take images of {settings.data.size} pixels "
+            f"({type(error).__name__}: {one_line(error, 300)}); change data.size, or choose another model.encoder"
         ) from error
 
 
@@ -64,7 +98,7 @@ class _Rehearsal(NamedTuple):
         target = torch.full(shape, step.n_seen - 1, device=images.device)
         teacher = None if before is None else method.teacher(before, step)
         regularizer = method.regularizer(net, state)
-        Training(net, self.settings.optim, step, method, regularizer)
+        training = Training(net, self.settings.optim, step, method, regularizer)
         context = StepContext(
             step,
             teacher,
@@ -74,29 +108,46 @@ class _Rehearsal(NamedTuple):
             before=before and before.frozen,
         )
         prepared = method.prepare(context) if step.index else None
-        self._check_losses(net, method, target, context, prepared)
+        self._train(training, method, target, context, prepared)
         gathered = {} if regularizer is None else regularizer.final_state(net)
         net, ended = self.method.end_step(net, context)
         net = net.rebuilt().to(images.device)
+        few = images[:2]
         with torch.no_grad():
-            out = net.eval()(images)
+            out = net.eval()(few)
             _check_channels(out, step, "ends")
             predicted = self.method.predict(out.logits)
-        if predicted.shape != target.shape:
-            raise ValueError(f"predict gives {tuple(predicted.shape)} for images of {shape}, not a channel for a pixel")
+            del out
+            many = torch.zeros(eval_batch(self.settings), *images.shape[1:], device=images.device)
+            self.method.predict(net(many).logits)  # for its memory
+        if predicted.shape != target[:2].shape:
+            shown = (len(few), *shape[1:])
+            raise ValueError(f"predict gives {tuple(predicted.shape)} for images of {shown}, not a channel for a pixel")
         return net.train(), joined_state(ended, gathered)
 
-    def _check_losses(
-        self, net: Segmenter, method: Method, target: Tensor, context: StepContext, prepared: Any
-    ) -> None:
-        """What is kept for the gradient is gone when this returns: a check takes less memory than an iteration."""
-        old = teacher_output(context.teacher, self.images)
-        out = net(self.images)
-        _check_channels(out, context.step, "begins" if context.step.index else "is built")
-        terms = method.losses(Batch(out, old, target, net, context, prepared))
-        check_terms(terms)
-        parts = num_micro_batches(self.settings.optim.batch, self.settings.compute.micro_batch)
-        check_divisible(terms, parts, self.accelerator.num_processes)
+    def _train(self, training: Training, method: Method, target: Tensor, context: StepContext, prepared: Any) -> None:
+        """An iteration that changes no weight; what is kept for the gradient is gone when this returns."""
+        micro_batch, n_processes = self.settings.compute.micro_batch, self.accelerator.num_processes
+        net, parts = training.net, num_micro_batches(len(self.images), micro_batch)
+        check_divided = partial(check_divisible, parts=parts, processes=n_processes)
+
+        def losses(images: Tensor, targets: Tensor) -> Mapping[str, Term]:
+            with self.accelerator.autocast():
+                old = teacher_output(context.teacher, images)
+                out = net(images)
+            _check_channels(out, context.step, "begins" if context.step.index else "is built")
+            terms = method.losses(Batch(out, old, targets, net, context, prepared))
+            check_terms(terms)
+            check_divided(terms)
+            return terms
+
+        shown = len(self.images) if parts == 1 else 2 * (micro_batch or 0)  # more parts take time, and no more memory
+        images, targets = self.images[:shown], target[:shown]
+        set_lr(training.optimizer, 0.0)
+        with torch.autocast(images.device.type, enabled=False):
+            backward(losses, net, self.accelerator, images, targets, [len(images)] * n_processes, micro_batch)
+        training.optimizer.step()
+        training.optimizer.zero_grad()
 
 
 def _check_channels(out: Output, step: Step, when: str) -> None:

@@ -20,6 +20,7 @@ from plopkit.runs.books import Books
 from plopkit.runs.checkpoints import StepStore
 from plopkit.runs.dry_run import dry_run
 from plopkit.runs.folder import RunFolder, check_room, open_folder
+from plopkit.runs.machine import explaining_resources
 from plopkit.runs.mending import find_repairs, is_untouched, missing_examples
 from plopkit.runs.progress import Bars, Progress, no_progress
 from plopkit.runs.results import step_rows
@@ -134,6 +135,7 @@ class Experiment:
         if self._saver is not None:
             self._saver.save()
 
+    @explaining_resources
     def ticks(self, progress: Progress = no_progress) -> Generator[Tick]:
         """Train and evaluate what is left, iteration by iteration.
 

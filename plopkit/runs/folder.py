@@ -5,27 +5,31 @@ import hashlib
 import shutil
 import tempfile
 import warnings
-import zlib
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
-from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from plopkit.runs.tables import read_results, read_table
+from plopkit.runs.tables import SUMMARY_COLUMNS, read_results, read_table
 from plopkit.settings import Settings, flat, from_yaml, to_yaml
 from plopkit.support import seals
 from plopkit.support.appending import undo_appends
 from plopkit.support.bars import notice
 from plopkit.support.files import remove_partial_files, write_text
+from plopkit.support.places import expanded
+from plopkit.support.printable import one_line
 from plopkit.support.seals import AGAIN, DamagedError
 
 if TYPE_CHECKING:
     from plopkit.model.segmenter import Segmenter
+
+
+LARGEST_ARRAYS = 2**29
+"""Bytes of a file of arrays when it is unpacked: six images of 4096 pixels take 400 MB."""
 
 
 class RunFolder:
@@ -42,7 +46,7 @@ class RunFolder:
     """
 
     def __init__(self, path: Path | str, n_steps: int | None = None):
-        self.path = Path(path)
+        self.path = expanded(path)
         self.n_steps = n_steps
         self.settings_file = self.path / "settings.yaml"
         self.data_file = self.path / "data.txt"
@@ -88,7 +92,7 @@ class RunFolder:
     @property
     def summary(self) -> pd.DataFrame:
         """One row per step."""
-        return self._cut(read_table(self.summary_file, "step"))
+        return self._cut(read_table(self.summary_file, "step", SUMMARY_COLUMNS))
 
     @property
     def ticks(self) -> pd.DataFrame:
@@ -187,9 +191,13 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     seals.check(path)
     try:
         with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
+            if (size := sum(entry.file_size for entry in file.zip.infolist())) > LARGEST_ARRAYS:
+                raise ValueError(f"it unpacks to {size:,} bytes, and at most {LARGEST_ARRAYS:,} are read")
             return dict(file)
-    except (ValueError, EOFError, BadZipFile, zlib.error) as error:
-        raise DamagedError(path, f"damaged ({error})") from error
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # numpy and zipfile raise almost anything for a damaged file
+        raise DamagedError(path, f"damaged ({one_line(error)})") from error
 
 
 def open_folder(settings: Settings, data: str) -> RunFolder:

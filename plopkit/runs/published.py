@@ -14,6 +14,7 @@ from plopkit.runs.folder import RunFolder
 from plopkit.scenario import Scenario
 from plopkit.settings import Settings
 from plopkit.support import resources
+from plopkit.support.printable import printable
 
 
 class Row(NamedTuple):
@@ -120,13 +121,15 @@ def _finished(folders: Sequence[Path]) -> Iterator[tuple[Settings, dict[str, flo
             settings = folder.settings
             if is_of_unknown_data_set(settings.scenario):
                 unknown = f"the data set of {settings.scenario!r} is unknown here; {PLUGIN_HINT}"
-                print(f"{folder.path}: left out, {unknown}", file=sys.stderr)
+                print(printable(f"{folder.path}: left out, {unknown}"), file=sys.stderr)
             elif result := _final_result(settings, folder.summary):
                 yield settings, result
         except FileNotFoundError as error:
-            print(f"{folder.path}: left out, there is no {Path(error.filename).name} in it", file=sys.stderr)
+            missing = f"{folder.path}: left out, there is no {Path(error.filename).name} in it"
+            print(printable(missing), file=sys.stderr)
         except ValueError as error:
-            print(f"{folder.path}: left out, its settings or its summary cannot be read ({error})", file=sys.stderr)
+            problem = f"{folder.path}: left out, its settings or its summary cannot be read ({error})"
+            print(printable(problem), file=sys.stderr)
 
 
 def _final_result(settings: Settings, summary: pd.DataFrame) -> dict[str, float] | None:
@@ -134,4 +137,6 @@ def _final_result(settings: Settings, summary: pd.DataFrame) -> dict[str, float]
     words = read_words(settings.scenario)
     if DATASETS[words.dataset].is_users_own or len(summary) < len(Scenario.from_words(words).steps):
         return None
+    if missing := [name for name in ("seed", "all", "all_nobg") if name not in summary]:
+        raise ValueError(f"summary.csv has no column {missing[0]!r}")
     return summary.iloc[-1][["seed", "all", "all_nobg"]].to_dict()

@@ -15,6 +15,7 @@ from plopkit.runs.folder import RunFolder
 from plopkit.scenario import Scenario
 from plopkit.settings import Settings, digest
 from plopkit.support.bars import notice
+from plopkit.support.places import expanded
 
 
 def evaluate_checkpoints(settings: Settings, paths: Sequence[Path], progress: bool = True) -> RunFolder:
@@ -31,6 +32,7 @@ def evaluate_checkpoints(settings: Settings, paths: Sequence[Path], progress: bo
             its step, or they are of different nets.
         FileNotFoundError: where one is missing.
     """
+    paths = [expanded(path) for path in paths]
     stride, pool, norm = settings.model.output_stride, settings.model.pool, settings.model.norm
     scenario = open_scenario(settings)
     if len(paths) != len(scenario.steps):
@@ -105,7 +107,7 @@ def export(run: Path, layout: str, out: Path) -> list[Path]:
         FileNotFoundError: where the folder is not a run's, or lacks a file.
         ValueError: where the layout cannot hold the net.
     """
-    folder = RunFolder(run)
+    folder, out = RunFolder(run), expanded(out)
     if not folder.evaluated():
         raise FileNotFoundError(f"{run}: no finished step in it; name a run folder")
     if not folder.settings_file.is_file():

@@ -14,6 +14,9 @@ from plopkit import viz
 from plopkit.runs.folder import RunFolder
 from plopkit.runs.results import report, summarise
 from plopkit.support.files import make_folder, write_text
+from plopkit.support.places import expanded, read_limited
+from plopkit.support.plain_yaml import LARGEST
+from plopkit.support.printable import printable
 from plopkit.viz.png import encoded, png, save
 
 STYLE = (
@@ -67,6 +70,7 @@ def draw(results: pd.DataFrame, folder: Path) -> list[str]:
     Raises:
         ValueError: The folder is a file.
     """
+    folder = expanded(folder)
     make_folder(folder)
     strips = strips_of(results)
     drawn = []
@@ -85,18 +89,30 @@ def write_page(results: pd.DataFrame, page: Path) -> None:
     """
     strips = strips_of(results)
     parts = [f"<h2>Tables</h2>\n<pre>{html.escape(report(results))}</pre>", "<h2>Pictures</h2>"]
-    parts += [f"<p>{html.escape(line)}</p>" for line in _left_out(strips)]
+    parts += [f"<p>{_escaped(line)}</p>" for line in _left_out(strips)]
     for name, figure in pictures(results, strips):
         picture = encoded(png(figure, dpi=110, level=6))
-        parts.append(f'<p><img alt="{html.escape(name)}" src="data:image/png;base64,{picture}"></p>')
+        parts.append(f'<p><img alt="{_escaped(name)}" src="data:image/png;base64,{picture}"></p>')
     parts.append("<h2>Runs and their settings</h2>")
     for run in dict.fromkeys(results["run"]):
         path = Path(run) / "settings.yaml"
-        settings = path.read_text(encoding="utf-8") if path.is_file() else "there is no settings.yaml"
-        parts.append(f"<details><summary>{html.escape(run)}</summary><pre>{html.escape(settings)}</pre></details>")
-    title = html.escape(", ".join(dict.fromkeys(results["scenario"])))
+        settings = _shown_settings(path) if path.is_file() else "there is no settings.yaml"
+        parts.append(f"<details><summary>{_escaped(run)}</summary><pre>{_escaped(settings)}</pre></details>")
+    title = _escaped(", ".join(dict.fromkeys(results["scenario"])))
     head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>plopkit: {title}</title><style>{STYLE}</style>'
-    write_text(page, "\n".join([head, f"<h1>{title}</h1>", *parts, "</html>\n"]))
+    write_text(expanded(page), "\n".join([head, f"<h1>{title}</h1>", *parts, "</html>\n"]))
+
+
+def _shown_settings(path: Path) -> str:
+    """The text of a run's settings, or why it is not shown."""
+    try:
+        return read_limited(path, LARGEST, "a file with the settings of a run").decode("utf-8", "replace")
+    except (ValueError, OSError) as error:
+        return str(error)
+
+
+def _escaped(text: str) -> str:
+    return html.escape(printable(text))
 
 
 def _strips(rows: pd.DataFrame) -> Strips:

@@ -17,6 +17,8 @@ from plopkit.runs.tables import KEYS, REQUIRED_COLUMNS, read_results
 from plopkit.scenario import Scenario, Step, check
 from plopkit.settings import flat, from_yaml
 from plopkit.support import resources, seals
+from plopkit.support.places import expanded
+from plopkit.support.printable import one_line, printable
 
 GROUPS = ["old", "new", "all", "old_nobg", "all_nobg"]
 """The groups of classes in `summary.csv`, as `plopkit.metrics.group_means` has them."""
@@ -123,7 +125,8 @@ def run_folders(paths: Iterable[str | Path]) -> list[Path]:
         FileNotFoundError: There is none.
         DamagedError: One has lost its results.
     """
-    named = [Path(match) for path in paths for match in sorted(glob.glob(str(path))) or [str(path)]]
+    patterns = [str(expanded(path)) for path in paths]
+    named = [Path(match) for pattern in patterns for match in sorted(glob.glob(pattern)) or [pattern]]
     for seal in (seal for path in named for seal in path.rglob(".results.csv.sha256")):
         if not (lost := seal.with_name("results.csv")).exists():
             raise seals.DamagedError(lost, "missing")
@@ -139,7 +142,8 @@ def run_folders(paths: Iterable[str | Path]) -> list[Path]:
     own = []
     for folder in unique.values():
         if _is_foreign(folder / "results.csv"):
-            print(f"{folder / 'results.csv'}: left out, its columns are not those of a run", file=sys.stderr)
+            problem = f"{folder / 'results.csv'}: left out, its columns are not those of a run"
+            print(printable(problem), file=sys.stderr)
         else:
             own.append(folder)
     if not own:
@@ -179,12 +183,29 @@ def load_results(*paths: str | Path) -> pd.DataFrame:
         >>> results = load_results("runs")
         >>> print(report(results))
     """
-    tables = {path: read_results(path / "results.csv") for path in run_folders(paths)}
+    tables = {path: _read_run(path / "results.csv") for path in run_folders(paths)}
     keys = pd.DataFrame([table[KEYS].iloc[0] for table in tables.values()], index=list(tables))
     for _, runs in keys.groupby(["scenario", "method"], sort=False):
         for path, differing in _differences(runs["seed"].to_dict()).items():
             tables[path]["method"] += f" ({differing})" if differing else ""
     return pd.concat([table.assign(run=str(path)) for path, table in tables.items()], ignore_index=True)
+
+
+def _read_run(path: Path) -> pd.DataFrame:
+    """The rows of a `results.csv` of one run; ValueError where they are of several, or of no scenario."""
+    table = read_results(path)
+    if several := [name for name in KEYS if table[name].nunique() != 1]:
+        problem = f"no {several[0]}, or several"
+    else:
+        scenario, problem = table["scenario"].iloc[0], ""
+        if not is_of_unknown_data_set(scenario):
+            try:
+                check(scenario)
+            except ValueError as error:
+                problem = one_line(error, 300)
+    if problem:
+        raise ValueError(f"{path}: damaged ({problem}); move it away and run again: what is trained is kept")
+    return table
 
 
 def _differences(seeds: dict[Path, int]) -> dict[Path, str]:
@@ -282,7 +303,7 @@ def report(results: pd.DataFrame) -> str:
         parts.append("")
     parts.append("old: the labels of step 0 with background; new: labels learnt since; _nobg: without background;")
     parts.append("avg: mean of `all` over the steps so far.")
-    return "\n".join(parts)
+    return printable("\n".join(parts))
 
 
 def _most_forgotten(results: pd.DataFrame, shown: int = 3) -> str:
@@ -292,6 +313,6 @@ def _most_forgotten(results: pd.DataFrame, shown: int = 3) -> str:
     lines = ["forgetting of the classes of step 0, in points of IoU:"]
     for method, rows in table.groupby("method", sort=False):
         classes = rows.groupby("name", sort=False)["forgetting"].mean().sort_values(ascending=False)
-        worst = ", ".join(f"{name} {lost:.0f}" for name, lost in classes.head(shown).items())
-        lines.append(f"  {method}: mean {classes.mean():.1f}; most: {worst}")
+        worst = ", ".join(f"{one_line(name)} {lost:.0f}" for name, lost in classes.head(shown).items())
+        lines.append(f"  {one_line(method)}: mean {classes.mean():.1f}; most: {worst}")
     return "\n".join(lines)

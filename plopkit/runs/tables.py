@@ -1,6 +1,7 @@
 """The tables of a run: how they grow, the columns of `results.csv`, and the one place that reads it."""
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -8,6 +9,7 @@ import pandas as pd
 from plopkit.scenario import Scenario
 from plopkit.support.appending import append_text, read_appended, replace_text
 from plopkit.support.files import table_text
+from plopkit.support.printable import one_line
 from plopkit.support.seals import DamagedError, sealed_digests
 
 KEYS = ["scenario", "method", "seed"]
@@ -19,6 +21,11 @@ REQUIRED_COLUMNS: dict[str, type] = {
 optional."""
 
 
+SUMMARY_COLUMNS: dict[str, type] = {
+    **{"scenario": str, "method": str, "seed": int, "step": int},
+    **dict.fromkeys(("old", "new", "all", "old_nobg", "all_nobg", "avg"), float),
+}
+TICKS_COLUMNS: dict[str, type] = {"step": int}
 AGAIN = "run the command of this run again: the table is made again, and what is trained is kept"
 
 
@@ -33,22 +40,28 @@ def read_results(path: Path) -> pd.DataFrame:
     try:
         table = parse_results(content)
         missing = [name for name in REQUIRED_COLUMNS if name not in table]
-        problem = f"no column {missing[0]!r}" if missing else incomplete(table)
+        problem = f"no column {missing[0]!r}" if missing else _problem(table)
         if not problem and not sealed_digests(path):
             problem = differs_from_scenario(table)
-    except ValueError as error:
-        problem = str(error)
+    except (ValueError, OverflowError) as error:  # OverflowError: a number of twenty digits
+        problem = one_line(error, 300)
     if problem:
         raise DamagedError(path, f"damaged ({problem})", AGAIN)
     return table
 
 
-def incomplete(table: pd.DataFrame) -> str:
-    """What the rows of a `results.csv` lack; empty where every step has each class seen so far once."""
+def _problem(table: pd.DataFrame) -> str:
+    """What is wrong with the rows of a `results.csv`; empty where every step has each class seen so far once."""
     if table.empty:
         return "no rows"
     if table.duplicated(["step", "label"]).any():
         return "a step's class twice"
+    for name, highest in (("step", 2**16), ("label", 2**16), ("learned_at", 2**16), ("pixels", 2**62)):
+        if not table[name].between(0, highest).all():
+            return f"a {name} that is not 0 to {highest:,}"
+    for name in ("iou", "accuracy"):
+        if not (table[name].between(-1e-6, 100.000001) | table[name].isna()).all():
+            return f"a value of {name} that is not 0 to 100"
     n_steps = int(table["step"].max()) + 1
     learned_at = table.groupby("label")["learned_at"].agg(["min", "max", "size"])
     whole = (learned_at["min"] == learned_at["max"]).all() and (table["step"] >= table["learned_at"]).all()
@@ -78,12 +91,13 @@ def as_read_back(results: pd.DataFrame) -> pd.DataFrame:
     return parse_results(table_text(results).encode())
 
 
-def read_table(path: Path, counted: str = "") -> pd.DataFrame:
+def read_table(path: Path, counted: str = "", columns: Mapping[str, type] = TICKS_COLUMNS) -> pd.DataFrame:
     """The rows of `ticks.csv` or `summary.csv`, also while one of them is growing.
 
     Args:
         path: the file.
         counted: a column that counts the rows from 0; within each step where it is another one than `step`.
+        columns: the types of its columns; `step` it must have.
 
     Raises:
         FileNotFoundError: where there is none.
@@ -91,12 +105,14 @@ def read_table(path: Path, counted: str = "") -> pd.DataFrame:
     """
     content = read_appended(path)
     try:
-        table = pd.read_csv(io.BytesIO(content))
+        table = pd.read_csv(io.BytesIO(content), dtype=dict(columns))
+        if "step" not in table:
+            raise ValueError("no column 'step'")
         groups = [table] if counted in ("", "step") else [rows for _, rows in table.groupby("step")]
         if counted in table and any(sorted(rows[counted]) != list(range(len(rows))) for rows in groups):
             raise ValueError("rows are missing")
-    except ValueError as error:
-        raise DamagedError(path, f"damaged ({error})", AGAIN) from error
+    except (ValueError, OverflowError) as error:
+        raise DamagedError(path, f"damaged ({one_line(error)})", AGAIN) from error
     return table
 
 

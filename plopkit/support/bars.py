@@ -6,6 +6,8 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
+from plopkit.support.printable import printable
+
 
 def redraws() -> bool:
     """Whether progress is shown in a terminal or a notebook, where a bar can be drawn over the last one."""
@@ -14,7 +16,7 @@ def redraws() -> bool:
 
 def log(line: str) -> None:
     """Write a line to stderr at once."""
-    print(line, file=sys.stderr, flush=True)
+    print(printable(line), file=sys.stderr, flush=True)
 
 
 def notice(line: str) -> None:

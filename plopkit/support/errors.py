@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from plopkit.support.printable import quoted
+
 
 class UnknownNameError(ValueError, KeyError):
     """A name that is not among the known ones. A `ValueError` for users, a `KeyError` for mappings."""
@@ -21,7 +23,7 @@ def unknown_name(what: str, name: object, known: Iterable[str], hint: str = "") 
         hint: How further names become known.
     """
     known = list(known)
-    near = get_close_matches(str(name).lower(), known, n=1)
+    near = get_close_matches(str(name).lower()[:100], known, n=1)  # this takes the square of the length
     guess = f" (did you mean {near[0]}?)" if near else ""
     further = f"; {hint}" if hint else ""
-    return UnknownNameError(f"there is no {what} {name!r}{guess}; known: {', '.join(known)}{further}")
+    return UnknownNameError(f"there is no {what} {quoted(name)}{guess}; known: {', '.join(known)}{further}")

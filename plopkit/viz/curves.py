@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from plopkit.support.moved import renamed
 from plopkit.viz.colours import method_styles, term_colours
 from plopkit.viz.figures import titled
+from plopkit.viz.style import styled
 from plopkit.viz.text import plain_log_numbers
 
 if not TYPE_CHECKING:
@@ -23,6 +24,7 @@ GROUP_TITLES = {
 }
 
 
+@styled
 def forgetting_curves(summary: pd.DataFrame, title: str) -> Figure:
     """mIoU of old, new and all classes after each step: a line per method, the mean over seeds with a band.
 
@@ -67,6 +69,7 @@ def smoothed(losses: pd.Series) -> pd.Series:
     return smooth.where((smooth > 0) & losses.notna())
 
 
+@styled
 def loss_curves(ticks: pd.DataFrame, title: str) -> Figure:
     """Every loss term of a run over its iterations, smoothed; a panel per step.
 

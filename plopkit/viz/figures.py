@@ -8,6 +8,7 @@ from matplotlib.backend_bases import RendererBase
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from plopkit.support.printable import printable
 from plopkit.viz.text import wrapped
 
 Place = tuple[float, float, float, float]
@@ -20,6 +21,8 @@ class Plain(Figure):
     def draw(self, renderer: RendererBase) -> None:
         for text in self.findobj(Text):
             words = text.get_text()
+            if words != (harmless := printable(words)):  # a stranger's class name
+                text.set_text(harmless)
             power_of_ten = words.startswith(r"$\mathdefault{")  # by matplotlib, on logarithmic axes
             text.set_parse_math("$" not in words or power_of_ten)
         super().draw(renderer)

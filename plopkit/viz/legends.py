@@ -15,6 +15,7 @@ from plopkit.support.moved import renamed
 from plopkit.viz.colours import EDGE, legend_colour
 from plopkit.viz.figures import Place, Plain, axes_at
 from plopkit.viz.png import pixels
+from plopkit.viz.style import styled
 
 if not TYPE_CHECKING:
     __getattr__ = renamed(__name__)
@@ -57,6 +58,7 @@ class CachedLegend:
         self._image.set_data(self._pictures[entries])
         self._axis.set_label("; ".join(filter(None, [*(label for label, _ in entries), self.credit])))
 
+    @styled
     def _draw(self, entries: Sequence[tuple[str, Any]]) -> np.ndarray:
         width, height = self.size
         figure = Plain(figsize=self.size)

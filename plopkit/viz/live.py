@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from plopkit.viz.colours import SCORE_GROUPS, term_colours
 from plopkit.viz.curves import smoothed
 from plopkit.viz.figures import Plain
+from plopkit.viz.style import styled
 from plopkit.viz.text import plain_log_numbers, wrapped
 
 GROUPS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -19,6 +20,7 @@ GROUPS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+@styled
 def live_curves(ticks: pd.DataFrame, summary: pd.DataFrame, n_steps: int, title: str) -> Figure:
     """The loss terms over the iterations of all steps, end to end, and mIoU after each finished step.
 

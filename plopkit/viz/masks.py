@@ -14,6 +14,7 @@ from plopkit.scenario import IGNORE, WIDE_IGNORE, ignored_id
 from plopkit.support.moved import renamed
 from plopkit.viz.colours import EDGE, UNCERTAINTY_HEAT, legend_colour, palette
 from plopkit.viz.figures import legend_below, titled
+from plopkit.viz.style import styled
 
 if not TYPE_CHECKING:
     __getattr__ = renamed(__name__)
@@ -94,6 +95,7 @@ def _present(*masks: np.ndarray) -> set[int]:
     return {int(label) for mask in masks for label in np.unique(mask)}
 
 
+@styled
 def grid(
     rows: list[list[np.ndarray]],
     row_names: list[str],

@@ -21,6 +21,7 @@ from matplotlib.patches import Patch
 
 from plopkit.viz.figures import Place, Plain, axes_at
 from plopkit.viz.legends import CachedLegend
+from plopkit.viz.style import styled
 
 
 class Panels:
@@ -34,6 +35,7 @@ class Panels:
         credit: attribution of the images, shown in small print below the legend.
     """
 
+    @styled
     def __init__(
         self,
         size: tuple[float, float],

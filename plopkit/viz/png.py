@@ -2,11 +2,9 @@
 
 import base64
 import io
-import threading
 from functools import lru_cache
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from jaxtyping import UInt8
 from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
@@ -14,8 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from plopkit.support.files import write_bytes
-
-_drawing = threading.Lock()
+from plopkit.viz.style import own_style
 
 
 def save(figure: Figure, path: Path, seal: bool = False) -> None:
@@ -41,7 +38,7 @@ def pixels(figure: Figure, dpi: float = 100) -> UInt8[np.ndarray, "H W 4"]:
     `Figure.savefig` would draw everything twice, once for the layout.
     """
     # Text takes most of the time. Hinting is a good part of that, and makes no visible difference to smooth text.
-    with _drawing, matplotlib.rc_context({"text.hinting": "none"}):
+    with own_style(**{"text.hinting": "none"}):
         figure.set_dpi(dpi)
         canvas = _Canvas(figure)
         canvas.draw()

@@ -1,5 +1,6 @@
 """The user's own folder: what is read, and every bad file named with what to do."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -198,4 +199,44 @@ def test_a_broken_folder_is_reported(spoil: Callable[[Path], str], kind: type[Ex
     folder(root, "train")
     message = spoil(root)
     with pytest.raises(kind, match=message):
+        folder(root, "train")
+
+
+@pytest.mark.parametrize("stem", ["../../x", "..", "/etc/x", "a/../../x", "..\\..\\x", "C:\\x", "C:x"])
+def test_a_list_that_leads_outside_is_refused(stem: str, folder_root: Root) -> None:
+    root = folder_root()
+    (root.parent / "x.jpg").write_bytes((root / "images" / "train-00.jpg").read_bytes())
+    (root.parent / "x.png").write_bytes((root / "masks" / "train-00.png").read_bytes())
+    (root / "train.txt").write_text(f"train-00\n{stem}\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"train\.txt: .* leads out of the folder images/; write the image's"):
+        folder(root, "train")
+
+
+def test_a_stem_may_have_dots_and_a_folder(folder_root: Root) -> None:
+    root = folder_root(train=2)
+    for kind, suffix in (("images", ".jpg"), ("masks", ".png")):
+        (root / kind / "sub").mkdir()
+        (root / kind / f"train-00{suffix}").rename(root / kind / "sub" / f"a..b{suffix}")
+    (root / "train.txt").write_text("sub/a..b\ntrain-01\n", encoding="utf-8")
+    assert folder(root, "train").read(0).mask.shape == (40, 48)
+
+
+@pytest.mark.parametrize("name", ["classes.txt", "train.txt"])
+@pytest.mark.parametrize("character", ["\x1b", "\0", "\x0b", "\x1c", "\x85", "\u202e", "\u2028"])
+def test_a_name_with_a_control_character_is_refused(name: str, character: str, folder_root: Root) -> None:
+    root = folder_root()
+    lines = (root / name).read_text(encoding="utf-8").splitlines()
+    lines[1] = f"a{character}b"
+    (root / name).write_text("\n".join(lines), encoding="utf-8")
+    escape = re.escape(character.encode("unicode_escape").decode())
+    with pytest.raises(ValueError, match=rf"{name}: line 2 holds the control character {escape}; correct the line"):
+        folder(root, "train")
+
+
+@pytest.mark.parametrize("name", ["classes.txt", "train.txt"])
+@pytest.mark.parametrize(("text", "problem"), [("a" * 2000, "line 1 has 2,000 char"), ("a\n" * 2**23, "16,777,216")])
+def test_a_list_that_is_none_is_refused(name: str, text: str, problem: str, folder_root: Root) -> None:
+    root = folder_root()
+    (root / name).write_text(text + "\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=rf"{name}: .*{problem}"):
         folder(root, "train")

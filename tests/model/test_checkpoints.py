@@ -3,6 +3,7 @@
 import json
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -239,3 +240,35 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path, wrong: float) -
         ValueError, match=r"a\.pth: 1 of its tensors hold numbers that are not finite, such as head\.map_bn"
     ):
         load_published(write(tmp_path / "a.pth", state, "model_state", True))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"head.red_bn.weight": torch.zeros(100_000)}, "on a decoder 100000 wide; .*and 2048 is the widest"),
+        (
+            {"head.red_bn.weight": torch.zeros(2000)},
+            r"\d+ of its tensors do not fit, such as .* in the file, ",
+        ),
+        ({"cls.1.weight": torch.zeros(0, 256, 1, 1)}, r"classifiers of \[4, 0\] channels"),
+        ({"cls." + "1" * 5000 + ".weight": torch.zeros(1)}, "which is no name of a network's part"),
+        ({"cls.\x1b[2J.weight": torch.zeros(1)}, r"named 'module\.cls\..*x1b\[2J\.weight', which is no name"),
+    ],
+    ids=["very wide", "wide", "no channel", "a long name", "a control character"],
+)
+def test_the_net_is_built_only_where_the_file_holds_it(
+    tmp_path: Path, changes: dict[str, Tensor], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = published_state(net_of().state_dict(), "official") | changes
+    path = write(tmp_path / "a.pth", state, "model_state", True)
+    built: list[str] = []
+    init = Segmenter.__init__
+
+    def noted(self: Segmenter, *args: Any, **named: Any) -> None:
+        init(self, *args, **named)
+        built.append(self.classifier[0].weight.device.type)
+
+    monkeypatch.setattr(Segmenter, "__init__", noted)
+    with pytest.raises(ValueError, match=message):
+        load_published(path)
+    assert set(built) <= {"meta"}

@@ -94,3 +94,15 @@ def test_other_convolutional_networks_of_timm_can_be_encoders() -> None:
 def test_encoder_errors_say_what_is_possible(arguments: tuple, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Encoder(*arguments)
+
+
+@pytest.mark.parametrize(
+    "error", [AssertionError("no stride"), KeyError("a"), NotImplementedError("x"), ZeroDivisionError()]
+)
+def test_an_encoder_that_fails_in_any_way_is_refused(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object, **named: object) -> None:
+        raise error
+
+    monkeypatch.setattr("timm.create_model", fail)
+    with pytest.raises(ValueError, match=rf"'test_resnet' cannot be built .* \({type(error).__name__}: "):
+        Encoder("test_resnet", 16, "none")

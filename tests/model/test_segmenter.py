@@ -305,3 +305,36 @@ def test_a_net_that_its_recipe_does_not_describe_is_refused(tiny_net: Nets) -> N
     net.extra = nn.Linear(3, 2)
     with pytest.raises(ValueError, match=r"could not be read: 2 of its tensors, such as extra\.bias, .* own kind"):
         net.rebuilt()
+
+
+def test_a_net_is_restored_from_its_recipe_and_tensors(tiny_net: Callable[..., Segmenter]) -> None:
+    net = tiny_net(4, 2)
+    found = Segmenter.restored(json.loads(json.dumps(net.recipe())), net.state_dict())
+    assert all(torch.equal(tensor, net.state_dict()[name]) for name, tensor in found.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"decoder": {"width": 100_000}},
+            "are not those of the net that it describes; delete it to train the step again",
+        ),
+        ({"classifier": {"classes": [4, 70_000]}}, "are not those of the net that it describes"),
+        ({"decoder": {"width": "wide"}}, "its description of the net is damaged"),
+        ({"decoder": {"depth": 3}}, "its description of the net is damaged"),
+        ({"encoder": {"name": "resnet1001"}}, "no encoder 'resnet1001'"),
+        ({"encoder": {"weights": "/etc/passwd"}}, "it describes a net with weights from elsewhere"),
+        ({"kind": "other"}, "which nothing has defined"),
+    ],
+)
+def test_a_recipe_of_another_net_takes_no_memory(
+    change: dict[str, Any], message: str, tiny_net: Callable[..., Segmenter]
+) -> None:
+    """A width of 100,000 would take terabytes."""
+    net = tiny_net(4, 2)
+    recipe = json.loads(json.dumps(net.recipe()))
+    for name, values in change.items():
+        recipe[name] = recipe[name] | values if isinstance(values, dict) else values
+    with pytest.raises(ValueError, match=message):
+        Segmenter.restored(recipe, net.state_dict())

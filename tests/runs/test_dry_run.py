@@ -92,6 +92,17 @@ def test_a_method_that_breaks_a_rule_is_refused(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("error", [AssertionError("Input height (64) doesn't match model (224)."), KeyError("a")])
+def test_an_encoder_that_asserts_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def forward(self: Any, image: torch.Tensor) -> Any:
+        raise error
+
+    monkeypatch.setattr("plopkit.model.encoders.Encoder.forward", forward)
+    message = rf"'test_efficientnet' does not take images of 64 pixels \({type(error).__name__}: .*change data\.size"
+    with pytest.raises(ValueError, match=message):
+        Experiment.open(small(tmp_path / "out"))
+
+
 class Twice(EWC):
     """Names a tensor as its regularizer does."""
 

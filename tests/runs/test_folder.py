@@ -271,3 +271,37 @@ def test_a_damaged_table_is_named(tmp_path: Path, text: str, problem: str) -> No
 def test_folders_with_equal_paths_are_equal(tmp_path: Path) -> None:
     assert RunFolder(str(tmp_path)) == RunFolder(tmp_path)
     assert len({RunFolder(str(tmp_path)), RunFolder(tmp_path)}) == 1
+
+
+@pytest.mark.parametrize("column", ["iou", "accuracy"])
+@pytest.mark.parametrize("value", ["inf", "-inf", "1e300", "-1", "100.1"])
+def test_numbers_that_no_run_has_are_damage(tmp_path: Path, column: str, value: str) -> None:
+    table = results_table(step=[0])
+    table[column] = value
+    write_text(tmp_path / "results.csv", table.to_csv(index=False))
+    with pytest.raises(ValueError, match=rf"results\.csv: damaged \(a value of {column} that is not 0 to 100\)"):
+        _ = RunFolder(tmp_path).results
+
+
+@pytest.mark.parametrize(("column", "value"), [("step", -1), ("label", -1), ("pixels", -1), ("step", 10**25)])
+def test_counts_that_no_run_has_are_damage(tmp_path: Path, column: str, value: int) -> None:
+    table = results_table(step=[0]).astype({column: object})
+    table[column] = value
+    write_text(tmp_path / "results.csv", table.to_csv(index=False))
+    with pytest.raises(ValueError, match=r"results\.csv: damaged \("):
+        RunFolder(tmp_path).evaluated()
+
+
+@pytest.mark.parametrize("name", ["summary", "ticks"])
+@pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "step\nfirst\n", 'step\n"1', "step\n" + "9" * 30])
+def test_a_damaged_further_table_is_named(tmp_path: Path, name: str, text: str) -> None:
+    write_text(tmp_path / f"{name}.csv", text or " ")
+    with pytest.raises(ValueError, match=rf"{name}\.csv: damaged \(.*\); run the command of this run again"):
+        getattr(RunFolder(tmp_path), name)
+
+
+def test_arrays_that_unpack_to_gigabytes_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_arrays(tmp_path / "examples.npz", images=np.zeros(10_000))
+    monkeypatch.setattr("plopkit.runs.folder.LARGEST_ARRAYS", 70_000)
+    with pytest.raises(ValueError, match=r"examples\.npz: damaged \(it unpacks to 80,128 bytes"):
+        _ = RunFolder(tmp_path).examples

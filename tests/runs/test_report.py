@@ -91,3 +91,25 @@ def test_a_file_in_place_of_the_picture_folder_is_an_error(tmp_path: Path, capsy
     (tmp_path / "occupied").touch()
     assert main(["compare", str(tmp_path / "runs"), "-o", str(tmp_path / "occupied")]) == 2
     assert capsys.readouterr().err == f"plopkit: {tmp_path / 'occupied'}: a file is in the way; name a folder\n"
+
+
+def test_a_page_shows_strangers_words_as_they_are(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, "ft")
+    table = (folder / "results.csv").read_text(encoding="utf-8")
+    (folder / "results.csv").write_text(table.replace("name 3", "<b>\x1b[31m"), encoding="utf-8")
+    settings = (folder / "settings.yaml").read_text(encoding="utf-8")
+    (folder / "settings.yaml").write_text(f"# <script>\N{RIGHT-TO-LEFT OVERRIDE}\n{settings}", encoding="utf-8")
+    assert main(["report", str(tmp_path), "-o", str(tmp_path / "page.html")]) == 0
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "\x1b" not in page and "<b>" not in page and "<script>" not in page
+    assert "# &lt;script&gt;\\u202e\n" in page
+
+
+def test_no_page_is_written_of_damaged_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings_file = write_run(tmp_path, "ft") / "settings.yaml"
+    for content, problem in ((b"\x1b\xff", "not the settings of a run: "), (b"#" * 70_000, "70,000 bytes, ")):
+        settings_file.write_bytes(content)
+        assert main(["report", str(tmp_path), "-o", str(tmp_path / "page.html")]) == 2
+        message = capsys.readouterr().err
+        assert message.startswith(f"plopkit: {settings_file}: {problem}") and "\x1b" not in message
+    assert not (tmp_path / "page.html").exists()

@@ -311,3 +311,34 @@ def test_report_shows_means_and_published_rows(tmp_path: Path) -> None:
     assert "PLOP (CVPR 2021), Table 1" in reference
     assert "75.7" in reference
     assert "nan" not in both.lower()
+
+
+def test_names_do_nothing_to_a_terminal(results: pd.DataFrame) -> None:
+    renamed = results.replace({"name": {"dog": "d\x1b[31mog", "bird": "b\nird"}}).assign(method="p\x1b]0;x\x07lop")
+    text = report(renamed)
+    assert "d\\x1b[31mog" in text
+    assert "b\\nird" in text
+    assert "p\\x1b]0;x\\x07lop" in text
+    assert "\x1b" not in text and "\x07" not in text
+
+
+@pytest.mark.parametrize("scenario", ["00", "voc 15-4 overlap", "x" * 20_000])
+def test_a_table_of_no_scenario_is_named(scenario: str, results: pd.DataFrame, tmp_path: Path) -> None:
+    write_table(tmp_path / "results.csv", results.assign(scenario=scenario))
+    with pytest.raises(ValueError, match=r"results\.csv: damaged \(.*\); move it away and run again") as raised:
+        load_results(tmp_path)
+    assert len(str(raised.value)) < 1000
+
+
+def test_a_table_of_several_runs_is_named(results: pd.DataFrame, tmp_path: Path) -> None:
+    write_table(tmp_path / "results.csv", results.assign(seed=range(len(results))))
+    with pytest.raises(ValueError, match=r"results\.csv: damaged \(no seed, or several\)"):
+        load_results(tmp_path)
+
+
+def test_a_home_directory_is_found_in_patterns(
+    results: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_table(tmp_path / "runs" / "a" / "results.csv", results)
+    assert run_folders(["~/runs/*"]) == run_folders(["~/runs"]) == [tmp_path / "runs" / "a"]

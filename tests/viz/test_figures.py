@@ -1,13 +1,19 @@
 """What all figures share: plain text and wrapped titles."""
 
+import ast
+import subprocess
+from pathlib import Path
+
+import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
 from drawing import draw_examples as examples
 from matplotlib.text import Text
 
+import plopkit
 from plopkit.lessons.forgetting import drop_bars
-from plopkit.viz import strip
+from plopkit.viz import forgetting_curves, live_curves, strip
 from plopkit.viz.figures import titled
 from plopkit.viz.png import pixels
 from plopkit.viz.text import wrapped
@@ -40,3 +46,59 @@ def test_titles_are_wrapped_between_words_and_labels() -> None:
     lines = wrapped("folder 2-1 overlap order=" + ",".join("123456789"), 3).split("\n")
     assert len(lines) == 2
     assert lines[0].endswith(",")
+
+
+STYLES = {
+    "text.usetex": True,
+    "figure.facecolor": "black",
+    "font.size": 40.0,
+    "axes.grid": True,
+    "lines.linewidth": 9.0,
+    "savefig.dpi": 7.0,
+    "axes.prop_cycle": matplotlib.rc_params_from_file(matplotlib.matplotlib_fname())["axes.prop_cycle"][:2],
+}
+
+
+def summary_of_steps() -> pd.DataFrame:
+    base = {"scenario": "voc 15-5 overlap", "method": "plop", "seed": 0, "avg": 50.0}
+    groups = dict.fromkeys(("old", "new", "all", "old_nobg", "all_nobg"), 50.0)
+    return pd.DataFrame([base | groups | {"step": step} for step in range(2)])
+
+
+def test_a_users_matplotlibrc_changes_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`text.usetex` would also start LaTeX."""
+    makes = (
+        lambda: strip(examples(n=1, steps=1), "a title"),
+        lambda: forgetting_curves(summary_of_steps(), "a title"),
+        lambda: live_curves(pd.DataFrame(), summary_of_steps(), 2, "a title"),
+    )
+    expected = [pixels(make()) for make in makes]
+    monkeypatch.setattr(subprocess, "Popen", lambda *args, **named: pytest.fail("a program was started"))
+    with matplotlib.rc_context(STYLES):
+        found = [pixels(make()) for make in makes]
+        assert all(matplotlib.rcParams[name] == value for name, value in STYLES.items())  # the user's own figures
+    assert all(map(np.array_equal, found, expected))
+
+
+def test_every_function_that_makes_a_figure_is_in_our_style() -> None:
+    package = Path(plopkit.__file__).parent
+    makers = {"titled", "Plain"}
+    for path in [*package.glob("viz/*.py"), *package.glob("lessons/**/*.py")]:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        scopes = [tree, *(node for node in tree.body if isinstance(node, ast.ClassDef))]
+        for function in (node for scope in scopes for node in scope.body if isinstance(node, ast.FunctionDef)):
+            called = {
+                node.func.id
+                for node in ast.walk(function)
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+            }
+            decorators = {node.id for node in function.decorator_list if isinstance(node, ast.Name)}
+            assert not called & makers or "styled" in decorators or function.name in makers, f"{path}: {function.name}"
+
+
+def test_control_characters_are_drawn_as_escapes() -> None:
+    figure = titled("a\x1b[31m\ud800 title", 3, 2)
+    pixels(figure)
+    assert [word.get_text() for word in figure.findobj(Text) if "title" in word.get_text()] == [
+        "a\\x1b[31m\\ud800 title"
+    ]

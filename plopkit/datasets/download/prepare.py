@@ -13,6 +13,7 @@ from plopkit.datasets.download.unpack import check_free, unpack
 from plopkit.datasets.voc import MASKS, listed, lists, voc_base
 from plopkit.settings import Data
 from plopkit.support.files import disk_error
+from plopkit.support.places import expanded
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,7 @@ def release_from(dataset: str, urls: Mapping[str, str], any_archive: bool = Fals
 
 def get(dataset: str, root: Path, release: Release) -> str:
     """Make a release of a data set ready in a folder; result and errors as for `download`."""
+    root = expanded(root)
     if root.exists() and not root.is_dir():
         raise FileExistsError(f"{root} is a file; --root must be the folder of the data set")
     try:

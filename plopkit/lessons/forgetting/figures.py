@@ -15,6 +15,7 @@ from plopkit.scenario import IGNORE, N_IDS
 from plopkit.viz.colours import EDGE, HEAT, MISTAKES, REST, legend_colour, method_styles
 from plopkit.viz.figures import Plain, titled
 from plopkit.viz.masks import overlay, unsure_picture
+from plopkit.viz.style import styled
 
 ROW = 0.23  # inches per row of small print
 PANELS = ("image", "truth, classes learnt so far", "prediction", "mistakes", "uncertainty")
@@ -35,6 +36,7 @@ def class_history(results: pd.DataFrame) -> pd.DataFrame:
     return table.sort_index()
 
 
+@styled
 def class_matrix(results: pd.DataFrame, title: str) -> Figure:
     """IoU of every class after every step, a panel per method; cells are empty where a class is not learnt yet.
 
@@ -70,6 +72,7 @@ def class_matrix(results: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
+@styled
 def drop_bars(forgetting: pd.DataFrame, title: str) -> Figure:
     """The IoU that each class has lost, best step minus last step; a bar per method, the mean over seeds.
 
@@ -109,6 +112,7 @@ def drop_bars(forgetting: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
+@styled
 def trade_off(summary: pd.DataFrame, title: str) -> Figure:
     """mIoU of old against new classes: each method's path through the numbered steps, the last marker large.
 
@@ -151,6 +155,7 @@ def colour_mistakes(kinds: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W 3
     return table[kinds]
 
 
+@styled
 def mistakes_figure(
     image: UInt8[np.ndarray, "3 H W"],
     truth: UInt8[np.ndarray, "H W"],

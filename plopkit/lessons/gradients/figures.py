@@ -15,10 +15,12 @@ from matplotlib.figure import Figure
 from plopkit.support.errors import unknown_name
 from plopkit.viz.colours import HEAT, NO_GRADIENT, TERMS, method_styles
 from plopkit.viz.figures import Plain, pinned, titled
+from plopkit.viz.style import styled
 
 DECADES = 6  # powers of ten with their own colour; all smaller gradients share one
 
 
+@styled
 def term_bars(table: pd.DataFrame, title: str) -> Figure:
     """Each term's weighted value on a logarithmic axis, in the method's colour."""
     figure = titled(title, 9, 0.27 * len(table) + 1.3)
@@ -38,6 +40,7 @@ def term_bars(table: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
+@styled
 def gradient_map(table: pd.DataFrame, title: str) -> Figure:
     """The L2 norm of every term's gradient on every part of the net, as a heat map with numbers.
 
@@ -66,6 +69,7 @@ def gradient_map(table: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
+@styled
 def method_bars(table: pd.DataFrame, method: str) -> Figure:
     """The gradients of one method's terms on each part. All methods have the same axis, so that figures compare.
 

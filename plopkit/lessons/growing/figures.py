@@ -12,10 +12,12 @@ from plopkit.viz.colours import AFTER, BEFORE, NEUTRAL, SIGNED_HEAT, legend_colo
 from plopkit.viz.figures import legend_below, titled
 from plopkit.viz.legends import class_patches
 from plopkit.viz.masks import overlay
+from plopkit.viz.style import styled
 
 MANY = 40  # with more channels than that, their names do not fit
 
 
+@styled
 def resolutions(
     image: np.ndarray, small: np.ndarray, large: np.ndarray, names: Sequence[str], title: str, credit: str = ""
 ) -> Figure:
@@ -46,6 +48,7 @@ def resolutions(
     return figure
 
 
+@styled
 def before_and_after(image: np.ndarray, features: np.ndarray, channel: int, slope: float, title: str) -> Figure:
     """The image, one channel of a feature map before and after a leaky ReLU, and a histogram of all channels.
 
@@ -78,6 +81,7 @@ def before_and_after(image: np.ndarray, features: np.ndarray, channel: int, slop
     return figure
 
 
+@styled
 def classifier_view(rows: np.ndarray, labels: Sequence[int], n_old: int, names: Sequence[str], title: str) -> Figure:
     """A classifier's weights as a heat map, with the biases at the right.
 
@@ -105,6 +109,7 @@ def classifier_view(rows: np.ndarray, labels: Sequence[int], n_old: int, names: 
     return figure
 
 
+@styled
 def probability_bars(
     before: np.ndarray, after: Mapping[str, np.ndarray], labels: Sequence[int], names: Sequence[str], title: str
 ) -> Figure:

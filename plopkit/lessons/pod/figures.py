@@ -20,10 +20,12 @@ from plopkit.viz.colours import HEAT, OUTLINES, OVER_COLUMNS, OVER_ROWS
 from plopkit.viz.figures import bare, legend_below, titled
 from plopkit.viz.legends import class_patches
 from plopkit.viz.masks import grey, overlay
+from plopkit.viz.style import styled
 
 # The embedding.
 
 
+@styled
 def pod_cut(picture: UInt8[Any, "3 H W"], values: Float[Any, "h w"], scales: Sequence[int], title: str) -> Figure:
     """How local POD cuts one channel of a map: the image, then the regions of each scale, moved apart.
 
@@ -79,6 +81,7 @@ def _draw_regions(axis: Axes, values: np.ndarray, scale: int, norm: Normalize) -
     axis.set(xlim=(-gap, width + scale * step), ylim=(height + scale * step, -gap), aspect="equal")
 
 
+@styled
 def pod_vector(values: Float[Any, "h w"], scales: Sequence[int], title: str) -> Figure:
     """One channel's part of the embedding as bars, in the order of `local_pod`; the colour shows the kind of mean."""
     embedded = local_pod(torch.as_tensor(values)[None, None], scales)[0].numpy()
@@ -105,6 +108,7 @@ def pod_vector(values: Float[Any, "h w"], scales: Sequence[int], title: str) -> 
 # Drift.
 
 
+@styled
 def drift_maps(
     pictures: UInt8[Any, "B 3 H W"],
     masks: Integer[Any, "B H W"],

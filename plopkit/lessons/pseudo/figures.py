@@ -23,6 +23,7 @@ from plopkit.viz.figures import bare, legend_below, titled
 from plopkit.viz.legends import class_patches
 from plopkit.viz.masks import overlay, unsure_picture
 from plopkit.viz.panels import Panels
+from plopkit.viz.style import styled
 
 OUTCOMES = {
     Outcome.RIGHT: "right",
@@ -104,6 +105,7 @@ def label_images(
     ]
 
 
+@styled
 def pseudo_rows(
     images: Sequence[LabelledImage], panels: Sequence[str], names: Sequence[str], title: str, credit: str = ""
 ) -> Figure:

@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from plopkit.lessons.pseudo.measures import Precision
 from plopkit.viz.colours import NEUTRAL, PIXELS, legend_colour
 from plopkit.viz.figures import legend_below, titled
+from plopkit.viz.style import styled
 
 BINS = 60
 MOST_CLASSES = 20
@@ -22,6 +23,7 @@ GROUPS = {"all": "all pixels", "objects": "pixels that the teacher assigns to an
 MARKERS = "D^sov"
 
 
+@styled
 def uncertainty_histograms(
     predicted: Integer[Any, " N"],
     measures: Mapping[str, tuple[Float[Any, " N"], Float[Any, " n_seen"]]],
@@ -83,6 +85,7 @@ def _draw_histograms(
     axis.set_xlim(edges[0], edges[-1])
 
 
+@styled
 def precision_curves(
     curve: Mapping[str, Precision], points: Mapping[str, Mapping[str, Precision]], title: str
 ) -> Figure:

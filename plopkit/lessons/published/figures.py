@@ -11,11 +11,13 @@ from matplotlib.patches import Patch
 from plopkit.lessons.published.measures import OWN
 from plopkit.viz.colours import NEUTRAL, method_styles
 from plopkit.viz.figures import legend_below, titled
+from plopkit.viz.style import styled
 
 HATCH = "////"
 GROUPS = {"old_nobg": "old, without background", "new": "new", "all": "all, with background"}
 
 
+@styled
 def published_bars(table: pd.DataFrame, title: str) -> Figure:
     """Published and own results, a panel per scenario, sorted by ``all``.
 
@@ -77,6 +79,7 @@ def short_source(source: str) -> str:
     )[0]
 
 
+@styled
 def convention_gaps(table: pd.DataFrame, title: str) -> Figure:
     """``old`` and ``all`` of the same runs in both conventions: filled with the background, hollow without.
 
@@ -124,6 +127,7 @@ def convention_gaps(table: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
+@styled
 def seed_spread(last: pd.DataFrame, title: str) -> Figure:
     """mIoU after the last step: every seed as a point, the mean as a horizontal and the range as a vertical line.
 

@@ -16,12 +16,14 @@ from plopkit.scenario import Scenario, Step
 from plopkit.viz.colours import EDGE, HIDDEN, IMAGE_COUNTS, OTHER_STEPS, colour_of, legend_colour
 from plopkit.viz.figures import Plain, legend_below, titled
 from plopkit.viz.masks import grid, overlay
+from plopkit.viz.style import styled
 from plopkit.viz.text import wrapped
 
 SHARES = {"background": "true background", "old": "hidden old classes", "future": "hidden future classes"}
 NAMED = 30  # with more classes than that, the columns are too narrow for names
 
 
+@styled
 def schedule(scenario: Scenario, names: Sequence[str], table: pd.DataFrame, images: tuple[int, int]) -> Figure:
     """A row per step: how the targets treat each class, and how many images there are.
 
@@ -129,6 +131,7 @@ def targets(
     return figure
 
 
+@styled
 def hidden_bars(tables: Mapping[str, pd.DataFrame], title: str) -> Figure:
     """What the background of each step's targets consists of: a panel per `hidden_table`, by the panel's name."""
     figure = titled(title, 9.2, 3.4)
@@ -151,6 +154,7 @@ def hidden_bars(tables: Mapping[str, pd.DataFrame], title: str) -> Figure:
     return figure
 
 
+@styled
 def class_bars(scores: Mapping[str, np.ndarray], labels: Sequence[int], names: Sequence[str], title: str) -> Figure:
     """The IoU of every class, in percent, and its mean: a panel per entry of ``scores``.
 

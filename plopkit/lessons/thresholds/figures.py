@@ -19,6 +19,7 @@ from plopkit.viz.colours import EDGE, IGNORED, NO_LIMIT, REACH, SERIES, THRESHOL
 from plopkit.viz.figures import Plain, bare, legend_below, pinned, titled
 from plopkit.viz.legends import class_patches
 from plopkit.viz.masks import overlay
+from plopkit.viz.style import styled
 
 RELEASED, MEDIAN = THRESHOLDS["released"][0], THRESHOLDS["median"][0]
 UNCERTAINTY = "uncertainty H / ln C of the teacher, 0 to 1"
@@ -31,6 +32,7 @@ class SearchView:
         scale: ``Histograms.scale`` of the histograms to be shown.
     """
 
+    @styled
     def __init__(self, scale: float):
         self._scale = scale
         self.figure = Plain(figsize=(10.5, 3.9))
@@ -126,6 +128,7 @@ def threshold_search(histograms: Histograms, channel: int, name: str) -> Figure:
     return SearchView(histograms.scale).show(histograms, channel, name)
 
 
+@styled
 def threshold_by_share(histograms: Mapping[str, Histograms], title: str) -> Figure:
     """The released threshold over the share of a class's pixels in bin 0: the formula, and a marker per class.
 
@@ -156,6 +159,7 @@ def threshold_by_share(histograms: Mapping[str, Histograms], title: str) -> Figu
     return figure
 
 
+@styled
 def range_bars(table: pd.DataFrame, title: str) -> Figure:
     """The share of the whole range of uncertainty below each border.
 
@@ -181,6 +185,7 @@ def range_bars(table: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
+@styled
 def pseudo_label_dots(tables: Mapping[str, pd.DataFrame], title: str) -> Figure:
     """Which pixels different thresholds accept, a row per class.
 
@@ -215,6 +220,7 @@ def pseudo_label_dots(tables: Mapping[str, pd.DataFrame], title: str) -> Figure:
     return figure
 
 
+@styled
 def target_grid(
     pictures: UInt8[Any, "B 3 H W"],
     masks: Mapping[str, Integer[Any, "B H W"]],

@@ -1,0 +1,175 @@
+"""Image files from anywhere: only JPEG and PNG, within a number of pixels, and few large ones at a time.
+
+Pillow knows forty formats, and starts a program for some of them (an EPS named .png would start Ghostscript).
+"""
+
+import contextlib
+import io
+import struct
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from plopkit.support.places import read_limited
+
+FORMATS = ("JPEG", "PNG")
+MOST_PIXELS = 2**26
+"""Pixels of an image: 8192 x 8192, which take 450 MB while they are decoded."""
+LARGE = 2**22
+"""Pixels from which an image is decoded only while all large ones together have at most `MOST_PIXELS`."""
+LARGEST_FILE = 2**28
+"""Bytes of an image that is read as a whole before it is decoded."""
+MOST_SCANS = 100
+"""Scans of a JPEG, each of which takes as long as the whole image; progressive ones have about ten."""
+
+_SIGNATURES = (
+    (b"GIF8", "a GIF"),
+    (b"BM", "a BMP"),
+    (b"II*\0", "a TIFF"),
+    (b"MM\0*", "a TIFF"),
+    (b"%!PS", "an EPS"),
+    (b"\xc5\xd0\xd3\xc6", "an EPS"),
+    (b"%PDF", "a PDF"),
+    (b"<", "a web page, or an SVG"),
+    (b"PK\x03\x04", "a zip archive"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"\0\0\0\x0cjP  ", "a JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "a JPEG 2000"),
+    (b"\0\0\0\x0cJXL ", "a JPEG XL"),
+    (b"\xff\x0a", "a JPEG XL"),
+    (b"version https://git-lfs", "the pointer of Git LFS to a file that was not fetched (git lfs pull)"),
+)
+_BRANDS = {b"avif": "an AVIF", b"avis": "an AVIF", b"heic": "a HEIC", b"heix": "a HEIC", b"mif1": "a HEIC"}
+_PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+
+
+@contextlib.contextmanager
+def opened(path: str | Path) -> Iterator[Image.Image]:
+    """An image whose header has been read and checked, for use in a `with` statement.
+
+    Raises:
+        ValueError: It is not an image of `FORMATS`, or too large. The message names the file.
+    """
+    with _opened(path) as picture:
+        if (n_pixels := picture.width * picture.height) > MOST_PIXELS:
+            raise ValueError(
+                f"{path}: {picture.width} x {picture.height} pixels; an image has at most {MOST_PIXELS:,}: make it "
+                "smaller, or cut it into several, and its mask alike"
+            )
+        if n_pixels > 2**16 and picture.format != "PNG" and _n_scans(path) > MOST_SCANS:
+            raise ValueError(f"{path}: a JPEG of more than {MOST_SCANS} scans; save it again")
+        with _share(n_pixels):
+            yield picture
+
+
+def load(picture: Image.Image, path: str | Path) -> Image.Image:
+    """Decode an image; returns it, or a copy of it that has the same pixels and less metadata.
+
+    Raises:
+        ValueError: It is damaged. The message names the file.
+    """
+    try:
+        picture.load()
+    except Exception as error:  # a decoder of a damaged file raises almost anything
+        if not _is_metadata(error):
+            raise ValueError(f"{path}: damaged or truncated ({_words(error)}); replace the file") from error
+        picture = Image.open(_without_metadata(path), formats=["PNG"])
+        try:
+            picture.load()
+        except Exception as damage:
+            raise ValueError(f"{path}: damaged or truncated ({_words(damage)}); replace the file") from damage
+    return picture
+
+
+def pixels(picture: Image.Image, path: str | Path, mode: str | None = None) -> np.ndarray:
+    """The decoded pixels, as a writable array: of the file's own mode, or of another one, such as "RGB"."""
+    picture = load(picture, path)
+    picture.info.pop("transparency", None)  # Pillow would advise, for each image, to keep that of a palette
+    return np.array(picture if mode in (None, picture.mode) else picture.convert(mode))  # a copy: torch writes to it
+
+
+def _opened(path: str | Path) -> Image.Image:
+    try:
+        try:
+            return Image.open(path, formats=FORMATS)
+        except ValueError as error:
+            if not _is_metadata(error):
+                raise
+            return Image.open(_without_metadata(path), formats=["PNG"])
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ValueError(
+            f"{path}: {_words(error)}; an image has at most {MOST_PIXELS:,} pixels: make it smaller, or cut it into "
+            "several, and its mask alike"
+        ) from error
+    except Exception as error:
+        raise ValueError(f"{path}: not a readable image ({_kind(path) or _words(error)}); replace the file") from error
+
+
+def _is_metadata(error: Exception) -> bool:
+    """Whether Pillow refuses a PNG's texts or colour profile, which nothing here needs."""
+    return (isinstance(error, ValueError) and "Decompressed data too large" in str(error)) or "MAX_TEXT" in str(error)
+
+
+def _without_metadata(path: str | Path) -> io.BytesIO:
+    """A PNG file with the parts alone that make its pixels."""
+    content = read_limited(path, LARGEST_FILE, "an image")
+    parts, place = [content[:8]], 8
+    while place + 12 <= len(content):
+        (length,) = struct.unpack(">I", content[place : place + 4])
+        if content[place + 4 : place + 8] in _PIXEL_CHUNKS:
+            parts.append(content[place : place + 12 + length])
+        place += 12 + length
+    return io.BytesIO(b"".join(parts))
+
+
+def _kind(path: str | Path) -> str:
+    """What a file is that is neither a JPEG nor a PNG, as far as its first bytes tell."""
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        begin = file.read(64)
+        if not begin:
+            return "it is empty"
+        kind = next((kind for signature, kind in _SIGNATURES if begin.startswith(signature)), "")
+        if begin[4:8] == b"ftyp":
+            kind = _BRANDS.get(begin[8:12], "an image or film in an ISO container")
+        if begin[:4] == b"RIFF" and begin[8:12] == b"WEBP":
+            kind = "a WebP"
+        return kind and f"it is {kind}, and JPEG and PNG are read"
+    return ""
+
+
+def _words(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
+def _n_scans(path: str | Path) -> int:
+    return read_limited(path, LARGEST_FILE, "an image").count(b"\xff\xda")
+
+
+class _Share:
+    """Pixels that are being decoded in all threads."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.taken = 0
+
+    @contextlib.contextmanager
+    def __call__(self, n_pixels: int) -> Iterator[None]:
+        """Wait until there is room for so many pixels, and take it."""
+        if n_pixels <= LARGE:
+            yield
+            return
+        with self.changed:
+            self.changed.wait_for(lambda: not self.taken or self.taken + n_pixels <= MOST_PIXELS)
+            self.taken += n_pixels
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.taken -= n_pixels
+                self.changed.notify_all()
+
+
+_share = _Share()

@@ -1,0 +1,51 @@
+"""Paths as users write them, and files of strangers read with a limit."""
+
+import os
+import stat
+from pathlib import Path
+
+
+def expanded(path: str | Path) -> Path:
+    """The path with `~` and `~name` replaced by the home directory, as a shell does where it sees them.
+
+    A shell leaves the `~` of `--root=~/voc` as it is, and no shell reads a setting or a notebook's parameter.
+
+    Raises:
+        ValueError: There is no such home directory.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise ValueError(
+            f"{path}: the home directory that ~ stands for is not known here; write the path in full, or set HOME"
+        ) from error
+
+
+def home() -> Path | None:
+    """The user's home directory; None where there is none, as in a container whose user has no entry and no HOME."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
+
+
+def read_limited(path: str | Path, limit: int, what: str) -> bytes:
+    """The bytes of a file that is small if it is what it should be.
+
+    Args:
+        path: The file.
+        limit: The largest size in bytes.
+        what: What it should be, for the error message, such as "a list of images".
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is larger, or not a plain file (a pipe would be waited for, and a device never ends).
+        OSError: It cannot be read.
+    """
+    found = os.stat(path)
+    if not stat.S_ISREG(found.st_mode):
+        raise ValueError(f"{path}: not a plain file, but {what} is one; name another")
+    if found.st_size > limit:
+        raise ValueError(f"{path}: {found.st_size:,} bytes, but {what} has at most {limit:,}; is it the right file?")
+    with open(path, "rb") as file:
+        return file.read(limit)
