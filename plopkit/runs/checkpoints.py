@@ -9,8 +9,6 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
 from safetensors.torch import save as as_bytes
 from torch import Tensor
 
@@ -20,7 +18,8 @@ from plopkit.model.segmenter import Segmenter, segmenter_of
 from plopkit.settings import Model
 from plopkit.support import seals
 from plopkit.support.files import write_bytes, write_text, write_torch
-from plopkit.support.torch_files import read_torch
+from plopkit.support.printable import one_line
+from plopkit.support.torch_files import read_metadata, read_safetensors, read_torch, readable
 
 Ticks = list[dict[str, Any]]
 """Ticks as plain values."""
@@ -92,7 +91,7 @@ class StepStore:
         epoch, batch = training["epoch"], training.get("batch", 0)
         write_text(self.epoch_file(epoch if batch else epoch - 1), json.dumps(ticks), seal=True)
         written = self.training_file(epoch, batch)
-        write_torch(written, {"training": training, "before": self._identity_before()}, seal=True)
+        write_torch(written, readable({"training": training, "before": self._identity_before()}), seal=True)
         for path in [path for path in self.training_files() if path != written][N_TRAININGS - 1 :]:
             seals.remove(path)
 
@@ -120,9 +119,8 @@ class StepStore:
             content = read_torch(path)
             training = current_training(content["training"])
             epoch, batch, before = training["epoch"], training.get("batch", 0), content.get("before")
-        except Exception as error:  # a damaged pickle makes its reader raise almost anything
-            reason = str(error).partition("\n")[0] or type(error).__name__
-            raise seals.DamagedError(path, f"not a readable state ({reason})") from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise seals.DamagedError(path, f"not a readable state ({one_line(error)})") from error
         if before not in (None, self._identity_before()):
             raise seals.DamagedError(path, f"trained from another step {self.index - 1} than the one that is there")
         if "ticks" in content:  # earlier versions kept all ticks with the state
@@ -277,10 +275,9 @@ class StepStore:
         if not self.checkpoint.is_file():
             raise FileNotFoundError(f"{self.checkpoint}: there is no such checkpoint (yet)")
         try:
-            with safe_open(self.checkpoint, "pt") as file:
-                kept = file.metadata()
+            kept = read_metadata(self.checkpoint)
             return json.loads(kept["step"]) if "step" in kept else {"classes": json.loads(kept["classes"])}
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise _unreadable(self.checkpoint, error) from error
 
 
@@ -313,8 +310,8 @@ def _read_ticks(path: Path) -> Ticks:
         raise seals.DamagedError(path, "missing", AGAIN) from None
     except seals.DamagedError:
         raise
-    except ValueError as error:
-        raise seals.DamagedError(path, f"not readable ({error})", AGAIN) from error
+    except (ValueError, RecursionError) as error:
+        raise seals.DamagedError(path, f"not readable ({one_line(error)})", AGAIN) from error
 
 
 def _save(path: Path, tensors: dict[str, Tensor], about: dict[str, str] | None = None) -> None:
@@ -325,10 +322,10 @@ def _save(path: Path, tensors: dict[str, Tensor], about: dict[str, str] | None =
 def _load(path: Path) -> dict[str, Tensor]:
     seals.check(path, AGAIN)
     try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
+        return read_safetensors(path)
+    except ValueError as error:
         raise _unreadable(path, error) from error
 
 
 def _unreadable(path: Path, error: Exception) -> seals.DamagedError:
-    return seals.DamagedError(path, f"not a readable checkpoint ({error})", AGAIN)
+    return seals.DamagedError(path, f"not a readable checkpoint ({one_line(error)})", AGAIN)

@@ -23,7 +23,8 @@ from plopkit.scenario import Step
 from plopkit.settings import Settings
 from plopkit.support.printable import one_line
 from plopkit.support.seeding import seeded
-from plopkit.trainer import Training, teacher_output
+from plopkit.trainer import teacher_output
+from plopkit.training import Training
 
 
 def dry_run(settings: Settings, method: Method, net: Segmenter, data: ScenarioData, accelerator: Accelerator) -> None:

@@ -1,6 +1,7 @@
 """What a run leaves on disk: the files of its folder, listed once, and how they are read."""
 
 import contextlib
+import errno
 import hashlib
 import shutil
 import tempfile
@@ -194,9 +195,9 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
             if (size := sum(entry.file_size for entry in file.zip.infolist())) > LARGEST_ARRAYS:
                 raise ValueError(f"it unpacks to {size:,} bytes, and at most {LARGEST_ARRAYS:,} are read")
             return dict(file)
-    except FileNotFoundError:
-        raise
     except Exception as error:  # numpy and zipfile raise almost anything for a damaged file
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # an entry that begins before the file does
+            raise
         raise DamagedError(path, f"damaged ({one_line(error)})") from error
 
 
@@ -237,7 +238,7 @@ def _lost_settings(folder: RunFolder, settings: Settings) -> str:
         try:
             differing, problem = _differences(from_yaml(path), settings), "damaged"
         except ValueError as error:
-            problem = str(error).removeprefix(f"{path}: ")
+            problem = one_line(str(error).removeprefix(f"{path}: ").partition(";")[0], 300)  # without the remedy
         else:
             if not differing:
                 return "" if seals.is_intact(path) else "damaged, or its seal is"
@@ -251,7 +252,7 @@ def _lost_settings(folder: RunFolder, settings: Settings) -> str:
         return NEW
     known = seals.sealed_digests(path)
     if settings.name is None or hashlib.sha256(to_yaml(settings).encode()).hexdigest() in known:
-        return problem.partition("\n")[0]
+        return problem
     raise DamagedError(
         path,
         problem,

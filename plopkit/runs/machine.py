@@ -49,11 +49,23 @@ def explaining_resources(generator: Method) -> Method:
     """A method that is a generator, of an object with `settings`, within `resources_explained`."""
 
     @functools.wraps(generator)
-    def explained(self: Any, *args: Any, **named: Any) -> Generator[Any, Any, Any]:
+    def within(self: Any, *args: Any, **named: Any) -> Generator[Any, Any, Any]:
         with resources_explained(self.settings):
             return (yield from generator(self, *args, **named))
 
-    return explained  # type: ignore[return-value]
+    return within  # type: ignore[return-value]
+
+
+def explained(error: BaseException) -> str | None:
+    """What a user should read about an error; None for a mistake of plopkit's own, whose traceback is needed.
+
+    Expected are wrong words, settings and files (ValueError), missing files, full disks and networks (OSError), a
+    training that diverges (FloatingPointError), and what `advice_on` knows.
+    """
+    if advice := advice_on(error):
+        return advice
+    expected = isinstance(error, ValueError | OSError | FloatingPointError)
+    return (str(error) or type(error).__name__) if expected else None
 
 
 def advice_on(error: BaseException, settings: Settings | None = None) -> str | None:

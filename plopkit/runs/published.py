@@ -1,6 +1,5 @@
 """The rows of the published tables: the command that reproduces each, the papers' mIoU, and that of your own runs."""
 
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +13,7 @@ from plopkit.runs.folder import RunFolder
 from plopkit.scenario import Scenario
 from plopkit.settings import Settings
 from plopkit.support import resources
-from plopkit.support.printable import printable
+from plopkit.support.bars import log
 
 
 class Row(NamedTuple):
@@ -121,15 +120,13 @@ def _finished(folders: Sequence[Path]) -> Iterator[tuple[Settings, dict[str, flo
             settings = folder.settings
             if is_of_unknown_data_set(settings.scenario):
                 unknown = f"the data set of {settings.scenario!r} is unknown here; {PLUGIN_HINT}"
-                print(printable(f"{folder.path}: left out, {unknown}"), file=sys.stderr)
+                log(f"{folder.path}: left out, {unknown}")
             elif result := _final_result(settings, folder.summary):
                 yield settings, result
         except FileNotFoundError as error:
-            missing = f"{folder.path}: left out, there is no {Path(error.filename).name} in it"
-            print(printable(missing), file=sys.stderr)
+            log(f"{folder.path}: left out, there is no {Path(error.filename).name} in it")
         except ValueError as error:
-            problem = f"{folder.path}: left out, its settings or its summary cannot be read ({error})"
-            print(printable(problem), file=sys.stderr)
+            log(f"{folder.path}: left out, its settings or its summary cannot be read ({error})")
 
 
 def _final_result(settings: Settings, summary: pd.DataFrame) -> dict[str, float] | None:

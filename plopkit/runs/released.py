@@ -1,6 +1,5 @@
 """External checkpoints, one per step, evaluated like one of your own runs: the same tables and pictures."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from plopkit.scenario import Scenario
 from plopkit.settings import Settings, digest
 from plopkit.support.bars import notice
 from plopkit.support.places import expanded
+from plopkit.support.seals import digest_of
 
 
 def evaluate_checkpoints(settings: Settings, paths: Sequence[Path], progress: bool = True) -> RunFolder:
@@ -46,7 +46,7 @@ def evaluate_checkpoints(settings: Settings, paths: Sequence[Path], progress: bo
     own = {"encoder": encoder.name, "width": decoder.width, "dilations": (), "slope": 0.01, "stages": None}
     model = settings.model.model_copy(update=own | {"weights": "none"})
     settings = settle(settings.model_copy(update={"model": model}))
-    files = digest([hashlib.sha256(path.read_bytes()).hexdigest() for path in paths])
+    files = digest([digest_of(path) for path in paths])
     name = settings.name or f"{settings.folder().name}_released_{files}"
     experiment = Experiment.open(settings.model_copy(update={"name": name}), checkpoints=files)
     stores = [StepStore(experiment.folder.checkpoints, step.index) for step in scenario.steps]

@@ -1,7 +1,6 @@
 """The table of results of a run, and what is computed from it: summaries, forgetting, comparisons with the papers."""
 
 import glob
-import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from plopkit.runs.tables import KEYS, REQUIRED_COLUMNS, read_results
 from plopkit.scenario import Scenario, Step, check
 from plopkit.settings import flat, from_yaml
 from plopkit.support import resources, seals
+from plopkit.support.bars import log
 from plopkit.support.places import expanded
 from plopkit.support.printable import one_line, printable
 
@@ -142,8 +142,7 @@ def run_folders(paths: Iterable[str | Path]) -> list[Path]:
     own = []
     for folder in unique.values():
         if _is_foreign(folder / "results.csv"):
-            problem = f"{folder / 'results.csv'}: left out, its columns are not those of a run"
-            print(printable(problem), file=sys.stderr)
+            log(f"{folder / 'results.csv'}: left out, its columns are not those of a run")
         else:
             own.append(folder)
     if not own:
@@ -183,29 +182,12 @@ def load_results(*paths: str | Path) -> pd.DataFrame:
         >>> results = load_results("runs")
         >>> print(report(results))
     """
-    tables = {path: _read_run(path / "results.csv") for path in run_folders(paths)}
+    tables = {path: read_results(path / "results.csv") for path in run_folders(paths)}
     keys = pd.DataFrame([table[KEYS].iloc[0] for table in tables.values()], index=list(tables))
     for _, runs in keys.groupby(["scenario", "method"], sort=False):
         for path, differing in _differences(runs["seed"].to_dict()).items():
             tables[path]["method"] += f" ({differing})" if differing else ""
     return pd.concat([table.assign(run=str(path)) for path, table in tables.items()], ignore_index=True)
-
-
-def _read_run(path: Path) -> pd.DataFrame:
-    """The rows of a `results.csv` of one run; ValueError where they are of several, or of no scenario."""
-    table = read_results(path)
-    if several := [name for name in KEYS if table[name].nunique() != 1]:
-        problem = f"no {several[0]}, or several"
-    else:
-        scenario, problem = table["scenario"].iloc[0], ""
-        if not is_of_unknown_data_set(scenario):
-            try:
-                check(scenario)
-            except ValueError as error:
-                problem = one_line(error, 300)
-    if problem:
-        raise ValueError(f"{path}: damaged ({problem}); move it away and run again: what is trained is kept")
-    return table
 
 
 def _differences(seeds: dict[Path, int]) -> dict[Path, str]:

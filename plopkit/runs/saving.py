@@ -79,12 +79,12 @@ class Saver:
             self._saved, self._saved_at = place, time.monotonic()
             self._seconds = self._saved_at - began
 
-    def save_after(self, error: BaseException) -> None:
-        """Save before an error goes on. Its message says so where that fails as well."""
+    def try_to_save(self) -> None:
+        """Save before an error goes on; where that fails as well, the user is told, and the first error goes on."""
         try:
             self.save()
         except Exception as failure:
-            error.add_note(f"the training's state was not saved ({failure}); what was saved before is kept")
+            notice(f"the training's state was not saved ({failure}); what was saved before is kept")
 
 
 class Agreement:
@@ -140,8 +140,8 @@ def trained(saver: Saver, ticks: Iterator[Tick], accelerator: Accelerator) -> Ge
             yield tick
     except FloatingPointError:
         raise
-    except BaseException as error:
-        saver.save_after(error)
+    except BaseException:
+        saver.try_to_save()
         raise
     finally:
         signals.close()

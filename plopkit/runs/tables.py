@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from plopkit.scenario import Scenario
+from plopkit.grammar import is_of_unknown_data_set
+from plopkit.scenario import Scenario, check
 from plopkit.support.appending import append_text, read_appended, replace_text
 from plopkit.support.files import table_text
 from plopkit.support.printable import one_line
@@ -40,7 +41,7 @@ def read_results(path: Path) -> pd.DataFrame:
     try:
         table = parse_results(content)
         missing = [name for name in REQUIRED_COLUMNS if name not in table]
-        problem = f"no column {missing[0]!r}" if missing else _problem(table)
+        problem = f"no column {missing[0]!r}" if missing else _problem(table) or _scenario_problem(table)
         if not problem and not sealed_digests(path):
             problem = differs_from_scenario(table)
     except (ValueError, OverflowError) as error:  # OverflowError: a number of twenty digits
@@ -56,6 +57,8 @@ def _problem(table: pd.DataFrame) -> str:
         return "no rows"
     if table.duplicated(["step", "label"]).any():
         return "a step's class twice"
+    if several := [name for name in KEYS if table[name].nunique() != 1]:
+        return f"no {several[0]}, or several"
     for name, highest in (("step", 2**16), ("label", 2**16), ("learned_at", 2**16), ("pixels", 2**62)):
         if not table[name].between(0, highest).all():
             return f"a {name} that is not 0 to {highest:,}"
@@ -67,6 +70,17 @@ def _problem(table: pd.DataFrame) -> str:
     whole = (learned_at["min"] == learned_at["max"]).all() and (table["step"] >= table["learned_at"]).all()
     if not whole or (learned_at["size"] != n_steps - learned_at["min"]).any():
         return "rows are missing"
+    return ""
+
+
+def _scenario_problem(table: pd.DataFrame) -> str:
+    """What is wrong with the scenario of a `results.csv`; empty where it is one, or its data set is unknown here."""
+    scenario = table["scenario"].iloc[0]
+    if not is_of_unknown_data_set(scenario):
+        try:
+            check(scenario)
+        except ValueError as error:
+            return one_line(error, 300)
     return ""
 
 

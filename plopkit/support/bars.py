@@ -21,7 +21,7 @@ def log(line: str) -> None:
 
 def notice(line: str) -> None:
     """Write a line to stderr that the user has to know, above the progress bars, if there are any."""
-    tqdm.write(line, file=sys.stderr)
+    tqdm.write(printable(line), file=sys.stderr)
     sys.stderr.flush()
 
 

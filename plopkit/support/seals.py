@@ -14,8 +14,11 @@ import re
 from pathlib import Path
 
 from plopkit.support import durable
+from plopkit.support.places import read_limited
 
 SUFFIX = ".sha256"
+LARGEST = 2**12
+"""Bytes of a seal; two digests and a long name take 700."""
 AGAIN = "run the command of this run again: what is damaged is made again"
 
 
@@ -29,9 +32,12 @@ class DamagedError(ValueError):
     """
 
     def __init__(self, path: Path, problem: str, remedy: str = AGAIN):
-        super().__init__(f"{path}: {problem}; {remedy}")
+        super().__init__(path, problem, remedy)  # all of them, so that the error can pass from process to process
         self.path = path
         self.problem = problem
+
+    def __str__(self) -> str:
+        return "{}: {}; {}".format(*self.args)
 
 
 def seal_file(path: Path) -> Path:
@@ -48,8 +54,8 @@ def digest_of(path: Path) -> str:
 def sealed_digests(path: Path) -> tuple[str, ...]:
     """The digests in a file's seal, one of which is the file's; empty without a seal."""
     try:
-        lines = seal_file(path).read_text(encoding="utf-8").splitlines()
-    except (FileNotFoundError, UnicodeDecodeError):
+        lines = read_limited(seal_file(path), LARGEST, "a seal").decode().splitlines()
+    except (FileNotFoundError, ValueError):
         return ()
     matches = [re.fullmatch(r"([0-9a-f]{64})  (.*)", line) for line in lines]
     return tuple(match[1] for match in matches if match) if all(matches) else ()

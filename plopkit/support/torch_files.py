@@ -54,19 +54,66 @@ def read_torch(path: Path) -> Any:
         return _read_old(file)
 
 
+def readable(value: Any) -> Any:
+    """The value as `torch.save` has to write it, so that `read_torch` gives it back.
+
+    Each tensor has numbers of its own: one that is expanded, or shares them with an earlier one, is copied.
+
+    Raises:
+        TypeError: It holds something that `read_torch` does not read.
+    """
+    return _readable(value, set())
+
+
+def _readable(value: Any, storages: set[int]) -> Any:
+    from torch import Tensor, strided
+
+    if isinstance(value, Tensor):
+        if value.layout is not strided or str(value.dtype).removeprefix("torch.") not in STORAGES.values():
+            raise TypeError(f"a tensor of {value.dtype} ({value.layout}) cannot be saved; keep its numbers as float32")
+        expanded = any(step == 0 and length > 1 for step, length in zip(value.stride(), value.shape, strict=True))
+        if expanded or value.untyped_storage().data_ptr() in storages:
+            value = value.clone().contiguous()
+        storages.add(value.untyped_storage().data_ptr())
+        return value.detach()
+    if isinstance(value, Mapping) and all(isinstance(key, str | int | float) for key in value):
+        return {key: _readable(part, storages) for key, part in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_readable(part, storages) for part in value)
+    if value is None or type(value) in (bool, int, float, str, bytes):
+        return value
+    raise TypeError(f"{type(value)} cannot be saved; keep it as a tensor, a number or a text")
+
+
 def read_safetensors(path: Path) -> "dict[str, Tensor]":
     """The tensors of a safetensors file; errors as for `read_torch`."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    with open(path, "rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-    if length > LARGEST_HEADER:
-        raise ValueError(f"its list of tensors would have {length:,} bytes; at most {LARGEST_HEADER:,} are read")
+    _check_header(path)
     try:
         return load_file(path)
     except SafetensorError as error:
         raise ValueError(f"damaged: {one_line(error)}") from error
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The texts by name that a safetensors file holds next to its tensors; errors as for `read_torch`."""
+    from safetensors import SafetensorError, safe_open
+
+    _check_header(path)
+    try:
+        with safe_open(path, "pt") as file:
+            return file.metadata() or {}
+    except SafetensorError as error:
+        raise ValueError(f"damaged: {one_line(error)}") from error
+
+
+def _check_header(path: Path) -> None:
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+    if length > LARGEST_HEADER:
+        raise ValueError(f"its list of tensors would have {length:,} bytes; at most {LARGEST_HEADER:,} are read")
 
 
 def _read_zip(file: io.BufferedIOBase) -> Any:

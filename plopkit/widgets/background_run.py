@@ -10,8 +10,10 @@ from statistics import fmean
 from typing import Any
 
 from plopkit.runs.experiment import Experiment
+from plopkit.runs.machine import explained
 from plopkit.settings import Settings
 from plopkit.support.heap import keep_freed_memory
+from plopkit.support.printable import printable
 from plopkit.ticks import Tick
 from plopkit.viz.colours import ERROR
 
@@ -146,8 +148,13 @@ def start_or_resume(settings: Settings) -> BackgroundRun:
 
 def error_html(error: BaseException) -> str:
     """An error as HTML; with its traceback, folded, unless it is one that the user can correct."""
-    message = f"<b style='color:{ERROR}'>{html.escape(str(error) or type(error).__name__)}</b>"
-    if isinstance(error, ValueError | OSError | FloatingPointError):
+    correctable = explained(error)
+    message = f"<b style='color:{ERROR}'>{_escaped(correctable or str(error) or type(error).__name__)}</b>"
+    if correctable is not None:
         return message
-    lines = html.escape("".join(traceback.format_exception(error)))
+    lines = _escaped("".join(traceback.format_exception(error)))
     return f"<b>{type(error).__name__}</b> {message}<details><summary>traceback</summary><pre>{lines}</pre></details>"
+
+
+def _escaped(text: str) -> str:
+    return html.escape(printable(text))

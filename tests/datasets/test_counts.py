@@ -167,7 +167,7 @@ def test_a_cache_that_is_not_writable_only_causes_a_warning(
     for n_read in (8, 16):
         assert presence(source, tmp_path / "a file").any()
         assert source.n_read == n_read
-        assert "the table of labels per image is not cached" in capsys.readouterr().out
+        assert "the table of labels per image is not cached" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -236,7 +236,7 @@ def test_pixels_are_counted_without_a_writable_cache(
 ) -> None:
     (tmp_path / "a file").write_text("in the way", encoding="utf-8")
     assert pixels(folder(folder_root(train=1, val=1), "train"), tmp_path / "a file").any()
-    assert "the pixel counts are not cached" in capsys.readouterr().out
+    assert "the pixel counts are not cached" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -33,7 +33,7 @@ def test_lite0_has_all_weights_of_timms_network() -> None:
 def test_other_tensors_are_refused_for_lite0(change: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     first, *rest = lite0_weights().values()
     wrong = change(first) | dict(enumerate(rest))
-    monkeypatch.setattr(torch, "load", lambda *args, **options: wrong)
+    monkeypatch.setattr("plopkit.model.encoders.read_torch", lambda path: wrong)
     with pytest.raises(ValueError, match=r"these are not the tensors of timm .*efficientnet_lite0"):
         lite0_weights()
 

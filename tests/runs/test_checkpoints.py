@@ -1,5 +1,6 @@
 """The files of one step: its training while it runs, the net and the method's state when it is done."""
 
+import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -102,6 +103,36 @@ def test_a_damaged_training_gives_way_to_the_one_before(tmp_path: Path) -> None:
     store.epoch_file(0).unlink()
     assert store.load_epoch(lines.append) is None
     assert "training.0.json: missing" in lines[-1] and not store.training_files()
+
+
+def test_a_training_that_can_be_saved_can_be_read(tmp_path: Path) -> None:
+    """Also with tensors that torch writes and no reader of strangers' files takes; others are not saved at all."""
+    store = StepStore(tmp_path, 0)
+    state = {"a": torch.ones(1).expand(5), "b": torch.arange(6)[::2]}
+    store.save_epoch(training_state(1.0) | {"regularizer": state}, [{"loss": 1.0}])
+    loaded = store.load_epoch()
+    assert loaded is not None
+    assert_equal(loaded[0]["regularizer"], state)
+    with pytest.raises(TypeError, match=r"torch\.complex64 .* cannot be saved"):
+        store.save_epoch(training_state(2.0, 2) | {"regularizer": {"a": torch.ones(1).to(torch.complex64)}}, [])
+    assert store.training_files() == [store.training_file(1)]
+
+
+@pytest.mark.parametrize("reader", ["read_torch", "read_safetensors", "read_metadata"])
+def test_a_file_that_cannot_be_opened_is_not_taken_for_damaged(
+    tmp_path: Path, tiny_net: Nets, monkeypatch: pytest.MonkeyPatch, reader: str
+) -> None:
+    def failing(path: Path) -> None:
+        raise OSError(errno.EMFILE, "Too many open files", str(path))
+
+    store = StepStore(tmp_path, 0)
+    store.finish(tiny_net(3), [], {"a": torch.ones(2)})
+    store.save_epoch(training_state(1.0), [{"loss": 1.0}])
+    files = contents(tmp_path)
+    monkeypatch.setattr(checkpoints, reader, failing)
+    with pytest.raises(OSError, match="Too many open files"):
+        store.load_epoch(print) if reader == "read_torch" else store.problem()
+    assert contents(tmp_path) == files
 
 
 def test_a_training_from_another_step_before_is_not_continued(tmp_path: Path, tiny_net: Nets) -> None:

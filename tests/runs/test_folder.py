@@ -20,10 +20,10 @@ from plopkit.support.files import atomic_write, write_arrays, write_table, write
 
 
 def results_table(**columns: Any) -> pd.DataFrame:
-    """A table with all columns of `results.csv`: these, and 0 in the others."""
+    """A table with all columns of `results.csv`: these, and 0 in the others; its data set is unknown here."""
     table = pd.DataFrame(columns)
     others = {name: "0" if kind is str else 0 for name, kind in REQUIRED_COLUMNS.items() if name not in table}
-    return table.assign(**others)
+    return table.assign(**others | ({} if "scenario" in table else {"scenario": "elsewhere 1-1 overlap"}))
 
 
 # Made and opened again
@@ -91,6 +91,39 @@ def test_a_damaged_settings_file_is_named(tmp_path: Path) -> None:
     write_text(tmp_path / "mine" / "settings.yaml", to_yaml(settings) + "colour: red\n")
     with pytest.raises(ValueError, match=r"settings\.yaml: not the settings of a run: there is no setting 'colour'"):
         open_folder(settings, "data")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("seed: &a 0\nmethod: *a\n", "not the settings of a run: line 1: anchors and aliases are not read"),
+        ("colour: red\n", "not the settings of a run: there is no setting 'colour'"),
+        ("#" * 70_000, "70,000 bytes, but a file with the settings of a run has at most 65,536"),
+    ],
+)
+def test_settings_that_cannot_be_read_are_written_again_with_one_remedy(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, problem: str
+) -> None:
+    """The name of the folder says which settings they were."""
+    settings = small(tmp_path)
+    path = open_folder(settings, "data").settings_file
+    path.write_text(text)
+    assert open_folder(settings, "data").settings == settings
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(f"{path}: {problem}") and said.endswith("; written again") and said.count(";") == 1
+
+
+def test_arrays_that_cannot_be_opened_are_not_taken_for_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_arrays(tmp_path / "examples.npz", images=np.zeros(10))
+
+    def failing(*_: object, **named: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(np, "load", failing)
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        _ = RunFolder(tmp_path).examples
 
 
 # Disk space and permissions

@@ -132,6 +132,20 @@ def test_a_shared_step_0_that_is_damaged_is_trained_again(
         assert (other.folder.checkpoints / name).read_bytes() == (finished.folder.checkpoints / name).read_bytes()
 
 
+def test_a_table_of_several_runs_is_made_again(copy: Experiment, finished: Experiment, capsys: Captured) -> None:
+    """Such as two that somebody has joined; without a seal only its rows tell."""
+    results = copy.folder.results_file
+    seals.seal_file(results).unlink()
+    table = results.read_text(encoding="utf-8")
+    assert table.count(",plop,0,") > 2
+    results.write_text(table.replace(",plop,0,", ",plop,1,", 1), encoding="utf-8")
+    with pytest.raises(seals.DamagedError, match=r"results\.csv: damaged \(no seed, or several\); run the command"):
+        load_results(copy.settings.out)
+    assert ticks_until(copy) == []
+    assert "results.csv: damaged (no seed, or several); made again from the checkpoints" in capsys.readouterr().err
+    assert results.read_bytes() == finished.folder.results_file.read_bytes()
+
+
 def test_ticks_are_taken_from_their_table(copy: Experiment, finished: Experiment) -> None:
     """And the table from them: neither costs a training."""
     store = StepStore(copy.folder.checkpoints, 1)

@@ -325,7 +325,7 @@ def test_names_do_nothing_to_a_terminal(results: pd.DataFrame) -> None:
 @pytest.mark.parametrize("scenario", ["00", "voc 15-4 overlap", "x" * 20_000])
 def test_a_table_of_no_scenario_is_named(scenario: str, results: pd.DataFrame, tmp_path: Path) -> None:
     write_table(tmp_path / "results.csv", results.assign(scenario=scenario))
-    with pytest.raises(ValueError, match=r"results\.csv: damaged \(.*\); move it away and run again") as raised:
+    with pytest.raises(ValueError, match=r"results\.csv: damaged \(.*\); run the command of this run again") as raised:
         load_results(tmp_path)
     assert len(str(raised.value)) < 1000
 

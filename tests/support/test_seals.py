@@ -1,6 +1,8 @@
 """Seals: no changed file passes, and a kill at any moment leaves a file that agrees with its seal."""
 
 import itertools
+import os
+import pickle
 import subprocess
 from pathlib import Path
 
@@ -32,6 +34,22 @@ def test_a_changed_file_is_refused_with_what_to_do(path: Path) -> None:
     path.unlink()
     with pytest.raises(FileNotFoundError):
         seals.check(path)
+
+
+def test_the_error_passes_from_process_to_process(path: Path) -> None:
+    error = DamagedError(path, "damaged", "take another")
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), str(copy), copy.path, copy.problem) == (DamagedError, str(error), path, "damaged")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX has pipes among the files")
+def test_a_seal_that_never_ends_counts_as_none(path: Path) -> None:
+    seal = seals.seal_file(path)
+    seal.write_bytes(b"0" * 64 + b"  " + b"a" * 2**16)
+    assert seals.sealed_digests(path) == ()
+    seal.unlink()
+    os.mkfifo(seal)  # reading it would wait forever
+    assert seals.sealed_digests(path) == ()
 
 
 def test_sha256sum_checks_a_seal(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Checkpoints from strangers: the same values as torch reads, and nothing that a file describes but does not hold."""
 
 import collections
+import contextlib
 import io
 import pickle
 import struct
@@ -16,7 +17,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from plopkit.support.pickled import Call
-from plopkit.support.torch_files import read_safetensors, read_torch, tensors_of
+from plopkit.support.torch_files import read_metadata, read_safetensors, read_torch, readable, tensors_of
 
 FORMATS = pytest.mark.parametrize("new", [True, False], ids=["zip", "pickles"])
 
@@ -222,3 +223,56 @@ def test_only_a_dictionary_of_tensors_is_a_state() -> None:
     assert tensors_of(state) is state
     for value in ({}, {"a": 1}, {1: torch.ones(1)}, [torch.ones(1)], None):
         assert tensors_of(value) is None
+
+
+def test_what_is_made_readable_comes_back(tmp_path: Path) -> None:
+    """Torch saves tensors that describe more numbers than they have, which are not read from anybody's file."""
+    row = torch.arange(3.0)
+    value = {
+        "expanded": row.expand(400, 3),
+        "shared": [row, row[1:], row, nn.Parameter(torch.ones(2)), torch.empty(0), torch.empty(0)],
+        "many": [torch.zeros(1_000_000)[:]] * 4,
+        "plain": (1, 2.5, None, True, "a", b"b", {3: []}),
+    }
+    torch.save(value, tmp_path / "a.pt")
+    with pytest.raises(ValueError, match="are there"):
+        read_torch(tmp_path / "a.pt")
+    torch.save(readable(value), tmp_path / "a.pt")
+    found = read_torch(tmp_path / "a.pt")
+    assert found["plain"] == value["plain"]
+    assert torch.equal(found["expanded"], row.expand(400, 3))
+    for name in ("shared", "many"):
+        assert all(map(torch.equal, found[name], value[name]))
+    assert row.data_ptr() == readable([row])[0].data_ptr()  # nothing else is copied
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        torch.zeros(2, dtype=torch.uint16),
+        torch.zeros(2, dtype=torch.complex64),
+        torch.eye(2).to_sparse(),
+        np.float64(1),
+        {(1, 2): 3},
+        torch.float32,
+    ],
+    ids=str,
+)
+def test_what_cannot_be_read_is_not_saved(tmp_path: Path, value: object) -> None:
+    torch.save({"a": value}, tmp_path / "a.pt")
+    with contextlib.suppress(ValueError):
+        assert not same(read_torch(tmp_path / "a.pt"), {"a": value})
+    with pytest.raises(TypeError, match="cannot be saved; keep"):
+        readable({"a": [value]})
+
+
+def test_metadata_of_safetensors_are_read_within_limits(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(save({"a": torch.zeros(2)}, {"step": "5"}))
+    assert read_metadata(path) == {"step": "5"}
+    path.write_bytes(save({"a": torch.zeros(2)}))
+    assert read_metadata(path) == {}
+    for content in (b"", b"\xff" * 8, (2**25).to_bytes(8, "little"), (9).to_bytes(8, "little") + b"{"):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"damaged: |at most 16,777,216 are read"):
+            read_metadata(path)

@@ -235,6 +235,18 @@ def test_unexpected_errors_are_shown_with_their_traceback(tmp_path, monkeypatch)
     assert "ours &lt;b&gt;" in live.problem.value
 
 
+def test_a_lack_of_memory_is_shown_as_the_command_line_says_it(tmp_path, monkeypatch):
+    def too_large(settings):
+        raise MemoryError("\x1b[31m")
+
+    monkeypatch.setattr(background_run.Experiment, "open", too_large)
+    live = LiveRun(small(tmp_path))
+    with pytest.raises(MemoryError):
+        live.train()
+    until(lambda: "not enough memory" in live.problem.value)
+    assert "\x1b" not in live.problem.value and "<details>" not in live.problem.value
+
+
 def test_headless_results_need_a_finished_run(ready):
     live = LiveRun(small(ready))
     assert not is_interactive()

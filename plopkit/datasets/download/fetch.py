@@ -12,9 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm.auto import tqdm
-
-from plopkit.support.bars import progress_bar
+from plopkit.support.bars import notice, progress_bar
 
 CHUNK = 1 << 18
 TIMEOUT = 30.0  # seconds without data
@@ -108,7 +106,7 @@ def _download(archive: Archive, part: Path) -> None:
                     f"the server supports it. Or set another URL with {archive.flag}, or put {archive.name} into "
                     f"{part.parent}"
                 ) from None
-            tqdm.write(f"{archive.name}: {error}; trying again in {RETRY_DELAYS[failures]:.0f} s")
+            notice(f"{archive.name}: {error}; trying again in {RETRY_DELAYS[failures]:.0f} s")
             time.sleep(RETRY_DELAYS[failures])
             failures += 1
 
