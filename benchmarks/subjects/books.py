@@ -156,7 +156,7 @@ def rewritten(folder: RunFolder, size: Size) -> Callable[[Drawn], None]:
         for epoch, ticks in enumerate(drawn.epochs):
             done += ticks
             write_torch(
-                StepStore(folder.checkpoints, index).earlier_training_file,
+                StepStore(folder.checkpoints, index).training.earlier_state_file,
                 {"training": {"epoch": epoch}, "ticks": done},
             )
         write_text(ticks_file(index), json.dumps(drawn.ticks))

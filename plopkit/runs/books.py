@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from plopkit.runs.checkpoints import Ticks
 from plopkit.runs.folder import RunFolder
 from plopkit.runs.results import summary_row, summary_table
+from plopkit.runs.step_files import Ticks
 from plopkit.runs.tables import append_rows, as_read_back
 from plopkit.support.appending import replace_text
 from plopkit.support.files import table_text

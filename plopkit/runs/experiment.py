@@ -243,7 +243,7 @@ class Experiment:
         if needs_training:
             yield from self._train_step(step, accelerator, progress)
         elif needs_evaluation and self.main:
-            store.discard_training()  # a process killed right after its checkpoint has left it
+            store.training.discard()  # a process killed right after its checkpoint has left it
         accelerator.wait_for_everyone()
         if needs_evaluation:
             self._evaluate_step(step, books, accelerator, progress)
@@ -282,7 +282,7 @@ class Experiment:
             done, gathered = shared.ticks(), shared.state()
             accelerator.wait_for_everyone()
             if self.main:
-                shared.discard_training()
+                shared.training.discard()
             context, _ = self._context(trainer_of(self.method, step), step, accelerator, None, {}, progress)
         else:
             training, ticks, context = self._begin_step(step, accelerator, progress)

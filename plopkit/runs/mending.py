@@ -7,7 +7,6 @@ comes out the same: their checkpoints name the one that they were trained from.
 """
 
 import contextlib
-import json
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -18,10 +17,11 @@ import pandas as pd
 from plopkit.runs.books import ticks_of_table, write_ticks
 from plopkit.runs.checkpoints import StepStore
 from plopkit.runs.folder import RunFolder, read_arrays
+from plopkit.runs.step_files import save_ticks
 from plopkit.runs.tables import first_rows
 from plopkit.support import seals
 from plopkit.support.appending import remove_appended, replace_text
-from plopkit.support.files import has_partial_files, write_text
+from plopkit.support.files import has_partial_files
 from plopkit.support.seals import DamagedError
 
 
@@ -58,11 +58,10 @@ def find_repairs(folder: RunFolder, n_steps: int) -> Iterator[Repair]:
     damaged = dict(_damaged_steps(folder, n_steps, n_evaluated))
     for store in [store for store in damaged if damaged[store].path == store.ticks_file]:
         if store.index < n_evaluated and not isinstance(ticks, DamagedError):
-            text = json.dumps(ticks_of_table(ticks, store.index))
             cause = damaged.pop(store)
             yield Repair(
                 f"{cause.path}: {cause.problem}; made again from {folder.ticks_file.name}",
-                partial(write_text, store.ticks_file, text, seal=True),
+                partial(save_ticks, store.ticks_file, ticks_of_table(ticks, store.index)),
             )
     n_kept = min([n_evaluated, *(store.index for store in damaged)])
     if n_evaluated:

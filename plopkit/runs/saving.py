@@ -8,7 +8,8 @@ import torch
 from accelerate import Accelerator
 from torch import distributed
 
-from plopkit.runs.checkpoints import StepStore, Ticks
+from plopkit.runs.checkpoints import StepStore
+from plopkit.runs.step_files import Ticks
 from plopkit.support.bars import notice
 from plopkit.support.signals import HeldSignals, terminate
 from plopkit.ticks import Place, Reading, Tick

@@ -11,9 +11,10 @@ from small_runs import contents
 from stops import StoppedError, counting, stopping_at, watching
 
 from plopkit.runs.books import Books, tick_rows
-from plopkit.runs.checkpoints import StepStore, Ticks
+from plopkit.runs.checkpoints import StepStore
 from plopkit.runs.folder import RunFolder
 from plopkit.runs.results import step_rows, summarise
+from plopkit.runs.step_files import Ticks
 from plopkit.scenario import Scenario
 from plopkit.support.files import write_table
 

@@ -67,7 +67,7 @@ def test_ticks_of_an_epoch_count_only_with_its_state(tmp_path: Path, monkeypatch
     store = StepStore(tmp_path, 0)
     store.save_epoch(training_state(1.0, 1), [{"loss": 1.0}])
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoints, "write_torch", no_space)
+        patch.setattr("plopkit.runs.unfinished.write_torch", no_space)
         with pytest.raises(OSError, match="No space"):
             store.save_epoch(training_state(2.0, 2), [{"loss": 9.0}])
     for last in (1.0, 0.5):
@@ -84,25 +84,25 @@ def test_a_damaged_training_gives_way_to_the_one_before(tmp_path: Path) -> None:
         store.save_epoch(training_state(float(epoch), epoch), [{"loss": epoch}])
     store.save_epoch(training_state(3.5, 3) | {"batch": 2}, [{"loss": 3.1}, {"loss": 3.2}])
     names = ["step-0.training.3.2.pt", "step-0.training.3.0.pt"]
-    assert [path.name for path in store.training_files()] == names
-    flip(store.training_file(3, 2))
+    assert [path.name for path in store.training.state_files()] == names
+    flip(store.training.state_file(3, 2))
     lines: list[str] = []
     loaded = store.load_epoch()
     assert loaded is not None and loaded[0]["net"]["a"].tolist() == [3.0, 3.0]
     assert loaded[1] == [{"loss": 1}, {"loss": 2}, {"loss": 3}]
     assert store.load_epoch(lines.append) is not None
-    assert len(lines) == 1 and lines[0].startswith(f"{store.training_file(3, 2)}: damaged (")
+    assert len(lines) == 1 and lines[0].startswith(f"{store.training.state_file(3, 2)}: damaged (")
     assert lines[0].endswith("; step 0 goes on from the state before")
-    assert [path.name for path in store.training_files()] == names[1:]
+    assert [path.name for path in store.training.state_files()] == names[1:]
     store.save_epoch(training_state(3.5, 3) | {"batch": 1}, [{"loss": 3.1}])
     loaded = store.load_epoch()
     assert loaded is not None and loaded[1][3:] == [{"loss": 3.1}]
-    store.epoch_file(3).write_text("[]")
+    store.training.ticks_file(3).write_text("[]")
     loaded = store.load_epoch()
     assert loaded is not None and (loaded[0]["epoch"], loaded[1][3:]) == (3, [])
-    store.epoch_file(0).unlink()
+    store.training.ticks_file(0).unlink()
     assert store.load_epoch(lines.append) is None
-    assert "training.0.json: missing" in lines[-1] and not store.training_files()
+    assert "training.0.json: missing" in lines[-1] and not store.training.state_files()
 
 
 def test_a_training_that_can_be_saved_can_be_read(tmp_path: Path) -> None:
@@ -115,10 +115,12 @@ def test_a_training_that_can_be_saved_can_be_read(tmp_path: Path) -> None:
     assert_equal(loaded[0]["regularizer"], state)
     with pytest.raises(TypeError, match=r"torch\.complex64 .* cannot be saved"):
         store.save_epoch(training_state(2.0, 2) | {"regularizer": {"a": torch.ones(1).to(torch.complex64)}}, [])
-    assert store.training_files() == [store.training_file(1)]
+    assert store.training.state_files() == [store.training.state_file(1)]
 
 
-@pytest.mark.parametrize("reader", ["read_torch", "read_safetensors", "read_metadata"])
+@pytest.mark.parametrize(
+    "reader", ["unfinished.read_torch", "step_files.read_safetensors", "checkpoints.read_metadata"]
+)
 def test_a_file_that_cannot_be_opened_is_not_taken_for_damaged(
     tmp_path: Path, tiny_net: Nets, monkeypatch: pytest.MonkeyPatch, reader: str
 ) -> None:
@@ -129,9 +131,9 @@ def test_a_file_that_cannot_be_opened_is_not_taken_for_damaged(
     store.finish(tiny_net(3), [], {"a": torch.ones(2)})
     store.save_epoch(training_state(1.0), [{"loss": 1.0}])
     files = contents(tmp_path)
-    monkeypatch.setattr(checkpoints, reader, failing)
+    monkeypatch.setattr(f"plopkit.runs.{reader}", failing)
     with pytest.raises(OSError, match="Too many open files"):
-        store.load_epoch(print) if reader == "read_torch" else store.problem()
+        store.load_epoch(print) if "torch" in reader else store.problem()
     assert contents(tmp_path) == files
 
 
@@ -156,7 +158,7 @@ def test_a_state_of_a_batch_counts_as_many_ticks(tmp_path: Path) -> None:
     store.save_epoch(training_state(2.0, 0) | {"batch": 4}, ticks[:4])
     loaded = store.load_epoch()
     assert loaded is not None and loaded[1] == ticks[:4]
-    seals.remove(store.training_file(0, 4))
+    seals.remove(store.training.state_file(0, 4))
     loaded = store.load_epoch()
     assert loaded is not None and loaded[1] == ticks[:2]
     store.save_epoch(training_state(3.0, 1), ticks)
@@ -263,7 +265,7 @@ def test_a_checkpoint_is_as_readable_as_the_tables(tmp_path: Path, tiny_net: Net
     assert len(modes) == 1
 
 
-@pytest.mark.parametrize("writer", ["write_text", "_save"])
+@pytest.mark.parametrize("writer", ["save_ticks", "save_tensors"])
 def test_the_checkpoint_is_written_last(
     tmp_path: Path, tiny_net: Nets, monkeypatch: pytest.MonkeyPatch, writer: str
 ) -> None:
@@ -306,14 +308,14 @@ def test_a_damaged_file_is_named_with_the_remedy(tmp_path: Path, tiny_net: Nets,
 
     lines: list[str] = []
     store.save_epoch(training_state(1.0), [])
-    cut(store.training_file(1))
+    cut(store.training.state_file(1))
     assert store.load_epoch(lines.append) is None
-    assert lines[0].startswith(f"{store.training_file(1)}: damaged (")
+    assert lines[0].startswith(f"{store.training.state_file(1)}: damaged (")
     assert lines[0].endswith("; step 0 is trained from its beginning")
-    torch.save({"training": training_state(1.0)}, store.earlier_training_file)  # has no seal
-    cut(store.earlier_training_file)
+    torch.save({"training": training_state(1.0)}, store.training.earlier_state_file)  # has no seal
+    cut(store.training.earlier_state_file)
     assert store.load_epoch(lines.append) is None
-    assert lines[1].startswith(f"{store.earlier_training_file}: not a readable state (")
+    assert lines[1].startswith(f"{store.training.earlier_state_file}: not a readable state (")
     for sealed, problem in ((True, "(damaged|not a readable checkpoint)"), (False, "not a readable checkpoint")):
         remedy = rf"{problem} \(.*\); run the command of this run again: the step is trained again"
         store.finish(tiny_net(3), [], {"a": torch.rand(300)})

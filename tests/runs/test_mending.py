@@ -304,12 +304,12 @@ def test_numbers_that_are_not_finite_are_traced_to_their_file(tmp_path: Path, na
     ticks_until(Experiment.open(settings), lambda tick: tick.step == 1 and tick.epoch_done)
     first, second = (StepStore(RunFolder(settings.folder()).checkpoints, index) for index in range(2))
     if name == "training":
-        path = second.training_files()[0]
+        path = second.training.state_files()[0]
         content = torch.load(path)
         next(iter(content["training"]["net"].values())).fill_(torch.nan)
         torch.save(content, path)
     else:
-        second.discard_training()
+        second.training.discard()
         path, tensors = (first.checkpoint, first.weights()) if name == "net" else (first.state_file, first.state())
         with safe_open(path, "pt") as file:
             about = file.metadata()
@@ -336,7 +336,7 @@ def test_a_run_of_plopkit_0_1_that_lost_its_state_is_refused(tmp_path: Path) -> 
     store = StepStore(RunFolder(settings.folder()).checkpoints, 0)
     tensors, ticks = store.weights(), store.ticks()
     store.discard()
-    StepStore(store.folder, 1).discard_training()
+    StepStore(store.folder, 1).training.discard()
     for new, old in {"decoder.": "head.", "classifier.": "classifiers."}.items():
         tensors = {key.replace(new, old) if key.startswith(new) else key: t for key, t in tensors.items()}
     save_file(tensors, store.checkpoint, {"classes": "[16]"})
