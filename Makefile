@@ -7,6 +7,7 @@ PYTHON ?= python3
 TESTFLAGS ?=
 BENCHFLAGS ?=
 PRESET ?= laptop
+SEED ?= 0
 # One more than the number of cores, because tests that wait for a browser do not use theirs.
 WORKERS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )))
 
@@ -16,7 +17,7 @@ STAMP := $(VENV)/.installed
 SITE := $(VENV)/.site
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lab lint bench seeds pictures site api venv iabn clean
+.PHONY: help demo test torture lab lint bench seeds pictures site api venv iabn clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -26,6 +27,13 @@ demo: $(STAMP)  ## train fine-tuning, MiB and PLOP on the built-in emoji data an
 
 test: $(STAMP)  ## run the tests in parallel; TESTFLAGS="-k pod -x" is passed to pytest
 	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(TESTFLAGS)
+
+torture: $(STAMP)  ## damage files, kill runs, cut the power (as root) and read random files, as docs/promises.md says; an hour; SEED=1
+	$(BIN)/python tests/torture/damages.py --count 250 --seed $(SEED)
+	$(BIN)/python tests/torture/kills.py --count 100 --seed $(SEED)
+	@if [ "$$(id -u)" = 0 ]; then set -x; $(BIN)/python tests/torture/power_cuts.py --count 20 --seed $(SEED); \
+	    else echo 'power cuts are left out: they need root'; fi
+	$(BIN)/python tests/torture/fuzz.py --count 50000 --seed $(SEED)
 
 lab: $(STAMP)  ## open the notebooks in JupyterLab
 	$(BIN)/python -m jupyterlab notebooks
