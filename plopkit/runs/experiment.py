@@ -19,9 +19,10 @@ from plopkit.runs.artifacts import draw_pictures, remove_later_examples, write_e
 from plopkit.runs.books import Books
 from plopkit.runs.checkpoints import StepStore
 from plopkit.runs.dry_run import dry_run
-from plopkit.runs.folder import RunFolder, check_room, open_folder
+from plopkit.runs.folder import RunFolder
 from plopkit.runs.machine import explaining_resources
 from plopkit.runs.mending import find_repairs, is_untouched, missing_examples
+from plopkit.runs.opening import check_room, open_folder
 from plopkit.runs.progress import Bars, Progress, no_progress
 from plopkit.runs.results import step_rows
 from plopkit.runs.saving import Saver, trained

@@ -15,8 +15,9 @@ from torture.damages import BAD, KINDS, Damage, Torture, differences, read_all, 
 
 from plopkit.runs.checkpoints import StepStore
 from plopkit.runs.experiment import Experiment, run
-from plopkit.runs.folder import RunFolder, open_folder
+from plopkit.runs.folder import RunFolder
 from plopkit.runs.mending import is_untouched, missing_examples
+from plopkit.runs.opening import open_folder
 from plopkit.runs.results import load_results
 from plopkit.support import seals
 from plopkit.support.files import write_text
