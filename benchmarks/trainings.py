@@ -16,7 +16,8 @@ from plopkit.compute import make_accelerator
 from plopkit.model.keys import published_state
 from plopkit.model.segmenter import Segmenter
 from plopkit.runs.checkpoints import StepStore
-from plopkit.runs.experiment import Experiment, first_net
+from plopkit.runs.experiment import Experiment
+from plopkit.runs.steps import first_net
 from plopkit.trainer import Tick, batches
 
 SCENARIO = "emoji 15-5 overlap"

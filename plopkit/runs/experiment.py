@@ -3,17 +3,14 @@
 import contextlib
 from collections.abc import Generator, Iterator
 from functools import cached_property
-from typing import Any, NamedTuple, Self
+from typing import Self
 
 from accelerate import Accelerator
-from torch import Tensor
 
 from plopkit.compute import make_accelerator, summed
 from plopkit.datasets.scenario_data import ScenarioData
-from plopkit.methods.base import Batches, Method, State, StepContext, joined_state, trainer_of
-from plopkit.model.folded import folded
 from plopkit.model.layout import laid_out
-from plopkit.model.segmenter import Segmenter, make_decoder, make_encoder
+from plopkit.model.segmenter import Segmenter
 from plopkit.presets import method_of, open_scenario, settle
 from plopkit.runs.artifacts import draw_pictures, remove_later_examples, write_examples
 from plopkit.runs.books import Books
@@ -21,28 +18,17 @@ from plopkit.runs.checkpoints import StepStore
 from plopkit.runs.dry_run import dry_run
 from plopkit.runs.folder import RunFolder
 from plopkit.runs.machine import explaining_resources
-from plopkit.runs.mending import find_repairs, is_untouched, missing_examples
+from plopkit.runs.mending import mended, missing_examples
 from plopkit.runs.opening import check_room, open_folder
 from plopkit.runs.progress import Bars, Progress, no_progress
 from plopkit.runs.results import step_rows
-from plopkit.runs.saving import Saver, trained
-from plopkit.runs.sharing import sole_trainer
+from plopkit.runs.step_training import StepTrainer
+from plopkit.runs.steps import Steps, first_net
 from plopkit.scenario import Scenario, Step
-from plopkit.settings import Settings, digest
-from plopkit.support.bars import notice
-from plopkit.support.files import remove_partial_files
-from plopkit.support.seals import DamagedError
-from plopkit.support.seeding import all_seeded, seeded
+from plopkit.settings import Settings
 from plopkit.support.signals import terminating
 from plopkit.ticks import Tick
-from plopkit.trainer import batches, evaluate, fit
-from plopkit.training import Training
-
-PREPARE, END_STEP = 1, 3
-"""Numbers of the random numbers that these verbs draw, among those of a step (`trainer.FIT` is 2)."""
-
-STEP_0 = ".step0"
-"""Where the steps 0 are that several runs share, below `Settings.out`."""
+from plopkit.trainer import evaluate
 
 
 def run(settings: Settings, progress: bool = True) -> RunFolder:
@@ -66,15 +52,6 @@ def run(settings: Settings, progress: bool = True) -> RunFolder:
     return Experiment.open(settings).run(progress)
 
 
-class Begun(NamedTuple):
-    """A step about to be trained."""
-
-    training: Training
-    ticks: Iterator[Tick]
-    """drawing one runs one iteration"""
-    context: StepContext
-
-
 class Experiment:
     """One run. `Experiment.open` checks its settings and data and makes its folder; `ticks` trains it.
 
@@ -90,8 +67,7 @@ class Experiment:
         self.folder = RunFolder(self.settings.folder())
         self.main = True
         """Whether this process writes files. All processes train; only the main one writes."""
-        self._data: ScenarioData | None = None
-        self._saver: Saver | None = None
+        self._trainer: StepTrainer | None = None
 
     @classmethod
     def open(cls, settings: Settings, checkpoints: str = "") -> Self:
@@ -117,10 +93,7 @@ class Experiment:
     @property
     def data(self) -> ScenarioData:
         """The scenario's images; opens the run."""
-        if self._data is None:
-            self._open()
-        assert self._data is not None
-        return self._data
+        return self._opened.steps.data
 
     def run(self, progress: bool = True) -> RunFolder:
         """Do all that is left, with progress bars."""
@@ -133,8 +106,8 @@ class Experiment:
 
     def save(self) -> None:
         """Save the training of the step under way, if there is one; between two ticks."""
-        if self._saver is not None:
-            self._saver.save()
+        if self._trainer is not None:
+            self._trainer.save()
 
     @explaining_resources
     def ticks(self, progress: Progress = no_progress) -> Generator[Tick]:
@@ -145,13 +118,13 @@ class Experiment:
         Raises:
             ValueError: where another process is working on this run.
         """
-        self.data  # noqa: B018  (opens the run)
+        store = self._opened.steps.store
         accelerator = make_accelerator(self.settings)
         steps = self.scenario.steps
-        with self._mended() if self.main else contextlib.nullcontext():
+        with mended(self.folder, len(steps), self.settings.out) if self.main else contextlib.nullcontext():
             accelerator.wait_for_everyone()
             n_evaluated = self.folder.evaluated()  # once, as reading takes longer with every step
-            books = Books(self.folder, lambda index: self._store(steps[index]).ticks())
+            books = Books(self.folder, lambda index: store(steps[index]).ticks())
             new = False
             for step in steps:
                 new = yield from self._do_step(step, n_evaluated <= step.index, new, books, progress)
@@ -172,11 +145,17 @@ class Experiment:
             The net with which the step begins, and its ticks: each one drawn trains that net by an iteration, as in the
             run.
         """
-        self.data  # noqa: B018  (opens the run)
-        begun = self._begin_step(self.scenario.steps[index], make_accelerator(self.settings), no_progress)
+        begun = self._opened.steps.begin(self.scenario.steps[index], make_accelerator(self.settings), no_progress)
         return begun.training.net, begun.ticks
 
     again = retrain_step  # its name in plopkit 0.1
+
+    @property
+    def _opened(self) -> StepTrainer:
+        if self._trainer is None:
+            self._open()
+        assert self._trainer is not None
+        return self._trainer
 
     def _open(self, checkpoints: str = "") -> None:
         accelerator = make_accelerator(self.settings)  # refuses what this machine cannot do
@@ -192,35 +171,15 @@ class Experiment:
         if self.main:
             sources = (data.train.fingerprint, data.val.fingerprint, checkpoints)
             open_folder(self.settings, " ".join(filter(None, sources)) + "\n")
-        self._data = data
+        self._trainer = StepTrainer(Steps(self.settings, self.scenario, self.method, self.folder, data), self.main)
 
     def _seems_finished(self) -> bool:
         """Whether all steps have checkpoints and results; a closer look needs the folder's lock."""
         try:
-            stores = map(self._store, self.scenario.steps)
-            return self.folder.evaluated() == len(self.scenario.steps) and all(s.checkpoint.is_file() for s in stores)
+            stores = [StepStore(self.folder.checkpoints, step.index) for step in self.scenario.steps]
+            return self.folder.evaluated() == len(stores) and all(store.checkpoint.is_file() for store in stores)
         except ValueError:
             return False
-
-    @contextlib.contextmanager
-    def _mended(self) -> Iterator[None]:
-        """Lock the folder and remove what is damaged in it, so that it is made again. An untouched one stays unlocked.
-
-        Raises:
-            ValueError: where another process is working on this run.
-        """
-        n_steps = len(self.scenario.steps)
-        remove_partial_files(self.settings.out, below=False)
-        remove_partial_files(self.settings.out / STEP_0)
-        if is_untouched(self.folder, n_steps):
-            yield
-            return
-        with self.folder.locked():
-            for repair in list(find_repairs(self.folder, n_steps)):
-                if repair.notice:
-                    notice(repair.notice)
-                repair.do()
-            yield
 
     def _do_step(
         self, step: Step, needs_evaluation: bool, after_training: bool, books: Books, progress: Progress
@@ -235,14 +194,15 @@ class Experiment:
             progress: shows the passes over the images.
         """
         accelerator = make_accelerator(self.settings)  # a new one frees what the last step's held
-        store = self._store(step)
+        trainer = self._opened
+        store = trainer.steps.store(step)
         if self.main and after_training:
-            self._check_store(store, self._before(step))
+            trainer.check(store, trainer.steps.identity_before(step))
         accelerator.wait_for_everyone()
         needs_training = not store.checkpoint.is_file()
         accelerator.wait_for_everyone()  # all processes look before one writes
         if needs_training:
-            yield from self._train_step(step, accelerator, progress)
+            yield from trainer.train(step, accelerator, progress)
         elif needs_evaluation and self.main:
             store.training.discard()  # a process killed right after its checkpoint has left it
         accelerator.wait_for_everyone()
@@ -250,145 +210,6 @@ class Experiment:
             self._evaluate_step(step, books, accelerator, progress)
         accelerator.wait_for_everyone()
         return needs_training
-
-    def _check_store(self, store: StepStore, before: str | None = None) -> None:
-        """Remove a finished step that cannot be used."""
-        if problem := store.problem(before):
-            notice(f"{problem[0]}: {problem[1]}; step {store.index} is trained again")
-            store.discard()
-
-    def _before(self, step: Step) -> str | None:
-        """The `identity` of the checkpoint that a step is trained from."""
-        return self._store(self.scenario.steps[step.index - 1]).identity() if step.index else None
-
-    def _train_step(self, step: Step, accelerator: Accelerator, progress: Progress) -> Iterator[Tick]:
-        """Train one step, from where it was saved last, to its checkpoint."""
-        shared = self._shared_store(step)
-        if shared == self._store(step):
-            yield from self._train_alone(step, shared, accelerator, progress)
-        else:
-            with sole_trainer(shared.folder, accelerator):
-                if self.main:
-                    self._check_store(shared)
-                accelerator.wait_for_everyone()
-                yield from self._train_alone(step, shared, accelerator, progress)
-
-    def _train_alone(
-        self, step: Step, shared: StepStore, accelerator: Accelerator, progress: Progress
-    ) -> Iterator[Tick]:
-        """Train one step where no other process does."""
-        store = self._store(step)
-        if shared.checkpoint.is_file():  # another run has trained step 0
-            net = laid_out(shared.net(self.settings.model)).to(accelerator.device)
-            done, gathered = shared.ticks(), shared.state()
-            accelerator.wait_for_everyone()
-            if self.main:
-                shared.training.discard()
-            context, _ = self._context(trainer_of(self.method, step), step, accelerator, None, {}, progress)
-        else:
-            training, ticks, context = self._begin_step(step, accelerator, progress)
-            self._saver = Saver(training, shared, accelerator, self.settings.compute.save_minutes)
-            self._saver.restore()
-            try:
-                done = yield from trained(self._saver, ticks, accelerator)
-            except FloatingPointError as error:
-                raise self._explained(error, step, shared) from error
-            finally:
-                self._saver = None
-            net = training.net
-            gathered = {} if training.regularizer is None else training.regularizer.final_state(net)
-            if self.main and shared != store:
-                shared.finish(net, done, joined_state({}, gathered))
-        with all_seeded(accelerator.device, self.settings.seed, step.index, END_STEP):
-            net, ended = self.method.end_step(net, context)
-        if self.main:
-            store.finish(net, done, joined_state(ended, gathered), self._before(step))
-
-    def _explained(self, error: FloatingPointError, step: Step, store: StepStore) -> FloatingPointError:
-        """An error that names the file it comes from, where one without a seal holds numbers that are not finite."""
-        stores = [store, *([self._store(self.scenario.steps[step.index - 1])] if step.index else [])]
-        path = next(filter(None, (each.not_finite() for each in stores)), None)
-        if path is None:
-            return error
-        problem = str(error).partition(";")[0]
-        return FloatingPointError(
-            f"{path}: holds numbers that are not finite, and so {problem}; delete it and run the command of this run "
-            "again: what it held is computed again"
-        )
-
-    def _begin_step(self, step: Step, accelerator: Accelerator, progress: Progress) -> Begun:
-        """A step about to be trained, from the checkpoint of the step before."""
-        s, method = self.settings, trainer_of(self.method, step)
-        state: State = self._state_before(step) if step.index else {}
-        teacher = None
-        if step.index == 0:
-            net = first_net(s, self.scenario, method)
-        else:
-            before = self.net(step.index - 1)
-            teacher = method.teacher(before, step)
-            with seeded(s.seed, step.index):
-                net = method.begin_step(before, step)
-        net, teacher = net.to(accelerator.device), teacher and folded(teacher.to(accelerator.device))
-        if accelerator.num_processes > 1 and accelerator.device.type == "cuda":
-            net.encoder.synchronise()
-        training = Training(net, s.optim, step, method, method.regularizer(net, state))
-        context, loader = self._context(method, step, accelerator, teacher, state, progress)
-        drawing = all_seeded(accelerator.device, s.seed, step.index, PREPARE)
-        with drawing, accelerator.autocast():  # the teacher computes as it will in training
-            prepared = method.prepare(context) if step.index else None
-        ticks = fit(
-            training,
-            loader,
-            method,
-            step,
-            accelerator,
-            teacher,
-            prepared,
-            s.compute.micro_batch,
-            context,
-            s.compute.compile,
-            s.seed,
-        )
-        return Begun(training, ticks, context)
-
-    def _state_before(self, step: Step) -> State:
-        """The method's state after the step before."""
-        store = self._store(self.scenario.steps[step.index - 1])
-        state = store.state()
-        # A checkpoint of plopkit 0.1 does not say whether there is a state.
-        if not state and store.recipe() is None and self.method.regularizer(self.net(step.index - 1), {}) is not None:
-            raise DamagedError(
-                store.earlier_state_file,
-                f"missing, and {self.method.title} needs it",
-                f"put it back, or delete {store.checkpoint.name}: then step {store.index} is trained again",
-            )
-        return state
-
-    def _context(
-        self,
-        method: Method,
-        step: Step,
-        accelerator: Accelerator,
-        teacher: Segmenter | None,
-        state: State,
-        progress: Progress,
-    ) -> tuple[StepContext, Any]:
-        """What a method knows of a step, and the loader of the step's batches."""
-        selection = method.images(step, self.data.presence[0], state)
-        shard = (accelerator.process_index, accelerator.num_processes)
-        loader = self.data.train_loader(step, selection, shard)
-
-        def one_epoch() -> Batches:
-            return progress(batches(loader, 0, accelerator), f"step {step.index}: a pass over the images", len(loader))
-
-        def reduce(counts: Tensor) -> Tensor:
-            return summed(counts, accelerator)
-
-        def before() -> Segmenter:
-            return self.net(step.index - 1).eval().to(accelerator.device)
-
-        context = StepContext(step, teacher, one_epoch, state, reduce, selection, before if step.index else None)
-        return context, loader
 
     def _evaluate_step(self, step: Step, books: Books, accelerator: Accelerator, progress: Progress) -> None:
         """Evaluate a step's net, and write its examples and its rows."""
@@ -404,27 +225,3 @@ class Experiment:
         remove_later_examples(self.folder, step.index)
         write_examples(self.folder, self.data, step, net, self.method.predict)
         books.add(step.index, rows, step is self.scenario.steps[-1])
-
-    def _store(self, step: Step) -> StepStore:
-        return StepStore(self.folder.checkpoints, step.index)
-
-    def _shared_store(self, step: Step) -> StepStore:
-        """Where a step is trained: step 0 in a folder shared by all runs whose step 0 is the same.
-
-        That is every method with the same `Method.first_step`, and every task that begins with the same classes.
-        """
-        if step.index:
-            return self._store(step)
-        first = self.method.first_step()
-        own = [] if self.method.shares_step_0 else [first.name, first.model_dump(mode="json")]
-        begins = [self.scenario.dataset, step.protocol, step.new, sorted(step.future), *own]
-        source = digest([self.settings.step0_identity(), begins, self.data.train.fingerprint])
-        return StepStore(self.settings.out / STEP_0 / source, 0)
-
-
-def first_net(settings: Settings, scenario: Scenario, method: Method) -> Segmenter:
-    """The net of step 0, its new weights drawn from the seed."""
-    with seeded(settings.seed):
-        encoder = make_encoder(settings.model)
-        net = method.build(encoder, make_decoder(settings.model, encoder), scenario.steps[0].n_seen)
-    return laid_out(net)

@@ -17,11 +17,13 @@ import pandas as pd
 from plopkit.runs.books import ticks_of_table, write_ticks
 from plopkit.runs.checkpoints import StepStore
 from plopkit.runs.folder import RunFolder, read_arrays
+from plopkit.runs.sharing import STEP_0
 from plopkit.runs.step_files import save_ticks
 from plopkit.runs.tables import first_rows
 from plopkit.support import seals
 from plopkit.support.appending import remove_appended, replace_text
-from plopkit.support.files import has_partial_files
+from plopkit.support.bars import notice
+from plopkit.support.files import has_partial_files, remove_partial_files
 from plopkit.support.seals import DamagedError
 
 
@@ -31,6 +33,31 @@ class Repair(NamedTuple):
     notice: str
     """what the user is told; empty where it follows from another repair"""
     do: Callable[[], None]
+
+
+@contextlib.contextmanager
+def mended(folder: RunFolder, n_steps: int, out: Path) -> Iterator[None]:
+    """Lock the folder and remove what is damaged in it, so that it is made again. An untouched one stays unlocked.
+
+    Args:
+        folder: the run's folder.
+        n_steps: number of the scenario's steps.
+        out: the folder of all runs, in which partial files of killed processes are removed as well.
+
+    Raises:
+        ValueError: where another process is working on this run.
+    """
+    remove_partial_files(out, below=False)
+    remove_partial_files(out / STEP_0)
+    if is_untouched(folder, n_steps):
+        yield
+        return
+    with folder.locked():
+        for repair in list(find_repairs(folder, n_steps)):
+            if repair.notice:
+                notice(repair.notice)
+            repair.do()
+        yield
 
 
 def is_untouched(folder: RunFolder, n_steps: int) -> bool:

@@ -12,6 +12,8 @@ from filelock import FileLock, Timeout
 from plopkit.runs.folder import tidy
 from plopkit.support.bars import notice
 
+STEP_0 = ".step0"
+"""Where the steps 0 are that several runs share, below `Settings.out`."""
 LOOK = 1.0
 """Seconds between two looks of processes that wait together."""
 

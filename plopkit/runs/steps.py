@@ -1,0 +1,156 @@
+"""The steps of a run: where each is kept, and how its training begins."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from accelerate import Accelerator
+from torch import Tensor
+
+from plopkit.compute import summed
+from plopkit.datasets.scenario_data import ScenarioData
+from plopkit.methods.base import Batches, Method, State, StepContext, trainer_of
+from plopkit.model.folded import folded
+from plopkit.model.layout import laid_out
+from plopkit.model.segmenter import Segmenter, make_decoder, make_encoder
+from plopkit.runs.checkpoints import StepStore
+from plopkit.runs.folder import RunFolder
+from plopkit.runs.progress import Progress
+from plopkit.runs.sharing import STEP_0
+from plopkit.scenario import Scenario, Step
+from plopkit.settings import Settings, digest
+from plopkit.support.seals import DamagedError
+from plopkit.support.seeding import all_seeded, seeded
+from plopkit.ticks import Tick
+from plopkit.trainer import batches, fit
+from plopkit.training import Training
+
+PREPARE = 1
+"""Number of the random numbers that `Method.prepare` draws, among those of a step (`trainer.FIT` is 2)."""
+
+
+class Begun(NamedTuple):
+    """A step about to be trained."""
+
+    training: Training
+    ticks: Iterator[Tick]
+    """drawing one runs one iteration"""
+    context: StepContext
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The steps of one run, and all that they are trained from."""
+
+    settings: Settings
+    scenario: Scenario
+    method: Method
+    folder: RunFolder
+    data: ScenarioData
+
+    def store(self, step: Step) -> StepStore:
+        """Where a step is kept."""
+        return StepStore(self.folder.checkpoints, step.index)
+
+    def shared_store(self, step: Step) -> StepStore:
+        """Where a step is trained: step 0 in a folder shared by all runs whose step 0 is the same.
+
+        That is every method with the same `Method.first_step`, and every task that begins with the same classes.
+        """
+        if step.index:
+            return self.store(step)
+        first = self.method.first_step()
+        own = [] if self.method.shares_step_0 else [first.name, first.model_dump(mode="json")]
+        begins = [self.scenario.dataset, step.protocol, step.new, sorted(step.future), *own]
+        source = digest([self.settings.step0_identity(), begins, self.data.train.fingerprint])
+        return StepStore(self.settings.out / STEP_0 / source, 0)
+
+    def identity_before(self, step: Step) -> str | None:
+        """The `identity` of the checkpoint that a step is trained from; None for step 0."""
+        return self.store(self.scenario.steps[step.index - 1]).identity() if step.index else None
+
+    def net(self, index: int) -> Segmenter:
+        """The net as it is after step ``index``, from the run's checkpoint."""
+        return laid_out(self.folder.net(index))
+
+    def begin(self, step: Step, accelerator: Accelerator, progress: Progress) -> Begun:
+        """A step about to be trained, from the checkpoint of the step before."""
+        s, method = self.settings, trainer_of(self.method, step)
+        state: State = self._state_before(step) if step.index else {}
+        teacher = None
+        if step.index == 0:
+            net = first_net(s, self.scenario, method)
+        else:
+            before = self.net(step.index - 1)
+            teacher = method.teacher(before, step)
+            with seeded(s.seed, step.index):
+                net = method.begin_step(before, step)
+        net, teacher = net.to(accelerator.device), teacher and folded(teacher.to(accelerator.device))
+        if accelerator.num_processes > 1 and accelerator.device.type == "cuda":
+            net.encoder.synchronise()
+        training = Training(net, s.optim, step, method, method.regularizer(net, state))
+        context, loader = self.context(method, step, accelerator, teacher, state, progress)
+        drawing = all_seeded(accelerator.device, s.seed, step.index, PREPARE)
+        with drawing, accelerator.autocast():  # the teacher computes as it will in training
+            prepared = method.prepare(context) if step.index else None
+        ticks = fit(
+            training,
+            loader,
+            method,
+            step,
+            accelerator,
+            teacher,
+            prepared,
+            s.compute.micro_batch,
+            context,
+            s.compute.compile,
+            s.seed,
+        )
+        return Begun(training, ticks, context)
+
+    def _state_before(self, step: Step) -> State:
+        """The method's state after the step before."""
+        store = self.store(self.scenario.steps[step.index - 1])
+        state = store.state()
+        # A checkpoint of plopkit 0.1 does not say whether there is a state.
+        if not state and store.recipe() is None and self.method.regularizer(self.net(step.index - 1), {}) is not None:
+            raise DamagedError(
+                store.earlier_state_file,
+                f"missing, and {self.method.title} needs it",
+                f"put it back, or delete {store.checkpoint.name}: then step {store.index} is trained again",
+            )
+        return state
+
+    def context(
+        self,
+        method: Method,
+        step: Step,
+        accelerator: Accelerator,
+        teacher: Segmenter | None,
+        state: State,
+        progress: Progress,
+    ) -> tuple[StepContext, Any]:
+        """What a method knows of a step, and the loader of the step's batches."""
+        selection = method.images(step, self.data.presence[0], state)
+        shard = (accelerator.process_index, accelerator.num_processes)
+        loader = self.data.train_loader(step, selection, shard)
+
+        def one_epoch() -> Batches:
+            return progress(batches(loader, 0, accelerator), f"step {step.index}: a pass over the images", len(loader))
+
+        def reduce(counts: Tensor) -> Tensor:
+            return summed(counts, accelerator)
+
+        def before() -> Segmenter:
+            return self.net(step.index - 1).eval().to(accelerator.device)
+
+        context = StepContext(step, teacher, one_epoch, state, reduce, selection, before if step.index else None)
+        return context, loader
+
+
+def first_net(settings: Settings, scenario: Scenario, method: Method) -> Segmenter:
+    """The net of step 0, its new weights drawn from the seed."""
+    with seeded(settings.seed):
+        encoder = make_encoder(settings.model)
+        net = method.build(encoder, make_decoder(settings.model, encoder), scenario.steps[0].n_seen)
+    return laid_out(net)
