@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from plopkit.grammar import is_of_unknown_data_set
 from plopkit.scenario import Scenario, check
@@ -26,7 +27,7 @@ SUMMARY_COLUMNS: dict[str, type] = {
     **{"scenario": str, "method": str, "seed": int, "step": int},
     **dict.fromkeys(("old", "new", "all", "old_nobg", "all_nobg", "avg"), float),
 }
-TICKS_COLUMNS: dict[str, type] = {"step": int}
+TICKS_COLUMNS: dict[str, type] = {"step": int, "epoch": int, "iteration": int, "lr": float, "seconds": float}
 AGAIN = "run the command of this run again: the table is made again, and what is trained is kept"
 
 
@@ -122,6 +123,8 @@ def read_table(path: Path, counted: str = "", columns: Mapping[str, type] = TICK
         table = pd.read_csv(io.BytesIO(content), dtype=dict(columns))
         if "step" not in table:
             raise ValueError("no column 'step'")
+        if wrong := [name for name in table.filter(like="loss_") if not is_numeric_dtype(table[name])]:
+            raise ValueError(f"no numbers in column {wrong[0]!r}")
         groups = [table] if counted in ("", "step") else [rows for _, rows in table.groupby("step")]
         if counted in table and any(sorted(rows[counted]) != list(range(len(rows))) for rows in groups):
             raise ValueError("rows are missing")

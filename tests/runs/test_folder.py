@@ -191,6 +191,17 @@ def test_a_damaged_further_table_is_named(tmp_path: Path, name: str, text: str) 
         getattr(RunFolder(tmp_path), name)
 
 
+@pytest.mark.parametrize("column", ["epoch", "iteration", "lr", "seconds", "loss_ce"])
+def test_ticks_that_are_no_numbers_are_damaged(tmp_path: Path, column: str) -> None:
+    """Text in one row of several leaves a column of numbers and texts."""
+    row = {"step": 0, "epoch": 0, "iteration": 0, "lr": 0.1, "seconds": 1.0, "loss_ce": 0.5}
+    rows = [row, row | {"iteration": 1, column: ":"}, row | {"iteration": 2}]
+    text = "\n".join([",".join(row), *(",".join(map(str, values.values())) for values in rows)])
+    write_text(tmp_path / "ticks.csv", text + "\n")
+    with pytest.raises(ValueError, match=r"ticks\.csv: damaged \(.*\); run the command of this run again"):
+        _ = RunFolder(tmp_path).ticks
+
+
 def test_arrays_that_unpack_to_gigabytes_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_arrays(tmp_path / "examples.npz", images=np.zeros(10_000))
     monkeypatch.setattr("plopkit.runs.folder.LARGEST_ARRAYS", 70_000)
