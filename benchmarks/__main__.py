@@ -18,7 +18,7 @@ from benchmarks.machine import environment
 from benchmarks.timing import Effort, Row
 
 SUBJECTS = ("remap", "pseudo", "losses", "pod", "loader", "scan", "books", "demo", "iteration", "memory")
-QUICK = ("remap", "pseudo", "losses", "pod", "loader", "demo", "iteration")
+QUICK = ("remap", "pseudo", "losses", "pod", "loader", "iteration")
 """In two minutes."""
 ON_GPU = ("pseudo", "losses", "pod", "gpu")
 MODULES = {"gpu": "benchmarks.gpu"}

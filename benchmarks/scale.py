@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 import tyro
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from benchmarks.files import write_data_set
 from benchmarks.subjects import books, losses, memory, pseudo
@@ -41,6 +42,8 @@ from plopkit.viz.png import save
 
 Axis = Literal["pixels", "classes", "steps", "images", "workers", "processes"]
 AXES: tuple[Axis, ...] = ("pixels", "classes", "steps", "images", "workers", "processes")
+LEAST = 0.01
+"""GiB; a process's memory changes by less than this without reason."""
 X_LABELS = {
     "pixels": "side of the crop in pixels (ResNet-101, batch 2)",
     "classes": "classes (512 pixels, batch 2)",
@@ -87,7 +90,7 @@ def steps(quick: bool) -> Iterator[Point]:
         with tempfile.TemporaryDirectory() as name:
             folder = RunFolder(Path(name))
             seconds = books.kept(folder, books.grown(folder, size), range(count), size)
-        yield Point("steps", count, "books", "s", sum(seconds.values()))
+        yield Point("steps", count, "bookkeeping", "s", sum(seconds.values()))
 
 
 def images(quick: bool) -> Iterator[Point]:
@@ -192,10 +195,12 @@ def _shared(folder: str, iterations: int) -> dict[str, float]:
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """A panel per axis; seconds and rates as lines, memory dashed."""
+    """A panel per axis: seconds and rates as lines, memory dashed, without what is too little to be measured."""
+    table = table[(table["unit"] != "GiB") | (table["amount"] >= LEAST)]
     shown = [axis for axis in AXES if (table["axis"] == axis).any()]
-    figure = titled("How time and memory grow", 12, 3.4 * -(-len(shown) // 3))
-    panels = figure.subplots(-(-len(shown) // 3), min(3, len(shown)), squeeze=False).flat
+    n_rows = -(-len(shown) // 3)
+    figure = titled("How time and memory grow", 13, 4.2 * n_rows)
+    panels = figure.subplots(n_rows, min(3, len(shown)), squeeze=False).flat
     for axis, panel in zip(shown, panels, strict=False):
         rows = table[table["axis"] == axis]
         quantities = list(dict.fromkeys(rows["quantity"]))
@@ -205,10 +210,20 @@ def draw(table: pd.DataFrame) -> Figure:
             label = f"{quantity}, {unit}"
             panel.plot(points["value"], points["amount"], style, color=colour, marker=marker, label=label)
         panel.set_xlabel(X_LABELS[axis])
-        if axis not in ("workers", "processes"):
+        panel.set_ylabel(", ".join(dict.fromkeys(rows["unit"])))
+        values = sorted(set(rows["value"]))
+        if axis in ("workers", "processes"):
+            panel.set_ylim(bottom=0)
+        else:
             panel.set_xscale("log")
             panel.set_yscale("log")
-        panel.legend(fontsize=7)
+            panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            panel.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        panel.set_xticks(values, [f"{value:,}" for value in values])
+        panel.xaxis.minorticks_off()
+        panel.yaxis.set_minor_formatter(NullFormatter())
+        panel.grid(axis="y", alpha=0.3)
+        panel.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, frameon=False)
         panel.spines[["top", "right"]].set_visible(False)
     for panel in list(panels):
         panel.remove()

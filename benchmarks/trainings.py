@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain, repeat
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import Any
 
@@ -103,14 +103,18 @@ class Start:
     """of POD on maps and on logits"""
 
 
-def start_of(settings: plopkit.Settings) -> Start:
-    """Where plopkit's training with these settings begins; it must be of a published ResNet."""
+def start_of(settings: plopkit.Settings, most: int | None = None) -> Start:
+    """Where plopkit's training with these settings begins; it must be of a published ResNet.
+
+    `most` is the largest number of batches to keep.
+    """
     experiment = Experiment(settings)
     before = first_net(experiment.settings, experiment.scenario, experiment.method.first_step())
     step = experiment.scenario.steps[1]
     net = experiment.method.begin_step(before, step)
     accelerator = make_accelerator(settings)
-    items = [(image.cpu().contiguous(), target.cpu()) for image, target in _first_epoch(experiment, accelerator)]
+    epoch = islice(_first_epoch(experiment, accelerator), most)
+    items = [(image.cpu().contiguous(), target.cpu()) for image, target in epoch]
     optim, method = settings.optim, experiment.method
     return Start(
         *(_contiguous(published_state(part.state_dict(), "official")) for part in (before, net)),

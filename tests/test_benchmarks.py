@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks import known, picture, profiling, table
+from benchmarks import gpu, known, picture, profiling, table
 from benchmarks.apart import apart
 from benchmarks.files import write_data_set
 from benchmarks.machine import environment
@@ -100,6 +100,16 @@ def test_a_profile_finds_every_kind_of_work(tmp_path: Path) -> None:
     assert min(seconds.values()) > 0
     figure = picture.draw({"before": seconds, "now": seconds}, "an iteration")
     assert len(figure.axes[0].patches) == 2 * len(profiling.KINDS)
+
+
+def test_what_is_measured_on_a_gpu_can_be_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "EPOCH", 2)
+    monkeypatch.setattr(gpu, "ROUNDS", (1, 1))
+    rows = gpu.measure(Effort(quick=True), size=64, batch=2, encoder="resnet50", precisions=("fp32",))
+    subjects = [row.subject.partition(",")[0] for row in rows]
+    assert subjects == ["an image"] * len(iteration.norms()) + [rows[-1].subject.partition(",")[0]]
+    assert "waiting" in rows[-1].subject
+    assert all(row.ours > 0 and row.reference > 0 for row in rows)
 
 
 def test_rows_are_judged_by_ratio_or_by_value() -> None:

@@ -30,10 +30,13 @@ def folded(net: Segmenter) -> Segmenter:
     it.
 
     Returns:
-        The copy; the net itself, frozen, where it has no norm to fold or uses a convolution's output elsewhere too.
+        The copy; the net itself, frozen, where it has no norm to fold or uses a convolution's output elsewhere too, and
+        on an NVIDIA GPU, where adding a convolution's bias takes twice as long as the norm.
     """
     copied = net.frozen()
     device = next(copied.parameters()).device
+    if device.type == "cuda":
+        return copied
     image = torch.randn(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0)).to(device)
     with torch.no_grad(), torch.autocast(device.type, enabled=False):
         pairs, expected = _norms_after_convolutions(copied, image)

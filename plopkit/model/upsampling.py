@@ -1,6 +1,7 @@
 """Bilinear upsampling of logits to the size of the images."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,17 +16,36 @@ def upsample(small: Float[Tensor, "B C h w"], size: Sequence[int]) -> Float[Tens
 
     The losses read logits channel by channel, faster than logits whose channels are innermost.
 
-    On a CPU it is computed as two products of matrices, because the gradient of `F.interpolate` takes several times as
-    long. Both agree to rounding.
+    Its gradient, and on a CPU its value too, are products of matrices: `F.interpolate` takes several times as long for
+    them. Both agree to rounding.
     """
     small = at_least_float32(small).contiguous()
     if small.device.type != "cpu":
-        return F.interpolate(small, tuple(size), mode="bilinear", align_corners=False)
-    rows, columns = (_weights(small, n, to) for n, to in zip(small.shape[2:], size, strict=True))
+        return _Upsample.apply(small, tuple(size))
+    rows, columns = _weights(small, small.shape[2:], size)
     with torch.autocast("cpu", enabled=False):  # which would multiply in half precision
         return rows.T @ (small @ columns)
 
 
-def _weights(like: Tensor, n: int, to: int) -> Float[Tensor, "{n} {to}"]:
-    """The weight of each of n pixels in each of the ``to`` pixels of an upsampled line."""
-    return F.interpolate(torch.eye(n, dtype=like.dtype)[None], to, mode="linear", align_corners=False)[0]
+class _Upsample(torch.autograd.Function):
+    """`F.interpolate`, with its gradient as two products of matrices."""
+
+    @staticmethod
+    def forward(ctx: Any, small: Tensor, size: tuple[int, int]) -> Tensor:
+        ctx.small = small.shape[2:]
+        return F.interpolate(small, size, mode="bilinear", align_corners=False)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        rows, columns = _weights(gradient, ctx.small, gradient.shape[2:])
+        with torch.autocast(gradient.device.type, enabled=False):
+            return rows @ gradient @ columns.T, None
+
+
+def _weights(like: Tensor, small: Sequence[int], size: Sequence[int]) -> list[Float[Tensor, "n to"]]:
+    """By axis, the weight of each small pixel in each of the upsampled ones; in a tensor's type, on its device."""
+    units = (torch.eye(n, dtype=like.dtype, device=like.device) for n in small)
+    return [
+        F.interpolate(unit[None], to, mode="linear", align_corners=False)[0]
+        for unit, to in zip(units, size, strict=True)
+    ]

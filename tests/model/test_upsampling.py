@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from plopkit.model import upsampling
 from plopkit.model.upsampling import upsample
 
 
@@ -24,6 +25,15 @@ def test_it_is_bilinear_interpolation(
     weight = torch.randn(found.shape, generator=torch.Generator().manual_seed(1))
     gradients = (torch.autograd.grad(logits, small, weight)[0] for logits in (found, expected))
     torch.testing.assert_close(*gradients, rtol=1e-5, atol=1e-4)
+
+
+def test_the_gradient_on_a_gpu_is_that_of_interpolation() -> None:
+    """A GPU interpolates with torch, and only the gradient is written by hand."""
+    small = torch.randn(2, 3, 4, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64, requires_grad=True)
+    found = upsampling._Upsample.apply(small, (9, 24))
+    assert torch.equal(found, F.interpolate(small, (9, 24), mode="bilinear", align_corners=False))
+    assert torch.autograd.gradcheck(upsampling._Upsample.apply, (small, (9, 24)))
+    assert torch.autograd.gradgradcheck(upsampling._Upsample.apply, (small, (5, 7)))
 
 
 def test_it_computes_in_float32_or_better() -> None:
