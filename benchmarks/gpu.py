@@ -90,10 +90,10 @@ def _same_batch(batches: Callable[..., Iterator[tuple[Tensor, Tensor]]]) -> Call
     """`trainer.batches`, with the first batch in place of all others."""
     kept: list[tuple[Tensor, Tensor]] = []
 
-    def repeated(loader: Any, epoch: int, accelerator: Any) -> Iterator[tuple[Tensor, Tensor]]:
+    def repeated(loader: Any, epoch: int, accelerator: Any, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         if not kept:
             kept.append(next(batches(loader, epoch, accelerator)))
-        for _ in range(len(loader)):
+        for _ in range(first, len(loader)):
             yield kept[0]
 
     return repeated
