@@ -9,6 +9,7 @@ import struct
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -59,7 +60,7 @@ def opened(path: str | Path) -> Iterator[Image.Image]:
                 f"{path}: {picture.width} x {picture.height} pixels; an image has at most {MOST_PIXELS:,}: make it "
                 "smaller, or cut it into several, and its mask alike"
             )
-        if n_pixels > 2**16 and picture.format != "PNG" and _n_scans(path) > MOST_SCANS:
+        if n_pixels > 2**16 and picture.format != "PNG" and _n_scans(picture, path) > MOST_SCANS:
             raise ValueError(f"{path}: a JPEG of more than {MOST_SCANS} scans; save it again")
         with _share(n_pixels):
             yield picture
@@ -144,7 +145,21 @@ def _words(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _n_scans(path: str | Path) -> int:
+def _n_scans(picture: Any, path: str | Path) -> int:
+    """The scans of a JPEG whose header has been read, at most.
+
+    If the first one has all colours and is not progressive, it is the only one that is decoded (libjpeg's
+    `has_multiple_scans`). Looking through the file takes a quarter of the time that decoding it takes.
+    """
+    n_colours, file = getattr(picture, "layers", 0), picture.fp
+    length = 6 + 2 * n_colours
+    if n_colours and not picture.info.get("progressive"):
+        place = file.tell()  # behind the header of the first scan
+        file.seek(max(place - length - 2, 0))
+        begin = file.read(5)
+        file.seek(place)
+        if begin == b"\xff\xda" + length.to_bytes(2, "big") + bytes([n_colours]):
+            return 1
     return read_limited(path, LARGEST_FILE, "an image").count(b"\xff\xda")
 
 

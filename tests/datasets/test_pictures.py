@@ -116,6 +116,33 @@ def test_a_jpeg_of_many_scans_is_refused(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_the_one_scan_of_an_ordinary_jpeg_is_not_counted(
+    mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """libjpeg decodes no scan after one that has all colours."""
+    noise = np.random.default_rng(0).integers(0, 256, (512, 512, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).convert(mode).save(buffer, "JPEG", quality=90)
+    (tmp_path / "a.jpg").write_bytes(buffer.getvalue() + b"\xff\xda" * 200)
+    monkeypatch.setattr("plopkit.datasets.pictures.read_limited", lambda *_: pytest.fail("the file was read"))
+    with opened(tmp_path / "a.jpg") as picture:
+        found = pictures.pixels(picture, tmp_path / "a.jpg")
+    assert np.array_equal(found, np.array(Image.open(buffer)))
+
+
+def test_scans_of_some_colours_are_counted(tmp_path: Path) -> None:
+    """A scan of one colour of three may be followed by any number of them."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (512, 512)).save(buffer, "JPEG")
+    whole = buffer.getvalue()
+    place = whole.index(b"\xff\xda")
+    one_colour = b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00"
+    (tmp_path / "a.jpg").write_bytes(whole[:place] + one_colour * 200 + whole[place:])
+    with pytest.raises(ValueError, match=r"a\.jpg: a JPEG of more than 100 scans"), opened(tmp_path / "a.jpg"):
+        pass
+
+
 def test_large_images_are_decoded_a_few_at_a_time(tmp_path: Path) -> None:
     """Five threads, three images' room."""
     (tmp_path / "a.png").write_bytes(png_of(5000, 4400))
