@@ -48,8 +48,7 @@ class PlannedRun:
         return ", ".join(f"{name} {value}" for name, value in self.chosen)
 
     def __str__(self) -> str:
-        words = f"{self.settings.scenario}, {self.settings.method}, seed {self.settings.seed}"
-        return f"{words}, {self.chosen_words}" if self.chosen else words
+        return _in_words(self.settings.scenario, self.settings.method, self.settings.seed, self.chosen)
 
 
 def plan(
@@ -171,6 +170,7 @@ def _checked(
     opened: set[Any],
 ) -> PlannedRun:
     """One run, checked as `plopkit run` does before it opens the images; `opened` holds the data sets looked at."""
+    varied = tuple((name, value) for name, value in chosen.items() if len(choices[name]) > 1)
     try:
         settings = configure(scenario, method, preset, {**chosen, "seed": seed, "out": out})
         opened_scenario = open_scenario(settings)
@@ -182,10 +182,10 @@ def _checked(
                 dataset.open(split, settings.data, settings.seed)
             opened.add(looked_at)
     except (ValueError, FileNotFoundError) as error:
-        words = ", ".join(f"{name} {value}" for name, value in chosen.items())
-        where = f"{scenario}, {method}, seed {seed}{words and ', '}{words}"
-        raise (FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError)(
-            f"{where}: {error}"
-        ) from error
-    varied = tuple((name, value) for name, value in chosen.items() if len(choices[name]) > 1)
+        kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
+        raise kind(f"{_in_words(scenario, method, seed, varied)}: {error}") from error
     return PlannedRun(settings, preset, varied, opened_scenario, step_0_source(settings, opened_scenario, value, ""))
+
+
+def _in_words(scenario: str, method: str, seed: int, chosen: Iterable[tuple[str, Any]]) -> str:
+    return ", ".join([scenario, method, f"seed {seed}", *(f"{name} {value}" for name, value in chosen)])
