@@ -16,6 +16,7 @@ Errors are of three kinds:
 """
 
 import argparse
+import functools
 import os
 import sys
 import traceback
@@ -206,16 +207,17 @@ def grid(arguments: Sequence[str]) -> None:
     from plopkit.presets import PRESETS
 
     parser = _parser(grid, allow_abbrev=False)
-    parser.add_argument("--scenarios", nargs="+", required=True, metavar="SCENARIO", help="scenarios, each in quotes")
-    parser.add_argument("--methods", nargs="+", required=True, metavar="METHOD", help="names of methods")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="SEED", help="random seeds (0)")
+    parser.formatter_class = functools.partial(argparse.HelpFormatter, max_help_position=32)
+    parser.add_argument("--scenarios", nargs="+", required=True, metavar="S", help="scenarios, each in quotes")
+    parser.add_argument("--methods", nargs="+", required=True, metavar="M", help="names of methods")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="N", help="random seeds (0)")
     parser.add_argument("--preset", default="laptop", choices=PRESETS, help="the preset (laptop)")
     text = "values of a setting to choose from, optim.lr=0.01,0.02; a single one is for all runs"
-    parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="NAME=VALUES", help=text)
+    parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="X=A,B", help=text)
     parser.add_argument("--out", type=_path, default=Path("runs"), help="folder for the run folders (runs)")
     parser.add_argument("--workers", type=int, metavar="N", help="number of runs at once (one per GPU, else 1)")
     text = "submit an array to Slurm, with options of sbatch: partition=gpu time=04:00:00 gpus=1"
-    parser.add_argument("--slurm", nargs="*", metavar="OPTION", help=text)
+    parser.add_argument("--slurm", nargs="*", metavar="X=A", help=text)
     parser.add_argument("--dry-run", action="store_true", help="only print what each run's command would be")
     parser.add_argument("--quiet", action="store_true", help="no progress, only the results")
     args = parser.parse_args(arguments)

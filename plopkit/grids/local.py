@@ -17,6 +17,7 @@ from datetime import datetime
 from plopkit.flags import run_words
 from plopkit.grids.plan import PlannedRun
 from plopkit.grids.state import Entry
+from plopkit.grids.watch import is_busy, is_finished
 from plopkit.support.files import make_folder
 from plopkit.support.parents import PARENT
 
@@ -48,9 +49,12 @@ def run_locally(entries: Sequence[Entry], workers: int, show: Callable[[], None]
     try:
         while places or any(entry.state == "waiting" for entry in entries):
             for worker in range(workers):
-                if worker not in places and (entry := next_entry(entries)):
-                    environment = environment_of(worker, workers, devices)
-                    places[worker] = start(entry, environment), entry
+                if worker in places or (entry := next_entry(entries)) is None:
+                    continue
+                if is_finished(entry.run):  # meanwhile, by another process
+                    entry.finished()
+                else:
+                    places[worker] = start(entry, environment_of(worker, workers, devices)), entry
             show()
             time.sleep(LOOK)
             for worker, (process, entry) in list(places.items()):
@@ -65,10 +69,11 @@ def run_locally(entries: Sequence[Entry], workers: int, show: Callable[[], None]
 
 
 def next_entry(entries: Sequence[Entry]) -> Entry | None:
-    """The next run to start: the first that waits and whose step 0 is not being trained by a run that goes on."""
+    """The next run to start: the first that waits, whose step 0 no run of the grid trains, and that nobody works on."""
     training = {entry.run.step_0 for entry in entries if entry.state == "running" and not entry.place.trained}
     waiting = (entry for entry in entries if entry.state == "waiting")
-    return next((entry for entry in waiting if entry.place.trained or entry.run.step_0 not in training), None)
+    free = (entry for entry in waiting if entry.place.trained or entry.run.step_0 not in training)
+    return next((entry for entry in free if not is_busy(entry.run)), None)
 
 
 def start(entry: Entry, environment: dict[str, str]) -> subprocess.Popen[bytes]:

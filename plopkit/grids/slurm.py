@@ -42,10 +42,11 @@ if [ -n "$SLURM_CPUS_PER_TASK" ]; then
     export OMP_NUM_THREADS="${{OMP_NUM_THREADS:-$SLURM_CPUS_PER_TASK}}"
 fi
 run= again=0 signalled=0
-trap 'signalled=1 again=1; kill -TERM $run' USR1
-trap 'signalled=1; kill -TERM $run' TERM
+trap 'signalled=1 again=1; [ -z "$run" ] || kill -TERM $run' USR1
+trap 'signalled=1; [ -z "$run" ] || kill -TERM $run' TERM
 "$@" >>"$log" 2>&1 &
 run=$!
+[ $signalled -eq 0 ] || kill -TERM $run  # it came before the run had a number
 wait $run
 code=$?
 while [ $signalled -eq 1 ]; do  # a signal ends `wait`, not the run
@@ -115,7 +116,7 @@ def _ended(entry: Entry, job: str) -> None:
     """Note how a job has ended that is no longer in the queue."""
     entry.look()
     if is_finished(entry.run):
-        entry.state = "finished"
+        entry.finished()
     else:
         entry.state, entry.message = "failed", entry.error() or f"Slurm's job {job} ended without results"
 

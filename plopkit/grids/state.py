@@ -64,6 +64,11 @@ class Entry:
         self.state, self.started_from = "running", self.place
         self.log_begins = self.log.stat().st_size if self.log.is_file() else 0
 
+    def finished(self) -> None:
+        """Note that all is there."""
+        self.look()
+        self.state, self.message = "finished", ""
+
     def ended(self, code: int) -> None:
         """Note how the process has ended, with an exit code or, negative, by a signal.
 

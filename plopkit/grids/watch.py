@@ -1,6 +1,9 @@
 """How far a run is, read from its folder: what its process prints is not needed."""
 
+from contextlib import nullcontext
 from typing import NamedTuple
+
+from filelock import FileLock, Timeout
 
 from plopkit.grids.plan import PlannedRun
 from plopkit.presets import method_of
@@ -62,6 +65,17 @@ def is_finished(run: PlannedRun) -> bool:
         same = folder.settings_file.is_file() and folder.settings.identity() == run.settings.identity()
         return same and folder.evaluated() == run.n_steps and (folder.pictures / LAST_PICTURE).is_file()
     except ValueError:  # damaged: the run mends it, or says why not
+        return False
+
+
+def is_busy(run: PlannedRun) -> bool:
+    """Whether a process is working on a run: of another grid, or one that a grid which was killed has left."""
+    try:
+        with FileLock(run.folder.lock_file, timeout=0) if run.folder.lock_file.exists() else nullcontext():
+            return False
+    except Timeout:
+        return True
+    except (OSError, NotImplementedError):  # cannot be locked here; the run says so
         return False
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from plopkit.grids import local
 from plopkit.grids.local import environment_of, gpus, next_entry, run_locally, stop
@@ -71,6 +72,31 @@ def test_a_killed_run_takes_up_its_step_0_again(entries: Planned) -> None:
     assert next_entry([first, second]) is second
     first.state = second.state = "waiting"
     assert next_entry([first, second]) is first
+
+
+def test_a_run_that_another_process_works_on_is_waited_for(
+    entries: Planned, scripted: Scripted, tmp_path: Path
+) -> None:
+    """One that a killed grid has left, or of a grid that does the same."""
+    runs = entries("ft", "ewc")
+    scripted('echo "$1" >> trace; finish')
+    other = subprocess.run(local.command_of(runs[0].run), check=True)  # what the other process will leave
+    assert other.returncode == 0
+    folder = runs[0].run.folder
+    results = folder.results_file.read_bytes()
+    folder.results_file.rename(tmp_path / "results")
+    lock = FileLock(folder.lock_file, is_singleton=True)
+    lock.acquire()
+
+    def finish_when_alone() -> None:
+        if runs[1].state == "finished" and lock.is_locked:
+            assert runs[0].state == "waiting"
+            folder.results_file.write_bytes(results)
+            lock.release()
+
+    run_locally(runs, 2, finish_when_alone)
+    assert [entry.state for entry in runs] == ["finished"] * 2
+    assert trace(tmp_path) == ["ft", "ewc"]
 
 
 def test_a_run_that_fails_leaves_the_others_going(entries: Planned, scripted: Scripted) -> None:

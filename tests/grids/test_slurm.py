@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -34,7 +35,7 @@ for task in $(seq 0 "$last"); do
     (
         export SLURM_ARRAY_JOB_ID=$number SLURM_ARRAY_TASK_ID=$task
         while :; do
-            bash "$FAKE/$number.sh" >> "$FAKE/output.$job" 2>&1 & echo $! > "$FAKE/pid.$job"; wait $!
+            bash "$FAKE/$number.sh" >> "$FAKE/output.$job" 2>&1 & echo $! >> "$FAKE/pid.$job"; wait $!
             echo $? >> "$FAKE/codes.$job"
             [ -e "$FAKE/requeue.$job" ] || break
             rm "$FAKE/requeue.$job"; echo RUNNING > "$FAKE/job.$job"
@@ -69,7 +70,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield folder
     while any(folder.glob("job.*")):  # of a test that has failed
         for path in folder.glob("pid.*"):
-            subprocess.run(["kill", "-9", path.read_text().strip()], check=False, stderr=subprocess.DEVNULL)
+            subprocess.run(["kill", "-9", *path.read_text().split()], check=False, stderr=subprocess.DEVNULL)
         time.sleep(0.05)
 
 
@@ -85,6 +86,13 @@ def trace(tmp_path: Path) -> list[str]:
 def wait_for(happened: Callable[[], bool]) -> None:
     while not happened():
         time.sleep(0.01)
+
+
+def pid_of(fake: Path, job: str, start: int) -> int:
+    """The process of a job's script after so many starts."""
+    path = fake / f"pid.{job}"
+    wait_for(lambda: path.exists() and path.read_text().count("\n") == start)
+    return int(path.read_text().split()[-1])
 
 
 def test_every_run_is_a_task_of_one_array(entries: Planned, scripted: Scripted, tmp_path: Path, fake: Path) -> None:
@@ -116,7 +124,7 @@ def test_a_run_that_the_time_limit_ends_is_requeued(
     def limit() -> None:
         for count in (1, 2):
             wait_for(lambda: trace(tmp_path).count("begun") == count)  # noqa: B023
-            os.kill(int((fake / "pid.101_0").read_text()), signal.SIGUSR1)
+            os.kill(pid_of(fake, "101_0", count), signal.SIGUSR1)
 
     thread = threading.Thread(target=limit)
     thread.start()
@@ -135,7 +143,7 @@ def test_a_run_that_is_cancelled_saves_and_is_not_requeued(
 
     def cancel() -> None:
         wait_for(lambda: trace(tmp_path) == ["begun"])
-        os.kill(int((fake / "pid.101_0").read_text()), signal.SIGTERM)
+        os.kill(pid_of(fake, "101_0", 1), signal.SIGTERM)
 
     thread = threading.Thread(target=cancel)
     thread.start()
@@ -243,3 +251,32 @@ def test_the_script_is_one_that_bash_reads(entries: Planned, tmp_path: Path) -> 
     assert subprocess.run(["bash", "-n", str(path)], check=True, capture_output=True).stderr == b""
     assert json.dumps("emoji 15-5 overlap")[1:-1] in path.read_text(encoding="utf-8")
     assert "#SBATCH --array=0-1\n" in path.read_text(encoding="utf-8")
+
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "cluster.md"
+PLOPKIT = """#!/bin/bash
+trap 'sleep 0.2; echo saved >> trace; exit 143' TERM
+echo "$@" >> trace; echo begun >> trace
+while :; do sleep 0.02; done
+"""
+
+
+@pytest.mark.parametrize(("number", "requeued"), [(signal.SIGUSR1, True), (signal.SIGTERM, False)])
+def test_the_example_for_use_by_hand(number: signal.Signals, requeued: bool, tmp_path: Path, fake: Path) -> None:
+    """Ended by the time limit it is requeued, and by scancel it is not; in both cases the run saves."""
+    (fake / "plopkit").write_text(PLOPKIT, encoding="utf-8")
+    (fake / "plopkit").chmod(0o755)
+    (block,) = re.findall(r"^```bash\n(.*?)^```", EXAMPLE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    task = {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "3"}
+    process = subprocess.Popen(["bash", "-c", block], cwd=tmp_path, env=os.environ | task)
+    wait_for(lambda: "begun" in trace(tmp_path))
+    process.send_signal(number)
+    assert process.wait() == 143
+    words = (tmp_path / "trace").read_text(encoding="utf-8").splitlines()
+    assert words == [
+        "run voc 15-1 overlap --method plop --seed 1 --preset paper --data.root data/voc",
+        "begun",
+        "saved",
+    ]
+    assert (fake / "requeue.7_3").exists() == requeued
+    (fake / "job.7_3").unlink(missing_ok=True)
