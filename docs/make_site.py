@@ -22,6 +22,7 @@ DOCS = ROOT / "docs"
 PAGES = (
     "*.md",
     "CITATION.cff",
+    "docs/cluster.md",
     "docs/fidelity.md",
     "docs/interrupted.md",
     "docs/moved.md",

@@ -50,7 +50,7 @@ def grid(
 
     All are checked first. Each run is a process `plopkit run …`. One that is killed is started again and goes on where
     it was saved; one that fails is left, and the others go on. The table of the finished runs is written to
-    `grid.csv`.
+    `grid.csv`. The processes know the methods and data sets of installed packages and of `load_plugin`.
 
     Args:
         scenarios: scenarios.
