@@ -31,6 +31,7 @@ PAGES = (
     Page("datasets", "Data sets", ("datasets",)),
     Page("trainer", "Training", ("trainer", "training", "ticks", "optimizer", "backward", "compute")),
     Page("runs", "Runs", ("runs",)),
+    Page("grids", "Many runs", ("grids",)),
     Page("viz", "Figures", ("viz",)),
     Page("widgets", "Widgets", ("widgets",)),
     Page("lessons", "Lessons", ("lessons",)),

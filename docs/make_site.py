@@ -22,8 +22,10 @@ DOCS = ROOT / "docs"
 PAGES = (
     "*.md",
     "CITATION.cff",
+    "docs/cluster.md",
     "docs/fidelity.md",
     "docs/interrupted.md",
+    "docs/promises.md",
     "docs/moved.md",
     "docs/scale.md",
     "docs/*.png",

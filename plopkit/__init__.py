@@ -16,6 +16,7 @@ from plopkit.support import moved
 
 if TYPE_CHECKING:
     from plopkit.catalogue import DATASETS, METHODS, DataSet, load_plugin
+    from plopkit.grids.grid import GridResult, grid
     from plopkit.parameters import from_parameters
     from plopkit.presets import PRESETS, configure, open_scenario
     from plopkit.runs.experiment import Experiment, run
@@ -32,6 +33,7 @@ __all__ = [
     "PRESETS",
     "DataSet",
     "Experiment",
+    "GridResult",
     "RunFolder",
     "Scenario",
     "Settings",
@@ -40,6 +42,7 @@ __all__ = [
     "configure",
     "forgetting_table",
     "from_parameters",
+    "grid",
     "load_plugin",
     "load_results",
     "open_scenario",
@@ -52,6 +55,7 @@ __all__ = [
 
 _MODULES = {
     "catalogue": ("DATASETS", "METHODS", "DataSet", "load_plugin"),
+    "grids.grid": ("GridResult", "grid"),
     "parameters": ("from_parameters",),
     "presets": ("PRESETS", "configure", "open_scenario"),
     "runs.experiment": ("Experiment", "run"),

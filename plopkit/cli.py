@@ -10,11 +10,13 @@ Errors are of three kinds:
 - Everything else, such as `AssertionError`, `TypeError` and another `RuntimeError`, is a mistake of plopkit, or of a
   plugin: Python shows its traceback, which belongs into a report.
 - An interrupt: exit code 130, and the same command continues.
+- A grid of which a run has failed: exit code 1, after all others are done.
 
 `--debug` shows the traceback of the first kind, too.
 """
 
 import argparse
+import functools
 import os
 import sys
 import traceback
@@ -22,6 +24,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from plopkit.support.parents import end_with_parent
 from plopkit.support.places import expanded
 from plopkit.support.printable import printable
 from plopkit.support.signals import Terminated, terminating
@@ -199,6 +202,38 @@ def demo(arguments: Sequence[str]) -> None:
     run_demo(args.out, args.scenario, args.preset, args.seed, progress=not args.quiet)
 
 
+def grid(arguments: Sequence[str]) -> None:
+    """All combinations, each a run: plopkit grid --scenarios "voc 15-1 overlap" --methods mib plop --seeds 0 1 2"""
+    from plopkit.presets import PRESETS
+
+    parser = _parser(grid, allow_abbrev=False)
+    parser.formatter_class = functools.partial(argparse.HelpFormatter, max_help_position=32)
+    parser.add_argument("--scenarios", nargs="+", required=True, metavar="S", help="scenarios, each in quotes")
+    parser.add_argument("--methods", nargs="+", required=True, metavar="M", help="names of methods")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="N", help="random seeds (0)")
+    parser.add_argument("--preset", default="laptop", choices=PRESETS, help="the preset (laptop)")
+    text = "values of a setting to choose from, optim.lr=0.01,0.02; a single one is for all runs"
+    parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="X=A,B", help=text)
+    parser.add_argument("--out", type=_path, default=Path("runs"), help="folder for the run folders (runs)")
+    parser.add_argument("--workers", type=int, metavar="N", help="number of runs at once (one per GPU, else 1)")
+    text = "submit an array to Slurm, with options of sbatch: partition=gpu time=04:00:00 gpus=1"
+    parser.add_argument("--slurm", nargs="*", metavar="X=A", help=text)
+    parser.add_argument("--dry-run", action="store_true", help="only print what each run's command would be")
+    parser.add_argument("--quiet", action="store_true", help="no progress, only the results")
+    args = parser.parse_args(arguments)
+    from plopkit.grids import commands
+
+    runs = commands.planned(args.scenarios, args.methods, args.seeds, args.preset, args.set, args.out)
+    if args.dry_run:
+        say("\n".join(commands.dry_run(runs)))
+    else:
+        result = commands.run(runs, args.workers, args.slurm, progress=not args.quiet)
+        say("\n".join(commands.results(result)))
+        if result.failed:
+            say("\n".join(commands.failures(result)), sys.stderr)
+            raise SystemExit(1)
+
+
 def lessons(arguments: Sequence[str]) -> None:
     """Copy the lessons into a folder and open JupyterLab there: plopkit lessons my-lessons"""
     own, jupyter = _split(arguments, "--")
@@ -224,9 +259,10 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "export": export,
     "data": data,
     "demo": demo,
+    "grid": grid,
     "lessons": lessons,
 }
-SHOW_PROGRESS = ("run", "evaluate", "demo")
+SHOW_PROGRESS = ("run", "evaluate", "demo", "grid")
 """The commands that have `--quiet`."""
 
 
@@ -243,6 +279,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in _split(words, "--")[0]
     write_anything(sys.stdout)
+    end_with_parent()
     try:
         with terminating():
             code = _main(words)

@@ -48,12 +48,18 @@ def command_line(settings: Settings, preset: str) -> str:
         >>> command_line(configure("voc 15-5 overlap", "plop", "paper", {"seed": 1}), "paper")
         'plopkit run "voc 15-5 overlap" --method plop --preset paper --seed 1'
     """
-    words = ["--method", settings.method, "--preset", preset]
+    command, scenario, *words = run_words(settings, preset)
+    return f'plopkit {command} "{scenario}" {shlex.join(words)}'  # no character of a scenario is special to a shell
+
+
+def run_words(settings: Settings, preset: str) -> list[str]:
+    """The words after `plopkit` of the command that means these settings."""
+    words = ["run", settings.scenario, "--method", settings.method, "--preset", preset]
     for name, value in overrides_of(settings, preset).items():
         words += _flag(name, value)
     for file in plugins():
         words += ["--plugin", file]
-    return f'plopkit run "{settings.scenario}" {shlex.join(words)}'  # no character of a scenario is special to a shell
+    return words
 
 
 def _flag(name: str, value: Any) -> list[str]:

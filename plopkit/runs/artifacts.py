@@ -18,6 +18,8 @@ from plopkit.support.files import write_arrays
 from plopkit.viz.png import save
 
 EXAMPLES = 6  # validation images whose predictions are kept after every step
+LAST_PICTURE = "predictions.png"
+"""Drawn last: where it is, nothing of a run is left to do."""
 
 
 @torch.no_grad()
@@ -55,7 +57,7 @@ def draw_pictures(folder: RunFolder, title: str) -> None:
     figures = {
         "curves.png": lambda: viz.forgetting_curves(folder.summary, title),
         "losses.png": lambda: viz.loss_curves(folder.ticks, title),
-        "predictions.png": lambda: viz.strip(folder.examples, title),
+        LAST_PICTURE: lambda: viz.strip(folder.examples, title),
     }
     if not len(folder.ticks):
         del figures["losses.png"]

@@ -59,10 +59,7 @@ class Steps:
         """
         if step.index:
             return self.store(step)
-        first = self.method.first_step()
-        own = [] if self.method.shares_step_0 else [first.name, first.model_dump(mode="json")]
-        begins = [self.scenario.dataset, step.protocol, step.new, sorted(step.future), *own]
-        source = digest([self.settings.step0_identity(), begins, self.data.train.fingerprint])
+        source = step_0_source(self.settings, self.scenario, self.method, self.data.train.fingerprint)
         return StepStore(self.settings.out / STEP_0 / source, 0)
 
     def identity_before(self, step: Step) -> str | None:
@@ -146,6 +143,21 @@ class Steps:
 
         context = StepContext(step, teacher, one_epoch, state, reduce, selection, before if step.index else None)
         return context, loader
+
+
+def step_0_source(settings: Settings, scenario: Scenario, method: Method, images: str) -> str:
+    """The digest of all that step 0 is trained from: runs with the same one share it.
+
+    Args:
+        settings: settings of the run.
+        scenario: their scenario.
+        method: their method.
+        images: fingerprint of the training images.
+    """
+    first, step = method.first_step(), scenario.steps[0]
+    own = [] if method.shares_step_0 else [first.name, first.model_dump(mode="json")]
+    begins = [scenario.dataset, step.protocol, step.new, sorted(step.future), *own]
+    return digest([settings.step0_identity(), begins, images])
 
 
 def first_net(settings: Settings, scenario: Scenario, method: Method) -> Segmenter:

@@ -43,13 +43,21 @@ class TrainingStore:
 
     def state_files(self) -> list[Path]:
         """The states that are there, the last one first."""
+        places = self._places()
+        earlier = [self.earlier_state_file] if self.earlier_state_file.is_file() else []
+        return sorted(places, key=lambda path: places[path], reverse=True) + earlier
+
+    def last_place(self) -> tuple[int, int]:
+        """Finished epochs, and batches of the next one, of the last state; (0, 0) where there is none."""
+        return max(self._places().values(), default=(0, 0))
+
+    def _places(self) -> dict[Path, tuple[int, int]]:
         places = {}
         for path in self.folder.glob(f"step-{self.index}.training.*.pt"):
             numbers = path.name.split(".")[2:-1]
             if len(numbers) == 2 and all(number.isdigit() for number in numbers):
                 places[path] = (int(numbers[0]), int(numbers[1]))
-        earlier = [self.earlier_state_file] if self.earlier_state_file.is_file() else []
-        return sorted(places, key=lambda path: places[path], reverse=True) + earlier
+        return places
 
     def save(self, training: dict[str, Any], ticks: Ticks, before: str | None) -> None:
         """Keep a training's state, and the ticks of its last epoch, which may be under way.

@@ -355,6 +355,17 @@ def test_only_the_main_process_saves(store: StepStore, tiny_net: Nets, accelerat
     assert not store.folder.exists() or not list(store.folder.iterdir())
 
 
+@pytest.fixture
+def handled() -> Iterator[None]:
+    """The usual handlers: what a shell starts in the background ignores SIGINT."""
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("handled")
 @pytest.mark.parametrize(("number", "error"), [(signal.SIGTERM, Terminated), (signal.SIGINT, KeyboardInterrupt)])
 def test_a_signal_saves_after_the_iteration(
     number: int,

@@ -99,6 +99,7 @@ def start(words: list[str], log: Path, processes: int) -> list[int]:
         errors = os.open(log.with_suffix(f".{rank}"), os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
         os.dup2(errors, 1)
         os.dup2(errors, 2)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background of a shell ignores it
         code = 1
         try:
             if rank == 0:

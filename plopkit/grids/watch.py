@@ -1,0 +1,100 @@
+"""How far a run is, read from its folder: what its process prints is not needed."""
+
+from contextlib import nullcontext
+from typing import NamedTuple
+
+from filelock import FileLock, Timeout
+
+from plopkit.grids.plan import PlannedRun
+from plopkit.presets import method_of
+from plopkit.runs.artifacts import LAST_PICTURE
+from plopkit.runs.checkpoints import StepStore
+from plopkit.runs.sharing import STEP_0
+from plopkit.runs.steps import step_0_source
+
+
+class Place(NamedTuple):
+    """How far a run is, as its files say. A later place is larger."""
+
+    evaluated: int = 0
+    """steps with results"""
+    trained: int = 0
+    """steps with a checkpoint"""
+    epoch: int = 0
+    """finished epochs of the step under way, as far as they are saved"""
+    batch: int = 0
+    """batches of the next epoch"""
+
+
+class Scores(NamedTuple):
+    """mIoU in percent after the last step that has results; None where there is none."""
+
+    old: float | None = None
+    new: float | None = None
+    all: float | None = None
+
+
+def place_of(run: PlannedRun) -> Place:
+    """How far a run is.
+
+    Raises:
+        DamagedError: its results are damaged; the run makes them again.
+    """
+    folder = run.folder
+    evaluated = folder.evaluated()
+    trained = evaluated
+    while trained < run.n_steps and StepStore(folder.checkpoints, trained).checkpoint.is_file():
+        trained += 1
+    if trained == run.n_steps:
+        return Place(evaluated, trained)
+    store = StepStore(folder.checkpoints, trained)
+    if trained == 0 and folder.data_file.is_file():
+        images = folder.data_file.read_text(encoding="utf-8", errors="replace").split()[:1]
+        source = step_0_source(run.settings, run.scenario, method_of(run.settings), "".join(images))
+        store = StepStore(run.settings.out / STEP_0 / source, 0)
+    return Place(evaluated, trained, *store.training.last_place())
+
+
+def is_finished(run: PlannedRun) -> bool:
+    """Whether a run has all its results and pictures, made with these settings.
+
+    Its checkpoints are not looked at: `plopkit run` does, and mends them.
+    """
+    folder = run.folder
+    try:
+        same = folder.settings_file.is_file() and folder.settings.identity() == run.settings.identity()
+        return same and folder.evaluated() == run.n_steps and (folder.pictures / LAST_PICTURE).is_file()
+    except ValueError:  # damaged: the run mends it, or says why not
+        return False
+
+
+def is_busy(run: PlannedRun) -> bool:
+    """Whether a process is working on a run: of another grid, or one that a grid which was killed has left."""
+    try:
+        with FileLock(run.folder.lock_file, timeout=0) if run.folder.lock_file.exists() else nullcontext():
+            return False
+    except Timeout:
+        return True
+    except (OSError, NotImplementedError):  # cannot be locked here; the run says so
+        return False
+
+
+def words_of(run: PlannedRun, place: Place) -> str:
+    """A place in words, such as "step 1/5, epoch 2/30"; epochs count from 1, as in the progress of `plopkit run`."""
+    step = min(place.evaluated, run.n_steps - 1)
+    where = f"step {step}/{run.n_steps - 1}"
+    if place.evaluated == run.n_steps:
+        return "pictures"
+    if place.trained > place.evaluated:
+        return f"{where}, evaluation"
+    epochs = method_of(run.settings).schedule(run.settings.optim, run.scenario.steps[step]).epochs
+    return f"{where}, epoch {min(place.epoch + 1, epochs)}/{epochs}"
+
+
+def scores_of(run: PlannedRun) -> Scores:
+    """The run's mIoU so far."""
+    folder = run.folder
+    if not folder.evaluated():
+        return Scores()
+    last = folder.first_steps(folder.evaluated()).summary.iloc[-1]
+    return Scores(*(None if last[name] != last[name] else float(last[name]) for name in Scores._fields))
