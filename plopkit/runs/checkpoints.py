@@ -176,8 +176,9 @@ class StepStore:
             recipe["encoder"]["norm"] = model.norm
         if recipe["encoder"]["norm"] == "iabn" and find_spec("inplace_abn") is None:
             recipe["encoder"]["norm"] = "abn"  # the same state, the same numbers
+        weights = self.weights()
         try:
-            return Segmenter.restored(recipe, self.weights())
+            return Segmenter.restored(recipe, weights)
         except ValueError as error:
             raise ValueError(f"{self.checkpoint}: {error}") from error
 

@@ -78,6 +78,8 @@ class RunFolder:
     @cached_property
     def settings(self) -> Settings:
         """The settings that made the run, be its plugin loaded or not; ValueError where their file is damaged."""
+        if not self.settings_file.exists():
+            raise seals.missing(self.settings_file)
         seals.check(self.settings_file)
         return from_yaml(self.settings_file)
 
@@ -128,7 +130,8 @@ class RunFolder:
 
     def predicted_steps(self) -> list[int]:
         """The steps that have a file of predictions."""
-        return sorted(int(path.stem.removeprefix("step-")) for path in self.predictions.glob("step-*.npz"))
+        numbers = [path.stem.removeprefix("step-") for path in self.predictions.glob("step-*.npz")]
+        return sorted(int(number) for number in numbers if number.isdecimal())  # others are a user's own copies
 
     def net(self, index: int) -> "Segmenter":
         """The net as it is after step ``index``.
@@ -184,7 +187,9 @@ def tidy(folder: Path) -> None:
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an .npz file; DamagedError where it is damaged."""
+    """The arrays of an .npz file; DamagedError where it is damaged, FileNotFoundError where it is missing."""
+    if not path.exists():
+        raise seals.missing(path)
     seals.check(path)
     try:
         with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:

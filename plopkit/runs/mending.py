@@ -23,7 +23,7 @@ from plopkit.runs.tables import first_rows
 from plopkit.support import seals
 from plopkit.support.appending import remove_appended, replace_text
 from plopkit.support.bars import notice
-from plopkit.support.files import has_partial_files, remove_partial_files
+from plopkit.support.files import disk_error, has_partial_files, remove_partial_files
 from plopkit.support.seals import DamagedError
 
 
@@ -56,7 +56,10 @@ def mended(folder: RunFolder, n_steps: int, out: Path) -> Iterator[None]:
         for repair in list(find_repairs(folder, n_steps)):
             if repair.notice:
                 notice(repair.notice)
-            repair.do()
+            try:
+                repair.do()
+            except OSError as error:
+                raise disk_error(folder.path, error, action="mended") from error
         yield
 
 
@@ -77,11 +80,11 @@ def find_repairs(folder: RunFolder, n_steps: int) -> Iterator[Repair]:
         folder: the run's folder.
         n_steps: number of the scenario's steps.
     """
-    results = _read(lambda: folder.results)
+    results = _read(folder.results_file, lambda: folder.results)
     n_evaluated = 0 if isinstance(results, DamagedError) else int(results["step"].max()) + 1
     if isinstance(results, DamagedError) and results.path.exists():
         yield _made_again(results, " from the checkpoints")
-    ticks = _read(lambda: folder.ticks)
+    ticks = _read(folder.ticks_file, lambda: folder.ticks)
     damaged = dict(_damaged_steps(folder, n_steps, n_evaluated))
     for store in [store for store in damaged if damaged[store].path == store.ticks_file]:
         if store.index < n_evaluated and not isinstance(ticks, DamagedError):
@@ -92,7 +95,7 @@ def find_repairs(folder: RunFolder, n_steps: int) -> Iterator[Repair]:
             )
     n_kept = min([n_evaluated, *(store.index for store in damaged)])
     if n_evaluated:
-        summary = _read(lambda: folder.summary)
+        summary = _read(folder.summary_file, lambda: folder.summary)
         if isinstance(summary, DamagedError):
             yield _made_again(summary)
             if n_evaluated == n_steps:  # its last row has digits that results.csv lacks
@@ -122,14 +125,14 @@ def missing_examples(folder: RunFolder, n_steps: int) -> list[int]:
     return sorted(missing)
 
 
-def _read(read: Callable[[], pd.DataFrame]) -> pd.DataFrame | DamagedError:
+def _read(path: Path, read: Callable[[], pd.DataFrame]) -> pd.DataFrame | DamagedError:
     """A table, or what is wrong with it."""
     try:
         return read()
     except DamagedError as error:
         return error
-    except FileNotFoundError as error:
-        return DamagedError(Path(error.filename), "missing")
+    except FileNotFoundError:
+        return DamagedError(path, "missing")
 
 
 def _damaged_steps(folder: RunFolder, n_steps: int, n_evaluated: int) -> Iterator[tuple[StepStore, DamagedError]]:

@@ -123,9 +123,7 @@ def _finished(folders: Sequence[Path]) -> Iterator[tuple[Settings, dict[str, flo
                 log(f"{folder.path}: left out, {unknown}")
             elif result := _final_result(settings, folder.summary):
                 yield settings, result
-        except FileNotFoundError as error:
-            log(f"{folder.path}: left out, there is no {Path(error.filename).name} in it")
-        except ValueError as error:
+        except (FileNotFoundError, ValueError) as error:
             log(f"{folder.path}: left out, its settings or its summary cannot be read ({error})")
 
 

@@ -12,7 +12,7 @@ from plopkit.scenario import Scenario, check
 from plopkit.support.appending import append_text, read_appended, replace_text
 from plopkit.support.files import table_text
 from plopkit.support.printable import one_line
-from plopkit.support.seals import DamagedError, sealed_digests
+from plopkit.support.seals import DamagedError, missing, sealed_digests
 
 KEYS = ["scenario", "method", "seed"]
 REQUIRED_COLUMNS: dict[str, type] = {
@@ -38,7 +38,7 @@ def read_results(path: Path) -> pd.DataFrame:
         FileNotFoundError: where there is none.
         DamagedError: where it is damaged, or lacks rows; names the file and the remedy.
     """
-    content = read_appended(path)
+    content = _content(path)
     try:
         table = parse_results(content)
         missing = [name for name in REQUIRED_COLUMNS if name not in table]
@@ -50,6 +50,13 @@ def read_results(path: Path) -> pd.DataFrame:
     if problem:
         raise DamagedError(path, f"damaged ({problem})", AGAIN)
     return table
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return read_appended(path)
+    except FileNotFoundError:
+        raise missing(path, AGAIN) from None
 
 
 def _problem(table: pd.DataFrame) -> str:
@@ -118,7 +125,7 @@ def read_table(path: Path, counted: str = "", columns: Mapping[str, type] = TICK
         FileNotFoundError: where there is none.
         DamagedError: where it is damaged, or lacks rows.
     """
-    content = read_appended(path)
+    content = _content(path)
     try:
         table = pd.read_csv(io.BytesIO(content), dtype=dict(columns))
         if "step" not in table:

@@ -5,8 +5,9 @@ to it (`plopkit.support.seals`).
 """
 
 import contextlib
+import glob
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,7 @@ def atomic_write(path: Path, seal: bool = False) -> Iterator[Path]:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         durable.make_parents(path)
+        _remove(path.parent.glob(f".{glob.escape(path.name)}.*.part"))  # of this file, by killed processes
         with durable.being_written(part):
             yield part
             if part.stat().st_size:
@@ -70,17 +72,21 @@ def remove_partial_files(folder: Path, below: bool = True) -> None:
         folder: The folder.
         below: Whether to look in the folders below it as well.
     """
-    for part in _abandoned(folder, below):
-        part.unlink(missing_ok=True)
+    _remove(_partial_files(folder, below))
 
 
 def has_partial_files(folder: Path) -> bool:
     """Whether killed writers left something in a folder or below."""
-    return any(True for _ in _abandoned(folder, True))
+    return any(map(durable.is_abandoned, _partial_files(folder, True)))
 
 
-def _abandoned(folder: Path, below: bool) -> Iterator[Path]:
-    return filter(durable.is_abandoned, list((folder.rglob if below else folder.glob)(".*.part")))
+def _partial_files(folder: Path, below: bool) -> list[Path]:
+    return list((folder.rglob if below else folder.glob)(".*.part"))
+
+
+def _remove(parts: Iterable[Path]) -> None:
+    for part in filter(durable.is_abandoned, list(parts)):
+        part.unlink(missing_ok=True)
 
 
 def make_folder(path: Path) -> None:

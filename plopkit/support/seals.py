@@ -40,6 +40,11 @@ class DamagedError(ValueError):
         return "{}: {}; {}".format(*self.args)
 
 
+def missing(path: Path, remedy: str = AGAIN) -> FileNotFoundError:
+    """The error about a file that is not there, which says what to do."""
+    return FileNotFoundError(f"{path}: missing; {remedy}")
+
+
 def seal_file(path: Path) -> Path:
     """Where the digest of a file is kept."""
     return path.with_name(f".{path.name}{SUFFIX}")

@@ -249,6 +249,17 @@ def test_no_changed_bit_passes(tmp_path: Path, tiny_net: Nets, name: str) -> Non
     assert contents(tmp_path, seals=True) == {}
 
 
+def test_a_damaged_net_is_named_once(tmp_path: Path, tiny_net: Nets) -> None:
+    store = StepStore(tmp_path, 0)
+    store.finish(tiny_net(3), [], {})
+    content = bytearray(store.checkpoint.read_bytes())
+    content[-1] ^= 1
+    store.checkpoint.write_bytes(content)
+    with pytest.raises(seals.DamagedError) as error:
+        store.net(small(tmp_path).model)
+    assert str(error.value).count(str(store.checkpoint)) == 1
+
+
 def test_the_same_step_gives_the_same_bytes(tmp_path: Path, tiny_net: Nets) -> None:
     state = {f"tensor {index}": torch.full((2,), float(index)) for index in range(5)}
     for name in ("a", "b"):

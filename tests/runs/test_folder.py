@@ -79,8 +79,24 @@ def test_examples_are_read_back(tmp_path: Path) -> None:
         assert found[:, 0, 0].tolist() == list(range(11))[:n_steps]
     folder.predictions_file(4).unlink()
     assert len(folder.first_steps(4).examples["predictions"]) == 4
-    with pytest.raises(FileNotFoundError, match=r"step-4\.npz"):
+    with pytest.raises(FileNotFoundError, match=r"step-4\.npz: missing; run the command of this run again"):
         _ = folder.examples
+
+
+@pytest.mark.parametrize("name", ["results", "summary", "ticks", "settings", "examples"])
+def test_a_missing_file_is_named_with_the_remedy(tmp_path: Path, name: str) -> None:
+    with pytest.raises(FileNotFoundError, match=rf"^\S+{name}\.\w+: missing; run the command of this run again"):
+        getattr(RunFolder(tmp_path), name)
+
+
+def test_copies_among_the_examples_are_left_alone(tmp_path: Path) -> None:
+    """As synchronisers and file managers make them."""
+    folder = RunFolder(tmp_path)
+    write_arrays(folder.examples_file, masks=np.zeros((2, 3), int))
+    for name in ("step-0", "step-0 (1)", "step-0-conflict"):
+        write_arrays(folder.predictions / f"{name}.npz", predictions=np.zeros((2, 3), int))
+    assert folder.predicted_steps() == [0]
+    assert folder.examples["predictions"].shape == (1, 2, 3)
 
 
 def test_predictions_of_earlier_versions_are_read(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Damaged runs: the same command makes them whole again, and says what it does and why."""
 
+import errno
 import json
 import random
 import shutil
@@ -186,6 +187,20 @@ def test_a_folder_without_seals_is_as_good(copy: Experiment, finished: Experimen
     checkpoint = StepStore(copy.folder.checkpoints, 1).checkpoint
     checkpoint.write_bytes(checkpoint.read_bytes()[:-1])
     assert {step for step, *_ in ticks_until(copy)} == {1}
+
+
+def test_what_cannot_be_mended_is_named_with_the_remedy(copy: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = copy.folder.pictures / "curves.png"
+    write_text(picture, "damaged")
+    write_text(seals.seal_file(picture), f"{'0' * 64}  {picture.name}\n")
+
+    def refused(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(seals, "remove", refused)
+    words = rf"{copy.folder.path}: cannot be mended \(Permission denied\); free disk space or fix the permissions"
+    with pytest.raises(PermissionError, match=words):
+        list(copy.ticks())
 
 
 @pytest.mark.pictures

@@ -150,6 +150,16 @@ def test_only_files_that_nobody_is_writing_are_removed(tmp_path: Path) -> None:
     assert contents(tmp_path) == {}
 
 
+def test_the_next_write_of_a_file_removes_what_a_killed_one_left(tmp_path: Path) -> None:
+    """A report and its pictures are in folders that no run cleans up."""
+    mine, others = tmp_path / ".report[1].html.99999.part", tmp_path / ".other.html.99999.part"
+    for part in (mine, others):
+        part.touch()
+    write_text(tmp_path / "report[1].html", "a")
+    assert not mine.exists()
+    assert others.exists()
+
+
 def test_without_locks_a_partial_file_is_removed_when_it_is_a_day_old(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
