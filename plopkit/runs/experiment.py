@@ -16,7 +16,7 @@ from plopkit.runs.artifacts import draw_pictures, remove_later_examples, write_e
 from plopkit.runs.books import Books
 from plopkit.runs.checkpoints import StepStore
 from plopkit.runs.dry_run import dry_run
-from plopkit.runs.folder import RunFolder
+from plopkit.runs.folder import RunFolder, check_places
 from plopkit.runs.machine import explaining_resources
 from plopkit.runs.mending import mended, missing_examples
 from plopkit.runs.opening import check_room, open_folder
@@ -160,6 +160,7 @@ class Experiment:
     def _open(self, checkpoints: str = "") -> None:
         accelerator = make_accelerator(self.settings)  # refuses what this machine cannot do
         self.main = accelerator.is_main_process
+        check_places(self.folder.path)
         data = ScenarioData.open(self.settings, self.scenario, trains=not checkpoints)
         steps = self.scenario.steps
         if not self._seems_finished():  # a finished run needs neither disk space nor weights

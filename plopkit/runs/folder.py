@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from plopkit.model.segmenter import Segmenter
 
 
+FILES = (".csv", ".json", ".npz", ".png", ".pt", ".safetensors", ".sha256", ".state", ".txt", ".yaml")
+"""Endings of the files of a run."""
 LARGEST_ARRAYS = 2**29
 """Bytes of a file of arrays when it is unpacked: six images of 4096 pixels take 400 MB."""
 
@@ -175,6 +177,13 @@ class RunFolder:
 
     def _cut(self, table: pd.DataFrame) -> pd.DataFrame:
         return table if self.n_steps is None else table[table["step"] < self.n_steps]
+
+
+def check_places(folder: Path) -> None:
+    """IsADirectoryError where a folder has the place of a file, which no command mends."""
+    for path in folder.rglob("*.*"):
+        if path.suffix in FILES and path.is_dir():
+            raise IsADirectoryError(f"{path}: a folder in the place of a file; move it away and {AGAIN}")
 
 
 def tidy(folder: Path) -> None:

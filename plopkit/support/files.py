@@ -57,7 +57,7 @@ def atomic_write(path: Path, seal: bool = False) -> Iterator[Path]:
                 sealed = seal or seals.seal_file(path).exists()  # an old seal would no longer fit
                 (seals.replace_sealed if sealed else durable.replace)(part, path)
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-        raise type(error)(f"{path}: a file or a folder is in the way; name another place") from error
+        raise type(error)(f"{path}: a file or a folder is in the way; move it away, or name another place") from error
     except OSError as error:
         raise disk_error(path, error) from error
     finally:

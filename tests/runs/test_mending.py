@@ -3,6 +3,7 @@
 import errno
 import json
 import random
+import re
 import shutil
 from pathlib import Path
 
@@ -291,6 +292,20 @@ def test_what_was_noted_of_the_images_is_written_again(tmp_path: Path, damaged: 
 
 
 # Litter
+
+
+@pytest.mark.parametrize("name", ["results.csv", "ticks.csv", "checkpoints/step-0.safetensors", "examples/step-0.npz"])
+def test_a_folder_in_the_place_of_a_file_is_to_be_moved_away(
+    name: str, copy: Experiment, finished: Experiment, tmp_path: Path
+) -> None:
+    path = copy.folder.path / name
+    path.unlink(missing_ok=True)
+    path.mkdir()
+    with pytest.raises(OSError, match=rf"{re.escape(str(path))}: .*move it away"):
+        run(copy.settings, progress=False)
+    path.rmdir()
+    run(copy.settings, progress=False)
+    assert copy.folder.results.equals(finished.folder.results)
 
 
 def test_nothing_half_written_survives_the_next_start(copy: Experiment) -> None:
