@@ -190,8 +190,10 @@ class Experiment:
 
     def _compared_origins(self, accelerator: Accelerator) -> Origins:
         """What made the run, compared with what would go on with it; `ChangedError` where that needs `force`."""
-        sources = sources_of(type(self.method), type(self.method.first_step()))
-        origins = Origins(self.folder.origin_file, current(self.settings, accelerator, sources), sources, self.force)
+        first = type(self.method.first_step())
+        sources = sources_of(type(self.method), first)
+        now = current(self.settings, accelerator, sources)
+        origins = Origins(self.folder.origin_file, now, sources, sources_of(first), self.force)
         begun = self.folder.results_file.is_file() or any(self.folder.checkpoints.glob("step-*"))
         origins.check(begun, self._seems_finished())
         return origins

@@ -139,11 +139,14 @@ class Origins:
         path: the run's `origin.json`.
         now: the circumstances of this process.
         sources: the digests of the modules that would compute the run.
+        step_0: those that would train its step 0, which other methods may share.
         force: whether to go on with what is there in spite of a change.
     """
 
-    def __init__(self, path: Path, now: Origin, sources: Sources, force: bool = False):
+    def __init__(self, path: Path, now: Origin, sources: Sources, step_0: Sources, force: bool = False):
         self.path, self.now, self._sources, self._force = path, now, sources, force
+        self._step_0 = now.model_copy(update={"source": digest_of(step_0)})
+        self._known = {now.source: sources, self._step_0.source: step_0}
         self._accepted = ""
 
     def check(self, begun: bool, finished: bool) -> None:
@@ -198,22 +201,25 @@ class Origins:
         self, path: Path, index: int, resumed: bool, made: tuple[Origin, ...] | None = None
     ) -> tuple[Origin, ...]:
         """Note a step in one record; returns all that made the step so far."""
-        record = self._read(path, resumed) or Record(last=self.now)
-        if path != self.path and resumed:
-            self._compare(path.parent, record, ASKED)
+        is_shared = path != self.path
+        now = self.now if index else self._step_0
+        record = self._read(path, resumed) or Record(last=now)
+        if is_shared and resumed:
+            self._compare(path.parent, record, ASKED, source=False)  # another source has another shared step 0
         elif other := record.last.differences(self.now, ASKED):
             notice(f"{path.parent}: step {index} is trained under other circumstances than the last one: {other}")
         if made is None:
             made = record.steps.get(index, (_unknown(),)) if resumed else ()
-            if not made or made[-1].model_copy(update={"date": self.now.date}) != self.now:
-                made = (*made, self.now)
-        self._write(path, record.model_copy(update={"steps": record.steps | {index: made}, "last": self.now}))
+            if not made or made[-1].model_copy(update={"date": now.date}) != now:
+                made = (*made, now)
+        last = now if is_shared else self.now
+        self._write(path, record.model_copy(update={"steps": record.steps | {index: made}, "last": last}))
         return made
 
-    def _compare(self, place: Path, record: Record, asked: tuple[str, ...]) -> None:
+    def _compare(self, place: Path, record: Record, asked: tuple[str, ...], source: bool = True) -> None:
         """Compare with a record; what changes numbers is noted if forced, and else an error."""
         changes = []
-        if record.last.source != self.now.source:
+        if source and record.last.source != self.now.source:
             modules = changed(record.sources.get(record.last.source, {}), self._sources)
             more = f" and {len(modules) - MOST_MODULES} more" if len(modules) > MOST_MODULES else ""
             changes.append(f"the source of its method has changed ({', '.join(modules[:MOST_MODULES])}{more})")
@@ -246,7 +252,7 @@ class Origins:
         return None
 
     def _write(self, path: Path, record: Record) -> None:
-        sources = record.sources | {self.now.source: self._sources}
+        sources = record.sources | self._known
         used = {record.last.source, *(origin.source for step in record.steps.values() for origin in step)}
         record = record.model_copy(update={"sources": {name: sources[name] for name in sorted(used & sources.keys())}})
         write_text(path, record.model_dump_json(indent=1) + "\n", seal=True)

@@ -116,10 +116,11 @@ def made_by(runs: Iterable[str]) -> str:
         if table.empty:
             lines.append(f"{run}: nothing says what made it")
             continue
-        alike = table.assign(date=table["date"].str[:10], run=Path(run).name)
-        names = [name for name in alike.columns if name not in ("step", "date")]
+        alike = table.assign(date=table["date"].str[:10])
+        names = [name for name in alike.columns if name not in ("run", "step", "date", "source")]
         grouped = alike.groupby(names, sort=False, as_index=False)
-        tables.append(grouped.agg(steps=("step", _span), date=("date", "max"))[["run", "steps", *names[:-1], "date"]])
+        rows = grouped.agg(steps=("step", _span), date=("date", "max"), source=("source", _sources))
+        tables.append(rows.assign(run=Path(run).name)[["run", "steps", *names, "date", "source"]])
     table = pd.concat(tables).to_string(index=False) if tables else ""
     return "\n".join(filter(None, [table, *lines]))
 
@@ -130,6 +131,10 @@ def _span(steps: "pd.Series[int]") -> str:
     if first == last or steps.nunique() == last - first + 1:
         return str(first) if first == last else f"{first}-{last}"
     return ",".join(str(step) for step in sorted(set(steps)))
+
+
+def _sources(digests: "pd.Series[str]") -> str:
+    return " ".join(dict.fromkeys(digests))
 
 
 def _shown_settings(path: Path) -> str:

@@ -78,7 +78,7 @@ def _collected(methods: tuple[type, ...]) -> Sources:
         parsed = _parsed(path, *_stamp(path))
         found[name] = parsed.digest
         waiting |= {other: file for other, file in _imported(name, path, parsed) if other not in found}
-    return found
+    return dict(sorted(found.items()))
 
 
 def _name_of(module: str, path: Path) -> str:

@@ -68,7 +68,7 @@ def test_every_step_names_what_made_it(finished: Experiment) -> None:
     assert set(table["device"]) == {"cpu"} and set(table["processes"]) == {1}
     assert set(table["threads"]) == {torch.get_num_threads()} and set(table["precision"]) == {"fp32"}
     assert table["date"].str.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC").all()
-    assert table["source"].nunique() == 1
+    assert table["source"].nunique() == 2  # step 0 is that of all methods
     assert finished.folder.first_steps(1).made_by["step"].tolist() == [0]
     (shared,) = (finished.settings.out / ".step0").iterdir()
     assert list(read_record(shared / origin.NAME).steps) == [0]
@@ -101,7 +101,7 @@ def test_a_finished_run_of_other_code_is_not_read_back(
     assert "goes on with what is there, as forced" in capsys.readouterr().err
     record = read_record(copy.folder.origin_file)
     assert [forced.what for forced in record.forced] == ["the source of its method has changed (plopkit.pod)"]
-    assert {made.source for made, *_ in record.steps.values()} != {record.last.source}
+    assert record.steps[1][0].source != record.last.source
     run(copy.settings, progress=False)  # it was accepted
     assert capsys.readouterr().err == ""
 
@@ -114,7 +114,7 @@ def test_a_half_done_run_goes_on_with_other_code_only_by_force(tmp_path: Path, m
     assert again(stopped, force=True)[0][0] == 1
     table = stopped.folder.made_by
     assert table["step"].tolist() == [0, 1, 1]
-    assert table["source"].iloc[0] == table["source"].iloc[1] != table["source"].iloc[2]
+    assert table["source"].iloc[1] != table["source"].iloc[2]
 
 
 def test_other_code_trains_its_own_step_0(copy: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,6 +223,14 @@ def test_a_step_0_that_another_run_has_begun_elsewhere_needs_force(
     with pytest.raises(ChangedError, match=r"\.step0.*processes 1, now 2"):
         ticks_until(Experiment.open(other))
     assert ticks_until(Experiment.open(other, force=True))[0] == (0, 0, 1)
+
+
+def test_another_method_goes_on_with_a_step_0_without_a_question(tmp_path: Path) -> None:
+    opened = Experiment.open(small(tmp_path, **TWO_EPOCHS, compute__save_minutes=0))
+    ticks_until(opened, lambda tick: True)
+    other = Experiment.open(small(tmp_path, method="ft", **TWO_EPOCHS))
+    assert ticks_until(other)[0] == (0, 0, 1)
+    assert other.folder.made_by["step"].tolist() == [0, 1]  # nothing has changed within step 0
 
 
 # Without a record
