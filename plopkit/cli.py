@@ -40,10 +40,11 @@ def run(arguments: Sequence[str]) -> None:
     from plopkit.flags import parse_run
 
     quiet, words = _without(arguments, "--quiet")
+    force, words = _without(words, "--force")
     settings = parse_run(words, str(run.__doc__))
     from plopkit.runs.experiment import run as run_settings  # wrong flags do not wait for torch
 
-    _print_results(run_settings(settings, progress=not quiet))
+    _print_results(run_settings(settings, progress=not quiet, force=force))
 
 
 def compare(arguments: Sequence[str]) -> None:
@@ -327,7 +328,7 @@ def _main(words: list[str]) -> int:
         from plopkit.catalogue import load_plugin
 
         load_plugin(file)
-    for flag in ("--version", "--quiet", "--debug"):
+    for flag in ("--version", "--quiet", "--debug", "--force"):
         if wrong := next((word for word in own if word.startswith(f"{flag}=")), None):
             raise ValueError(f"{flag} takes no value; {wrong!r} has one")
     if "--version" in own:

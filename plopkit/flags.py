@@ -109,7 +109,8 @@ def _read_flags(base: Settings, arguments: Sequence[str], description: str) -> d
     made = _flags(base, {"scenario": base.scenario, "hyper": method_of(base)}, hidden="method")
     text = (
         f"{description}. Also: --preset {'|'.join(PRESETS)} (laptop), --method {'|'.join(METHODS)} (plop), "
-        "--plugin FILE (registers further methods and data sets), --quiet (no progress)."
+        "--plugin FILE (registers further methods and data sets), --quiet (no progress), --force (goes on with what is "
+        "there although the method's source has changed since, or torch, device or processes of an unfinished run)."
     )
     return asdict(tyro.cli(made, args=arguments, prog="plopkit run", description=text))
 

@@ -70,6 +70,12 @@ def leave_out_pictures(patch: pytest.MonkeyPatch) -> None:
 
 
 def contents(folder: Path, seals: bool = False) -> dict[str, bytes]:
-    """The bytes of every file in a folder, by relative path; the seals of the files only where asked for."""
-    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and (seals or path.suffix != ".sha256")]
+    """The bytes of every file in a folder, by relative path.
+
+    Args:
+        folder: the folder.
+        seals: whether to take the seals of the files as well, and what made the run, which names dates.
+    """
+    left_out = () if seals else (".sha256", "origin.json")
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.endswith(left_out)]
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}

@@ -303,13 +303,14 @@ def test_run_prints_the_summary_and_the_run_folder(runs: Path, capsys: Captured)
 def test_run_takes_flags_before_the_scenario(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[Settings] = []
 
-    def record(settings: Settings, progress: bool) -> None:
+    def record(settings: Settings, progress: bool, force: bool) -> None:
+        assert force
         calls.append(settings)
         raise ValueError("stop here")
 
     monkeypatch.setattr("plopkit.runs.experiment.run", record)
     for words in (["voc 15-1 overlap", "--optim.lr", "0.5"], ["--optim.lr", "0.5", "voc 15-1 overlap"]):
-        assert main(["run", *words]) == 2
+        assert main(["run", *words, "--force"]) == 2
     assert calls == [configure("voc 15-1 overlap", overrides={"optim.lr": 0.5})] * 2
 
 

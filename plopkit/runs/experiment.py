@@ -20,8 +20,10 @@ from plopkit.runs.folder import RunFolder, check_places
 from plopkit.runs.machine import explaining_resources
 from plopkit.runs.mending import mended, missing_examples
 from plopkit.runs.opening import check_room, open_folder
+from plopkit.runs.origin import Origins, current
 from plopkit.runs.progress import Bars, Progress, no_progress
 from plopkit.runs.results import step_rows
+from plopkit.runs.sources import sources_of
 from plopkit.runs.step_training import StepTrainer
 from plopkit.runs.steps import Steps, first_net
 from plopkit.scenario import Scenario, Step
@@ -31,7 +33,7 @@ from plopkit.ticks import Tick
 from plopkit.trainer import evaluate
 
 
-def run(settings: Settings, progress: bool = True) -> RunFolder:
+def run(settings: Settings, progress: bool = True, force: bool = False) -> RunFolder:
     """Train and evaluate every step that is not done yet, draw the pictures, and return the finished run's folder.
 
     Errors in settings and data are reported before anything is written; a run stopped earlier resumes where it was
@@ -40,8 +42,11 @@ def run(settings: Settings, progress: bool = True) -> RunFolder:
     Args:
         settings: settings of the run (`plopkit.configure`).
         progress: show progress bars.
+        force: go on with what is there, although the method's source has changed since, or torch, the kind of device or
+            the number of processes of an unfinished run.
 
     Raises:
+        ChangedError: where that is so without `force`.
         ValueError, FileNotFoundError, OSError: where settings, data or disk do not allow the run.
         FloatingPointError: where a loss becomes infinite or NaN.
 
@@ -49,7 +54,7 @@ def run(settings: Settings, progress: bool = True) -> RunFolder:
         >>> folder = run(configure("emoji 15-5 overlap", "plop", "smoke"))
         >>> folder.summary
     """
-    return Experiment.open(settings).run(progress)
+    return Experiment.open(settings, force=force).run(progress)
 
 
 class Experiment:
@@ -59,29 +64,34 @@ class Experiment:
 
     Args:
         settings: settings of the run.
+        force: go on with what is there, whatever made it; see `run`.
     """
 
-    def __init__(self, settings: Settings):
+    def __init__(self, settings: Settings, force: bool = False):
+        self.force = force
         self.settings = settle(settings)
         self.method = method_of(self.settings)
         self.folder = RunFolder(self.settings.folder())
         self.main = True
         """Whether this process writes files. All processes train; only the main one writes."""
         self._trainer: StepTrainer | None = None
+        self._origins: Origins | None = None
 
     @classmethod
-    def open(cls, settings: Settings, checkpoints: str = "") -> Self:
+    def open(cls, settings: Settings, checkpoints: str = "", force: bool = False) -> Self:
         """Check settings, data, net and disk, and make or open the run's folder.
 
         Args:
             settings: settings of the run.
             checkpoints: a digest of finished checkpoints that will be put into the folder; nothing is checked for
                 training then.
+            force: go on with what is there, whatever made it; see `run`.
 
         Raises:
+            ChangedError: where that is needed.
             ValueError, FileNotFoundError, OSError: where the run is not possible; nothing has been written.
         """
-        experiment = cls(settings)
+        experiment = cls(settings, force)
         experiment._open(checkpoints)
         return experiment
 
@@ -122,6 +132,8 @@ class Experiment:
         accelerator = make_accelerator(self.settings)
         steps = self.scenario.steps
         with mended(self.folder, len(steps), self.settings.out) if self.main else contextlib.nullcontext():
+            if self._origins is not None:
+                self._origins.adopt()
             accelerator.wait_for_everyone()
             n_evaluated = self.folder.evaluated()  # once, as reading takes longer with every step
             books = Books(self.folder, lambda index: store(steps[index]).ticks())
@@ -172,7 +184,20 @@ class Experiment:
         if self.main:
             sources = (data.train.fingerprint, data.val.fingerprint, checkpoints)
             open_folder(self.settings, " ".join(filter(None, sources)) + "\n")
-        self._trainer = StepTrainer(Steps(self.settings, self.scenario, self.method, self.folder, data), self.main)
+            if not checkpoints:
+                self._origins = self._compared_origins(accelerator)
+        steps_on_disk = Steps(self.settings, self.scenario, self.method, self.folder, data)
+        self._trainer = StepTrainer(steps_on_disk, self.main, self._origins)
+
+    def _compared_origins(self, accelerator: Accelerator) -> Origins:
+        """What made the run, compared with what would go on with it; `ChangedError` where that needs `force`."""
+        first = type(self.method.first_step())
+        sources = sources_of(type(self.method), first)
+        now = current(self.settings, accelerator, sources)
+        origins = Origins(self.folder.origin_file, now, sources, sources_of(first), self.force)
+        begun = self.folder.results_file.is_file() or any(self.folder.checkpoints.glob("step-*"))
+        origins.check(begun, self._seems_finished())
+        return origins
 
     def _seems_finished(self) -> bool:
         """Whether all steps have checkpoints and results; a closer look needs the folder's lock."""

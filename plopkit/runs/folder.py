@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
 
+from plopkit.runs import origin
 from plopkit.runs.tables import SUMMARY_COLUMNS, read_results, read_table
 from plopkit.settings import Settings, from_yaml
 from plopkit.support import seals
@@ -50,6 +51,8 @@ class RunFolder:
         self.settings_file = self.path / "settings.yaml"
         self.data_file = self.path / "data.txt"
         """which images and checkpoints the run was made from"""
+        self.origin_file = self.path / origin.NAME
+        """what made each step: versions, device, processes, the digest of the source"""
         self.results_file = self.path / "results.csv"
         """written last: a step that is in it is finished"""
         self.summary_file = self.path / "summary.csv"
@@ -84,6 +87,18 @@ class RunFolder:
             raise seals.missing(self.settings_file)
         seals.check(self.settings_file)
         return from_yaml(self.settings_file)
+
+    @property
+    def made_by(self) -> pd.DataFrame:
+        """What made each step: versions, device, processes, threads, date, and the digest of the source.
+
+        A row per step, and several where a step was resumed under other circumstances. What earlier versions have
+        trained is missing.
+
+        Raises:
+            ValueError: where the file is damaged.
+        """
+        return origin.made_by(self.origin_file, self.n_steps)
 
     @property
     def results(self) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 import html
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -98,9 +98,43 @@ def write_page(results: pd.DataFrame, page: Path) -> None:
         path = Path(run) / "settings.yaml"
         settings = _shown_settings(path) if path.is_file() else "there is no settings.yaml"
         parts.append(f"<details><summary>{_escaped(run)}</summary><pre>{_escaped(settings)}</pre></details>")
+    parts += ["<h2>Made by</h2>", f"<pre>{_escaped(made_by(dict.fromkeys(results['run'])))}</pre>"]
     title = _escaped(", ".join(dict.fromkeys(results["scenario"])))
     head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>plopkit: {title}</title><style>{STYLE}</style>'
     write_text(expanded(page), "\n".join([head, f"<h1>{title}</h1>", *parts, "</html>\n"]))
+
+
+def made_by(runs: Iterable[str]) -> str:
+    """A table of what made each run: a row for all its steps that were made alike."""
+    lines, tables = [], []
+    for run in runs:
+        try:
+            table = RunFolder(run).made_by
+        except (ValueError, OSError) as error:
+            lines.append(str(error))
+            continue
+        if table.empty:
+            lines.append(f"{run}: nothing says what made it")
+            continue
+        alike = table.assign(date=table["date"].str[:10])
+        names = [name for name in alike.columns if name not in ("run", "step", "date", "source")]
+        grouped = alike.groupby(names, sort=False, as_index=False)
+        rows = grouped.agg(steps=("step", _span), date=("date", "max"), source=("source", _sources))
+        tables.append(rows.assign(run=Path(run).name)[["run", "steps", *names, "date", "source"]])
+    table = pd.concat(tables).to_string(index=False) if tables else ""
+    return "\n".join(filter(None, [table, *lines]))
+
+
+def _span(steps: "pd.Series[int]") -> str:
+    """Steps in short: 0-5."""
+    first, last = int(steps.min()), int(steps.max())
+    if first == last or steps.nunique() == last - first + 1:
+        return str(first) if first == last else f"{first}-{last}"
+    return ",".join(str(step) for step in sorted(set(steps)))
+
+
+def _sources(digests: "pd.Series[str]") -> str:
+    return " ".join(dict.fromkeys(digests))
 
 
 def _shown_settings(path: Path) -> str:

@@ -7,6 +7,8 @@ from accelerate import Accelerator
 from plopkit.methods.base import joined_state, trainer_of
 from plopkit.model.layout import laid_out
 from plopkit.runs.checkpoints import StepStore
+from plopkit.runs.origin import NAME as ORIGIN
+from plopkit.runs.origin import Origins
 from plopkit.runs.progress import Progress
 from plopkit.runs.saving import Saver, trained
 from plopkit.runs.sharing import sole_trainer
@@ -26,10 +28,11 @@ class StepTrainer:
     Args:
         steps: the run's steps.
         main: whether this process writes files.
+        origins: writes down what made each step; None in all processes but the main one, and where nothing is trained.
     """
 
-    def __init__(self, steps: Steps, main: bool):
-        self.steps, self.main = steps, main
+    def __init__(self, steps: Steps, main: bool, origins: Origins | None = None):
+        self.steps, self.main, self.origins = steps, main, origins
         self._saver: Saver | None = None
 
     def save(self) -> None:
@@ -66,12 +69,17 @@ class StepTrainer:
             accelerator.wait_for_everyone()
             if self.main:
                 shared.training.discard()
+            if self.origins is not None:
+                self.origins.take(shared.folder / ORIGIN)
             context, _ = self.steps.context(trainer_of(self.steps.method, step), step, accelerator, None, {}, progress)
         else:
             training, ticks, context = self.steps.begin(step, accelerator, progress)
             self._saver = Saver(training, shared, accelerator, self.steps.settings.compute.save_minutes)
             self._saver.restore()
             try:
+                if self.origins is not None:
+                    beside = None if shared == store else shared.folder / ORIGIN
+                    self.origins.begin(step.index, bool(self._saver.done), beside)
                 done = yield from trained(self._saver, ticks, accelerator)
             except FloatingPointError as error:
                 raise self._explained(error, step, shared) from error

@@ -17,6 +17,7 @@ from plopkit.runs.checkpoints import StepStore
 from plopkit.runs.folder import RunFolder
 from plopkit.runs.progress import Progress
 from plopkit.runs.sharing import STEP_0
+from plopkit.runs.sources import digest_of, sources_of
 from plopkit.scenario import Scenario, Step
 from plopkit.settings import Settings, digest
 from plopkit.support.seals import DamagedError
@@ -55,7 +56,8 @@ class Steps:
     def shared_store(self, step: Step) -> StepStore:
         """Where a step is trained: step 0 in a folder shared by all runs whose step 0 is the same.
 
-        That is every method with the same `Method.first_step`, and every task that begins with the same classes.
+        That is every method with the same `Method.first_step`, and every task that begins with the same classes, as
+        long as the source of what trains it is the same.
         """
         if step.index:
             return self.store(step)
@@ -157,7 +159,7 @@ def step_0_source(settings: Settings, scenario: Scenario, method: Method, images
     first, step = method.first_step(), scenario.steps[0]
     own = [] if method.shares_step_0 else [first.name, first.model_dump(mode="json")]
     begins = [scenario.dataset, step.protocol, step.new, sorted(step.future), *own]
-    return digest([settings.step0_identity(), begins, images])
+    return digest([settings.step0_identity(), begins, images, digest_of(sources_of(type(first)))])
 
 
 def first_net(settings: Settings, scenario: Scenario, method: Method) -> Segmenter:

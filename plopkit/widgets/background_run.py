@@ -35,10 +35,14 @@ class BackgroundRun:
     """Trains one run in a thread. ``pause`` takes effect before the next batch, and ``resume`` continues with it.
 
     A paused run has saved its training.
+
+    Args:
+        settings: settings of the run.
+        force: go on with what is there, whatever made it; see `plopkit.run`.
     """
 
-    def __init__(self, settings: Settings):
-        self.settings = settings
+    def __init__(self, settings: Settings, force: bool = False):
+        self.settings, self.force = settings, force
         self.ticks: list[Tick] = []
         """All iterations trained by this thread. It is only ever appended to, so other threads may read it."""
         self.status = Status("opening the data")
@@ -78,7 +82,7 @@ class BackgroundRun:
     def _work(self) -> None:
         try:
             self._wait_while_paused()
-            self._experiment = experiment = Experiment.open(self.settings)
+            self._experiment = experiment = Experiment.open(self.settings, force=self.force)
             self.n_steps = len(experiment.scenario.steps)
             self.status = Status("starting")
             self._wait_while_paused()
@@ -125,7 +129,7 @@ class BackgroundRun:
 _latest: BackgroundRun | None = None
 
 
-def start_or_resume(settings: Settings) -> BackgroundRun:
+def start_or_resume(settings: Settings, force: bool = False) -> BackgroundRun:
     """Start a run of these settings; if the kernel's latest run has the same settings and is not finished, resume it.
 
     One run at a time: Accelerate keeps device and precision for the whole process. Another run that is paused is
@@ -142,7 +146,7 @@ def start_or_resume(settings: Settings) -> BackgroundRun:
         if not _latest.paused:
             raise ValueError(f"another run is training in this kernel: {_latest.settings.folder()}; stop it first")
         _latest.cancel()
-    _latest = BackgroundRun(settings)
+    _latest = BackgroundRun(settings, force)
     return _latest
 
 

@@ -35,10 +35,14 @@ class LiveRun:
     ``start``, ``stop`` and ``resume`` are the buttons; ``train`` waits until the run is finished. A stopped run waits
     in memory between two batches and is saved on disk as well: if the kernel ends, the run resumes from there. The
     form's settings are read at ``start``; later changes do not affect a run that has started.
+
+    Args:
+        source: the form, or the settings of the run.
+        force: go on with what is there, whatever made it; see `plopkit.run`.
     """
 
-    def __init__(self, source: SettingsForm | Settings):
-        self._source = source
+    def __init__(self, source: SettingsForm | Settings, force: bool = False):
+        self._source, self._force = source, force
         self.background: BackgroundRun | None = None
         """The run that was started last."""
         self._placeholders: list[Placeholder] = []
@@ -94,7 +98,7 @@ class LiveRun:
         if isinstance(self._source, SettingsForm) and self._source.error:
             raise ValueError(f"the form holds an invalid value: {self._source.error}")
         before = self.background
-        self.background = start_or_resume(self._form_settings())
+        self.background = start_or_resume(self._form_settings(), self._force)
         if self.background is not before:
             self._drawn_at = 0.0
             self._watcher = threading.Thread(

@@ -12,7 +12,7 @@ from small_runs import TWO_EPOCHS, contents, small, ticks_until
 from stops import recording
 
 from plopkit import trainer
-from plopkit.runs import books, experiment
+from plopkit.runs import books, experiment, origin
 from plopkit.runs.checkpoints import StepStore
 from plopkit.runs.experiment import Experiment, run
 from plopkit.runs.folder import RunFolder
@@ -95,6 +95,7 @@ def test_a_crash_between_checkpoint_and_results_costs_no_training(
 def test_a_run_killed_at_any_moment_leaves_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed before, between and after any two changes to its files, and in the middle of each append."""
     monkeypatch.setattr(trainer, "time", SimpleNamespace(perf_counter=lambda: 0.0))  # seconds are in the tables
+    monkeypatch.setattr(origin, "_date", lambda: "2026-01-01 00:00:00 UTC")
     monkeypatch.setattr(experiment, "dry_run", lambda *_: None)  # writes nothing, and takes its time at every opening
     settings = small(tmp_path, "emoji 10-5 overlap", "mib", optim__epochs=2, data__val_scenes=8)
     with recording(tmp_path) as moments:

@@ -169,7 +169,7 @@ def contents(out: Path) -> dict[str, object]:
             found[name] = pd.read_csv(path).drop(columns="seconds").to_csv()
         elif path.name.endswith(".ticks.json"):
             found[name] = [tick | {"seconds": 0} for tick in json.loads(path.read_text(encoding="utf-8"))]
-        elif not path.name.endswith((".sha256", ".lock")):  # digests of times
+        elif not path.name.endswith((".sha256", ".lock", "origin.json")):  # digests of times, and dates
             found[name] = path.read_bytes()
         else:
             found[name] = True

@@ -161,6 +161,24 @@ def test_the_form_may_change_while_its_run_trains(tmp_path):
     live.stop()
 
 
+def test_a_run_of_other_code_is_shown_as_an_error_and_can_be_forced(tmp_path, monkeypatch):
+    from plopkit.runs import experiment
+
+    settings = small(tmp_path)
+    LiveRun(settings).train()
+    before = experiment.sources_of
+    monkeypatch.setattr(experiment, "sources_of", lambda *kinds: before(*kinds) | {"plopkit.pod": "1"})
+    live = LiveRun(settings)
+    with pytest.raises(ValueError, match="the source of its method has changed"):
+        live.train()
+    assert live.state == "failed"
+    assert "the source of its method has changed (plopkit.pod)" in live.problem.value
+    assert "traceback" not in live.problem.value
+    forced = LiveRun(settings, force=True)
+    forced.train()
+    assert forced.state == "finished"
+
+
 def test_a_stopped_run_is_replaced_by_another_and_a_running_one_is_not(tmp_path):
     first, second = LiveRun(small(tmp_path)), LiveRun(small(tmp_path, method="ft"))
     first.start()
@@ -224,7 +242,7 @@ def test_errors_of_the_run_are_shown_and_raised(tmp_path):
 
 
 def test_unexpected_errors_are_shown_with_their_traceback(tmp_path, monkeypatch):
-    def broken(settings):
+    def broken(settings, force):
         raise AssertionError("ours <b>")
 
     monkeypatch.setattr(background_run.Experiment, "open", broken)
@@ -236,7 +254,7 @@ def test_unexpected_errors_are_shown_with_their_traceback(tmp_path, monkeypatch)
 
 
 def test_a_lack_of_memory_is_shown_as_the_command_line_says_it(tmp_path, monkeypatch):
-    def too_large(settings):
+    def too_large(settings, force):
         raise MemoryError("\x1b[31m")
 
     monkeypatch.setattr(background_run.Experiment, "open", too_large)
