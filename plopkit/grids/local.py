@@ -20,6 +20,7 @@ from plopkit.grids.state import Entry
 from plopkit.grids.watch import is_busy, is_finished
 from plopkit.support.files import make_folder
 from plopkit.support.parents import PARENT
+from plopkit.support.signals import HeldSignals
 
 LOOK = 0.2
 """Seconds between two looks at the processes."""
@@ -46,6 +47,7 @@ def run_locally(entries: Sequence[Entry], workers: int, show: Callable[[], None]
     """
     devices = gpus()
     places: dict[int, tuple[subprocess.Popen[bytes], Entry]] = {}
+    signals = HeldSignals(leave=lambda: None)
     try:
         while places or any(entry.state == "waiting" for entry in entries):
             for worker in range(workers):
@@ -54,7 +56,9 @@ def run_locally(entries: Sequence[Entry], workers: int, show: Callable[[], None]
                 if is_finished(entry.run):  # meanwhile, by another process
                     entry.finished()
                 else:
-                    places[worker] = start(entry, environment_of(worker, workers, devices)), entry
+                    with signals.held():  # a process that is not in `places` yet would be left behind
+                        places[worker] = start(entry, environment_of(worker, workers, devices)), entry
+                    signals.deliver()
             show()
             time.sleep(LOOK)
             for worker, (process, entry) in list(places.items()):
@@ -66,6 +70,7 @@ def run_locally(entries: Sequence[Entry], workers: int, show: Callable[[], None]
         show()
     finally:
         stop([process for process, _ in places.values()])
+        signals.close()
 
 
 def next_entry(entries: Sequence[Entry]) -> Entry | None:

@@ -9,7 +9,9 @@ from plopkit.grids.plan import PlannedRun
 from plopkit.presets import method_of
 from plopkit.runs.artifacts import LAST_PICTURE
 from plopkit.runs.checkpoints import StepStore
+from plopkit.runs.origin import made_by_this_source
 from plopkit.runs.sharing import STEP_0
+from plopkit.runs.sources import sources_of
 from plopkit.runs.steps import step_0_source
 
 
@@ -56,11 +58,13 @@ def place_of(run: PlannedRun) -> Place:
 
 
 def is_finished(run: PlannedRun) -> bool:
-    """Whether a run has all its results and pictures, made with these settings.
+    """Whether a run has all its results and pictures, made with these settings and by this source.
 
-    Its checkpoints are not looked at: `plopkit run` does, and mends them.
+    Its checkpoints are not looked at: `plopkit run` does, and mends them; it also refuses what another source has made.
     """
-    folder = run.folder
+    folder, method = run.folder, method_of(run.settings)
+    if not made_by_this_source(folder.origin_file, sources_of(type(method), type(method.first_step()))):
+        return False
     try:
         same = folder.settings_file.is_file() and folder.settings.identity() == run.settings.identity()
         return same and folder.evaluated() == run.n_steps and (folder.pictures / LAST_PICTURE).is_file()

@@ -258,6 +258,14 @@ class Origins:
         write_text(path, record.model_dump_json(indent=1) + "\n", seal=True)
 
 
+def made_by_this_source(path: Path, sources: Sources) -> bool:
+    """Whether a record names this source, or there is none that says otherwise."""
+    try:
+        return read_record(path).last.source == digest_of(sources)
+    except (FileNotFoundError, DamagedError):
+        return True
+
+
 def made_by(path: Path, n_steps: int | None = None) -> "pd.DataFrame":
     """A row per step and circumstances under which it was trained; empty where nothing is known.
 

@@ -42,7 +42,10 @@ def test_all_runs_are_done_and_no_more_at_once_than_workers(
     entries: Planned, scripted: Scripted, tmp_path: Path
 ) -> None:
     runs = entries("ft", "ewc", "pi", "rw")  # with a step 0 of their own each
-    scripted("echo begin >> trace; sleep 0.1; finish; echo end >> trace")
+    # Each waits until there are two, so that they can only end if they run at once.
+    scripted(
+        "echo begin >> trace; while [ $(grep -c begin trace) -lt 2 ]; do sleep 0.02; done; finish; echo end >> trace"
+    )
     at_once: list[int] = []
     run_locally(runs, 2, lambda: at_once.append(sum(entry.state == "running" for entry in runs)))
     assert [entry.state for entry in runs] == ["finished"] * 4
@@ -220,3 +223,22 @@ def test_the_signal_of_a_grid_reaches_its_runs(entries: Planned, scripted: Scrip
     with pytest.raises(Terminated), terminating():
         run_locally(runs, 1, nothing)
     assert trace(tmp_path) == ["saved"]
+
+
+def test_a_signal_while_a_process_is_started_leaves_none_behind(
+    entries: Planned, scripted: Scripted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs, original = entries("ft"), local.start
+    scripted("trap 'echo saved >> trace; exit 143' TERM; echo begin >> trace; while true; do sleep 0.05; done")
+
+    def start(entry: Entry, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+        process = original(entry, environment)
+        while not (tmp_path / "trace").exists():
+            time.sleep(0.01)
+        signal.raise_signal(signal.SIGTERM)  # before the caller has the process
+        return process
+
+    monkeypatch.setattr(local, "start", start)
+    with pytest.raises(Terminated), terminating():
+        run_locally(runs, 1, nothing)
+    assert trace(tmp_path) == ["begin", "saved"]

@@ -53,6 +53,9 @@ def test_every_place_of_a_run_is_seen(tmp_path: Path) -> None:
     (settings.folder() / "pictures").mkdir()
     (settings.folder() / "pictures" / "predictions.png").touch()
     assert is_finished(run)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("plopkit.grids.watch.sources_of", lambda *kinds: {"plopkit.pod": "changed"})
+        assert not is_finished(run)  # `plopkit run` refuses it
     content = (settings.folder() / "results.csv").read_bytes()
     (settings.folder() / "results.csv").write_bytes(content.replace(b"emoji", b"emoij", 1))
     assert not is_finished(run)  # `plopkit run` makes it again
