@@ -197,6 +197,11 @@ class StepStore:
             raise FileNotFoundError(f"{self.checkpoint}: there is no such checkpoint (yet)")
         try:
             kept = read_metadata(self.checkpoint)
-            return json.loads(kept["step"]) if "step" in kept else {"classes": json.loads(kept["classes"])}
+            about = json.loads(kept["step"]) if "step" in kept else {"classes": json.loads(kept["classes"])}
+            if not all(isinstance(number, int) and number > 0 for number in about["classes"] or [0]):
+                raise ValueError("it does not say how many channels its classifiers have")
+            if "recipe" in about and "state" not in about:
+                raise ValueError("it does not say whether there is a state of its method")
+            return about
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise unreadable(self.checkpoint, error) from error

@@ -352,7 +352,10 @@ def test_a_damaged_file_is_named_with_the_remedy(tmp_path: Path, tiny_net: Nets,
 
 def test_a_checkpoint_of_another_program_is_refused(tmp_path: Path) -> None:
     store = StepStore(tmp_path, 0)
-    for metadata in (None, {"format": "pt"}, {"classes": "sixteen"}, {"step": "{"}):
+    recipe = '{"classes": [16], "recipe": {}}'
+    wrong = ('{"step": 0}', '{"classes": null}', '{"classes": [16, 0]}', '{"classes": ["16"]}', "[]", recipe)
+    known = (None, {"format": "pt"}, {"classes": "sixteen"}, {"classes": "[]"}, {"step": "{"})
+    for metadata in (*known, *({"step": text} for text in wrong)):
         save_file({"a": torch.rand(3)}, store.checkpoint, metadata)
         with pytest.raises(ValueError, match=r"step-0\.safetensors: not a readable checkpoint"):
             store.classes()

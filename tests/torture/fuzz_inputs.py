@@ -554,7 +554,7 @@ def _archive(kind: str, random: Random) -> bytes:
     if random.random() < 0.5:
         names.insert(random.randrange(3), random.choice(evil))
     bodies = {
-        name: random.choice((b"", b"text", bytes(3_000_000), bytes(200_000_000) if random.random() < 0.05 else b"x"))
+        name: random.choice((b"", b"text", bytes(3_000_000), bytes(120_000_000) if random.random() < 0.05 else b"x"))
         for name in names
     }
     if kind != "zip" and any(len(body) > 10**8 for body in bodies.values()) and kind in ("tar", "txz", "tbz"):
