@@ -45,6 +45,7 @@ def grid(
     workers: int | None = None,
     slurm: Mapping[str, str] | None = None,
     progress: bool = True,
+    force: bool = False,
 ) -> GridResult:
     """Train all combinations of scenarios, methods, seeds and settings that are not finished yet.
 
@@ -63,6 +64,7 @@ def grid(
             as many as it likes.
         slurm: options of sbatch, such as `{"partition": "gpu", "time": "04:00:00", "gpus": "1"}`; None runs here.
         progress: show the table of runs on stderr.
+        force: go on with what is there, whatever made it; see `plopkit.run`.
 
     Raises:
         ValueError: a combination is not possible; nothing has been started.
@@ -72,7 +74,7 @@ def grid(
         >>> result = grid(["emoji 15-5 overlap"], ["plop", "mib"], seeds=[0, 1, 2], workers=2)
         >>> print(compare(result.results))
     """
-    return run_grid(plan(scenarios, methods, seeds, preset, settings or {}, out), workers, slurm, progress)
+    return run_grid(plan(scenarios, methods, seeds, preset, settings or {}, out, force), workers, slurm, progress)
 
 
 def run_grid(

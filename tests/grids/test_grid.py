@@ -18,6 +18,7 @@ import plopkit
 from plopkit.cli import main
 from plopkit.grids import local
 from plopkit.grids.grid import GridResult, grid
+from plopkit.grids.plan import plan
 from plopkit.grids.state import FILES, Entry
 from plopkit.grids.table import Live
 from plopkit.runs.experiment import run
@@ -150,6 +151,14 @@ def test_a_dry_run_prints_the_commands(
     assert all(line.startswith(f"plopkit run '{EMOJI}' --method ") for line in lines)
     assert main([*words(tmp_path, *ALL), "--dry-run"]) == 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_grid_passes_force_on_to_its_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The error of a run whose source has changed names it."""
+    assert main([*words(tmp_path, "--methods", "ft"), "--force", "--dry-run"]) == 0
+    assert capsys.readouterr().out.endswith(" --force  # waiting\n")
+    (forced,) = plan([EMOJI], ["ft"], [0], "smoke", CHOICES, tmp_path, force=True)
+    assert local.command_of(forced)[-1] == "--force"
 
 
 def test_what_has_failed_is_reported_at_the_end(
