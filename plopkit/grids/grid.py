@@ -14,6 +14,7 @@ from plopkit.grids.state import Entry, entries_of
 from plopkit.grids.summary import over_seeds
 from plopkit.grids.table import Live
 from plopkit.runs.folder import RunFolder
+from plopkit.runs.opening import check_room
 from plopkit.runs.results import load_results
 from plopkit.support.files import write_table
 from plopkit.support.signals import terminating
@@ -69,6 +70,7 @@ def grid(
     Raises:
         ValueError: a combination is not possible; nothing has been started.
         FileNotFoundError: data are missing; nothing has been started.
+        OSError: `out` cannot be written; nothing has been started.
 
     Example:
         >>> result = grid(["emoji 15-5 overlap"], ["plop", "mib"], seeds=[0, 1, 2], workers=2)
@@ -88,6 +90,7 @@ def run_grid(
         raise ValueError(f"workers {workers}: at least one is needed")
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ValueError("a grid starts its processes itself; start it without torchrun or accelerate launch")
+    check_room(runs[0].settings, 0)
     entries = entries_of(runs)
     live = Live(entries, progress)
     with terminating():

@@ -264,7 +264,7 @@ def made_by_this_source(path: Path, sources: Sources) -> bool:
     """Whether a record names this source, or there is none that says otherwise."""
     try:
         return read_record(path).last.source == digest_of(sources)
-    except (FileNotFoundError, DamagedError):
+    except (FileNotFoundError, NotADirectoryError, DamagedError):
         return True
 
 

@@ -201,6 +201,15 @@ def test_wrong_words_are_refused(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_that_cannot_be_made_is_said_before_anything_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert main([*words(tmp_path / "file", "--methods", "ft"), "--dry-run"]) == 0
+    assert main(words(tmp_path / "file", "--methods", "ft")) == 2
+    assert "cannot be written" in (said := capsys.readouterr().err) and "choose another folder with out" in said
+
+
 def test_a_launcher_does_not_start_a_grid(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ValueError, match="start it without torchrun"):
