@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from plopkit.catalogue import DATASETS
-from plopkit.flags import run_words
 from plopkit.grammar import read_words
 from plopkit.grids.grid import TABLE, GridResult, run_grid
 from plopkit.grids.plan import PlannedRun, plan, values_of
@@ -16,14 +15,20 @@ from plopkit.grids.table import state_of
 
 
 def planned(
-    scenarios: Sequence[str], methods: Sequence[str], seeds: Sequence[int], preset: str, words: Sequence[str], out: Path
+    scenarios: Sequence[str],
+    methods: Sequence[str],
+    seeds: Sequence[int],
+    preset: str,
+    words: Sequence[str],
+    out: Path,
+    force: bool = False,
 ) -> list[PlannedRun]:
     """The runs, all of them checked; `words` are those of `--set`."""
     choices: dict[str, list[object]] = {}
     for word in words:
         name, values = values_of(word)
         choices.setdefault(name, []).extend(values)
-    return plan(scenarios, methods, seeds, preset, choices, out)
+    return plan(scenarios, methods, seeds, preset, choices, out, force)
 
 
 def run(runs: Sequence[PlannedRun], workers: int | None, slurm: Sequence[str] | None, progress: bool) -> GridResult:
@@ -34,8 +39,7 @@ def run(runs: Sequence[PlannedRun], workers: int | None, slurm: Sequence[str] | 
 def dry_run(runs: Sequence[PlannedRun]) -> Iterator[str]:
     """Each run's command, in the order in which they start, with its state as a comment."""
     for entry in entries_of(runs):
-        words = shlex.join(["plopkit", *run_words(entry.run.settings, entry.run.preset)])
-        yield f"{words}  # {state_of(entry)}"
+        yield f"{shlex.join(['plopkit', *entry.run.words])}  # {state_of(entry)}"
 
 
 def results(result: GridResult) -> Iterator[str]:

@@ -14,6 +14,7 @@ from plopkit.grids.state import Entry, entries_of
 from plopkit.grids.summary import over_seeds
 from plopkit.grids.table import Live
 from plopkit.runs.folder import RunFolder
+from plopkit.runs.opening import check_room
 from plopkit.runs.results import load_results
 from plopkit.support.files import write_table
 from plopkit.support.signals import terminating
@@ -45,6 +46,7 @@ def grid(
     workers: int | None = None,
     slurm: Mapping[str, str] | None = None,
     progress: bool = True,
+    force: bool = False,
 ) -> GridResult:
     """Train all combinations of scenarios, methods, seeds and settings that are not finished yet.
 
@@ -63,16 +65,18 @@ def grid(
             as many as it likes.
         slurm: options of sbatch, such as `{"partition": "gpu", "time": "04:00:00", "gpus": "1"}`; None runs here.
         progress: show the table of runs on stderr.
+        force: go on with what is there, whatever made it; see `plopkit.run`.
 
     Raises:
         ValueError: a combination is not possible; nothing has been started.
         FileNotFoundError: data are missing; nothing has been started.
+        OSError: `out` cannot be written; nothing has been started.
 
     Example:
         >>> result = grid(["emoji 15-5 overlap"], ["plop", "mib"], seeds=[0, 1, 2], workers=2)
         >>> print(compare(result.results))
     """
-    return run_grid(plan(scenarios, methods, seeds, preset, settings or {}, out), workers, slurm, progress)
+    return run_grid(plan(scenarios, methods, seeds, preset, settings or {}, out, force), workers, slurm, progress)
 
 
 def run_grid(
@@ -86,6 +90,7 @@ def run_grid(
         raise ValueError(f"workers {workers}: at least one is needed")
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ValueError("a grid starts its processes itself; start it without torchrun or accelerate launch")
+    check_room(runs[0].settings, 0)
     entries = entries_of(runs)
     live = Live(entries, progress)
     with terminating():

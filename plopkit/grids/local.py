@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from plopkit.flags import run_words
 from plopkit.grids.plan import PlannedRun
 from plopkit.grids.state import Entry
 from plopkit.grids.watch import is_busy, is_finished
@@ -32,7 +31,7 @@ PATIENCE = 45.0
 
 def command_of(run: PlannedRun) -> list[str]:
     """The command of a run's process."""
-    return [sys.executable, "-m", "plopkit", *run_words(run.settings, run.preset)]
+    return [sys.executable, "-m", "plopkit", *run.words]
 
 
 def run_locally(entries: Sequence[Entry], workers: int, show: Callable[[], None]) -> None:

@@ -2,11 +2,12 @@
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from plopkit.catalogue import DATASETS, METHODS
+from plopkit.flags import run_words
 from plopkit.grammar import read_words
 from plopkit.presets import configure, method_of, open_scenario
 from plopkit.runs.folder import RunFolder
@@ -33,10 +34,17 @@ class PlannedRun:
     scenario: Scenario
     step_0: str
     """equal for runs that share their step 0"""
+    force: bool = False
+    """whether it goes on with what is there, whatever made it; see `plopkit.run`"""
 
     @property
     def folder(self) -> RunFolder:
         return RunFolder(self.settings.folder())
+
+    @property
+    def words(self) -> list[str]:
+        """The words after `plopkit` of the command that does it."""
+        return [*run_words(self.settings, self.preset), *(["--force"] if self.force else [])]
 
     @property
     def n_steps(self) -> int:
@@ -58,6 +66,7 @@ def plan(
     preset: str,
     choices: Choices,
     out: Path | str,
+    force: bool = False,
 ) -> list[PlannedRun]:
     """All combinations, the first run of each step 0 first, so that none has to wait for another's.
 
@@ -77,7 +86,7 @@ def plan(
         own = {name: values for name, values in choices.items() if _belongs(name, method)}
         for values, seed in itertools.product(itertools.product(*own.values()), seeds):
             chosen = dict(zip(own, values, strict=True))
-            run = _checked(scenario, method, preset, seed, chosen, own, out, opened)
+            run = replace(_checked(scenario, method, preset, seed, chosen, own, out, opened), force=force)
             before = runs.setdefault(run.settings.folder(), run)
             if before.settings.identity() != run.settings.identity():
                 raise ValueError(f"{run.settings.folder()}: {before} and {run} would share this folder; leave out name")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from plopkit.grids.plan import PlannedRun
-from plopkit.grids.watch import Place, Scores, is_finished, place_of, scores_of
+from plopkit.grids.watch import Place, Scores, is_busy, is_finished, place_of, scores_of
 from plopkit.support.places import read_limited
 from plopkit.support.printable import printable
 from plopkit.support.signals import SIGNALS
@@ -72,13 +72,18 @@ class Entry:
     def ended(self, code: int) -> None:
         """Note how the process has ended, with an exit code or, negative, by a signal.
 
-        A run that was killed waits to be started again, and goes on from its saved training.
+        A run that was killed waits to be started again, and goes on from its saved training. One that another process,
+        such as one of a second grid, has begun at the same moment waits for that one.
         """
         self.look()
         if code == 0:
             done = self.place.evaluated == self.run.n_steps
             self.state, self.message = ("finished", "") if done else ("failed", "it ended without results")
-        elif not (number := signal_of(code)):
+        elif not (number := signal_of(code)) and is_busy(self.run):
+            self.state = "waiting"
+        elif not number and is_finished(self.run):  # meanwhile, by another process
+            self.finished()
+        elif not number:
             self.state, self.message = "failed", self.error() or f"it ended with exit code {code}"
         else:
             self.restarts = 0 if self.place > self.started_from else self.restarts + 1

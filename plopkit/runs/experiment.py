@@ -23,6 +23,7 @@ from plopkit.runs.opening import check_room, open_folder
 from plopkit.runs.origin import Origins, current
 from plopkit.runs.progress import Bars, Progress, no_progress
 from plopkit.runs.results import step_rows
+from plopkit.runs.sharing import failing_together
 from plopkit.runs.sources import sources_of
 from plopkit.runs.step_training import StepTrainer
 from plopkit.runs.steps import Steps, first_net
@@ -181,11 +182,12 @@ class Experiment:
                 dry_run(self.settings, self.method, net.to(accelerator.device), data, accelerator)
             copies = 1 if self.method.regularizer(net, {}) is None else 3  # its state is as large as the net, or twice
             check_room(self.settings, 4 * sum(p.numel() for p in net.parameters()) * (len(steps) + 4) * copies)
-        if self.main:
-            sources = (data.train.fingerprint, data.val.fingerprint, checkpoints)
-            open_folder(self.settings, " ".join(filter(None, sources)) + "\n")
-            if not checkpoints:
-                self._origins = self._compared_origins(accelerator)
+        with failing_together(accelerator):
+            if self.main:
+                sources = (data.train.fingerprint, data.val.fingerprint, checkpoints)
+                open_folder(self.settings, " ".join(filter(None, sources)) + "\n")
+                if not checkpoints:
+                    self._origins = self._compared_origins(accelerator)
         steps_on_disk = Steps(self.settings, self.scenario, self.method, self.folder, data)
         self._trainer = StepTrainer(steps_on_disk, self.main, self._origins)
 

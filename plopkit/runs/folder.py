@@ -30,6 +30,8 @@ FILES = (".csv", ".json", ".npz", ".png", ".pt", ".safetensors", ".sha256", ".st
 """Endings of the files of a run."""
 LARGEST_ARRAYS = 2**29
 """Bytes of a file of arrays when it is unpacked: six images of 4096 pixels take 400 MB."""
+LOOKED_AT = 0.5
+"""Seconds to wait for a lock that a grid holds for a moment, when it looks whether another process works on a run."""
 
 
 class RunFolder:
@@ -173,7 +175,7 @@ class RunFolder:
             ValueError: where another process holds it.
         """
         # One lock a process: a run stopped in a notebook can be resumed there.
-        lock = FileLock(self.lock_file, timeout=0, is_singleton=True, thread_local=False)
+        lock = FileLock(self.lock_file, timeout=LOOKED_AT, is_singleton=True, thread_local=False)
         try:
             lock.acquire()
         except Timeout:

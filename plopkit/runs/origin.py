@@ -189,6 +189,7 @@ class Origins:
         """
         made = self._began(shared, index, resumed) if shared is not None else None
         self._began(self.path, index, resumed, made)
+        self.adopt()  # what the shared step 0 was forced to accept
 
     def take(self, shared: Path, index: int = 0) -> None:
         """Note what made a shared step that another run has trained."""
@@ -223,15 +224,16 @@ class Origins:
             modules = changed(record.sources.get(record.last.source, {}), self._sources)
             more = f" and {len(modules) - MOST_MODULES} more" if len(modules) > MOST_MODULES else ""
             changes.append(f"the source of its method has changed ({', '.join(modules[:MOST_MODULES])}{more})")
-        if other := record.last.differences(self.now, asked):
-            changes.append(f"it would go on with other circumstances, which change its numbers ({other})")
+        if differing := record.last.differences(self.now, asked):
+            changes.append(f"it would go on with other circumstances, which change its numbers ({differing})")
         if not changes:
             return
         words = " and ".join(changes)
         if not self._force:
+            other = "--name or --out" if source else "--out"  # a shared step 0 is the same for every name
             raise ChangedError(
-                f"{place}: made on {record.last.date}, and since then {words}. Choose another --name for a new run, or "
-                "delete this folder, or go on with what is there by --force (in Python force=True)"
+                f"{place}: made on {record.last.date}, and since then {words}. Choose another {other} for a new run, "
+                "or delete this folder, or go on with what is there by --force (in Python force=True)"
             )
         notice(f"{place}: made on {record.last.date}; {words}; goes on with what is there, as forced")
         self._accepted = words
@@ -262,7 +264,7 @@ def made_by_this_source(path: Path, sources: Sources) -> bool:
     """Whether a record names this source, or there is none that says otherwise."""
     try:
         return read_record(path).last.source == digest_of(sources)
-    except (FileNotFoundError, DamagedError):
+    except (FileNotFoundError, NotADirectoryError, DamagedError):
         return True
 
 

@@ -1,4 +1,4 @@
-"""Step 0 is trained once for all runs that share it: one process trains it, and the others wait."""
+"""What several processes agree on. Step 0 is trained once for all runs that share it, and the others wait."""
 
 import contextlib
 import warnings
@@ -40,6 +40,25 @@ def sole_trainer(folder: Path, accelerator: Accelerator) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextlib.contextmanager
+def failing_together(accelerator: Accelerator) -> Iterator[None]:
+    """End all processes of a run where the main one fails inside the context, which only the main one explains.
+
+    Raises:
+        SystemExit: in the other processes, with exit code 2.
+    """
+    failed = False
+    try:
+        yield
+    except BaseException:
+        failed = True
+        raise
+    finally:
+        stopped = _together(failed, accelerator)
+    if stopped:
+        raise SystemExit(2)
 
 
 def _acquired(lock: FileLock, seconds: float) -> bool:

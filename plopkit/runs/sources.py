@@ -5,18 +5,17 @@ the version of Python. What computes no number, such as pictures, progress and f
 """
 
 import ast
-import hashlib
-import inspect
-import sys
-import textwrap
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from plopkit.runs.cells import cells_of, file_of, is_foreign
+from plopkit.runs.syntax import short_digest, text_of
+
 PACKAGE = "plopkit"
-TRAINING = ("plopkit.trainer", "plopkit.model.folded", "plopkit.model.layout")
-"""What every step is trained and evaluated by."""
+TRAINING = ("plopkit.runs.steps", "plopkit.datasets.scenario_data")
+"""What every step is trained and evaluated by, and the images that it gets; with all that they import."""
 COUNTED_SUPPORT = ("colours", "prediction", "precision", "seeding")
 """The modules of `plopkit.support` that compute numbers."""
 LEFT_OUT = (
@@ -24,9 +23,6 @@ LEFT_OUT = (
     *("viz", "widgets"),
 )
 """What computes no number from the images, or only settings, which are compared by themselves."""
-FOREIGN = frozenset({"pydantic", *sys.stdlib_module_names})
-"""Distributions whose classes a method has as bases, and which are not read."""
-N_DIGITS = 16
 
 Sources = dict[str, str]
 """The digest of each module by its name."""
@@ -42,7 +38,7 @@ class Parsed(NamedTuple):
 
 def digest_of(sources: Sources) -> str:
     """One digest of all modules."""
-    return _short("".join(f"{name} {digest}\n" for name, digest in sorted(sources.items())))
+    return short_digest("".join(f"{name} {digest}\n" for name, digest in sorted(sources.items())).encode())
 
 
 def changed(before: Sources, now: Sources) -> list[str]:
@@ -50,40 +46,51 @@ def changed(before: Sources, now: Sources) -> list[str]:
     return sorted(name for name in {**before, **now} if before.get(name) != now.get(name))
 
 
-@lru_cache(64)
 def sources_of(*methods: type) -> Sources:
     """The modules of the methods' classes and bases, those that train, and all that they import.
 
-    Followed are imports of plopkit's modules and, in any other file, of files next to it and of its own package.
+    Followed are imports of plopkit's modules and, in any other file, of files next to it and of its own package. What
+    is imported by a name that is only known when it runs, as by `importlib.import_module(name)`, is not.
 
     Args:
-        methods: the classes. One that was made in a notebook has the source of its functions.
+        methods: the classes. One that was made in a notebook has the source of its functions, and of what they use of
+            the notebook's other cells.
     """
-    return _collected(methods)
+    cells = cells_of(_bases(methods))
+    return dict(sorted((cells.digests | _in_files(methods, tuple(cells.modules))).items()))
 
 
-def _collected(methods: tuple[type, ...]) -> Sources:
+def _bases(methods: tuple[type, ...]) -> list[type]:
+    """The classes and their bases, as far as they count."""
+    bases = dict.fromkeys(base for kind in methods for base in kind.__mro__)
+    return [base for base in bases if not is_foreign(base.__module__)]
+
+
+@lru_cache(64)
+def _in_files(methods: tuple[type, ...], modules: tuple[str, ...]) -> Sources:
+    """The modules that are files, as they were when they were asked for first."""
+    return _collected(methods, modules)
+
+
+def _collected(methods: tuple[type, ...], modules: tuple[str, ...] = ()) -> Sources:
     found: Sources = {}
     waiting: dict[str, Path] = {name: _file(name) for name in TRAINING}
-    for base in dict.fromkeys(base for kind in methods for base in kind.__mro__):
-        if base.__module__.partition(".")[0] in FOREIGN - {"__main__"}:
-            continue
-        file = getattr(sys.modules.get(base.__module__), "__file__", None)
-        if file is None:
-            found[f"{base.__module__}.{base.__qualname__}"] = _class_digest(base)
-        elif _counts(base.__module__):
-            waiting[_name_of(base.__module__, Path(file))] = Path(file)
+    for module in (*(base.__module__ for base in _bases(methods)), *modules):
+        if (file := file_of(module)) is not None and _counts(module):
+            waiting[_name_of(module, file)] = file
     while waiting:
         name, path = waiting.popitem()
         parsed = _parsed(path, *_stamp(path))
         found[name] = parsed.digest
         waiting |= {other: file for other, file in _imported(name, path, parsed) if other not in found}
-    return dict(sorted(found.items()))
+    return found
 
 
 def _name_of(module: str, path: Path) -> str:
     """The name under which a module is noted: a plugin's does not depend on what else is loaded."""
-    return path.stem if "." not in module else module
+    if "." in module:
+        return module
+    return path.parent.name if path.name == "__init__.py" else path.name.partition(".")[0]
 
 
 def _counts(name: str) -> bool:
@@ -112,7 +119,7 @@ def _resolved(module: str, item: str, name: str, path: Path) -> Iterator[tuple[s
     if item and (file := _find(inner, name, path)):
         yield inner, file
     elif file := _find(module, name, path):
-        origin = _origin(item, file) if item and file.name == "__init__.py" else None
+        origin = _origin(item, file) if item not in ("", "*") and file.name == "__init__.py" else None
         if origin is not None and module != name:
             inside, original, dots = origin
             if dots:
@@ -158,24 +165,12 @@ def _stamp(path: Path) -> tuple[int, int]:
 @lru_cache(512)
 def _parsed(path: Path, changed_at: int, size: int) -> Parsed:
     """The digest and the imports of a file, as it was at that time."""
-    content = path.read_bytes().replace(b"\r\n", b"\n")  # also within texts
-    tree = ast.parse(content)
-    return Parsed(_short(_text(tree)), tuple(dict.fromkeys(_imports(tree))))
-
-
-def _class_digest(kind: type) -> str:
-    """The digest of a class without a file, by the source of its functions, which a notebook keeps."""
-    parts = [kind.__qualname__]
-    for name, value in sorted(vars(kind).items()):
-        function = inspect.unwrap(getattr(value, "fget", None) or getattr(value, "__func__", None) or value)
-        if inspect.isfunction(function):
-            try:
-                parts.append(name + _text(ast.parse(textwrap.dedent(inspect.getsource(function)))))
-            except (OSError, TypeError, SyntaxError):
-                parts.append(name + ascii(function.__code__.co_names + function.__code__.co_varnames))
-        elif isinstance(value, str | int | float | bool | tuple) and not name.startswith("__"):
-            parts.append(f"{name} {value!a}")
-    return _short("\n".join(parts))
+    content = path.read_bytes()
+    try:
+        tree = ast.parse(content.replace(b"\r\n", b"\n"))  # also within texts
+    except (SyntaxError, ValueError):  # compiled, or not meant to be imported by this version of Python
+        return Parsed(short_digest(content), ())
+    return Parsed(short_digest(text_of(tree).encode()), tuple(dict.fromkeys(_imports(tree))))
 
 
 def _imports(tree: ast.AST) -> Iterator[tuple[str, str, int]]:
@@ -204,49 +199,3 @@ def _dotted(node: ast.AST) -> str:
         before = _dotted(node.value)
         return before and f"{before}.{node.attr}"
     return node.id if isinstance(node, ast.Name) else ""
-
-
-def _text(tree: ast.AST) -> str:
-    """A syntax tree as text that is the same in all versions of Python. `ast.dump` changes with them."""
-    parts: list[str] = []
-    _write(tree, parts)
-    return "".join(parts)
-
-
-def _write(value: Any, parts: list[str]) -> None:
-    if isinstance(value, ast.AST):
-        parts.append(f"({type(value).__name__}")
-        for name in value._fields:
-            if name not in ("ctx", "kind", "type_comment", "type_ignores"):
-                child = getattr(value, name, None)
-                if child is not None and child != []:  # later versions have further fields, which are empty
-                    parts.append(f" {name}=")
-                    _write(_joined(child) if isinstance(value, ast.JoinedStr) else child, parts)
-        parts.append(")")
-    elif isinstance(value, list):
-        for item in value:
-            if not _says_nothing(item):
-                _write(item, parts)
-    else:
-        parts.append(f"{type(value).__name__}:{value!a}")
-
-
-def _says_nothing(node: Any) -> bool:
-    """Whether a statement is a docstring, or `pass`."""
-    is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-    return is_text or isinstance(node, ast.Pass)
-
-
-def _joined(values: list[Any]) -> list[Any]:
-    """The parts of an f-string with neighbouring texts put together, which versions of Python cut differently."""
-    joined: list[Any] = []
-    for value in values:
-        if isinstance(value, ast.Constant) and joined and isinstance(joined[-1], ast.Constant):
-            joined[-1] = ast.Constant(str(joined[-1].value) + str(value.value))
-        elif not (isinstance(value, ast.Constant) and value.value == ""):
-            joined.append(value)
-    return joined
-
-
-def _short(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:N_DIGITS]

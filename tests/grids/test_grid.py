@@ -18,6 +18,7 @@ import plopkit
 from plopkit.cli import main
 from plopkit.grids import local
 from plopkit.grids.grid import GridResult, grid
+from plopkit.grids.plan import plan
 from plopkit.grids.state import FILES, Entry
 from plopkit.grids.table import Live
 from plopkit.runs.experiment import run
@@ -152,6 +153,14 @@ def test_a_dry_run_prints_the_commands(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_grid_passes_force_on_to_its_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The error of a run whose source has changed names it."""
+    assert main([*words(tmp_path, "--methods", "ft"), "--force", "--dry-run"]) == 0
+    assert capsys.readouterr().out.endswith(" --force  # waiting\n")
+    (forced,) = plan([EMOJI], ["ft"], [0], "smoke", CHOICES, tmp_path, force=True)
+    assert local.command_of(forced)[-1] == "--force"
+
+
 def test_what_has_failed_is_reported_at_the_end(
     trained: tuple[Path, GridResult], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,6 +199,15 @@ def test_wrong_words_are_refused(
     assert main(words(tmp_path, *more)) == 2
     assert message in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_said_before_anything_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert main([*words(tmp_path / "file", "--methods", "ft"), "--dry-run"]) == 0
+    assert main(words(tmp_path / "file", "--methods", "ft")) == 2
+    assert "cannot be written" in (said := capsys.readouterr().err) and "choose another folder with out" in said
 
 
 def test_a_launcher_does_not_start_a_grid(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Processes of a grid: which is started when, what becomes of it, and with what environment."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -57,13 +58,14 @@ def test_all_runs_are_done_and_no_more_at_once_than_workers(
 def test_no_worker_waits_for_a_step_0_that_another_trains(entries: Planned, scripted: Scripted, tmp_path: Path) -> None:
     runs = entries("ft", "plop", "ewc")  # ft and plop share their step 0
     scripted(
-        'echo "$1" >> trace; [ $1 = ewc ] || sleep 0.3; step_0; sleep 0.3; echo "end-$1" >> trace\n'
-        "rm -r out/*_$1_*; finish"
+        'echo "$1" >> trace; [ $1 = ewc ] || sleep 0.3; echo "step-$1" >> trace; step_0\n'
+        "[ $1 != ft ] || for i in $(seq 600); do ! grep -qx plop trace || break; sleep 0.1; done\n"
+        'echo "end-$1" >> trace; rm -r out/*_$1_*; finish'
     )
     run_locally(runs, 3, nothing)
     notes = trace(tmp_path)
-    assert sorted(notes[:2]) == ["ewc", "ft"]
-    assert notes.index("plop") < notes.index("end-ft")  # as soon as the step 0 is there
+    assert notes.index("ewc") < notes.index("plop")
+    assert notes.index("step-ft") < notes.index("plop") < notes.index("end-ft")  # as soon as the step 0 is there
     assert [entry.state for entry in runs] == ["finished"] * 3
 
 
@@ -100,6 +102,26 @@ def test_a_run_that_another_process_works_on_is_waited_for(
     run_locally(runs, 2, finish_when_alone)
     assert [entry.state for entry in runs] == ["finished"] * 2
     assert trace(tmp_path) == ["ft", "ewc"]
+
+
+def test_a_run_that_another_grid_begins_at_the_same_moment_is_waited_for(entries: Planned, scripted: Scripted) -> None:
+    """Both start it; the process that comes second is refused."""
+    scripted("finish")
+    (entry,) = entries("ft")
+    folder = entry.run.folder
+    folder.path.mkdir(parents=True)
+    entry.started()
+    with FileLock(folder.lock_file):
+        entry.ended(2)
+        assert entry.state == "waiting"
+    shutil.rmtree(folder.path)
+    entry.started()
+    entry.ended(2)
+    assert entry.state == "failed"
+    entry.started()
+    subprocess.run(local.command_of(entry.run), check=True)  # the other one
+    entry.ended(2)
+    assert entry.state == "finished"
 
 
 def test_a_run_that_fails_leaves_the_others_going(entries: Planned, scripted: Scripted) -> None:

@@ -2,12 +2,14 @@
 
 import errno
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from filelock import FileLock
 from small_runs import small
 
 from plopkit.runs.folder import RunFolder
@@ -38,6 +40,16 @@ def test_a_second_process_cannot_work_on_the_same_run(tmp_path: Path) -> None:
             pass
     with folder.locked():
         pass
+
+
+def test_a_lock_that_a_grid_holds_for_a_moment_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("plopkit.runs.folder.LOOKED_AT", 60.0)
+    folder = open_folder(small(tmp_path), "data")
+    look = FileLock(folder.lock_file, thread_local=False)
+    look.acquire()
+    threading.Timer(0.1, look.release).start()
+    with folder.locked():
+        assert not look.is_locked
 
 
 def test_a_file_system_without_locks_gives_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -220,9 +220,12 @@ def test_a_step_0_that_another_run_has_begun_elsewhere_needs_force(
     ticks_until(opened, lambda tick: True)
     pretend(monkeypatch, processes=2)
     other = small(tmp_path, method="ft", **TWO_EPOCHS)
-    with pytest.raises(ChangedError, match=r"\.step0.*processes 1, now 2"):
+    with pytest.raises(ChangedError, match=r"\.step0.*processes 1, now 2") as raised:
         ticks_until(Experiment.open(other))
-    assert ticks_until(Experiment.open(other, force=True))[0] == (0, 0, 1)
+    assert "--out" in str(raised.value) and "--name" not in str(raised.value)  # another name has the same step 0
+    forced = Experiment.open(other, force=True)
+    assert ticks_until(forced)[0] == (0, 0, 1)
+    assert "processes 1, now 2" in read_record(forced.folder.origin_file).forced[0].what
 
 
 def test_another_method_goes_on_with_a_step_0_without_a_question(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from accelerate import Accelerator
 from small_runs import TWO_EPOCHS, small
 
+from plopkit.runs import sharing
 from plopkit.runs.experiment import Experiment
 from plopkit.runs.folder import RunFolder
 from plopkit.runs.sharing import sole_trainer
@@ -98,3 +99,24 @@ def test_a_file_system_without_locks_gives_a_warning(
         sole_trainer(tmp_path, accelerator),
     ):
         pass
+
+
+@pytest.mark.parametrize("main", [True, False])
+def test_processes_fail_together_and_the_main_one_says_why(main: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[bool] = []
+
+    def together(failed: bool, accelerator: object) -> bool:
+        said.append(failed)
+        return True  # the main process has failed
+
+    monkeypatch.setattr(sharing, "_together", together)
+    kind, words = (ValueError, "other processes") if main else (SystemExit, "2")
+
+    def work() -> None:
+        with sharing.failing_together(Accelerator(cpu=True)):
+            if main:
+                raise ValueError("other processes")
+
+    with pytest.raises(kind, match=words):
+        work()
+    assert said == [main]

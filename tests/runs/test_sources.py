@@ -13,7 +13,8 @@ import pytest
 from plopkit.methods import METHODS
 from plopkit.methods.base import Method
 from plopkit.runs import sources
-from plopkit.runs.sources import changed, digest_of, sources_of
+from plopkit.runs.sources import TRAINING, changed, digest_of, sources_of
+from plopkit.runs.syntax import text_of
 
 HELPER = "FACTOR = 2\n"
 BASE = '''"""The base."""
@@ -72,6 +73,7 @@ def test_a_plugin_counts_with_its_bases_and_the_files_beside_it(folder: Path) ->
     own = {name for name in found if not name.startswith("plopkit.")}
     assert own == {"plugin", "base", "helper"}
     assert {"plopkit.methods.baselines", "plopkit.methods.base", "plopkit.losses", "plopkit.trainer"} <= set(found)
+    assert {"plopkit.datasets.scenario_data", "plopkit.datasets.transforms", "plopkit.runs.steps"} <= set(found)
     assert "plopkit.methods.plop" not in found  # plopkit.methods hands it on, but it is not used
 
 
@@ -122,7 +124,7 @@ def test_a_changed_module_of_plopkit_changes_the_digest(tmp_path: Path, monkeypa
 
 def test_what_computes_no_number_is_left_out() -> None:
     for method in METHODS:
-        names = set(sources_of(METHODS[method])) if method in ("plop", "rw", "joint") else set()
+        names = set(sources_of(METHODS[method])) - {*TRAINING} if method in ("plop", "rw", "joint") else set()
         tops = {name.split(".")[1] for name in names if name.startswith("plopkit.")}
         assert not tops & {"viz", "widgets", "runs", "lessons", "cli", "settings", "catalogue"}
         support = {name for name in names if name.startswith("plopkit.support")}
@@ -142,6 +144,74 @@ def test_another_process_and_another_folder_give_the_same_digest(folder: Path, t
     assert done.stdout.strip() == digest_of(sources_of(toy(folder)))
 
 
+def test_a_package_counts_with_what_it_takes_in(folder: Path) -> None:
+    package = folder / "family"
+    package.mkdir()
+    (package / "__init__.py").write_text("from .first import *\nfrom .second import *\n" + BASE, encoding="utf-8")
+    for name in ("first", "second"):
+        (package / f"{name}.py").write_text("VALUE = 1\n", encoding="utf-8")
+    (folder / "plugin.py").write_text(PLUGIN.replace("base import Base", "family import *"), encoding="utf-8")
+    try:
+        own = {name for name in sources_of(toy(folder)) if not name.startswith("plopkit.")}
+    finally:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "family"]:
+            del sys.modules[name]
+    assert own == {"plugin", "family", "family.first", "family.second", "helper"}
+
+
+@pytest.mark.parametrize("content", [b"\x7fELF\x00\xff", b"print 'old'\n"], ids=["compiled", "Python 2"])
+def test_a_file_that_cannot_be_parsed_counts_by_its_bytes(folder: Path, content: bytes) -> None:
+    kind = toy(folder)
+    (folder / "helper.py").write_bytes(content)
+    before = sources._collected((kind,))
+    assert "helper" in before
+    (folder / "helper.py").write_bytes(content + b"1")
+    assert changed(before, sources._collected((kind,))) == ["helper"]
+
+
+CELLS = """
+import plopkit
+import helper
+RATE = 2
+
+def scaled(x):
+    return RATE * x
+
+class Toy(plopkit.METHODS["ft"]):
+    def losses(self, batch):
+        return {name: 1.0 * scaled(loss) * helper.FACTOR for name, loss in super().losses(batch).items()}
+"""
+
+
+def in_cells(text: str) -> type[Method]:
+    """The class of a notebook whose cells are this; like Python itself, it keeps no source."""
+    names = {"__name__": "no_such_file"}
+    exec(text, names)
+    return names["Toy"]  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(("old", "new"), [("1.0 *", "3.0 *"), ("RATE * x", "RATE + x"), ("RATE = 2", "RATE = 3")])
+def test_what_a_class_uses_of_other_cells_counts(folder: Path, old: str, new: str) -> None:
+    first, same, other = (sources_of(in_cells(text)) for text in (CELLS, CELLS, CELLS.replace(old, new)))
+    assert first == same
+    assert changed(first, other) == ["no_such_file.Toy"]
+    assert "helper" in first
+
+
+def test_a_class_whose_helper_is_made_again_counts_anew(folder: Path) -> None:
+    kind = in_cells(CELLS)
+    before = sources_of(kind)
+    exec("def scaled(x):\n    return -x", kind.losses.__globals__)
+    assert changed(before, sources_of(kind)) == ["no_such_file.Toy"]
+
+
+def test_a_method_replaced_in_a_notebook_counts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plop = METHODS["plop"]
+    before = sources_of(plop)
+    monkeypatch.setattr(plop, "losses", in_cells(CELLS).losses)
+    assert changed(before, sources_of(plop)) == ["helper", "plopkit.methods.plop.PLOP.losses"]
+
+
 def test_a_class_made_in_a_notebook_counts_by_its_functions() -> None:
     def made(factor: int) -> type[Method]:
         class Cell(METHODS["ft"]):  # type: ignore[misc, valid-type]
@@ -157,7 +227,7 @@ def test_a_class_made_in_a_notebook_counts_by_its_functions() -> None:
 def test_the_text_of_a_tree_is_the_one_of_every_version_of_python() -> None:
     """Written down once: fields that later versions have added, and are empty, must not show."""
     code = "def f(x, *, y=-1.5):\n    'doc'\n    return f'{x!r:>{y}}' 'é', []\n"
-    assert sources._text(ast.parse(code)) == (
+    assert text_of(ast.parse(code)) == (
         "(Module body=(FunctionDef name=str:'f' args=(arguments args=(arg arg=str:'x') kwonlyargs=(arg arg=str:'y') "
         "kw_defaults=(UnaryOp op=(USub) operand=(Constant value=float:1.5))) body=(Return value=(Tuple elts=(JoinedStr "
         "values=(FormattedValue value=(Name id=str:'x') conversion=int:114 format_spec=(JoinedStr values=(Constant "
