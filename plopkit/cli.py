@@ -220,8 +220,7 @@ def grid(arguments: Sequence[str]) -> None:
     text = "submit an array to Slurm, with options of sbatch: partition=gpu time=04:00:00 gpus=1"
     parser.add_argument("--slurm", nargs="*", metavar="X=A", help=text)
     parser.add_argument("--dry-run", action="store_true", help="only print what each run's command would be")
-    text = "go on with what is there, although the source or the machine has changed"
-    parser.add_argument("--force", action="store_true", help=text)
+    parser.add_argument("--force", action="store_true", help="go on although source or machine changed")
     parser.add_argument("--quiet", action="store_true", help="no progress, only the results")
     args = parser.parse_args(arguments)
     from plopkit.grids import commands

@@ -141,6 +141,8 @@ class StepStore:
         if "recipe" not in kept:
             earlier = self.earlier_state_file
             return current_names(load_tensors(earlier)) if earlier.is_file() else {}
+        if "state" not in kept:
+            raise seals.DamagedError(self.checkpoint, "it does not say whether there is a state of its method", AGAIN)
         if not kept["state"]:
             return {}
         if not self.state_file.is_file():
@@ -200,8 +202,6 @@ class StepStore:
             about = json.loads(kept["step"]) if "step" in kept else {"classes": json.loads(kept["classes"])}
             if not all(isinstance(number, int) and number > 0 for number in about["classes"] or [0]):
                 raise ValueError("it does not say how many channels its classifiers have")
-            if "recipe" in about and "state" not in about:
-                raise ValueError("it does not say whether there is a state of its method")
             return about
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise unreadable(self.checkpoint, error) from error

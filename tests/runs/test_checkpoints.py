@@ -352,13 +352,19 @@ def test_a_damaged_file_is_named_with_the_remedy(tmp_path: Path, tiny_net: Nets,
 
 def test_a_checkpoint_of_another_program_is_refused(tmp_path: Path) -> None:
     store = StepStore(tmp_path, 0)
-    recipe = '{"classes": [16], "recipe": {}}'
-    wrong = ('{"step": 0}', '{"classes": null}', '{"classes": [16, 0]}', '{"classes": ["16"]}', "[]", recipe)
+    wrong = ('{"step": 0}', '{"classes": null}', '{"classes": [16, 0]}', '{"classes": ["16"]}', "[]")
     known = (None, {"format": "pt"}, {"classes": "sixteen"}, {"classes": "[]"}, {"step": "{"})
     for metadata in (*known, *({"step": text} for text in wrong)):
         save_file({"a": torch.rand(3)}, store.checkpoint, metadata)
         with pytest.raises(ValueError, match=r"step-0\.safetensors: not a readable checkpoint"):
             store.classes()
+
+
+def test_a_checkpoint_must_say_whether_there_is_a_state(tmp_path: Path) -> None:
+    store = StepStore(tmp_path, 0)
+    save_file({"a": torch.rand(3)}, store.checkpoint, {"step": '{"classes": [16], "recipe": {}}'})
+    with pytest.raises(seals.DamagedError, match="does not say whether there is a state"):
+        store.state()
 
 
 def test_code_in_a_training_file_is_not_run(tmp_path: Path) -> None:
