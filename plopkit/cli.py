@@ -217,7 +217,7 @@ def grid(arguments: Sequence[str]) -> None:
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="X=A,B", help=text)
     parser.add_argument("--out", type=_path, default=Path("runs"), help="folder for the run folders (runs)")
     parser.add_argument("--workers", type=int, metavar="N", help="number of runs at once (one per GPU, else 1)")
-    text = "submit an array to Slurm, with options of sbatch: partition=gpu time=04:00:00 gpus=1"
+    text = "submit to Slurm, with sbatch's options: gpus=1"
     parser.add_argument("--slurm", nargs="*", metavar="X=A", help=text)
     parser.add_argument("--dry-run", action="store_true", help="only print what each run's command would be")
     parser.add_argument("--force", action="store_true", help="go on although source or machine changed")
