@@ -28,7 +28,7 @@ demo: $(STAMP)  ## train fine-tuning, MiB and PLOP on the built-in emoji data an
 test: $(STAMP)  ## run the tests in parallel; TESTFLAGS="-k pod -x" is passed to pytest
 	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(TESTFLAGS)
 
-torture: $(STAMP)  ## damage files, kill runs, cut the power (as root) and read random files, as docs/promises.md says; an hour; SEED=1
+torture: $(STAMP)  ## damage files, kill runs, cut the power (as root) and read random files, as docs/promises.md says; SEED=1
 	$(BIN)/python tests/torture/damages.py --count 250 --seed $(SEED)
 	$(BIN)/python tests/torture/kills.py --count 100 --seed $(SEED)
 	PLOPKIT_TORTURE=1 $(BIN)/python -m pytest -q tests/runs/test_resume.py -k any_moment
