@@ -71,7 +71,7 @@ def fit(
             the whole batch.
         context: what the losses see as ``batch.context``; made of step and teacher where left out.
         compile: as `Compute.compile`, for net and teacher.
-        seed: for random numbers in net and losses, such as dropout, which are drawn anew in each iteration from this
+        seed: for random numbers in net and losses, such as dropout, which are drawn again in each iteration from this
             seed, the step, the iteration and the process. None: they follow the generators' states.
 
     Raises:

@@ -48,7 +48,7 @@ class Entry:
         return self.run.settings.out / FILES / f"{self.run.settings.folder().name}.log"
 
     def look(self, interval: float = 0.0) -> None:
-        """Read from the folder how far the run is, unless it was read within so many seconds.
+        """Read from the folder how far the run is, unless it was read within the interval, in seconds.
 
         A process that is just writing, or that was killed in it, may leave what cannot be read; it is left as it was.
         """

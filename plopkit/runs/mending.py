@@ -31,7 +31,7 @@ class Repair(NamedTuple):
     """Something to mend."""
 
     notice: str
-    """what the user is told; empty where it follows from another repair"""
+    """the notice; empty where it follows from another repair"""
     do: Callable[[], None]
 
 

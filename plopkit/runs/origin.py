@@ -1,10 +1,11 @@
-"""What made a run, kept in its folder's `origin.json` and compared before the run goes on or is read back.
+"""What made a run, kept in its folder's `origin.json` and compared before the run is continued or read back.
 
 Noted for every step: the versions of plopkit, torch and Python, device, precision, processes, threads, date, and the
 digest of the source (`plopkit.runs.sources`); several times where a step was resumed under other circumstances.
 
 A changed source would give other results, finished or not. In a run that is not finished, the same holds for another
-version of torch, another kind of device and another number of processes. Both need `force`. Everything else is told.
+version of torch, another kind of device and another number of processes. Both need `force`. Everything else is only
+noticed.
 """
 
 import datetime
@@ -32,8 +33,8 @@ NAME = "origin.json"
 LARGEST = 2**24
 """Bytes of the file; a step takes 400."""
 ASKED = ("torch", "device", "processes")
-"""What changes the numbers of a training that goes on."""
-TOLD = ("plopkit", "python", "device_name", "threads")
+"""What changes the numbers of a training that is continued."""
+NOTICED = ("plopkit", "python", "device_name", "threads")
 """What may change their last digits, or nothing."""
 UNKNOWN = "unknown"
 MOST_MODULES = 6
@@ -41,7 +42,7 @@ MOST_MODULES = 6
 
 
 class ChangedError(ValueError):
-    """What made a run is not what would go on with it."""
+    """What made a run is not what would continue it."""
 
 
 class _Plain(BaseModel):
@@ -150,7 +151,7 @@ class Origins:
         self._accepted = ""
 
     def check(self, begun: bool, finished: bool) -> None:
-        """Compare the run's record with now, and tell the user what differs. Nothing is written.
+        """Compare the run's record with now, and print a notice of what differs. Nothing is written.
 
         Args:
             begun: whether a step of the run is there, or a part of it.
@@ -163,8 +164,8 @@ class Origins:
         if record is None:
             return
         self._compare(self.path.parent, record, () if finished else ASKED)
-        if not finished and (told := record.last.differences(self.now, TOLD)):
-            notice(f"{self.path.parent}: goes on with other circumstances than on {record.last.date}: {told}")
+        if not finished and (message := record.last.differences(self.now, NOTICED)):
+            notice(f"{self.path.parent}: goes on with other circumstances than on {record.last.date}: {message}")
 
     def adopt(self) -> None:
         """Write the record where there is none yet, or a damaged one, and what `check` was forced to accept."""
@@ -239,7 +240,7 @@ class Origins:
         self._accepted = words
 
     def _read(self, path: Path, needed: bool = False) -> Record | None:
-        """A record; None where it is missing or damaged, which the user is told if it is needed."""
+        """A record; None where it is missing or damaged, which a notice says if it is needed."""
         try:
             return read_record(path)
         except FileNotFoundError:

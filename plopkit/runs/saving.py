@@ -81,7 +81,7 @@ class Saver:
             self._seconds = self._saved_at - began
 
     def try_to_save(self) -> None:
-        """Save before an error goes on; where that fails as well, the user is told, and the first error goes on."""
+        """Save before an error is passed on; where that fails as well, a notice says so, and the error is passed on."""
         try:
             self.save()
         except Exception as failure:

@@ -78,8 +78,8 @@ class StepTrainer:
             self._saver.restore()
             try:
                 if self.origins is not None:
-                    beside = None if shared == store else shared.folder / ORIGIN
-                    self.origins.begin(step.index, bool(self._saver.done), beside)
+                    shared_record = None if shared == store else shared.folder / ORIGIN
+                    self.origins.begin(step.index, bool(self._saver.done), shared_record)
                 done = yield from trained(self._saver, ticks, accelerator)
             except FloatingPointError as error:
                 raise self._explained(error, step, shared) from error

@@ -29,7 +29,7 @@ class TrainingStore:
     index: int
 
     def state_file(self, epoch: int, batch: int = 0) -> Path:
-        """The state after so many finished epochs, and batches of the next one."""
+        """The state after finished epochs and batches of the next one, by their numbers."""
         return self.folder / f"step-{self.index}.training.{epoch}.{batch}.pt"
 
     def ticks_file(self, epoch: int) -> Path:

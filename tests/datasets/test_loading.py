@@ -35,7 +35,7 @@ def dataset_of(source: Coloured) -> StepDataset:
 
 
 class NeedsMore(RuntimeError):
-    """An error that pickle cannot make anew."""
+    """An error that pickle cannot make again."""
 
     def __init__(self, first: str, second: str):
         super().__init__(f"{first} {second}")

@@ -198,7 +198,7 @@ def test_what_a_class_uses_of_other_cells_counts(folder: Path, old: str, new: st
     assert "helper" in first
 
 
-def test_a_class_whose_helper_is_made_again_counts_anew(folder: Path) -> None:
+def test_a_class_whose_helper_is_made_again_counts_again(folder: Path) -> None:
     kind = in_cells(CELLS)
     before = sources_of(kind)
     exec("def scaled(x):\n    return -x", kind.losses.__globals__)

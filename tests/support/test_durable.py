@@ -138,14 +138,14 @@ def test_only_files_that_nobody_is_writing_are_removed(tmp_path: Path) -> None:
             assert has_partial_files(tmp_path)
             remove_partial_files(tmp_path)
             assert not has_partial_files(tmp_path)
-            (theirs,) = (tmp_path / "below").iterdir()
-            assert theirs.read_text() == "half"
+            (of_other,) = (tmp_path / "below").iterdir()
+            assert of_other.read_text() == "half"
             assert own.is_file() and len(contents(tmp_path)) == 2
         finally:
             process.kill()
-    assert theirs.is_file()
+    assert of_other.is_file()
     remove_partial_files(tmp_path, below=False)
-    assert theirs.is_file()
+    assert of_other.is_file()
     remove_partial_files(tmp_path)
     assert contents(tmp_path) == {}
 

@@ -108,7 +108,7 @@ class Writer(pickle.Pickler):
 
 
 def described(value: object, n_bytes: int, new: bool, claimed: int | None = None) -> bytes:
-    """A file with this pickle, and a storage of so many bytes."""
+    """A file with this pickle, and a storage of n bytes."""
     text, out = io.BytesIO(), io.BytesIO()
     Writer(text, 2).dump(value)
     if new:

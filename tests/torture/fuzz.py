@@ -192,7 +192,7 @@ def _status() -> list[str]:
 
 
 def _reset_peak() -> float:
-    """Begin to measure the process's largest size anew, where the system can; returns its present size in MiB."""
+    """Begin to measure the process's largest size again, where the system can; returns its present size in MiB."""
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
     except OSError:

@@ -132,7 +132,7 @@ def iterations(log: Path) -> list[tuple[int, int]]:
 
 
 def wait_for(ids: list[int], log: Path, n_iterations: int) -> list[int]:
-    """Wait until so many iterations are counted or a process has ended; returns the codes of those that have."""
+    """Wait until n_iterations are counted or a process has ended; returns the codes of those that have."""
     while len(iterations(log)) < n_iterations:
         ended, status = os.waitpid(ids[0], os.WNOHANG)
         if ended:
@@ -176,6 +176,13 @@ def contents(out: Path) -> dict[str, object]:
     return found
 
 
+def compared(out: Path, expected: dict[str, object]) -> tuple[bool, str]:
+    """Whether a folder has the expected content, and the names of what it has besides."""
+    found = contents(out)
+    equal = all(found.get(name) == content for name, content in expected.items())
+    return equal, " ".join(sorted(found.keys() - expected.keys()))
+
+
 def lost_by(before: list[tuple[int, int]], after: list[tuple[int, int]]) -> int:
     """How many iterations were counted and then trained once more."""
     return len(set(before) & set(after))
@@ -201,10 +208,7 @@ def torture(case: Case, folder: Path, expected: dict[str, object], moments: rand
         ended = codes_of(start(words, log, case.processes))
         codes += [f"{code} at the end" for code in ended if code]
         lost, counted = max(lost, lost_by(counted, iterations(log))), counted + iterations(log)
-    found = contents(folder / "runs")
-    litter = sorted(found.keys() - expected.keys())
-    equal = all(found.get(name) == content for name, content in expected.items())
-    return Outcome(done, lost, longest, equal, " ".join(litter), " ".join(codes))
+    return Outcome(done, lost, longest, *compared(folder / "runs", expected), " ".join(codes))
 
 
 def cases(seed: int, methods: list[str], workers: list[int], processes: list[int]) -> Iterator[Case]:

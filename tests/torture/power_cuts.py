@@ -120,7 +120,7 @@ class Losses:
 
 
 def torture(words: list[str], folder: Path, made: Disk, moments: random.Random, cuts: int) -> tuple[int, Losses, str]:
-    """Cut the power so many times, then let the run end; also returns how many it were and wrong exit codes."""
+    """Cut the power up to `cuts` times, then let the run end; also returns the number of cuts and wrong exit codes."""
     log, done, losses = folder / "log", 0, Losses()
     while done < cuts:
         ids = kills.start(words, log, 1)
@@ -169,9 +169,7 @@ def torment(args: argparse.Namespace, folder: Path) -> bool:
         with disk(own, system) as made:
             words = words_of(method, made.mount / "runs")
             cuts, losses, codes = torture(words, own, made, moments, min(args.cuts, args.count - done))
-            found = kills.contents(made.mount / "runs")
-        litter = " ".join(sorted(found.keys() - expected[method].keys()))
-        equal = all(found.get(name) == content for name, content in expected[method].items())
+            equal, litter = kills.compared(made.mount / "runs", expected[method])
         fine = equal and not litter and not codes and not losses.lost and losses.iterations <= 1
         done, well, number = done + cuts, well and fine, number + 1
         cells = [system, method, cuts, len(losses.epochs), losses.lost, losses.iterations, "yes" if equal else "NO"]
