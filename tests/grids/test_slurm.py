@@ -172,9 +172,8 @@ def test_an_interrupt_leaves_the_jobs_and_the_same_command_watches_them(
     with pytest.raises(KeyboardInterrupt):
         run_on_slurm(entries("ft", "plop"), {}, None, interrupt)
     assert "the jobs go on, and the same command watches them again; scancel 101 ends them" in capsys.readouterr().err
-    (tmp_path / "go").touch()
     runs = entries("ft", "plop", "ewc")
-    run_on_slurm(runs, {}, None, nothing)
+    run_on_slurm(runs, {}, None, (tmp_path / "go").touch)  # not before: a job that has ended would be submitted again
     assert [entry.state for entry in runs] == ["finished"] * 3
     assert sorted(trace(tmp_path)) == ["begun-ewc", "begun-ft", "begun-plop"]
     assert "Slurm's job 102: 1 runs" in capsys.readouterr().err
