@@ -237,6 +237,7 @@ METHODS: "Registry[type[Method]]" = Registry(
         "pi": "plopkit.methods:PI",
         "mib": "plopkit.methods:MiB",
         "plop": "plopkit.methods:PLOP",
+        "dft": "plopkit.methods:DFT",
         "joint": "plopkit.methods:Joint",
     },
     PLUGIN_HINT,

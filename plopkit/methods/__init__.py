@@ -3,11 +3,13 @@
 from plopkit.catalogue import METHODS
 from plopkit.methods.base import Batch, Method, Regularizer, Schedule, State, StepContext, Term, Whole
 from plopkit.methods.baselines import FineTuning, Joint
+from plopkit.methods.dft import DFT
 from plopkit.methods.distil import ILT, LwF, LwFMC, MiB
 from plopkit.methods.plop import PLOP
 from plopkit.methods.regularize import EWC, PI, RW
 
 __all__ = [
+    "DFT",
     "EWC",
     "ILT",
     "METHODS",

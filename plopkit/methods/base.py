@@ -1,6 +1,6 @@
 """The base class of methods: immutable hyper-parameters, and one verb for each stage of a step.
 
-`plopkit.runs.experiment` calls the verbs in this order. Step 0: ``first_step().build``, ``schedule``, ``images``,
+`plopkit.runs.experiment` calls the verbs in this order. Step 0: ``first_step().first_net``, ``schedule``, ``images``,
 ``parameter_groups``, ``regularizer``, then ``losses`` for every batch, then ``end_step``. A later step: ``teacher``,
 ``begin_step``, ``schedule``, ``images``, ``parameter_groups``, ``regularizer``, ``prepare``, then ``losses`` for every
 batch, then ``end_step``. ``predict`` decides what is evaluated.
@@ -22,7 +22,7 @@ from plopkit.model.classifiers import Classifier
 from plopkit.model.decoder import ASPP
 from plopkit.model.encoders import Encoder
 from plopkit.model.segmenter import Output, Segmenter
-from plopkit.scenario import Step
+from plopkit.scenario import Scenario, Step
 from plopkit.settings import Optim
 from plopkit.support.moved import renamed
 from plopkit.support.prediction import predicted_channel
@@ -181,13 +181,27 @@ class Method(BaseModel, ABC):
         """Step 0's net. Default: a softmax classifier of ``n_seen`` channels."""
         return Segmenter.from_parts(encoder, decoder, Classifier(decoder.width, (n_seen,)))
 
+    def first_net(self, encoder: Encoder, decoder: ASPP, scenario: Scenario) -> Segmenter:
+        """Step 0's net, for a method that must know the steps to come. Default: `build`."""
+        return self.build(encoder, decoder, scenario.steps[0].n_seen)
+
+    @property
+    def builds_net(self) -> bool:
+        """Whether the method has a net of its own."""
+        return type(self).build is not Method.build or self.plans_ahead
+
+    @property
+    def plans_ahead(self) -> bool:
+        """Whether step 0 depends on the steps to come."""
+        return type(self).first_net is not Method.first_net
+
     def first_step(self) -> "Method":
         """The method that trains step 0.
 
-        Default: fine-tuning, so that all methods share one step 0. A method that overrides `build` trains it itself. In
-        both cases this method's `end_step` is called afterwards.
+        Default: fine-tuning, so that all methods share one step 0. A method that overrides `build` or `first_net`
+        trains it itself. In both cases this method's `end_step` is called afterwards.
         """
-        return self if type(self).build is not Method.build else METHODS["ft"]()
+        return self if self.builds_net else METHODS["ft"]()
 
     @property
     def shares_step_0(self) -> bool:

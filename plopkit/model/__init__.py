@@ -1,6 +1,7 @@
 """The network, its encoders, and published weights."""
 
 from plopkit.model.encoders import Encoder
+from plopkit.model.reserved import Reserved
 from plopkit.model.segmenter import Output, Segmenter
 
-__all__ = ["Encoder", "Output", "Segmenter"]
+__all__ = ["Encoder", "Output", "Reserved", "Segmenter"]

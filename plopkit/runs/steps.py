@@ -158,6 +158,8 @@ def step_0_source(settings: Settings, scenario: Scenario, method: Method, images
     """
     first, step = method.first_step(), scenario.steps[0]
     own = [] if method.shares_step_0 else [first.name, first.model_dump(mode="json")]
+    if first.plans_ahead:
+        own.append([each.new for each in scenario.steps])
     begins = [scenario.dataset, step.protocol, step.new, sorted(step.future), *own]
     return digest([settings.step0_identity(), begins, images, digest_of(sources_of(type(first)))])
 
@@ -166,5 +168,5 @@ def first_net(settings: Settings, scenario: Scenario, method: Method) -> Segment
     """The net of step 0, its new weights drawn from the seed."""
     with seeded(settings.seed):
         encoder = make_encoder(settings.model)
-        net = method.build(encoder, make_decoder(settings.model, encoder), scenario.steps[0].n_seen)
+        net = method.first_net(encoder, make_decoder(settings.model, encoder), scenario)
     return laid_out(net)

@@ -98,10 +98,17 @@ METHOD_STYLES = {
     "pi": (BLUE, "D"),
     "mib": (SKY_BLUE, "s"),
     "plop": (GREEN, "X"),
+    "ewf": ("#BB5566", "P"),
+    "ewf-mib": ("#DDAA33", "d"),
+    "reminder": ("#7B4FBF", ">"),
+    "rcil": ("#5D4037", "H"),
+    "ucd": ("#117733", "8"),
+    "alife": ("#C2185B", "+"),
+    "dft": ("#004488", "x"),
     "joint": (BLACK, "*"),
 }
 """Colour and marker by the method's name."""
-FURTHER_STYLES = (("#332288", "P"), (YELLOW, "d"), ("#AA4499", ">"), ("#44AA99", "8"), ("#661100", "H"))
+FURTHER_STYLES = (("#332288", "1"), (YELLOW, "2"), ("#AA4499", "3"), ("#44AA99", "4"), ("#661100", "|"))
 """Styles of methods that are not in `METHOD_STYLES`, such as those of plugins, and of further runs of a method."""
 
 
@@ -114,7 +121,7 @@ def method_styles(methods: Sequence[str]) -> dict[str, dict[str, str]]:
 
     Example:
         >>> method_styles(["plop", "my-method"])["my-method"]
-        {'color': '#332288', 'marker': 'P'}
+        {'color': '#332288', 'marker': '1'}
     """
     further = _further_styles()
     own = METHOD_STYLES | {name: next(further) for name in METHODS if name not in METHOD_STYLES}
