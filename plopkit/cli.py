@@ -80,15 +80,18 @@ def report(arguments: Sequence[str]) -> None:
 
 def rows(arguments: Sequence[str]) -> None:
     """The rows of the published tables, the command of each, and your runs' mIoU: plopkit rows runs/*"""
+    from plopkit.recipes import NAMES
+
     parser = _parser(rows)
     parser.add_argument("paths", nargs="*", type=_path, metavar="RUN", help="run folders, or folders that hold them")
     parser.add_argument("-o", type=_path, dest="table", metavar="CSV", help="file for the table")
+    parser.add_argument("--recipe", default="own", choices=NAMES, help="own, or common: PLOP's for all methods")
     args = parser.parse_args(arguments)
     from plopkit.runs.published import rows as all_rows
     from plopkit.runs.results import run_folders
     from plopkit.support.files import write_table
 
-    table = all_rows(run_folders(args.paths) if args.paths else ())
+    table = all_rows(run_folders(args.paths) if args.paths else (), args.recipe)
     for row in table.itertuples():
         say(f"{row.method} on {row.scenario}\n    published: {row.published}")
         if row.seeds:
@@ -206,13 +209,16 @@ def demo(arguments: Sequence[str]) -> None:
 def grid(arguments: Sequence[str]) -> None:
     """All combinations, each a run: plopkit grid --scenarios "voc 15-1 overlap" --methods mib plop --seeds 0 1 2"""
     from plopkit.presets import PRESETS
+    from plopkit.recipes import NAMES
 
     parser = _parser(grid, allow_abbrev=False)
     parser.formatter_class = functools.partial(argparse.HelpFormatter, max_help_position=32)
+    parser.usage = "plopkit grid --scenarios S [S ...] --methods M [M ...] [options]"
     parser.add_argument("--scenarios", nargs="+", required=True, metavar="S", help="scenarios, each in quotes")
     parser.add_argument("--methods", nargs="+", required=True, metavar="M", help="names of methods")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="N", help="random seeds (0)")
     parser.add_argument("--preset", default="laptop", choices=PRESETS, help="the preset (laptop)")
+    parser.add_argument("--recipe", default="own", choices=NAMES, help="own, or common for all methods")
     text = "values of a setting to choose from, optim.lr=0.01,0.02; a single one is for all runs"
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="X=A,B", help=text)
     parser.add_argument("--out", type=_path, default=Path("runs"), help="folder for the run folders (runs)")
@@ -225,7 +231,8 @@ def grid(arguments: Sequence[str]) -> None:
     args = parser.parse_args(arguments)
     from plopkit.grids import commands
 
-    runs = commands.planned(args.scenarios, args.methods, args.seeds, args.preset, args.set, args.out, args.force)
+    which = (args.scenarios, args.methods, args.seeds, args.preset, args.set, args.out, args.force, args.recipe)
+    runs = commands.planned(*which)
     if args.dry_run:
         say("\n".join(commands.dry_run(runs)))
     else:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from plopkit.catalogue import METHODS, plugins
 from plopkit.presets import PRESETS, configure, method_of, overrides_of, settle
+from plopkit.recipes import NAMES
 from plopkit.settings import Settings, build
 from plopkit.support.moved import renamed
 
@@ -34,28 +35,31 @@ def parse_run(arguments: Sequence[str], description: str = "Train a scenario.") 
     early = argparse.ArgumentParser("plopkit run", add_help=False, allow_abbrev=False)
     early.add_argument("--preset", default="laptop")
     early.add_argument("--method", default="plop")
+    early.add_argument("--recipe", default="own")
     chosen, rest = early.parse_known_args(arguments)
     n_values = _n_values(Settings) | _n_values(METHODS[chosen.method], "hyper.")
-    base = configure(next(_positional(rest, n_values), SCENARIO), chosen.method, chosen.preset)
+    scenario = next(_positional(rest, n_values), SCENARIO)
+    base = configure(scenario, chosen.method, chosen.preset, recipe=chosen.recipe)
     values = _read_flags(base, rest, description)
     return settle(build(Settings, values | {"method": chosen.method}))
 
 
-def command_line(settings: Settings, preset: str) -> str:
+def command_line(settings: Settings, preset: str, recipe: str = "own") -> str:
     """The `plopkit run` command that means these settings, quoted for a shell. It repeats the plugins of this process.
 
     Example:
         >>> command_line(configure("voc 15-5 overlap", "plop", "paper", {"seed": 1}), "paper")
         'plopkit run "voc 15-5 overlap" --method plop --preset paper --seed 1'
     """
-    command, scenario, *words = run_words(settings, preset)
+    command, scenario, *words = run_words(settings, preset, recipe)
     return f'plopkit {command} "{scenario}" {shlex.join(words)}'  # no character of a scenario is special to a shell
 
 
-def run_words(settings: Settings, preset: str) -> list[str]:
+def run_words(settings: Settings, preset: str, recipe: str = "own") -> list[str]:
     """The words after `plopkit` of the command that means these settings."""
     words = ["run", settings.scenario, "--method", settings.method, "--preset", preset]
-    for name, value in overrides_of(settings, preset).items():
+    words += ["--recipe", recipe] if recipe != "own" else []
+    for name, value in overrides_of(settings, preset, recipe).items():
         words += _flag(name, value)
     for file in plugins():
         words += ["--plugin", file]
@@ -109,6 +113,7 @@ def _read_flags(base: Settings, arguments: Sequence[str], description: str) -> d
     made = _flags(base, {"scenario": base.scenario, "hyper": method_of(base)}, hidden="method")
     text = (
         f"{description}. Also: --preset {'|'.join(PRESETS)} (laptop), --method {'|'.join(METHODS)} (plop), "
+        f"--recipe {'|'.join(NAMES)} (own: as the method's code trains; common: as PLOP's, for comparison), "
         "--plugin FILE (registers further methods and data sets), --quiet (no progress), --force (goes on with what is "
         "there although the method's source has changed since, or torch, device or processes of an unfinished run)."
     )

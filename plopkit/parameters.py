@@ -13,12 +13,14 @@ from plopkit.support.places import expanded
 from plopkit.support.plain_yaml import write_yaml
 
 KNOWN = ("scenario", "method", "preset", "overrides", "data_root", "out")
+OPTIONAL = ("recipe",)
+"""A parameters cell may leave it out: "own"."""
 
 
 def from_parameters(
     namespace: Mapping[str, Any], method: str | None = None, lesson: bool = False, also: Sequence[str] = ()
 ) -> Settings:
-    """The settings that `scenario, method, preset, overrides, data_root, out` of a parameters cell mean.
+    """The settings that `scenario, method, preset, overrides, data_root, out` of a parameters cell mean, and `recipe`.
 
     Args:
         namespace: The notebook's `globals()`. `overrides` are dotted settings, such as `{"optim.lr": 0.01}`, or
@@ -33,7 +35,7 @@ def from_parameters(
     Example:
         >>> settings = from_parameters(globals(), method="mib")
     """
-    known = (*KNOWN, *also)
+    known = (*KNOWN, *OPTIONAL, *also)
     for name in _injected(namespace):
         if name not in known:
             raise unknown_name("parameter", name, known)
@@ -43,25 +45,29 @@ def from_parameters(
     overrides = {"out": namespace["out"]} | _dotted(namespace["overrides"])
     if namespace["data_root"]:
         overrides["data.root"] = namespace["data_root"]
-    return configure(namespace["scenario"], method or namespace["method"], namespace["preset"], overrides, lesson)
+    recipe = namespace.get("recipe", "own")
+    return configure(
+        namespace["scenario"], method or namespace["method"], namespace["preset"], overrides, lesson, recipe
+    )
 
 
-def parameters(settings: Settings, preset: str) -> dict[str, Any]:
+def parameters(settings: Settings, preset: str, recipe: str = "own") -> dict[str, Any]:
     """The parameters cell that means these settings."""
-    overrides = overrides_of(settings, preset)
+    overrides = overrides_of(settings, preset, recipe)
     return {
         "scenario": settings.scenario,
         "method": settings.method,
         "preset": preset,
+        **({"recipe": recipe} if recipe != "own" else {}),
         "data_root": overrides.pop("data.root", None),
         "out": overrides.pop("out", str(configure().out)),
         "overrides": overrides,
     }
 
 
-def parameters_yaml(settings: Settings, preset: str) -> str:
+def parameters_yaml(settings: Settings, preset: str, recipe: str = "own") -> str:
     """`parameters` as a file for `papermill -f`."""
-    return write_yaml(parameters(settings, preset))
+    return write_yaml(parameters(settings, preset, recipe))
 
 
 def paths_of(files: str | Iterable[str | Path]) -> list[Path]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from plopkit.catalogue import DATASETS, METHODS
 from plopkit.grammar import Words, read_words
+from plopkit.recipes import NAMES, recipe_values
 from plopkit.scenario import Scenario
 from plopkit.settings import Settings, build, flat, nested
 from plopkit.support.errors import unknown_name
@@ -74,6 +75,7 @@ def configure(
     preset: str = "laptop",
     overrides: Values | None = None,
     lesson: bool = False,
+    recipe: str = "own",
 ) -> Settings:
     """The settings of a run.
 
@@ -83,32 +85,43 @@ def configure(
         preset: A name in `PRESETS`.
         overrides: Settings that differ, dotted or nested.
         lesson: Whether to take the fewer scenes of the lessons.
+        recipe: "own" trains a method as its own code does (in presets `paper` and `gpu`), "common" with PLOP's network,
+            epochs, batch and evaluation, as all others; see `plopkit.recipes`.
 
     Raises:
-        ValueError: An unknown preset, method or setting, or a value out of bounds; says what is possible.
+        ValueError: An unknown preset, recipe, method or setting, or a value out of bounds; says what is possible.
 
     Example:
         >>> configure("voc 15-5 overlap", "plop", "paper", {"optim.lr": 0.01, "hyper": {"pod": 0.02}})
     """
-    return settle(draft(scenario, method, preset, overrides, lesson))
+    return settle(draft(scenario, method, preset, overrides, lesson, recipe))
 
 
-def draft(scenario: str, method: str, preset: str, overrides: Values | None = None, lesson: bool = False) -> Settings:
+def draft(
+    scenario: str,
+    method: str,
+    preset: str,
+    overrides: Values | None = None,
+    lesson: bool = False,
+    recipe: str = "own",
+) -> Settings:
     """`configure` without the method's own check and defaults of `hyper`: no method is imported."""
     if preset not in PRESETS:
         raise unknown_name("preset", preset, PRESETS)
+    if recipe not in NAMES:
+        raise unknown_name("recipe", recipe, NAMES)
     if method not in METHODS:
         raise METHODS.unknown(method)
     chosen = flat(overrides or {})
     if twice := {"scenario", "method"} & set(chosen):
         raise ValueError(f"{' and '.join(sorted(twice))}: set directly, not in overrides")
     settings = build(Settings, {"scenario": scenario, "method": method})
-    values = preset_values(read_words(settings.scenario), method, preset, lesson)
+    values = preset_values(read_words(settings.scenario), method, preset, lesson, recipe)
     return build(Settings, nested(values | chosen | {"scenario": settings.scenario, "method": method}))
 
 
-def preset_values(words: Words, method: str, preset: str, lesson: bool = False) -> dict[str, Any]:
-    """The dotted settings that a preset sets for this data set, task and method."""
+def preset_values(words: Words, method: str, preset: str, lesson: bool = False, recipe: str = "own") -> dict[str, Any]:
+    """The dotted settings that a preset and a recipe set for this data set, task and method."""
     entry = DATASETS[words.dataset]
     layers = [PRESETS[preset], entry.presets.get(preset, {}), entry.task_presets.get(preset, {}).get(words.task, {})]
     if lesson:
@@ -117,7 +130,7 @@ def preset_values(words: Words, method: str, preset: str, lesson: bool = False) 
     for layer in layers:
         values |= flat({name: value for name, value in layer.items() if name != "hyper"})
         values |= flat({"hyper": layer.get("hyper", {}).get(method, {})})
-    return values
+    return values | recipe_values(method, words.dataset, words.task, preset, recipe)
 
 
 def settle(settings: Settings, kind: "type[Method] | None" = None) -> Settings:
@@ -134,12 +147,12 @@ def settle(settings: Settings, kind: "type[Method] | None" = None) -> Settings:
     return settings.model_copy(update={"hyper": hyper, "data": data, "out": expanded(settings.out)})
 
 
-def overrides_of(settings: Settings, preset: str) -> dict[str, Any]:
-    """The dotted settings, as plain values, that differ from those of the preset for this scenario and method.
+def overrides_of(settings: Settings, preset: str, recipe: str = "own") -> dict[str, Any]:
+    """The dotted settings, as plain values, that differ from preset and recipe for this scenario and method.
 
     `configure(settings.scenario, settings.method, preset, overrides_of(settings, preset))` gives the same settings.
     """
-    usual = flat(configure(settings.scenario, settings.method, preset).model_dump(mode="json"))
+    usual = flat(configure(settings.scenario, settings.method, preset, recipe=recipe).model_dump(mode="json"))
     own = flat(settings.model_dump(mode="json"))
     return {name: value for name, value in own.items() if value != usual[name]}
 

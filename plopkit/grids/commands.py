@@ -22,13 +22,14 @@ def planned(
     words: Sequence[str],
     out: Path,
     force: bool = False,
+    recipe: str = "own",
 ) -> list[PlannedRun]:
     """The runs, all of them checked; `words` are those of `--set`."""
     choices: dict[str, list[object]] = {}
     for word in words:
         name, values = values_of(word)
         choices.setdefault(name, []).extend(values)
-    return plan(scenarios, methods, seeds, preset, choices, out, force)
+    return plan(scenarios, methods, seeds, preset, choices, out, force, recipe)
 
 
 def run(runs: Sequence[PlannedRun], workers: int | None, slurm: Sequence[str] | None, progress: bool) -> GridResult:

@@ -47,6 +47,7 @@ def grid(
     slurm: Mapping[str, str] | None = None,
     progress: bool = True,
     force: bool = False,
+    recipe: str = "own",
 ) -> GridResult:
     """Train all combinations of scenarios, methods, seeds and settings that are not finished yet.
 
@@ -66,6 +67,7 @@ def grid(
         slurm: options of sbatch, such as `{"partition": "gpu", "time": "04:00:00", "gpus": "1"}`; None runs here.
         progress: show the table of runs on stderr.
         force: go on with what is there, whatever made it; see `plopkit.run`.
+        recipe: "own", or "common" for all methods; see `plopkit.configure`.
 
     Raises:
         ValueError: a combination is not possible; nothing has been started.
@@ -76,7 +78,8 @@ def grid(
         >>> result = grid(["emoji 15-5 overlap"], ["plop", "mib"], seeds=[0, 1, 2], workers=2)
         >>> print(compare(result.results))
     """
-    return run_grid(plan(scenarios, methods, seeds, preset, settings or {}, out, force), workers, slurm, progress)
+    runs = plan(scenarios, methods, seeds, preset, settings or {}, out, force, recipe)
+    return run_grid(runs, workers, slurm, progress)
 
 
 def run_grid(

@@ -34,6 +34,7 @@ class PlannedRun:
     scenario: Scenario
     step_0: str
     """equal for runs that share their step 0"""
+    recipe: str = "own"
     force: bool = False
     """whether it goes on with what is there, whatever made it; see `plopkit.run`"""
 
@@ -44,7 +45,7 @@ class PlannedRun:
     @property
     def words(self) -> list[str]:
         """The words after `plopkit` of the command that does it."""
-        return [*run_words(self.settings, self.preset), *(["--force"] if self.force else [])]
+        return [*run_words(self.settings, self.preset, self.recipe), *(["--force"] if self.force else [])]
 
     @property
     def n_steps(self) -> int:
@@ -67,6 +68,7 @@ def plan(
     choices: Choices,
     out: Path | str,
     force: bool = False,
+    recipe: str = "own",
 ) -> list[PlannedRun]:
     """All combinations, the first run of each step 0 first, so that none has to wait for another's.
 
@@ -86,7 +88,8 @@ def plan(
         own = {name: values for name, values in choices.items() if _belongs(name, method)}
         for values, seed in itertools.product(itertools.product(*own.values()), seeds):
             chosen = dict(zip(own, values, strict=True))
-            run = replace(_checked(scenario, method, preset, seed, chosen, own, out, opened), force=force)
+            checked = _checked(scenario, method, preset, seed, chosen, own, out, opened, recipe)
+            run = replace(checked, force=force)
             before = runs.setdefault(run.settings.folder(), run)
             if before.settings.identity() != run.settings.identity():
                 raise ValueError(f"{run.settings.folder()}: {before} and {run} would share this folder; leave out name")
@@ -177,11 +180,12 @@ def _checked(
     choices: Choices,
     out: Path | str,
     opened: set[Any],
+    recipe: str,
 ) -> PlannedRun:
     """One run, checked as `plopkit run` does before it opens the images; `opened` holds the data sets looked at."""
     varied = tuple((name, value) for name, value in chosen.items() if len(choices[name]) > 1)
     try:
-        settings = configure(scenario, method, preset, {**chosen, "seed": seed, "out": out})
+        settings = configure(scenario, method, preset, {**chosen, "seed": seed, "out": out}, recipe=recipe)
         opened_scenario = open_scenario(settings)
         value = method_of(settings)
         dataset = DATASETS[read_words(settings.scenario).dataset]
@@ -193,7 +197,8 @@ def _checked(
     except (ValueError, FileNotFoundError) as error:
         kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
         raise kind(f"{_in_words(scenario, method, seed, varied)}: {error}") from error
-    return PlannedRun(settings, preset, varied, opened_scenario, step_0_source(settings, opened_scenario, value, ""))
+    source = step_0_source(settings, opened_scenario, value, "")
+    return PlannedRun(settings, preset, varied, opened_scenario, source, recipe)
 
 
 def _in_words(scenario: str, method: str, seed: int, chosen: Iterable[tuple[str, Any]]) -> str:

@@ -34,19 +34,21 @@ class Row(NamedTuple):
         """The scenario that is trained: joint training has one step."""
         return joined(self.dataset, "joint", "overlap") if self.method == "joint" else self.scenario
 
-    @property
-    def command(self) -> str:
+    def command(self, recipe: str = "own") -> str:
         """The command that trains it."""
-        return f'plopkit run "{self.trained}" --method {self.method} --preset paper --data.root data/{self.dataset}'
+        chosen = "" if recipe == "own" else f" --recipe {recipe}"
+        root = f"--data.root data/{self.dataset}"
+        return f'plopkit run "{self.trained}" --method {self.method} --preset paper{chosen} {root}'
 
 
-def rows(folders: Sequence[Path] = ()) -> pd.DataFrame:
+def rows(folders: Sequence[Path] = (), recipe: str = "own") -> pd.DataFrame:
     """One row per method and scenario of the papers' tables.
 
     Args:
         folders: Run folders. Those that a row's command made, whatever the seed and the machine, fill its `own`,
             `own_nobg` and `seeds`. A folder that lacks a file, or whose data set is unknown here, is left out, with a
             line on stderr.
+        recipe: "own", or "common" for PLOP's network, epochs, batch and evaluation with every method.
 
     Returns:
         Columns `method`, `scenario`; `published`, the mIoU after the last step with its source; `own` and `own_nobg`,
@@ -65,8 +67,8 @@ def rows(folders: Sequence[Path] = ()) -> pd.DataFrame:
             for paper in papers[same].itertuples()
             if pd.notna(paper.all)
         ]
-        recipe = draft(row.trained, row.method, "paper")
-        results = [result for settings, result in finished if _follows(settings, recipe)]
+        asked = draft(row.trained, row.method, "paper", recipe=recipe)
+        results = [result for settings, result in finished if _follows(settings, asked)]
         own = pd.DataFrame(results, columns=["seed", "all", "all_nobg"]).groupby("seed").mean()
         table.append(
             {
@@ -76,7 +78,7 @@ def rows(folders: Sequence[Path] = ()) -> pd.DataFrame:
                 "own": own["all"].mean(),
                 "own_nobg": own["all_nobg"].mean(),
                 "seeds": len(own),
-                "command": row.command,
+                "command": row.command(recipe),
             }
         )
     return pd.DataFrame(table)

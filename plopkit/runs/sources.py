@@ -19,7 +19,19 @@ TRAINING = ("plopkit.runs.steps", "plopkit.datasets.scenario_data")
 COUNTED_SUPPORT = ("colours", "prediction", "precision", "seeding")
 """The modules of `plopkit.support` that compute numbers."""
 LEFT_OUT = (
-    *("catalogue", "cli", "flags", "grammar", "grids", "lessons", "parameters", "presets", "runs", "settings"),
+    *(
+        "catalogue",
+        "cli",
+        "flags",
+        "grammar",
+        "grids",
+        "lessons",
+        "parameters",
+        "presets",
+        "recipes",
+        "runs",
+        "settings",
+    ),
     *("viz", "widgets"),
 )
 """What computes no number from the images, or only settings, which are compared by themselves."""

@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from plopkit.catalogue import DATASETS, METHODS
 from plopkit.grammar import PROTOCOLS
 from plopkit.presets import PRESETS
+from plopkit.recipes import NAMES
 from plopkit.widgets.explorer import STYLE
 
 HELP = {
@@ -22,6 +23,7 @@ HELP = {
     "class; sequential: as disjoint, with labels of old classes; partitioned: each image belongs to one class's step",
     "order": "a published class order by its name, or all labels, separated by commas; empty = the data set's own",
     "method": "how a step is trained",
+    "recipe": "own: as the method's own code trains it, in presets gpu and paper; common: as PLOP's, for comparison",
     "preset": "smoke: seconds; laptop: minutes on two cores; gpu: one GPU; paper: the published recipe",
 }
 """Help of the first choices."""
@@ -130,4 +132,5 @@ def top_controls() -> dict[str, Any]:
         "order": ipywidgets.Combobox(placeholder="its own", **typed, **options("order", "class order", "14em")),
         "method": ipywidgets.Dropdown(options=tuple(METHODS), **options("method", "method", "12em")),
         "preset": ipywidgets.Dropdown(options=tuple(PRESETS), **options("preset", "preset", "12em")),
+        "recipe": ipywidgets.Dropdown(options=NAMES, **options("recipe", "recipe", "12em")),
     }

@@ -36,18 +36,20 @@ class SettingsForm:
         >>> form.settings, form.command_line
     """
 
-    def __init__(self, settings: Settings | None = None, preset: str = "laptop"):
+    def __init__(self, settings: Settings | None = None, preset: str = "laptop", recipe: str = "own"):
         """Make the form.
 
         Args:
             settings: The first settings; where they differ from the preset, they count as changed by hand.
             preset: The preset that they are compared with.
+            recipe: The recipe that they are compared with.
         """
-        self.settings = settings or configure(preset=preset)
-        self.preset, self.error = preset, ""
-        self._chosen = {"scenario": self.settings.scenario, "method": self.settings.method, "preset": preset}
+        self.settings = settings or configure(preset=preset, recipe=recipe)
+        self.preset, self.recipe, self.error = preset, recipe, ""
+        self._chosen = {"scenario": self.settings.scenario, "method": self.settings.method}
+        self._chosen |= {"preset": preset, "recipe": recipe}
         self._hand: dict[tuple[str, str], Any] = {}
-        for name, value in overrides_of(self.settings, preset).items():
+        for name, value in overrides_of(self.settings, preset, recipe).items():
             self._hand[self._key(name)] = value
         self._muted = False
         self._top = top_controls()
@@ -67,23 +69,23 @@ class SettingsForm:
 
     @property
     def controls(self) -> dict[str, Any]:
-        """The widgets by setting: `dataset, task, protocol, order, method, preset`, then the dotted names."""
+        """The widgets by setting: `dataset, task, protocol, order, method, preset, recipe`, then the dotted names."""
         return self._top | {control.name: control.widget for control in self._current_controls()}
 
     @property
     def command_line(self) -> str:
         """The `plopkit run` command that means `settings`."""
-        return command_line(self.settings, self.preset)
+        return command_line(self.settings, self.preset, self.recipe)
 
     @property
     def parameters(self) -> dict[str, Any]:
         """The parameters of a notebook that mean `settings`."""
-        return parameters(self.settings, self.preset)
+        return parameters(self.settings, self.preset, self.recipe)
 
     @property
     def yaml(self) -> str:
         """`parameters` as a file for `papermill -f`."""
-        return parameters_yaml(self.settings, self.preset)
+        return parameters_yaml(self.settings, self.preset, self.recipe)
 
     def set(self, **values: Any) -> None:
         """Change several settings at once. A wrong value is explained in the form, as if typed there.
@@ -151,12 +153,14 @@ class SettingsForm:
         chosen = self._chosen
         overrides = {name: value for (method, name), value in self._hand.items() if method in ("", chosen["method"])}
         try:
-            self.settings = configure(chosen["scenario"], chosen["method"], chosen["preset"], overrides)
+            self.settings = configure(
+                chosen["scenario"], chosen["method"], chosen["preset"], overrides, recipe=chosen["recipe"]
+            )
         except ValueError as error:
             self.error = str(error)
         else:
-            self.error, self.preset = "", chosen["preset"]
-            own = overrides_of(self.settings, self.preset)
+            self.error, self.preset, self.recipe = "", chosen["preset"], chosen["recipe"]
+            own = overrides_of(self.settings, self.preset, self.recipe)
             for name in touched:  # set back to the preset's value by hand: no longer a change
                 if name not in own:
                     self._hand.pop(self._key(name), None)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import plopkit
 from plopkit.flags import command_line, parse_run
+from plopkit.grammar import PARTS
 from plopkit.methods import METHODS
 from plopkit.parameters import parameters
 from plopkit.presets import PRESETS, configure, overrides_of
@@ -124,7 +125,7 @@ def test_every_setting_has_a_control_with_help_and_bounds(shared_form):
     for method, kind in METHODS.items():
         form.set(method=method)
         hyper = {f"hyper.{name}" for name in kind.model_fields}
-        assert set(form.controls) == names | hyper | {"dataset", "task", "protocol", "order", "method", "preset"}
+        assert set(form.controls) == names | hyper | {*PARTS, "method", "preset", "recipe"}
         assert all(control.tooltip for control in form.controls.values())
     form.set(method="plop")
     assert form.controls["optim.lr"].tooltip == "learning rate of step 0; above 0, at most 10"

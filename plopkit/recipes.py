@@ -1,0 +1,82 @@
+"""The recipe of each method since PLOP, where its own code trains otherwise than PLOP's.
+
+`RECIPES` has, for a method, the settings that its code changes for a data set and its tasks, in presets `paper` and
+`gpu`, and those that `laptop` changes. "hyper" holds the method's own hyper-parameters. What is not named is PLOP's.
+
+With the recipe "common" all methods have PLOP's network, epochs, batch and evaluation, so that they can be compared;
+learning rates and hyper-parameters, which belong to a method's losses, stay its own.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, NamedTuple, get_args
+
+from plopkit.settings import flat
+
+Name = Literal["own", "common"]
+NAMES: tuple[str, ...] = get_args(Name)
+"""`own`: that of the method's code; `common`: PLOP's network, epochs, batch and evaluation for all."""
+
+KEPT = ("hyper.", "optim.lr")
+"""What the common recipe takes from a method's own: the beginnings of the dotted names."""
+
+FULL = ("paper", "gpu")
+
+
+class Part(NamedTuple):
+    """Settings for some data sets, tasks and presets; later parts win."""
+
+    values: Mapping[str, Any]
+    dataset: str = ""
+    """empty for all"""
+    tasks: tuple[str, ...] = ()
+    """empty for all"""
+    presets: tuple[str, ...] = FULL
+
+
+def _lr(first: float | None = None, later: float | None = None) -> dict[str, Any]:
+    named = {"lr": first, "lr_later": later}
+    return {"optim": {name: value for name, value in named.items() if value is not None}}
+
+
+RECIPES: dict[str, tuple[Part, ...]] = {
+    "dft": (  # BladeDancer957/RevisitingCSS; the epochs of other tasks than 15-1 are not known, and PLOP's here
+        Part(_lr(first=0.02)),
+        Part(_lr(later=0.0005), "voc", ("15-1", "10-1")),
+        Part({"optim": {"epochs_later": 30}}, "voc"),
+        Part(_lr(later=0.02), "voc", ("15-5",)),
+        Part(_lr(later=0.005), "voc", ("19-1",)),
+        Part(_lr(later=0.1), "ade"),
+        Part(_lr(later=0.05), "ade", ("100-5",)),
+    ),
+    "ewf": (Part({"optim": {"epochs_later": 30}}, "voc"),),  # 10-1 too, where PLOP's script has 10
+    "ewf-mib": (
+        Part({"optim": {"epochs_later": 30}}, "voc"),
+        Part({"optim": {"batch": 48}, "hyper": {"kd": 10.0}}, "ade", ("100-50",)),
+        Part({"hyper": {"kd": 100.0}}, "ade", ("100-10",)),
+    ),
+}
+"""By the method's name."""
+
+
+def recipe_values(method: str, dataset: str, task: str, preset: str, recipe: str = "own") -> dict[str, Any]:
+    """The dotted settings that a method changes, in a preset, for a task of a data set.
+
+    Args:
+        method: A method's name; those without a recipe of their own change nothing.
+        dataset: The data set's name.
+        task: The task, such as "15-1".
+        preset: The preset's name.
+        recipe: One of `NAMES`.
+    """
+    values: dict[str, Any] = {}
+    for part in _parts(method, dataset, task, preset):
+        values |= flat(part.values)
+    if recipe == "own" or preset not in FULL:
+        return values
+    return {name: value for name, value in values.items() if name.startswith(KEPT)}
+
+
+def _parts(method: str, dataset: str, task: str, preset: str) -> Iterator[Part]:
+    for part in RECIPES.get(method, ()):
+        if preset in part.presets and part.dataset in ("", dataset) and (not part.tasks or task in part.tasks):
+            yield part

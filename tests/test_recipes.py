@@ -1,0 +1,88 @@
+"""Each method is trained as its own code does, or, to compare methods, as PLOP's."""
+
+import re
+import shlex
+
+import pytest
+
+from plopkit.catalogue import DATASETS, METHODS
+from plopkit.flags import command_line, parse_run
+from plopkit.grids.plan import plan
+from plopkit.parameters import from_parameters, parameters
+from plopkit.presets import PRESETS, configure
+from plopkit.recipes import NAMES, RECIPES, recipe_values
+from plopkit.runs.published import rows
+from plopkit.settings import Settings, known_names
+from plopkit.widgets import SettingsForm
+
+PUBLISHED = [
+    ("dft", "voc 15-1 overlap", {"optim.lr": 0.02, "optim.lr_later": 0.0005}),
+    ("dft", "voc 15-5 overlap", {"optim.lr": 0.02, "optim.lr_later": 0.02}),
+    ("dft", "voc 19-1 overlap", {"optim.lr_later": 0.005}),
+    ("dft", "ade 100-5 overlap", {"optim.lr": 0.02, "optim.lr_later": 0.05}),
+    ("dft", "ade 100-50 overlap", {"optim.lr_later": 0.1}),
+]
+"""Settings in which a method's own recipe for a scenario differs from PLOP's."""
+
+
+@pytest.mark.parametrize(("method", "scenario", "expected"), PUBLISHED)
+def test_the_published_recipe(method: str, scenario: str, expected: dict[str, object]) -> None:
+    dataset, task, _ = scenario.split()
+    assert expected.items() <= recipe_values(method, dataset, task, "paper").items()
+    settings = configure(scenario, method, "paper").model_dump()
+    for name, value in expected.items():
+        group, _, last = name.partition(".")
+        assert settings[group][last] == value
+
+
+@pytest.mark.parametrize("method", RECIPES)
+def test_a_recipe_names_methods_data_sets_presets_and_settings(method: str) -> None:
+    known = set(known_names(Settings)) | {f"hyper.{name}" for name in METHODS[method].model_fields}
+    for part in RECIPES[method]:
+        assert part.dataset in ("", *DATASETS) and set(part.presets) <= set(PRESETS) and part.values
+        assert not part.tasks or part.dataset
+        for dataset in [part.dataset] if part.dataset else DATASETS:
+            for task in part.tasks or DATASETS[dataset].tasks:
+                assert recipe_values(method, dataset, task, part.presets[0]).keys() <= known
+
+
+@pytest.mark.parametrize("scenario", ["voc 10-1 overlap", "ade 100-50 overlap"])
+@pytest.mark.parametrize("method", METHODS)
+def test_in_the_common_recipe_all_methods_train_as_plop(method: str, scenario: str) -> None:
+    plop, common = (configure(scenario, name, "paper", recipe="common") for name in ("plop", method))
+    assert plop == configure(scenario, "plop", "paper")
+    rates = {"lr": common.optim.lr, "lr_later": common.optim.lr_later}
+    assert common.model_copy(update={"method": "plop", "hyper": plop.hyper}) == plop.model_copy(
+        update={"optim": plop.optim.model_copy(update=rates)}
+    )
+    own = configure(scenario, method, "paper")
+    assert (common.hyper, rates) == (own.hyper, {"lr": own.optim.lr, "lr_later": own.optim.lr_later})
+
+
+def test_an_unknown_recipe_is_refused() -> None:
+    with pytest.raises(ValueError, match=re.escape("recipe 'commn'") + ".*own, common"):
+        configure(recipe="commn")
+
+
+@pytest.mark.parametrize("recipe", NAMES)
+def test_form_command_line_parameters_and_grid_mean_the_same_recipe(recipe: str) -> None:
+    scenario, method = "voc 10-1 overlap", "dft"
+    settings = configure(scenario, method, "paper", {"seed": 3}, recipe=recipe)
+    command = command_line(settings, "paper", recipe)
+    assert ("--recipe" in command) == (recipe == "common") and "--optim" not in command
+    assert parse_run(shlex.split(command)[2:]) == settings
+    cell = parameters(settings, "paper", recipe)
+    assert cell["overrides"] == {"seed": 3}
+    assert from_parameters(cell) == settings
+    form = SettingsForm()
+    form.set(scenario=scenario, method=method, preset="paper", recipe=recipe, seed=3)
+    assert (form.settings, form.command_line, form.parameters) == (settings, command, cell)
+    (run,) = plan(["emoji 15-1 overlap"], [method], [0], "gpu", {}, "runs", recipe=recipe)
+    assert parse_run(run.words[1:]) == run.settings == configure("emoji 15-1 overlap", method, "gpu", recipe=recipe)
+
+
+def test_rows_of_the_common_recipe_have_its_commands() -> None:
+    table = rows(recipe="common")
+    for line in table["command"]:
+        assert "--recipe common" in line
+    assert len(table) == len(rows())
