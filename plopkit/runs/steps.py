@@ -157,7 +157,7 @@ def step_0_source(settings: Settings, scenario: Scenario, method: Method, images
         images: fingerprint of the training images.
     """
     first, step = method.first_step(), scenario.steps[0]
-    own = [] if method.shares_step_0 else [first.name, first.model_dump(mode="json")]
+    own: list[Any] = [] if method.shares_step_0 else [first.name, first.model_dump(mode="json")]
     if first.plans_ahead:
         own.append([each.new for each in scenario.steps])
     begins = [scenario.dataset, step.protocol, step.new, sorted(step.future), *own]
