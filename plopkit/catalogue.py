@@ -237,6 +237,8 @@ METHODS: "Registry[type[Method]]" = Registry(
         "pi": "plopkit.methods:PI",
         "mib": "plopkit.methods:MiB",
         "plop": "plopkit.methods:PLOP",
+        "ewf": "plopkit.methods:EWF",
+        "ewf-mib": "plopkit.methods:EWFMiB",
         "joint": "plopkit.methods:Joint",
     },
     PLUGIN_HINT,

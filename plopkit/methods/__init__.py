@@ -4,17 +4,20 @@ from plopkit.catalogue import METHODS
 from plopkit.methods.base import Batch, Method, Regularizer, Schedule, State, StepContext, Term, Whole
 from plopkit.methods.baselines import FineTuning, Joint
 from plopkit.methods.distil import ILT, LwF, LwFMC, MiB
+from plopkit.methods.ewf import EWF, EWFMiB
 from plopkit.methods.plop import PLOP
 from plopkit.methods.regularize import EWC, PI, RW
 
 __all__ = [
     "EWC",
+    "EWF",
     "ILT",
     "METHODS",
     "PI",
     "PLOP",
     "RW",
     "Batch",
+    "EWFMiB",
     "FineTuning",
     "Joint",
     "LwF",
