@@ -7,6 +7,7 @@ from plopkit.methods.distil import ILT, LwF, LwFMC, MiB
 from plopkit.methods.ewf import EWF, EWFMiB
 from plopkit.methods.plop import PLOP
 from plopkit.methods.regularize import EWC, PI, RW
+from plopkit.methods.reminder import Reminder
 
 __all__ = [
     "EWC",
@@ -25,6 +26,7 @@ __all__ = [
     "Method",
     "MiB",
     "Regularizer",
+    "Reminder",
     "Schedule",
     "State",
     "StepContext",
