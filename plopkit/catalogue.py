@@ -240,6 +240,7 @@ METHODS: "Registry[type[Method]]" = Registry(
         "ewf": "plopkit.methods:EWF",
         "ewf-mib": "plopkit.methods:EWFMiB",
         "reminder": "plopkit.methods:Reminder",
+        "ucd": "plopkit.methods:UCD",
         "joint": "plopkit.methods:Joint",
     },
     PLUGIN_HINT,

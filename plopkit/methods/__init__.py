@@ -8,6 +8,7 @@ from plopkit.methods.ewf import EWF, EWFMiB
 from plopkit.methods.plop import PLOP
 from plopkit.methods.regularize import EWC, PI, RW
 from plopkit.methods.reminder import Reminder
+from plopkit.methods.ucd import UCD
 
 __all__ = [
     "EWC",
@@ -17,6 +18,7 @@ __all__ = [
     "PI",
     "PLOP",
     "RW",
+    "UCD",
     "Batch",
     "EWFMiB",
     "FineTuning",
