@@ -241,6 +241,7 @@ METHODS: "Registry[type[Method]]" = Registry(
         "ewf-mib": "plopkit.methods:EWFMiB",
         "reminder": "plopkit.methods:Reminder",
         "ucd": "plopkit.methods:UCD",
+        "alife": "plopkit.methods:ALIFE",
         "joint": "plopkit.methods:Joint",
     },
     PLUGIN_HINT,
