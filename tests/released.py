@@ -80,3 +80,13 @@ def trained(
     ticks = list(fit(training, loader, method, step, Accelerator(cpu=True), teacher, prepared))
     thresholds = prepared.values if prepared else torch.zeros(0)
     return ticks, thresholds, (net.classifier[0].weight - before).detach().flatten()
+
+
+def later_case(file: str, case: str) -> dict[str, Tensor]:
+    """The arrays of one case of tests/golden/later/FILE.npz, by their names in it."""
+    return part_of(numbers_of(f"later/{file}"), case)
+
+
+def part_of(numbers: dict[str, Tensor], part: str) -> dict[str, Tensor]:
+    """The arrays below `part/`, by their names in it."""
+    return {name.removeprefix(f"{part}/"): value for name, value in numbers.items() if name.startswith(f"{part}/")}

@@ -1,22 +1,30 @@
 """The methods. `plopkit.METHODS` has them by the name that the command line, the tables and the run folders use."""
 
 from plopkit.catalogue import METHODS
+from plopkit.methods.alife import ALIFE
 from plopkit.methods.base import Batch, Method, Regularizer, Schedule, State, StepContext, Term, Whole
 from plopkit.methods.baselines import FineTuning, Joint
 from plopkit.methods.dft import DFT
 from plopkit.methods.distil import ILT, LwF, LwFMC, MiB
+from plopkit.methods.ewf import EWF, EWFMiB
 from plopkit.methods.plop import PLOP
 from plopkit.methods.regularize import EWC, PI, RW
+from plopkit.methods.reminder import Reminder
+from plopkit.methods.ucd import UCD
 
 __all__ = [
+    "ALIFE",
     "DFT",
     "EWC",
+    "EWF",
     "ILT",
     "METHODS",
     "PI",
     "PLOP",
     "RW",
+    "UCD",
     "Batch",
+    "EWFMiB",
     "FineTuning",
     "Joint",
     "LwF",
@@ -24,6 +32,7 @@ __all__ = [
     "Method",
     "MiB",
     "Regularizer",
+    "Reminder",
     "Schedule",
     "State",
     "StepContext",

@@ -1,5 +1,7 @@
 """Methods that distil the teacher's logits: LwF, LwF-MC, ILT, MiB."""
 
+from collections.abc import Mapping
+
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
@@ -12,7 +14,7 @@ from plopkit.losses import (
     unbiased_cross_entropy,
     unbiased_distillation,
 )
-from plopkit.methods.base import Batch, Method
+from plopkit.methods.base import Batch, Method, Term
 from plopkit.model.segmenter import Segmenter
 from plopkit.scenario import Step
 from plopkit.support.precision import at_least_float32
@@ -84,21 +86,25 @@ class ILT(Method):
         }
 
 
-class MiB(Method):
-    """Modelling the background: the losses read it as all that is not labelled; new channels begin as its shares."""
-
-    name = "mib"
-    title = "MiB"
-    source = "Cermelli et al., CVPR 2020"
+class Unbiased(Method):
+    """The losses of MiB, which later methods build on. Not a method itself: it has no name."""
 
     kd: float = Field(
         10.0, ge=0, description="weight of the unbiased distillation (100 for VOC 15-1 in the answers of MiB's authors)"
     )
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, batch: Batch) -> Mapping[str, Term]:
         out, old = batch.out, batch.old
         assert old is not None
         return {
             "ce": unbiased_cross_entropy(out.logits, batch.target, batch.context.step.n_old).mean(),  # MiB eq. 5
             "kd": self.kd * unbiased_distillation(out.logits, old.logits).mean(),  # MiB eq. 8
         }
+
+
+class MiB(Unbiased):
+    """Modelling the background: the losses read it as all that is not labelled; new channels begin as its shares."""
+
+    name = "mib"
+    title = "MiB"
+    source = "Cermelli et al., CVPR 2020"

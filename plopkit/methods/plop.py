@@ -1,6 +1,7 @@
 """PLOP: local POD and pseudo-labels (Douillard et al., CVPR 2021)."""
 
 import math
+from collections.abc import Mapping
 from functools import partial
 from typing import Literal
 
@@ -9,7 +10,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from plopkit.losses import cross_entropy
-from plopkit.methods.base import Batch, Method, StepContext
+from plopkit.methods.base import Batch, Method, StepContext, Term
 from plopkit.model.segmenter import Output
 from plopkit.pod import fold_new_into_background, pod_distance
 from plopkit.pseudo import Thresholds, median_thresholds, pseudo_label, released_thresholds
@@ -17,12 +18,8 @@ from plopkit.scenario import Step
 from plopkit.thresholds import RELEASED_FLOOR
 
 
-class PLOP(Method):
-    """Distils pooled features of every stage, and lets the teacher label the background where it is confident."""
-
-    name = "plop"
-    title = "PLOP"
-    source = "Douillard et al., CVPR 2021"
+class PodAndPseudoLabels(Method):
+    """The losses of PLOP, which later methods build on. Not a method itself: it has no name."""
 
     pod: float = Field(0.01, ge=0, description="weight of POD on the feature maps (ADE20K: 0.001)")
     pod_logits: float = Field(0.0005, ge=0, description="weight of POD on the logits (ADE20K: 0.00001)")
@@ -48,7 +45,7 @@ class PLOP(Method):
             predicted = ((teacher(image).logits, target) for image, target in context.batches())
             return find(predicted, step.n_old, step.n_seen, floor=self.floor, reduce=context.reduce)
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, batch: Batch) -> Mapping[str, Term]:
         step, old = batch.context.step, batch.old
         assert old is not None
         pseudo = pseudo_label(old.logits, batch.target, step.n_old, batch.prepared)  # PLOP eq. 7
@@ -66,3 +63,11 @@ class PLOP(Method):
         terms.append(self.pod_logits * distance(folded, old.small))
         # POD weighs more the more old classes there are per new class.
         return math.sqrt(step.n_seen / (step.n_seen - step.n_old)) * torch.stack(terms).mean()
+
+
+class PLOP(PodAndPseudoLabels):
+    """Distils pooled features of every stage, and lets the teacher label the background where it is confident."""
+
+    name = "plop"
+    title = "PLOP"
+    source = "Douillard et al., CVPR 2021"
