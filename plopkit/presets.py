@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from plopkit.catalogue import DATASETS, METHODS
 from plopkit.grammar import Words, read_words
-from plopkit.recipes import NAMES, recipe_values
+from plopkit.recipes import BASES, NAMES, recipe_values
 from plopkit.scenario import Scenario
 from plopkit.settings import Settings, build, flat, nested
 from plopkit.support.errors import unknown_name
@@ -129,7 +129,8 @@ def preset_values(words: Words, method: str, preset: str, lesson: bool = False, 
     values: dict[str, Any] = {}
     for layer in layers:
         values |= flat({name: value for name, value in layer.items() if name != "hyper"})
-        values |= flat({"hyper": layer.get("hyper", {}).get(method, {})})
+        for name in (BASES.get(method), method):
+            values |= flat({"hyper": layer.get("hyper", {}).get(name, {})})
     return values | recipe_values(method, words.dataset, words.task, preset, recipe)
 
 

@@ -19,6 +19,12 @@ NAMES: tuple[str, ...] = get_args(Name)
 KEPT = ("hyper.", "optim.lr")
 """What the common recipe takes from a method's own: the beginnings of the dotted names."""
 
+NOT_KEPT = ("hyper.epochs",)
+"""What it does not take all the same."""
+
+BASES = {"ewf": "plop", "reminder": "plop", "ewf-mib": "mib", "ucd": "mib"}
+"""The method whose hyper-parameters in presets a method shares."""
+
 FULL = ("paper", "gpu")
 
 
@@ -49,6 +55,26 @@ RECIPES: dict[str, tuple[Part, ...]] = {
         Part(_lr(later=0.05), "ade", ("100-5",)),
     ),
     "ewf": (Part({"optim": {"epochs_later": 30}}, "voc"),),  # 10-1 too, where PLOP's script has 10
+    "reminder": (
+        Part({"optim": {"batch": 16, "epochs_later": 30}}, "voc"),
+        Part({"optim": {"batch": 10, "epochs_later": 70}, "hyper": {"delta": 1.0}}, "ade"),
+        Part(_lr(later=0.0008), "ade", ("100-50",)),
+    ),
+    "ucd": (
+        Part({"optim": {"epochs_later": 30}}, "voc"),
+        Part({"hyper": {"labels": "nearest"}}, "ade"),  # the released labels end at 20
+    ),
+    "alife": (  # on ADE20K 60 epochs, as PLOP
+        Part({"optim": {"epochs_later": 30}}, "voc"),
+        Part({"hyper": {"epochs": (5,)}}, "voc", ("19-1",)),
+        Part({"hyper": {"epochs": (10,), "ali": (2.0,)}}, "voc", ("15-5",)),
+        Part(
+            {"hyper": {"epochs": (10, 5), "ali": (3.0, 5.0, 2.0, 3.0, 2.0), "kd": (1.0, 10.0, 1.0, 10.0, 1.0)}},
+            "voc",
+            ("15-1",),
+        ),
+        Part({"hyper": {"kd": (20.0,)}}, "ade", ("50-50",)),
+    ),
     "ewf-mib": (
         Part({"optim": {"epochs_later": 30}}, "voc"),
         Part({"optim": {"batch": 48}, "hyper": {"kd": 10.0}}, "ade", ("100-50",)),
@@ -73,7 +99,7 @@ def recipe_values(method: str, dataset: str, task: str, preset: str, recipe: str
         values |= flat(part.values)
     if recipe == "own" or preset not in FULL:
         return values
-    return {name: value for name, value in values.items() if name.startswith(KEPT)}
+    return {name: value for name, value in values.items() if name.startswith(KEPT) and name not in NOT_KEPT}
 
 
 def _parts(method: str, dataset: str, task: str, preset: str) -> Iterator[Part]:

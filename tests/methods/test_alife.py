@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 from plopkit.losses import adaptive_logits, cross_entropy
 from plopkit.methods import ALIFE
-from plopkit.methods.alife import weight_at
+from plopkit.methods.alife import of_step
 from plopkit.model.segmenter import Output
 from plopkit.runs.experiment import run
 from plopkit.scenario import IGNORE, Scenario, Step
+from plopkit.settings import Optim
 
 CASES = pytest.mark.parametrize("case", ["voc_15_5", "voc_15_1_step2", "ade_50_50"])
 
@@ -64,7 +65,7 @@ def test_a_term_without_a_pixel_is_0_and_not_nan(label: int, absent: str) -> Non
 
 def test_each_later_step_has_its_weight_and_the_last_repeats() -> None:
     steps = Scenario.parse("voc 15-1 overlap").steps
-    assert [weight_at((3.0, 5.0, 2.0), step) for step in steps[1:]] == [3, 5, 2, 2, 2]
+    assert [of_step((3.0, 5.0, 2.0), step) for step in steps[1:]] == [3, 5, 2, 2, 2]
     numbers = later_case("alife", "voc_15_5")
     first, third = (
         terms_of(
@@ -112,3 +113,10 @@ def test_a_run_changes_no_norm_in_later_steps(tmp_path: Path, no_pictures: Any) 
             key = name.replace("running_var", kind)
             assert torch.equal(before[key], after[key])
     assert not torch.equal(before["decoder.reduce.weight"], after["decoder.reduce.weight"])
+
+
+def test_each_later_step_has_its_epochs() -> None:
+    optim, steps = Optim(epochs=7, epochs_later=3), Scenario.parse("voc 15-1 overlap").steps
+    assert [ALIFE().schedule(optim, step).epochs for step in steps[:3]] == [7, 3, 3]
+    method = ALIFE(epochs=(10, 0, 5))
+    assert [method.schedule(optim, step).epochs for step in steps] == [7, 10, 3, 5, 5, 5]
