@@ -97,6 +97,13 @@ class Optim(Frozen):
     lr_later: float = Field(0.001, gt=0, le=10, description="learning rate of later steps")
     epochs: int = Field(30, ge=1, le=10_000, description="epochs of step 0")
     epochs_later: int = Field(30, ge=1, le=10_000, description="epochs of later steps")
+    min_iterations: int = Field(
+        0,
+        ge=0,
+        le=10_000_000,
+        description="smallest number of iterations of a later step: one whose epochs_later have fewer is trained for "
+        "as many epochs as it takes; 0 = off",
+    )
     batch: int = Field(24, ge=1, le=4096, description="number of images per iteration, over all processes")
     momentum: float = Field(0.9, ge=0, lt=1, description="momentum of sgd")
     weight_decay: float = Field(1e-4, ge=0, le=1, description="weight decay of all parameters")
@@ -141,8 +148,11 @@ class Compute(Frozen):
     )
 
 
-SINCE_0_2 = ("tf32", "search", "compile")
-"""Settings of `Compute` that version 0.1 does not have."""
+SINCE_0_2 = {"compute": ("tf32", "search", "compile"), "optim": ("min_iterations",)}
+"""By group: settings that version 0.1 does not have."""
+
+LATER_ONLY = ("lr_later", "epochs_later", "min_iterations")
+"""Settings of `Optim` for later steps only."""
 
 WITHOUT_EFFECT = ("workers", "save_minutes")
 """Settings of `Compute` that change no number."""
@@ -200,9 +210,11 @@ class Settings(Frozen):
     def identity(self) -> dict[str, Any]:
         """The settings that decide the numbers: not where they are written, nor what is in `Compute` for speed only."""
         identity = self.model_dump(mode="json", exclude={"out": True, "name": True, "compute": set(WITHOUT_EFFECT)})
-        for name in SINCE_0_2:  # at their defaults they change no number, and a run of version 0.1 keeps its folder
-            if identity["compute"][name] == Compute.model_fields[name].default:
-                del identity["compute"][name]
+        for group, names in SINCE_0_2.items():  # at their defaults, so that a run of version 0.1 keeps its folder
+            fields = {"compute": Compute, "optim": Optim}[group].model_fields
+            for name in names:
+                if identity[group][name] == fields[name].default:
+                    del identity[group][name]
         return identity
 
     def fingerprint(self) -> str:
@@ -214,7 +226,7 @@ class Settings(Frozen):
         identity = self.identity()
         for name in ("scenario", "method", "hyper", "evaluate"):
             del identity[name]
-        identity["optim"] = {k: v for k, v in identity["optim"].items() if not k.endswith("_later")}
+        identity["optim"] = {k: v for k, v in identity["optim"].items() if k not in LATER_ONLY}
         return identity
 
 
