@@ -146,7 +146,7 @@ class Step:
 
     uses_table, sees_table = trains_on, evaluates_on  # their names in plopkit 0.1
 
-    def lookup(self, labelled: str = "new") -> npt.NDArray[np.unsignedinteger]:
+    def lookup(self, labelled: str = "new", ignore_future: bool = False) -> npt.NDArray[np.unsignedinteger]:
         """The table that turns labels into channels: `target = table[mask]`.
 
         Labels of the data set that are not shown become background (channel 0); ids that are not labels of the data
@@ -155,6 +155,7 @@ class Step:
         Args:
             labelled: "new" shows the new labels only (training), "seen" every seen label (evaluation, and training
                 in the sequential protocol).
+            ignore_future: Whether labels of later steps become 255, not background.
 
         Returns:
             (256,) uint8, read-only. Beyond 255 labels it has 65,536 entries, beyond 255 channels seen it is uint16, and
@@ -167,7 +168,7 @@ class Step:
             raise ValueError(f"labelled is 'new' or 'seen', not {labelled!r}")
         first = self.n_old if labelled == "new" else 0
         table = np.full(ignored_id(self.n_labels) + 1, ignored_id(self.n_seen), id_type(self.n_seen))
-        table[list(self.seen + self.future)] = 0
+        table[list(self.seen if ignore_future else self.seen + self.future)] = 0
         table[list(self.seen[first:])] = np.arange(first, self.n_seen)
         table.flags.writeable = False
         return table

@@ -4,6 +4,7 @@ Neither torch nor a method is needed here: `hyper` holds plain values, which the
 """
 
 import difflib
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -148,8 +149,8 @@ class Compute(Frozen):
     )
 
 
-SINCE_0_2 = {"compute": ("tf32", "search", "compile"), "optim": ("min_iterations",)}
-"""By group: settings that version 0.1 does not have."""
+SINCE_0_2 = ("compute.tf32", "compute.search", "compute.compile", "optim.min_iterations", "future")
+"""Settings that version 0.1 does not have."""
 
 LATER_ONLY = ("lr_later", "epochs_later", "min_iterations")
 """Settings of `Optim` for later steps only."""
@@ -173,6 +174,11 @@ class Settings(Frozen):
     evaluate: Literal["crop", "full"] = Field(
         "crop",
         description="images to evaluate on: centre crops of data.size pixels, as published, or full images, one by one",
+    )
+    future: Literal["background", "void", "left_out"] = Field(
+        "background",
+        description="what pixels of classes that are not learnt yet count as at evaluation: background, as in MiB and "
+        "PLOP; void = ignored; left_out = ignored, and images without a class learnt so far are evaluated on too",
     )
     data: Data = Data()
     model: Model = Model()
@@ -210,11 +216,12 @@ class Settings(Frozen):
     def identity(self) -> dict[str, Any]:
         """The settings that decide the numbers: not where they are written, nor what is in `Compute` for speed only."""
         identity = self.model_dump(mode="json", exclude={"out": True, "name": True, "compute": set(WITHOUT_EFFECT)})
-        for group, names in SINCE_0_2.items():  # at their defaults, so that a run of version 0.1 keeps its folder
-            fields = {"compute": Compute, "optim": Optim}[group].model_fields
-            for name in names:
-                if identity[group][name] == fields[name].default:
-                    del identity[group][name]
+        usual = Settings().model_dump(mode="json")
+        for name in SINCE_0_2:  # at their defaults they change no number, and a run of version 0.1 keeps its folder
+            *above, last = name.split(".")
+            own, default = (functools.reduce(dict.__getitem__, above, tree) for tree in (identity, usual))
+            if own[last] == default[last]:
+                del own[last]
         return identity
 
     def fingerprint(self) -> str:
@@ -224,8 +231,8 @@ class Settings(Frozen):
     def step0_identity(self) -> dict[str, Any]:
         """What step 0 depends on, apart from its classes: neither the method nor how later steps are trained."""
         identity = self.identity()
-        for name in ("scenario", "method", "hyper", "evaluate"):
-            del identity[name]
+        for name in ("scenario", "method", "hyper", "evaluate", "future"):
+            identity.pop(name, None)
         identity["optim"] = {k: v for k, v in identity["optim"].items() if k not in LATER_ONLY}
         return identity
 

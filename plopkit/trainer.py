@@ -14,10 +14,10 @@ from torch.utils.data import DataLoader
 
 from plopkit.backward import backward
 from plopkit.compute import compiled, images_per_process, settings_decide
+from plopkit.confusion import confusion
 from plopkit.datasets.steps import EpochSampler
 from plopkit.datasets.transforms import to_device
 from plopkit.methods.base import Batch, Method, StepContext, Term
-from plopkit.metrics import confusion
 from plopkit.model.segmenter import Output, Segmenter
 from plopkit.optimizer import poly, set_lr
 from plopkit.scenario import Step
@@ -121,9 +121,7 @@ def fit(
                     optimizer.zero_grad()
                     epoch_done = index == len(loader) - 1
                     seconds = time.perf_counter() - began
-                    tick = Tick(
-                        step.index, epoch, epochs, iteration, n_iterations, {}, lr, seconds, epoch_done
-                    )
+                    tick = Tick(step.index, epoch, epochs, iteration, n_iterations, {}, lr, seconds, epoch_done)
                     training.count(tick, reading)
             # The losses of a device that queues its work are read an iteration later.
             while len(training.unread) > (reading.queued and not epoch_done):

@@ -65,7 +65,7 @@ def shrunk(words: list[str]) -> list[str]:
 def follow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_pictures: None) -> Iterator[Callable[[str], Path]]:
     """``follow(title)``: write a recipe's files into a folder of the test and run its commands there."""
     monkeypatch.setattr(catalogue, "_plugins", {})  # else every command that a later test writes would name them
-    registries = (METHODS, DATASETS, metrics.PER_CLASS)
+    registries = (METHODS, DATASETS, metrics.PER_CLASS, metrics.PER_STEP)
     known = [set(registry) for registry in registries]
 
     def run(title: str) -> Path:

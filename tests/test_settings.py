@@ -216,11 +216,12 @@ OTHER: dict[str, Any] = {
     "compute.workers": 2,
     "compute.save_minutes": 1.5,
     "evaluate": "full",
+    "future": "void",
     "out": "elsewhere",
     "name": "another",
 }
 IRRELEVANT = {"compute.workers", "compute.save_minutes", "out", "name"}
-LATER = {"optim.lr_later", "optim.epochs_later", "optim.min_iterations", "evaluate"}
+LATER = {"optim.lr_later", "optim.epochs_later", "optim.min_iterations", "evaluate", "future"}
 
 
 def test_every_setting_has_another_value_to_test() -> None:
@@ -239,7 +240,7 @@ def test_the_fingerprint_changes_with_what_affects_the_results(name: str) -> Non
 def test_what_earlier_versions_do_not_have_is_no_part_of_the_identity_at_its_default() -> None:
     identity = configure(preset="paper").identity()
     assert not {"tf32", "search", "compile"} & set(identity["compute"])
-    assert "min_iterations" not in identity["optim"]
+    assert "min_iterations" not in identity["optim"] and "future" not in identity
     changed = configure(preset="paper", overrides={"optim.min_iterations": 7}).identity()
     assert changed == identity | {"optim": identity["optim"] | {"min_iterations": 7}}
 

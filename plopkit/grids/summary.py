@@ -2,10 +2,8 @@
 
 import pandas as pd
 
-from plopkit.runs.results import GROUPS, summarise
+from plopkit.runs.results import LEGEND, SHOWN, measure_names, summarise
 from plopkit.support.printable import printable
-
-COLUMNS = [*GROUPS, "avg"]
 
 
 def over_seeds(results: pd.DataFrame) -> pd.DataFrame:
@@ -15,12 +13,12 @@ def over_seeds(results: pd.DataFrame) -> pd.DataFrame:
         results: rows of `load_results`.
 
     Returns:
-        A row per scenario, method and step; columns `seeds`, and for each group and `avg` the mean in percent and, as
+        A row per scenario, method and step; columns `seeds`, and for each group and measure the mean in percent and, as
         `old_std`, the standard deviation of the sample, missing for a single seed.
     """
     grouped = summarise(results).groupby(["scenario", "method", "step"], sort=False)
     table = grouped["seed"].nunique().to_frame("seeds")
-    for name in COLUMNS:
+    for name in measure_names():
         table[name], table[f"{name}_std"] = grouped[name].mean(), grouped[name].std()
     return table.reset_index()
 
@@ -30,13 +28,12 @@ def summary(results: pd.DataFrame) -> str:
     parts = []
     for scenario, table in over_seeds(results).groupby("scenario", sort=False):
         shown = table[["method", "step", "seeds"]].copy()
-        for name in COLUMNS:
+        for name in SHOWN:
             pairs = zip(table[name], table[f"{name}_std"], strict=True)
             shown[name] = [_words(mean, deviation) for mean, deviation in pairs]
         parts.append(f"{scenario}: mIoU in percent on the validation set, mean ± standard deviation over seeds")
         parts.append(shown.to_string(index=False) + "\n")
-    parts.append("old: the labels of step 0 with background; new: labels learnt since; _nobg: without background;")
-    parts.append("avg: mean of `all` over the steps so far.")
+    parts += LEGEND
     return printable("\n".join(parts))
 
 

@@ -38,6 +38,8 @@ def test_mean_and_deviation_of_the_sample(results: pd.DataFrame) -> None:
 def test_in_words(results: pd.DataFrame) -> None:
     first, header, *lines = summary(results).splitlines()
     assert first == f"{SCENARIO}: mIoU in percent on the validation set, mean ± standard deviation over seeds"
-    assert header.split() == "method step seeds old new all old_nobg all_nobg avg".split()
+    assert (
+        header.split() == "method step seeds old new all old_nobg all_nobg avg hiou pixel_accuracy background".split()
+    )
     assert " ".join(lines[0].split()).startswith("plop 0 3 62.0 ± 2.0 - 62.0 ± 2.0")
     assert " ".join(lines[3].split()).startswith("ft 1 1 10.0 10.0 10.0")
