@@ -131,6 +131,9 @@ def test_a_data_set_is_added(follow: Callable[[str], Path], capsys: pytest.Captu
 def test_a_metric_is_added(follow: Callable[[str], Path]) -> None:
     (path,) = follow("Add a metric").glob("*/results.csv")
     table = pd.read_csv(path)
+    summary = pd.read_csv(path.with_name("summary.csv"))
+    worst = [rows["iou"].min() for _, rows in table.groupby("step")]
+    np.testing.assert_allclose(summary["worst"], worst, atol=1e-6)
     assert table["precision"].dropna().between(0, 100).all()
     first = table[table["step"] == 0]
     assert not np.allclose(first["precision"].fillna(0), first["accuracy"].fillna(0))
