@@ -167,7 +167,9 @@ class Settings(Frozen):
         >>> settings.optim.lr, settings.folder()
     """
 
-    scenario: str = Field("emoji 15-5 overlap", description="<data set> <task> <protocol> [order=<name or labels>]")
+    scenario: str = Field(
+        "emoji 15-5 overlap", description="<data set> <task> <protocol> [order=<name, random:number or labels>]"
+    )
     method: str = Field("plop", description="name of the method, one of plopkit.METHODS")
     seed: int = Field(0, ge=0, lt=2**31, description="random seed for weight initialisation, shuffling and cropping")
     hyper: dict[str, Any] = Field(default_factory=dict, description="hyper-parameters of the method")
@@ -210,7 +212,7 @@ class Settings(Frozen):
 
     def folder(self) -> Path:
         """The run's folder, `out / name`."""
-        words = self.scenario.replace(" ", "_").replace("=", "-").replace(",", "-")[:60]
+        words = self.scenario.replace(" ", "_").replace("=", "-").replace(",", "-").replace(":", "-")[:60]
         return self.out / (self.name or f"{words}_{self.method}_seed{self.seed}_{self.fingerprint()}")
 
     def identity(self) -> dict[str, Any]:

@@ -43,8 +43,8 @@ def both_conventions(summary: pd.DataFrame, source: str = OWN) -> pd.DataFrame:
 
     Returns:
         Two rows per scenario and method, one with the background counted, one without: mIoU in percent after the last
-        step, the mean over ``seeds``. ``avg`` exists in the first convention only. ``pixel_accuracy`` and ``background``
-        are missing where the rows lack them.
+        step, the mean over ``seeds``. ``avg`` exists in the first convention only. ``PIXELS`` are
+        missing where the rows lack them.
     """
     rows = []
     last = last_steps(summary)
