@@ -152,7 +152,7 @@ _PHOTOGRAPHS: Values = {
     "optim": {"lr": 1e-3, "lr_later": 3e-4, "epochs": 5, "epochs_later": 5},
     "hyper": {"plop": {"pod": 0.003, "pod_logits": 0.00015}},
 }
-_VOC_TASKS = ("15-5", "15-1", "19-1", "10-1", "joint")
+_VOC_TASKS = ("15-5", "15-1", "19-1", "10-1", "10-5", "5-3", "2-2", "2-1", "1-1", "joint")
 _VOC_ALIASES = (  # the released code's names
     (r"^15-5s_([a-z])(?= |$)(.*)", r"15-1\2 order=\1"),
     (r"^15-5s(?= |$)", "15-1"),

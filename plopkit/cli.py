@@ -375,9 +375,12 @@ def _print_results(folder: "RunFolder") -> None:
     """A finished run's table and its folder; of several processes, the main one prints."""
     from accelerate import PartialState
 
+    from plopkit.runs.results import SHOWN
+
     if not PartialState().is_main_process:
         return
-    say(folder.summary.drop(columns=["scenario"]).to_string(index=False, float_format="{:.1f}".format, na_rep="-"))
+    table = folder.summary[["method", "seed", "step", *SHOWN]]
+    say(table.to_string(index=False, float_format="{:.1f}".format, na_rep="-"))
     if credit := str(folder.examples["credit"]):
         say(credit)
     say(f"\nresults, pictures and checkpoints: {folder.path}")

@@ -7,6 +7,7 @@ from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
 from plopkit.catalogue import DATASETS, PLUGIN_HINT
+from plopkit.orders import random_order, seed_of_order
 from plopkit.support.moved import renamed
 from plopkit.support.printable import one_line, quoted
 
@@ -114,9 +115,10 @@ def class_order(words: Words, n_labels: int) -> tuple[int, ...]:
     natural = tuple(range(n_labels))
     if not words.order or words.order in named:
         return named.get(words.order, natural)
-    problem = (
-        f"there is no order {quoted(words.order)}; possible: {', '.join([*named, 'all labels, separated by commas'])}"
-    )
+    if (seed := seed_of_order(words.order)) is not None:
+        return random_order(seed, n_labels)
+    possible = [*named, "random:<number>", "all labels, separated by commas"]
+    problem = f"there is no order {quoted(words.order)}; possible: {', '.join(possible)}"
     if re.fullmatch("[0-9]{1,3}(,[0-9]{1,3})*", words.order):
         order = tuple(map(int, words.order.removeprefix("0,").split(",")))
         if sorted(order) == list(natural[1:]):

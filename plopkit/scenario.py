@@ -9,7 +9,7 @@ Beyond 255 labels, or channels, these ids have 16 bits, and 65535 is ignored (`i
 import functools
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Self
 
@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from plopkit.catalogue import DATASETS
 from plopkit.grammar import Words, class_order, joined, read_words, step_sizes, task_and_protocol
+from plopkit.orders import seed_of_order
 
 __all__ = [
     "DATASETS",
@@ -146,7 +147,7 @@ class Step:
 
     uses_table, sees_table = trains_on, evaluates_on  # their names in plopkit 0.1
 
-    def lookup(self, labelled: str = "new") -> npt.NDArray[np.unsignedinteger]:
+    def lookup(self, labelled: str = "new", ignore_future: bool = False) -> npt.NDArray[np.unsignedinteger]:
         """The table that turns labels into channels: `target = table[mask]`.
 
         Labels of the data set that are not shown become background (channel 0); ids that are not labels of the data
@@ -155,6 +156,7 @@ class Step:
         Args:
             labelled: "new" shows the new labels only (training), "seen" every seen label (evaluation, and training
                 in the sequential protocol).
+            ignore_future: Whether labels of later steps become 255, not background.
 
         Returns:
             (256,) uint8, read-only. Beyond 255 labels it has 65,536 entries, beyond 255 channels seen it is uint16, and
@@ -167,7 +169,7 @@ class Step:
             raise ValueError(f"labelled is 'new' or 'seen', not {labelled!r}")
         first = self.n_old if labelled == "new" else 0
         table = np.full(ignored_id(self.n_labels) + 1, ignored_id(self.n_seen), id_type(self.n_seen))
-        table[list(self.seen + self.future)] = 0
+        table[list(self.seen if ignore_future else self.seen + self.future)] = 0
         table[list(self.seen[first:])] = np.arange(first, self.n_seen)
         table.flags.writeable = False
         return table
@@ -204,10 +206,14 @@ class Scenario:
     task: str
     protocol: str
     order: tuple[int, ...]
+    order_seed: int | None = field(default=None, compare=False)
+    """the number in `order=random:3`; None for any other order"""
 
     @classmethod
     def parse(cls, text: str, n_labels: int | None = None) -> Self:
         """Read `<data set> <task> [<protocol>] [order=<name or labels>]`, e.g. `voc 15-1 overlap order=b`.
+
+        `order=random:3` draws the class order (`plopkit.orders.random_order`).
 
         The task is base-increment, the number of classes of each step (`10+3+2`), or joint; only joint may leave out
         the protocol. The released code's names `15-5s`, `15-5s_b`, `50` (ADE) and `offline` are understood.
@@ -235,7 +241,7 @@ class Scenario:
         if not 2 <= known <= WIDE_IGNORE:  # a mask has at most 16 bits, and 65535 is taken
             raise ValueError(f"n_labels is 2 to {WIDE_IGNORE}, background included, not {n_labels}")
         order = class_order(words, known)
-        return cls(words.dataset, *task_and_protocol(words, known), order)
+        return cls(words.dataset, *task_and_protocol(words, known), order, seed_of_order(words.order))
 
     @property
     def n_labels(self) -> int:
@@ -245,6 +251,8 @@ class Scenario:
     @functools.cached_property
     def order_name(self) -> str | None:
         """Name of the class order; None for the natural order and for a list of the user."""
+        if self.order_seed is not None:
+            return f"random:{self.order_seed}"
         named = {order: name for name, order in DATASETS[self.dataset].class_orders().items()}
         return None if self.order == tuple(range(self.n_labels)) else named.get(self.order)
 
@@ -259,8 +267,8 @@ class Scenario:
         )
 
     def __str__(self) -> str:
-        natural = self.order == tuple(range(self.n_labels))
-        order = "" if natural else self.order_name or ",".join(map(str, self.order[1:]))
+        listed = "" if self.order == tuple(range(self.n_labels)) else ",".join(map(str, self.order[1:]))
+        order = self.order_name or listed
         return joined(self.dataset, self.task, self.protocol, order)
 
 
@@ -278,6 +286,8 @@ def _canonical(text: str, version: int) -> str:
     words = read_words(text)
     if DATASETS[words.dataset].n_labels is not None:
         return str(Scenario.from_words(words))
+    if (seed := seed_of_order(words.order)) is not None:
+        return joined(words.dataset, *task_and_protocol(words, None), f"random:{seed}")
     if words.order:  # a list of all labels says their number; anything else is refused for any number
         n_listed = len({"0", *words.order.split(",")})
         return str(Scenario.from_words(words, n_listed if words.order[0].isdigit() else 16))

@@ -4,6 +4,7 @@ Neither torch nor a method is needed here: `hyper` holds plain values, which the
 """
 
 import difflib
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -97,6 +98,13 @@ class Optim(Frozen):
     lr_later: float = Field(0.001, gt=0, le=10, description="learning rate of later steps")
     epochs: int = Field(30, ge=1, le=10_000, description="epochs of step 0")
     epochs_later: int = Field(30, ge=1, le=10_000, description="epochs of later steps")
+    min_iterations: int = Field(
+        0,
+        ge=0,
+        le=10_000_000,
+        description="smallest number of iterations of a later step: one whose epochs_later have fewer is trained for "
+        "as many epochs as it takes; 0 = off",
+    )
     batch: int = Field(24, ge=1, le=4096, description="number of images per iteration, over all processes")
     momentum: float = Field(0.9, ge=0, lt=1, description="momentum of sgd")
     weight_decay: float = Field(1e-4, ge=0, le=1, description="weight decay of all parameters")
@@ -141,8 +149,11 @@ class Compute(Frozen):
     )
 
 
-SINCE_0_2 = ("tf32", "search", "compile")
-"""Settings of `Compute` that version 0.1 does not have."""
+SINCE_0_2 = ("compute.tf32", "compute.search", "compute.compile", "optim.min_iterations", "future")
+"""Settings that version 0.1 does not have."""
+
+LATER_ONLY = ("lr_later", "epochs_later", "min_iterations")
+"""Settings of `Optim` for later steps only."""
 
 WITHOUT_EFFECT = ("workers", "save_minutes")
 """Settings of `Compute` that change no number."""
@@ -156,13 +167,20 @@ class Settings(Frozen):
         >>> settings.optim.lr, settings.folder()
     """
 
-    scenario: str = Field("emoji 15-5 overlap", description="<data set> <task> <protocol> [order=<name or labels>]")
+    scenario: str = Field(
+        "emoji 15-5 overlap", description="<data set> <task> <protocol> [order=<name, random:number or labels>]"
+    )
     method: str = Field("plop", description="name of the method, one of plopkit.METHODS")
     seed: int = Field(0, ge=0, lt=2**31, description="random seed for weight initialisation, shuffling and cropping")
     hyper: dict[str, Any] = Field(default_factory=dict, description="hyper-parameters of the method")
     evaluate: Literal["crop", "full"] = Field(
         "crop",
         description="images to evaluate on: centre crops of data.size pixels, as published, or full images, one by one",
+    )
+    future: Literal["background", "void", "left_out"] = Field(
+        "background",
+        description="what pixels of classes that are not learnt yet count as at evaluation: background, as in MiB and "
+        "PLOP; void = ignored; left_out = ignored, and images without a class learnt so far are evaluated on too",
     )
     data: Data = Data()
     model: Model = Model()
@@ -194,15 +212,18 @@ class Settings(Frozen):
 
     def folder(self) -> Path:
         """The run's folder, `out / name`."""
-        words = self.scenario.replace(" ", "_").replace("=", "-").replace(",", "-")[:60]
+        words = self.scenario.replace(" ", "_").replace("=", "-").replace(",", "-").replace(":", "-")[:60]
         return self.out / (self.name or f"{words}_{self.method}_seed{self.seed}_{self.fingerprint()}")
 
     def identity(self) -> dict[str, Any]:
         """The settings that decide the numbers: not where they are written, nor what is in `Compute` for speed only."""
         identity = self.model_dump(mode="json", exclude={"out": True, "name": True, "compute": set(WITHOUT_EFFECT)})
+        usual = Settings().model_dump(mode="json")
         for name in SINCE_0_2:  # at their defaults they change no number, and a run of version 0.1 keeps its folder
-            if identity["compute"][name] == Compute.model_fields[name].default:
-                del identity["compute"][name]
+            *above, last = name.split(".")
+            own, default = (functools.reduce(dict.__getitem__, above, tree) for tree in (identity, usual))
+            if own[last] == default[last]:
+                del own[last]
         return identity
 
     def fingerprint(self) -> str:
@@ -212,9 +233,9 @@ class Settings(Frozen):
     def step0_identity(self) -> dict[str, Any]:
         """What step 0 depends on, apart from its classes: neither the method nor how later steps are trained."""
         identity = self.identity()
-        for name in ("scenario", "method", "hyper", "evaluate"):
-            del identity[name]
-        identity["optim"] = {k: v for k, v in identity["optim"].items() if not k.endswith("_later")}
+        for name in ("scenario", "method", "hyper", "evaluate", "future"):
+            identity.pop(name, None)
+        identity["optim"] = {k: v for k, v in identity["optim"].items() if k not in LATER_ONLY}
         return identity
 
 

@@ -14,10 +14,10 @@ from torch.utils.data import DataLoader
 
 from plopkit.backward import backward
 from plopkit.compute import compiled, images_per_process, settings_decide
+from plopkit.confusion import confusion
 from plopkit.datasets.steps import EpochSampler
 from plopkit.datasets.transforms import to_device
 from plopkit.methods.base import Batch, Method, StepContext, Term
-from plopkit.metrics import confusion
 from plopkit.model.segmenter import Output, Segmenter
 from plopkit.optimizer import poly, set_lr
 from plopkit.scenario import Step
@@ -81,7 +81,8 @@ def fit(
         net, optimizer = accelerator.prepare(training.net, training.optimizer)
     context = context or StepContext(step, teacher)
     net, teacher = compiled(net, compile), teacher and compiled(teacher, compile)
-    n_iterations = training.epochs * len(loader)
+    epochs = training.schedule.epochs_of(len(loader))
+    n_iterations = epochs * len(loader)
     sizes: list[int] = []
 
     def losses(image: Tensor, target: Tensor) -> Mapping[str, Term]:
@@ -99,12 +100,12 @@ def fit(
 
     net.train()
     training.begin()
-    for epoch in range(training.epoch, training.epochs):
+    for epoch in range(training.epoch, epochs):
         began = time.perf_counter()
         first = training.batch
         for index, (image, target) in enumerate(batches(loader, epoch, accelerator, first), first):
             iteration = epoch * len(loader) + index
-            lr = poly(training.lr, iteration, n_iterations, training.power)
+            lr = poly(training.schedule.lr, iteration, n_iterations, training.power)
             if not sizes or accelerator.num_processes == 1:  # several processes' batches are alike; asking costs a wait
                 sizes = images_per_process(len(image), accelerator)
             training.begin_iteration()
@@ -120,9 +121,7 @@ def fit(
                     optimizer.zero_grad()
                     epoch_done = index == len(loader) - 1
                     seconds = time.perf_counter() - began
-                    tick = Tick(
-                        step.index, epoch, training.epochs, iteration, n_iterations, {}, lr, seconds, epoch_done
-                    )
+                    tick = Tick(step.index, epoch, epochs, iteration, n_iterations, {}, lr, seconds, epoch_done)
                     training.count(tick, reading)
             # The losses of a device that queues its work are read an iteration later.
             while len(training.unread) > (reading.queued and not epoch_done):

@@ -41,10 +41,10 @@ class Training:
     ):
         self.net = net
         self.regularizer = regularizer
-        self.epochs, self.lr = Schedule.of_settings(optim, step) if method is None else method.schedule(optim, step)
+        self.schedule = Schedule.of_settings(optim, step) if method is None else method.schedule(optim, step)
         self.power = optim.power
         groups = None if method is None else method.parameter_groups(net, step)
-        self.optimizer = make_optimizer(net, optim, self.lr, groups)
+        self.optimizer = make_optimizer(net, optim, self.schedule.lr, groups)
         self.epoch = 0
         """Number of finished epochs."""
         self.batch = 0

@@ -65,7 +65,7 @@ def shrunk(words: list[str]) -> list[str]:
 def follow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_pictures: None) -> Iterator[Callable[[str], Path]]:
     """``follow(title)``: write a recipe's files into a folder of the test and run its commands there."""
     monkeypatch.setattr(catalogue, "_plugins", {})  # else every command that a later test writes would name them
-    registries = (METHODS, DATASETS, metrics.PER_CLASS)
+    registries = (METHODS, DATASETS, metrics.PER_CLASS, metrics.PER_STEP)
     known = [set(registry) for registry in registries]
 
     def run(title: str) -> Path:
@@ -131,6 +131,9 @@ def test_a_data_set_is_added(follow: Callable[[str], Path], capsys: pytest.Captu
 def test_a_metric_is_added(follow: Callable[[str], Path]) -> None:
     (path,) = follow("Add a metric").glob("*/results.csv")
     table = pd.read_csv(path)
+    summary = pd.read_csv(path.with_name("summary.csv"))
+    worst = [rows["iou"].min() for _, rows in table.groupby("step")]
+    np.testing.assert_allclose(summary["worst"], worst, atol=1e-6)
     assert table["precision"].dropna().between(0, 100).all()
     first = table[table["step"] == 0]
     assert not np.allclose(first["precision"].fillna(0), first["accuracy"].fillna(0))

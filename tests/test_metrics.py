@@ -1,6 +1,7 @@
-"""Metrics against plain loops: the confusion matrix, IoU and accuracy, means over groups, forgetting."""
+"""Metrics against plain loops: the confusion matrix, IoU and accuracy, means over groups, changes over the steps."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,10 +10,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from plopkit.metrics import accuracy, confusion, forgetting, group_means, iou
+from plopkit.metrics import (
+    accuracy,
+    backward_transfer,
+    confusion,
+    forgetting,
+    group_means,
+    hiou,
+    iou,
+    pixel_accuracy,
+)
 from plopkit.scenario import IGNORE
 
 NAN = float("nan")
+DKD = Path(__file__).parent / "golden" / "later" / "dkd.npz"
 
 
 def plain_confusion(prediction: list[int], target: list[int], n: int) -> list[list[int]]:
@@ -118,6 +129,59 @@ def test_forgetting_equals_a_loop(history: np.ndarray, learnt: list[int]) -> Non
 def test_forgetting_by_hand() -> None:
     history = np.array([[80, 60, NAN, NAN], [90, 20, 50, NAN], [70, 30, 70, 40]])
     assert forgetting(history).tolist() == [20, 30, 0, 0]
+
+
+def plain_transfer(history: np.ndarray) -> list[float]:
+    gains = []
+    for channel in range(history.shape[1]):
+        known = [v for v in history[:, channel] if not math.isnan(v)]
+        gains.append(history[-1, channel] - known[0] if known else NAN)
+    return gains
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    history=hnp.arrays(float, st.tuples(st.integers(1, 4), st.integers(1, 4)), elements=st.floats(0, 100)),
+    learnt=st.lists(st.integers(0, 4), min_size=4, max_size=4),
+)
+def test_backward_transfer_equals_a_loop(history: np.ndarray, learnt: list[int]) -> None:
+    for channel, step in enumerate(learnt[: history.shape[1]]):
+        history[:step, channel] = NAN
+    np.testing.assert_allclose(backward_transfer(history), plain_transfer(history))
+
+
+def test_backward_transfer_by_hand() -> None:
+    history = np.array([[80, 20, NAN, NAN], [90, 60, 50, NAN], [70, 30, 70, 40]])
+    assert backward_transfer(history).tolist() == [-10, 10, 20, 0]
+
+
+@settings(deadline=None, max_examples=60)
+@given(pixels=st.integers(1, 40), n=st.integers(2, 6), seed=st.integers(0, 999))
+def test_pixel_accuracy_equals_a_plain_loop(pixels: int, n: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    target, prediction = rng.choice([*range(n - 1), IGNORE], pixels), rng.integers(0, n, pixels)
+    right = [p == t for p, t in zip(prediction.tolist(), target.tolist(), strict=True) if t != IGNORE]
+    counts = confusion(torch.from_numpy(prediction), torch.from_numpy(target), n).numpy()
+    expected = 100 * sum(right) / len(right) if right else NAN
+    np.testing.assert_allclose(pixel_accuracy(accuracy(counts), counts.sum(1)), expected)
+
+
+def test_hiou_by_hand() -> None:
+    assert hiou([90, 30, 30, NAN, 30], 2) == pytest.approx(2 * 60 * 30 / 90)
+    assert hiou([0, 0, 0], 2) == 0 == hiou([50, 50, 0], 2)
+    assert math.isnan(hiou([50, 50], 2)) and math.isnan(hiou([50, 50, NAN], 2))
+
+
+def test_hiou_is_that_of_dkd() -> None:
+    with np.load(DKD) as golden:
+        prediction, labels = (torch.from_numpy(golden[f"metric/{name}"]) for name in ("prediction", "labels"))
+        values = iou(confusion(prediction, labels, 6).numpy())
+        means = group_means(values, 4)
+        np.testing.assert_allclose(values, golden["metric/by_class"], rtol=1e-6)
+        found = [means["old"], means["new"], means["all"], hiou(values, 4)]
+        np.testing.assert_allclose(
+            found, [golden[f"metric/{n}"] for n in ("old", "new", "overall", "harmonic")], rtol=1e-6
+        )
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int64])

@@ -56,7 +56,7 @@ def test_later_steps_have_their_own_rate_and_epochs(
     step: Step, method: Method | None, expected: tuple, tiny_net: Nets
 ) -> None:
     training = Training(tiny_net(16), OPTIM, step, method)
-    assert (training.epochs, training.lr) == expected
+    assert (training.schedule.epochs, training.schedule.lr) == expected
     assert training.optimizer.param_groups[0]["lr"] == expected[1]
 
 

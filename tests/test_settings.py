@@ -202,6 +202,7 @@ OTHER: dict[str, Any] = {
     "optim.lr_later": 0.25,
     "optim.epochs": 9,
     "optim.epochs_later": 8,
+    "optim.min_iterations": 70,
     "optim.batch": 3,
     "optim.momentum": 0.5,
     "optim.weight_decay": 0.5,
@@ -215,11 +216,12 @@ OTHER: dict[str, Any] = {
     "compute.workers": 2,
     "compute.save_minutes": 1.5,
     "evaluate": "full",
+    "future": "void",
     "out": "elsewhere",
     "name": "another",
 }
 IRRELEVANT = {"compute.workers", "compute.save_minutes", "out", "name"}
-LATER = {"optim.lr_later", "optim.epochs_later", "evaluate"}
+LATER = {"optim.lr_later", "optim.epochs_later", "optim.min_iterations", "evaluate", "future"}
 
 
 def test_every_setting_has_another_value_to_test() -> None:
@@ -233,6 +235,14 @@ def test_the_fingerprint_changes_with_what_affects_the_results(name: str) -> Non
     assert (default.fingerprint() == other.fingerprint()) == (name in IRRELEVANT)
     assert (default.step0_identity() == other.step0_identity()) == (name in IRRELEVANT | LATER)
     assert (default.folder() == other.folder()) == (name in ("compute.workers", "compute.save_minutes"))
+
+
+def test_what_earlier_versions_do_not_have_is_no_part_of_the_identity_at_its_default() -> None:
+    identity = configure(preset="paper").identity()
+    assert not {"tf32", "search", "compile"} & set(identity["compute"])
+    assert "min_iterations" not in identity["optim"] and "future" not in identity
+    changed = configure(preset="paper", overrides={"optim.min_iterations": 7}).identity()
+    assert changed == identity | {"optim": identity["optim"] | {"min_iterations": 7}}
 
 
 @pytest.mark.parametrize("method", METHODS)

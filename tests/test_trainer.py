@@ -97,6 +97,19 @@ def test_fit_yields_a_tick_each_iteration(tiny_net: Nets, loader: DataLoader, ac
     assert last < first
 
 
+@pytest.mark.parametrize(("least", "epochs"), [(0, 3), (9, 3), (10, 4), (12, 4), (13, 5)])
+def test_a_later_step_is_trained_for_a_least_number_of_iterations(
+    least: int, epochs: int, tiny_net: Nets, loader: DataLoader, accelerator: Accelerator
+) -> None:
+    optim = OPTIM.model_copy(update={"min_iterations": least})
+    ticks = list(fit(Training(tiny_net(21), optim, SECOND), loader, FineTuning(), SECOND, accelerator))
+    assert [(t.epoch, t.epochs, t.n_iterations) for t in ticks] == [
+        (i // 3, epochs, 3 * epochs) for i in range(3 * epochs)
+    ]
+    assert [t.lr for t in ticks] == [poly(0.01, i, 3 * epochs) for i in range(3 * epochs)]
+    assert Training(tiny_net(16), optim, FIRST).schedule.epochs_of(len(loader)) == 2
+
+
 def test_an_iteration_is_one_step_of_the_optimiser(
     tiny_net: Nets, loader: DataLoader, accelerator: Accelerator
 ) -> None:

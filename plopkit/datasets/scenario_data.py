@@ -95,7 +95,8 @@ class ScenarioData:
 
     def table(self) -> pd.DataFrame:
         """One row per step: the names of its new classes, and its numbers of training and validation images."""
-        return steps_table(self.scenario, *self.presence, self.val.classes)
+        table = steps_table(self.scenario, *self.presence, self.val.classes)
+        return table.assign(**{"validation images": [int(self._evaluated(step).sum()) for step in self.scenario.steps]})
 
     def train_loader(
         self, step: Step, selection: Selection | None = None, shard: tuple[int, int] = (0, 1)
@@ -122,7 +123,9 @@ class ScenarioData:
             raise ValueError(f"{self.scenario}, step {step.index}: {error}") from None
 
     def eval_loader(self, step: Step, shard: tuple[int, int] = (0, 1)) -> DataLoader:
-        """The validation images with a label seen so far, in order; labels of later steps are background.
+        """The validation images that a step is evaluated on, in order, with all labels seen so far.
+
+        Those with such a label; labels of later steps are background. `Settings.future` changes both.
 
         Args:
             step: The step.
@@ -170,11 +173,17 @@ class ScenarioData:
 
     look = samples  # an earlier name
 
+    def _evaluated(self, step: Step) -> np.ndarray:
+        """Which validation images a step is evaluated on, (N,) bool."""
+        presence = self.presence[1]
+        return np.ones(len(presence), bool) if self.settings.future == "left_out" else step.evaluates_on(presence)
+
     def _val_set(self, step: Step, shard: tuple[int, int] = (0, 1)) -> StepDataset:
         process, n_processes = shard
-        indices = np.flatnonzero(step.evaluates_on(self.presence[1]))[process::n_processes]
+        indices = np.flatnonzero(self._evaluated(step))[process::n_processes]
+        table = step.lookup("seen", ignore_future=self.settings.future != "background")
         size = None if self.settings.evaluate == "full" else self.settings.data.size
-        return StepDataset(self.val, Selection.of(indices, step.lookup("seen")), eval_transform(size))
+        return StepDataset(self.val, Selection.of(indices, table), eval_transform(size))
 
 
 def eval_batch(settings: Settings) -> int:

@@ -11,7 +11,7 @@ from plopkit.grids.local import gpus, run_locally
 from plopkit.grids.plan import Choices, PlannedRun, plan
 from plopkit.grids.slurm import run_on_slurm
 from plopkit.grids.state import Entry, entries_of
-from plopkit.grids.summary import over_seeds
+from plopkit.grids.summary import table_of
 from plopkit.grids.table import Live
 from plopkit.runs.folder import RunFolder
 from plopkit.runs.opening import check_room
@@ -20,7 +20,7 @@ from plopkit.support.files import write_table
 from plopkit.support.signals import terminating
 
 TABLE = "grid.csv"
-"""`over_seeds` of the last grid, below `Settings.out`."""
+"""`table_of` the last grid's results, below `Settings.out`."""
 
 
 class GridResult(NamedTuple):
@@ -56,7 +56,7 @@ def grid(
     `grid.csv`. The processes know the methods and data sets of installed packages and of `load_plugin`.
 
     Args:
-        scenarios: scenarios.
+        scenarios: scenarios; `emoji 15-1 overlap order=random:0..9` stands for ten class orders drawn at random.
         methods: names in `plopkit.METHODS`.
         seeds: random seeds.
         preset: a name in `plopkit.PRESETS`.
@@ -106,7 +106,7 @@ def run_grid(
         {entry.run.folder.path: failure(entry) for entry in entries if entry.state == "failed"},
     )
     if result.finished:
-        write_table(runs[0].settings.out / TABLE, over_seeds(result.results))
+        write_table(runs[0].settings.out / TABLE, table_of(result.results))
     return result
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from plopkit.catalogue import DATASETS, METHODS
 from plopkit.flags import run_words
 from plopkit.grammar import read_words
+from plopkit.orders import expanded_orders
 from plopkit.presets import configure, method_of, open_scenario
 from plopkit.runs.folder import RunFolder
 from plopkit.runs.steps import step_0_source
@@ -80,7 +81,8 @@ def plan(
             what is possible.
         FileNotFoundError: data are missing.
     """
-    scenarios, methods, seeds = list(scenarios), list(methods), list(seeds)
+    scenarios = [scenario for text in scenarios for scenario in expanded_orders(text)]
+    methods, seeds = list(methods), list(seeds)
     _check_names(methods, choices)
     runs: dict[Path, PlannedRun] = {}
     opened: set[Any] = set()

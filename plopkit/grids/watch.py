@@ -91,8 +91,10 @@ def words_of(run: PlannedRun, place: Place) -> str:
         return "pictures"
     if place.trained > place.evaluated:
         return f"{where}, evaluation"
-    epochs = method_of(run.settings).schedule(run.settings.optim, run.scenario.steps[step]).epochs
-    return f"{where}, epoch {min(place.epoch + 1, epochs)}/{epochs}"
+    schedule = method_of(run.settings).schedule(run.settings.optim, run.scenario.steps[step])
+    if schedule.min_iterations:  # how many epochs these take is known only where the images are open
+        return f"{where}, epoch {place.epoch + 1}"
+    return f"{where}, epoch {min(place.epoch + 1, schedule.epochs)}/{schedule.epochs}"
 
 
 def scores_of(run: PlannedRun) -> Scores:

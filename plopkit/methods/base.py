@@ -6,6 +6,7 @@
 batch, then ``end_step``. ``predict`` decides what is evaluated.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
@@ -114,11 +115,19 @@ class Schedule(NamedTuple):
 
     epochs: int
     lr: float
+    min_iterations: int = 0
+    """the least number of iterations: a step whose epochs have fewer is trained for more epochs"""
 
     @classmethod
     def of_settings(cls, optim: Optim, step: Step) -> Self:
         """Those of the settings, for step 0 or for later steps."""
-        return cls(optim.epochs_later, optim.lr_later) if step.index else cls(optim.epochs, optim.lr)
+        if step.index:
+            return cls(optim.epochs_later, optim.lr_later, optim.min_iterations)
+        return cls(optim.epochs, optim.lr)
+
+    def epochs_of(self, n_batches: int) -> int:
+        """Number of epochs of a step that has ``n_batches`` batches an epoch: the smallest that is enough."""
+        return max(self.epochs, math.ceil(self.min_iterations / n_batches))
 
 
 class Regularizer(ABC):
@@ -225,7 +234,7 @@ class Method(BaseModel, ABC):
         return before.grown(len(step.new))
 
     def schedule(self, optim: Optim, step: Step) -> Schedule:
-        """Epochs and learning rate. Default: those of the settings for step 0 and for later steps."""
+        """Epochs, learning rate and least iterations. Default: those of the settings for step 0 and later steps."""
         return Schedule.of_settings(optim, step)
 
     def images(self, step: Step, presence: Bool[np.ndarray, "N ids"], state: State) -> Selection:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from plopkit.runs.folder import RunFolder
+from plopkit.runs.history import History
 from plopkit.runs.results import summary_row, summary_table
 from plopkit.runs.step_files import Ticks
 from plopkit.runs.tables import append_rows, as_read_back
@@ -26,8 +27,8 @@ class Books:
     def __init__(self, folder: RunFolder, ticks: Callable[[int], Ticks]):
         self._folder = folder
         self._ticks = ticks
-        self._history: list[float] = []
-        """`all` in the summary of each step in the tables, of the numbers as they stand in `results.csv`"""
+        self._history = History()
+        """the steps in the tables, of the numbers as they stand in `results.csv`"""
 
     def add(self, index: int, rows: pd.DataFrame, is_last: bool) -> None:
         """Add a step's rows to all tables, to ``results.csv`` last: a step that is in it is finished.
@@ -37,7 +38,7 @@ class Books:
             rows: its rows of ``results.csv``.
             is_last: whether it is the scenario's last step.
         """
-        if len(self._history) != index:
+        if len(self._history.all) != index:
             self._restore(index)
         ticks, written = tick_rows(self._ticks(index)), as_read_back(rows)
         # The last row of a finished summary is computed before the numbers are rounded to six digits, and all others
@@ -49,15 +50,15 @@ class Books:
                 append_rows(path, added)
             else:
                 replace_text(path, table_text(added))
-        self._history.append(summary_row(written, self._history)["all"])
+        self._history = self._history.with_step(written)
 
     def _restore(self, n_steps: int) -> None:
         """Write the summary and the ticks of the steps in ``results.csv`` again: a killed process may leave others."""
-        history: list[float] = []
+        history = History()
         summary = []
         for _, rows in self._folder.results.groupby("step"):
             summary.append(summary_row(rows, history))
-            history.append(summary[-1]["all"])
+            history = history.with_step(rows)
         replace_text(self._folder.summary_file, table_text(summary_table(summary)))
         write_ticks(self._folder, n_steps, self._ticks)
         self._history = history

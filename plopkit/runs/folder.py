@@ -13,6 +13,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from plopkit.runs import origin
+from plopkit.runs.results import measure_names, summarise
 from plopkit.runs.tables import SUMMARY_COLUMNS, read_results, read_table
 from plopkit.settings import Settings, from_yaml
 from plopkit.support import seals
@@ -109,8 +110,13 @@ class RunFolder:
 
     @property
     def summary(self) -> pd.DataFrame:
-        """One row per step."""
-        return self._cut(read_table(self.summary_file, "step", SUMMARY_COLUMNS))
+        """One row per step; measures that its file lacks, as one of plopkit 0.1 does, are computed from the results."""
+        table = self._cut(read_table(self.summary_file, "step", SUMMARY_COLUMNS))
+        lacking = [name for name in measure_names() if name not in table]
+        if lacking and self.results_file.is_file():
+            computed = summarise(self.results)[["step", *lacking]]
+            return table.merge(computed, "left", "step")
+        return table.reindex(columns=[*table, *lacking])
 
     @property
     def ticks(self) -> pd.DataFrame:

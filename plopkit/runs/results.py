@@ -11,7 +11,8 @@ import pandas as pd
 
 from plopkit.catalogue import DATASETS
 from plopkit.grammar import is_of_unknown_data_set, read_words
-from plopkit.metrics import PER_CLASS, forgetting, group_means
+from plopkit.metrics import PER_CLASS, PER_STEP, forgetting
+from plopkit.runs.history import History
 from plopkit.runs.tables import KEYS, REQUIRED_COLUMNS, read_results
 from plopkit.scenario import Scenario, Step, check
 from plopkit.settings import flat, from_yaml
@@ -22,6 +23,16 @@ from plopkit.support.printable import one_line, printable
 
 GROUPS = ["old", "new", "all", "old_nobg", "all_nobg"]
 """The groups of classes in `summary.csv`, as `plopkit.metrics.group_means` has them."""
+
+SHOWN = [*GROUPS, "avg", "hiou", "pixel_accuracy", "background"]
+"""The columns of `summary.csv` that printed tables show."""
+
+LEGEND = (
+    "old: the labels of step 0 with background; new: labels learnt since; _nobg: without background;",
+    "avg: mean of `all` over the steps so far; hiou: harmonic mean of old and new;",
+    "pixel_accuracy: share of pixels predicted right; background: IoU of the background.",
+)
+"""What the columns of printed tables mean."""
 
 
 def step_rows(
@@ -57,31 +68,35 @@ def step_rows(
 
 
 def summarise(results: pd.DataFrame) -> pd.DataFrame:
-    """One row per run and step: mIoU in percent of the groups, and `avg`, the mean of `all` over the steps so far."""
+    """One row per run and step: mIoU in percent of the groups, `avg`, the mean of `all` over the steps so far, and the
+    measures of `plopkit.metrics.PER_STEP`."""
     rows = []
     for _, steps in results.groupby(KEYS, sort=False):
-        history: list[float] = []
+        history = History()
         for _, table in steps.groupby("step"):
             rows.append(summary_row(table, history))
-            history.append(rows[-1]["all"])
+            history = history.with_step(table)
     return summary_table(rows)
 
 
-def summary_row(rows: pd.DataFrame, history: Sequence[float]) -> dict[str, Any]:
+def summary_row(rows: pd.DataFrame, history: History) -> dict[str, Any]:
     """The row of `summarise` for one step of a run.
 
     Args:
         rows: The step's rows of `results.csv`.
-        history: `all` of the steps before.
+        history: The steps before.
     """
-    keys = {name: rows[name].iloc[0] for name in [*KEYS, "step"]}
-    means = group_means(rows["iou"].to_numpy(), int((rows["learned_at"] == 0).sum()))
-    return keys | means | {"avg": float(np.mean([*history, means["all"]]))}
+    return {name: rows[name].iloc[0] for name in [*KEYS, "step"]} | history.measures(rows)
 
 
 def summary_table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """Rows of `summary_row` as a table with the columns of `summary.csv`."""
-    return pd.DataFrame(rows, columns=[*KEYS, "step", *GROUPS, "avg"])
+    return pd.DataFrame(rows, columns=[*KEYS, "step", *measure_names()])
+
+
+def measure_names() -> list[str]:
+    """The columns of `summary.csv` that are numbers of a step: means over groups of classes, then all measures."""
+    return [*GROUPS, "avg", *PER_STEP]
 
 
 def forgetting_table(results: pd.DataFrame) -> pd.DataFrame:
@@ -239,10 +254,10 @@ def compare(results: pd.DataFrame) -> pd.DataFrame:
         results: Rows of `load_results`.
 
     Returns:
-        Index (scenario, method, step); columns `seeds`, the groups and `avg`, in percent.
+        Index (scenario, method, step); columns `seeds`, then those of `summarise`, in percent.
     """
     grouped = summarise(results).groupby(["scenario", "method", "step"], sort=False)
-    table = grouped[[*GROUPS, "avg"]].mean()
+    table = grouped[measure_names()].mean()
     table.insert(0, "seeds", grouped["seed"].nunique())
     return table
 
@@ -273,7 +288,7 @@ def report(results: pd.DataFrame) -> str:
     """The comparison of `load_results` as text, scenario by scenario, with the published rows where there are any."""
     parts = []
     for scenario, table in compare(results).groupby(level="scenario", sort=False):
-        shown = table.droplevel("scenario").reset_index()
+        shown = table[["seeds", *SHOWN]].droplevel("scenario").reset_index()
         parts.append(f"{scenario}: mIoU in percent on the validation set, mean over seeds")
         parts.append(shown.to_string(index=False, float_format="{:.1f}".format, na_rep="-"))
         parts.append(_most_forgotten(results[results["scenario"] == scenario]))
@@ -283,8 +298,7 @@ def report(results: pd.DataFrame) -> str:
             parts.append("\npublished, after the last step:")
             parts.append(papers[columns].to_string(index=False, float_format="{:.1f}".format, na_rep="-"))
         parts.append("")
-    parts.append("old: the labels of step 0 with background; new: labels learnt since; _nobg: without background;")
-    parts.append("avg: mean of `all` over the steps so far.")
+    parts += LEGEND
     return printable("\n".join(parts))
 
 

@@ -26,6 +26,7 @@ optional."""
 SUMMARY_COLUMNS: dict[str, type] = {
     **{"scenario": str, "method": str, "seed": int, "step": int},
     **dict.fromkeys(("old", "new", "all", "old_nobg", "all_nobg", "avg"), float),
+    **dict.fromkeys(("hiou", "pixel_accuracy", "background", "forgetting", "backward_transfer"), float),
 }
 TICKS_COLUMNS: dict[str, type] = {"step": int, "epoch": int, "iteration": int, "lr": float, "seconds": float}
 AGAIN = "run the command of this run again: the table is made again, and what is trained is kept"

@@ -21,7 +21,7 @@ HELP = {
     "task": "15-5: fifteen classes first, then five at a time; 10+3+7: the classes of each step; joint: all at once",
     "protocol": "overlap: a step trains on the images that show a new class; disjoint: only on those without a later "
     "class; sequential: as disjoint, with labels of old classes; partitioned: each image belongs to one class's step",
-    "order": "a published class order by its name, or all labels, separated by commas; empty = the data set's own",
+    "order": "a published class order by name, random:<number>, or all labels, separated by commas; empty = natural",
     "method": "how a step is trained",
     "recipe": "own: as the method's own code trains it, in presets gpu and paper; common: as PLOP's, for comparison",
     "preset": "smoke: seconds; laptop: minutes on two cores; gpu: one GPU; paper: the published recipe",

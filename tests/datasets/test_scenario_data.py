@@ -9,7 +9,7 @@ import torch
 
 from plopkit.datasets.scenario_data import Batch, Samples, ScenarioData, StepData, evenly_spaced
 from plopkit.datasets.steps import Selection
-from plopkit.datasets.transforms import picture
+from plopkit.datasets.transforms import eval_transform, picture
 from plopkit.scenario import IGNORE, Scenario, assign_classes
 from plopkit.settings import Data, Optim, Settings
 
@@ -40,6 +40,32 @@ def test_evaluation_shows_the_labels_so_far_and_the_rest_as_background(folder_ro
     assert labels == [{0, 1, 2, IGNORE}, {0, 1, 2, 3, 4, IGNORE}]
     assert data.eval_loader(first).dataset.indices.tolist() == [1, 2, 3, 5]  # those with label 3 or 4
     assert data.eval_loader(second).dataset.indices.tolist() == list(range(6))
+
+
+@pytest.mark.parametrize("future", ["background", "void", "left_out"])
+def test_what_future_classes_count_as_by_a_plain_loop(folder_root: Callable[..., Path], future: str) -> None:
+    root = folder_root(val=6, classes=5)
+    text = "folder 2-2 overlap order=4,3,2,1"
+    settings = Settings(scenario=text, future=future, data=Data(root=root, size=32), optim=Optim(batch=2))
+    data = ScenarioData.open(settings)
+    sizes = []
+    for step in data.scenario.steps:
+        expected = []
+        for index in range(6):
+            mask = eval_transform(32)(data.val.read(index), None).mask
+            labels = set(mask.unique().tolist())
+            if future != "left_out" and not labels & set(step.seen[1:]):
+                continue
+            channels = {label: channel for channel, label in enumerate(step.seen)}
+            hidden = 0 if future == "background" else IGNORE
+            channels |= dict.fromkeys(step.future, hidden) | {IGNORE: IGNORE}
+            expected.append([[channels[label] for label in row] for row in mask.tolist()])
+        targets = [target.tolist() for _, batch in data.eval_loader(step) for target in batch]
+        assert targets == expected
+        sizes.append(len(targets))
+    assert sizes == ([6, 6] if future == "left_out" else [4, 6]) == data.table()["validation images"].tolist()
+    shown = {label for _, target in data.train_loader(data.scenario.steps[0]) for label in target.unique().tolist()}
+    assert shown == {0, 1, 2, IGNORE}  # training is not concerned
 
 
 def test_a_step_with_too_few_images_is_named_before_anything_is_trained(folder_root: Callable[..., Path]) -> None:

@@ -19,6 +19,12 @@ def planned(out: Path) -> PlannedRun:
     return run
 
 
+def test_how_many_epochs_the_least_iterations_take_is_left_out(tmp_path: Path) -> None:
+    (run,) = plan(["emoji 15-5 overlap"], ["plop"], [0], "smoke", {"optim.min_iterations": ["70"]}, tmp_path)
+    assert words_of(run, Place(0, 0, 0, 3)) == "step 0/1, epoch 1/1"
+    assert words_of(run, Place(1, 1, 2, 3)) == "step 1/1, epoch 3"
+
+
 @pytest.mark.usefixtures("no_pictures")
 def test_every_place_of_a_run_is_seen(tmp_path: Path) -> None:
     run = planned(tmp_path)

@@ -24,5 +24,6 @@ def test_both_are_cross_entropy_on_different_images(case: Callable[..., Case]) -
     presence = np.eye(N_IDS, dtype=bool)[:9]
     assert FineTuning().images(made.step, presence, {}).indices.tolist() == [6, 7]
     assert Joint().images(made.step, presence, {}).indices.tolist() == [1, 2, 3, 4, 5, 6, 7]
-    optim = Optim(epochs=2, epochs_later=3, lr=0.5, lr_later=0.25)
-    assert (FineTuning().schedule(optim, made.step), Joint().schedule(optim, made.step)) == ((3, 0.25), (2, 0.5))
+    optim = Optim(epochs=2, epochs_later=3, lr=0.5, lr_later=0.25, min_iterations=70)
+    assert FineTuning().schedule(optim, made.step) == (3, 0.25, 70)
+    assert Joint().schedule(optim, made.step) == (2, 0.5, 0)

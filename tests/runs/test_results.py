@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from small_runs import small
 
+from plopkit.metrics import PER_STEP
 from plopkit.runs.results import (
     GROUPS,
     compare,
@@ -61,6 +62,11 @@ def test_summary_by_hand(results: pd.DataFrame) -> None:
         "old_nobg": [50, 62.5],
         "all_nobg": [50, (25 + 100 + 200 / 7) / 3],
         "avg": [first, (first + last) / 2],
+        "hiou": [np.nan, 2 * 55 * (200 / 7) / (55 + 200 / 7)],
+        "pixel_accuracy": [100 * 9 / 12, 100 * 12 / 19],
+        "background": [600 / 9, 40],
+        "forgetting": [np.nan, 25 / 2],  # of labels 2 and 3, which has its first pixels now
+        "backward_transfer": [np.nan, -25 / 2],
     }
     assert list(table) == ["scenario", "method", "seed", "step", *expected]
     for name, values in expected.items():
@@ -116,7 +122,7 @@ def test_compare_is_the_mean_over_seeds(tmp_path: Path) -> None:
     assert last_rows(tmp_path) == {"ft": (1, 5), "plop": (3, 30)}
     table = compare(load_results(tmp_path))
     assert table.index.names == ["scenario", "method", "step"]
-    assert list(table) == ["seeds", *GROUPS, "avg"]
+    assert list(table) == ["seeds", *GROUPS, "avg", *PER_STEP]
     assert len(table) == 4
 
 

@@ -10,7 +10,9 @@ from plopkit.support import resources
 OWN = "own runs"
 CONVENTIONS = {"yes": ("old", "all"), "no": ("old_nobg", "all_nobg")}
 """By whether the background is counted: the columns of a summary that are the papers' ``old`` and ``all``."""
-COLUMNS = ["scenario", "method", "old", "new", "all", "avg", "background_counted", "source", "seeds"]
+PIXELS = ["pixel_accuracy", "background"]
+"""Columns of a summary that show what a mean over classes hides; the papers do not report them."""
+COLUMNS = ["scenario", "method", "old", "new", "all", "avg", *PIXELS, "background_counted", "source", "seeds"]
 
 
 def measured(name: str) -> pd.DataFrame:
@@ -41,14 +43,17 @@ def both_conventions(summary: pd.DataFrame, source: str = OWN) -> pd.DataFrame:
 
     Returns:
         Two rows per scenario and method, one with the background counted, one without: mIoU in percent after the last
-        step, the mean over ``seeds``. ``avg`` exists in the first convention only.
+        step, the mean over ``seeds``. ``avg`` exists in the first convention only. ``PIXELS`` are
+        missing where the rows lack them.
     """
     rows = []
-    for (scenario, method), runs in last_steps(summary).groupby(["scenario", "method"], sort=False):
+    last = last_steps(summary)
+    last = last.reindex(columns=[*last, *(name for name in PIXELS if name not in last)])  # earlier tables lack them
+    for (scenario, method), runs in last.groupby(["scenario", "method"], sort=False):
         for counted, (old, everything) in CONVENTIONS.items():
-            means = runs[[old, "new", everything, "avg"]].mean()
+            means = runs[[old, "new", everything, "avg", *PIXELS]].mean()
             avg = means["avg"] if counted == "yes" else float("nan")
-            numbers = [means[old], means["new"], means[everything], avg]
+            numbers = [means[old], means["new"], means[everything], avg, *means[PIXELS]]
             rows.append([scenario, method, *numbers, counted, source, runs["seed"].nunique()])
     return pd.DataFrame(rows, columns=COLUMNS)
 

@@ -34,6 +34,10 @@ def test_conventions_are_the_two_halves_of_a_summary() -> None:
         assert with_background["new"] == without["new"] == pytest.approx(last.loc[method, "new"])
         assert with_background["avg"] == pytest.approx(last.loc[method, "avg"]) and np.isnan(without["avg"])
         assert with_background["seeds"] == 2
+        means = summary[(summary["step"] == 2) & (summary["method"] == method)][["pixel_accuracy", "background"]].mean()
+        assert with_background[list(means.index)].tolist() == pytest.approx(means.tolist())
+    earlier = both_conventions(summary.drop(columns=["pixel_accuracy", "background"]))
+    assert earlier[["pixel_accuracy", "background"]].isna().all(axis=None)
     figure = convention_gaps(both_conventions(summary), "gaps")
     drawn = [axis.get_lines()[0].get_xdata().tolist() for axis in figure.axes]
     assert drawn == [table.loc["ft", column].loc[["no", "yes"]].tolist() for column in ("old", "all")]
