@@ -191,7 +191,7 @@ DATASETS: Registry[DataSet] = Registry(
             task_aliases=_VOC_ALIASES,
             presets={"gpu": {"data": {"size": 128, "scenes": 4000}, "model": {"pool": None}}},
             # Half the scenes show the gap between methods in two minutes.
-            lesson={"laptop": {"data": {"scenes": 1000, "val_scenes": 150}}},
+            lesson={"laptop": {"data": {"scenes": 1000, "val_scenes": 150}, "optim": {"min_iterations": 90}}},
             credit="Graphics: Twemoji, © Twitter, Inc and other contributors, CC-BY 4.0",
         ),
         "ade": DataSet(

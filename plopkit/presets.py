@@ -52,7 +52,17 @@ PRESETS: dict[str, dict[str, Any]] = {
             "dilations": (1, 2, 3),  # the map has 6 x 6 pixels: the released 6, 12, 18 would see only its border
             "pool": None,
         },
-        "optim": {"name": "adamw", "lr": 2e-3, "lr_later": 1e-3, "epochs": 4, "epochs_later": 4, "batch": 16},
+        "optim": {
+            "name": "adamw",
+            "lr": 2e-3,
+            "lr_later": 1e-3,
+            "epochs": 4,
+            "epochs_later": 4,
+            # What 15-5's later step has in four epochs. One class has a quarter of its images, and would be trained for
+            # a quarter of its iterations, which is too few to learn anything (benchmarks/README.md).
+            "min_iterations": 190,
+            "batch": 16,
+        },
         # Adam's steps do not grow with the loss, so only POD's weight against the cross-entropy counts: the released
         # 0.01, made for SGD, leaves no room to learn (benchmarks/README.md has the figures, those of `thresholds` too).
         "hyper": {"plop": {"pod": 0.001, "pod_logits": 0.00005}},

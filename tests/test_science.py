@@ -58,6 +58,7 @@ def summaries(shapes, tmp_path_factory):
         "optim.lr": 3e-3,
         "optim.epochs": 14,
         "optim.epochs_later": 10,
+        "optim.min_iterations": 0,
         "optim.lr_later": 3e-3,
         "optim.batch": 8,
         "out": out,

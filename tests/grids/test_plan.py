@@ -39,6 +39,16 @@ def test_scenarios_that_begin_alike_share_their_step_0(tmp_path: Path) -> None:
     assert [run.settings.scenario.split()[1] for run in runs] == ["15-5", "10-10", "15-1"]
 
 
+def test_a_range_of_random_orders_is_a_run_each(tmp_path: Path) -> None:
+    runs = planned(tmp_path, (f"{EMOJI} order=random:0..2", "emoji 15-5 partitioned"), ("ft",))
+    assert [run.settings.scenario for run in runs] == [
+        *(f"{EMOJI} order=random:{seed}" for seed in range(3)),
+        "emoji 15-5 partitioned",
+    ]
+    assert len({run.scenario.order for run in runs}) == len({run.step_0 for run in runs}) == 4
+    assert [parse_run(run_words(run.settings, run.preset)[1:]) for run in runs] == [run.settings for run in runs]
+
+
 def test_settings_of_later_steps_share_step_0(tmp_path: Path) -> None:
     runs = planned(tmp_path, methods=("ft",), optim__lr=["0.01", "0.02"], optim__lr_later=["0.1", "0.2"])
     assert words(runs) == [
