@@ -144,6 +144,9 @@ class Compute(Frozen):
 SINCE_0_2 = ("tf32", "search", "compile")
 """Settings of `Compute` that version 0.1 does not have."""
 
+HYPER_SINCE_0_2 = {"plop": {"distil": "pod"}}
+"""Hyper-parameters that a method of version 0.1 did not have, and the values with which it computes what it did."""
+
 WITHOUT_EFFECT = ("workers", "save_minutes")
 """Settings of `Compute` that change no number."""
 
@@ -203,6 +206,9 @@ class Settings(Frozen):
         for name in SINCE_0_2:  # at their defaults they change no number, and a run of version 0.1 keeps its folder
             if identity["compute"][name] == Compute.model_fields[name].default:
                 del identity["compute"][name]
+        for name, default in HYPER_SINCE_0_2.get(self.method, {}).items():
+            if identity["hyper"].get(name) == default:
+                del identity["hyper"][name]
         return identity
 
     def fingerprint(self) -> str:

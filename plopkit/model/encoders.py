@@ -89,6 +89,11 @@ class Encoder(nn.Module):
         if self.name not in BLOCKS:
             self.net = convert_sync_batchnorm(self.net)
 
+    @property
+    def slope_of_maps(self) -> float:
+        """Slope of the leaky ReLU that follows each map; 1 for none, as in a timm network."""
+        return self.slope if self.name in BLOCKS else 1.0
+
     def activate(self, last: Tensor) -> Tensor:
         """The decoder's input from the last map: after the released ResNets' leaky ReLU; a timm map as it is."""
         return self.net.activate(last) if self.name in BLOCKS else last
