@@ -239,6 +239,7 @@ METHODS: "Registry[type[Method]]" = Registry(
         "plop": "plopkit.methods:PLOP",
         "ewf": "plopkit.methods:EWF",
         "ewf-mib": "plopkit.methods:EWFMiB",
+        "rcil": "plopkit.methods:RCIL",
         "joint": "plopkit.methods:Joint",
     },
     PLUGIN_HINT,

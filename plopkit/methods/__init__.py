@@ -6,6 +6,7 @@ from plopkit.methods.baselines import FineTuning, Joint
 from plopkit.methods.distil import ILT, LwF, LwFMC, MiB
 from plopkit.methods.ewf import EWF, EWFMiB
 from plopkit.methods.plop import PLOP
+from plopkit.methods.rcil import RCIL
 from plopkit.methods.regularize import EWC, PI, RW
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "METHODS",
     "PI",
     "PLOP",
+    "RCIL",
     "RW",
     "Batch",
     "EWFMiB",

@@ -2,5 +2,6 @@
 
 from plopkit.model.encoders import Encoder
 from plopkit.model.segmenter import Output, Segmenter
+from plopkit.model.two_branch import TwoBranchSegmenter
 
-__all__ = ["Encoder", "Output", "Segmenter"]
+__all__ = ["Encoder", "Output", "Segmenter", "TwoBranchSegmenter"]

@@ -222,6 +222,13 @@ class Segmenter(nn.Module):
         net.classifier.grow(n_new, balanced)
         return net
 
+    def merged(self) -> "Segmenter":
+        """The net for inference: of the standard kind, if it computes the same in evaluation mode; else the net itself.
+
+        Default: the net itself.
+        """
+        return self
+
     def frozen(self) -> Self:
         """A copy that is never trained: evaluation mode, no gradients. The teacher of the next step."""
         return copy.deepcopy(self).eval().requires_grad_(False)
