@@ -112,6 +112,13 @@ def at_least_one(count: Tensor) -> Tensor:
     return torch.where(count > 0, count, torch.ones_like(count))
 
 
+def value_of(term: Term) -> Tensor:
+    """What a term of a whole batch adds to the loss."""
+    if isinstance(term, Whole):
+        return term.value
+    return term[0] / at_least_one(term[1]) if isinstance(term, tuple) else term
+
+
 def total_of(shared: list[Tensor], exact: list[Tensor], share: float) -> Tensor:
     """What a part adds to the loss."""
     sums = [share * torch.stack(shared).sum()] if shared else []

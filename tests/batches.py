@@ -1,12 +1,14 @@
 """Batches for methods: a net that has left its teacher, and the arguments of a method's verbs."""
 
+import copy
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from plopkit.methods.base import Batch, Method, StepContext, own_share
+from plopkit.backward import value_of
+from plopkit.methods.base import Batch, Method, State, StepContext, own_share
 from plopkit.model.segmenter import Output, Segmenter
 from plopkit.scenario import Step
 
@@ -14,8 +16,9 @@ from plopkit.scenario import Step
 def terms_of(
     method: Method, out: Output, old: Output | None, target: Tensor, step: Step, prepared: Any = None, net: Any = None
 ) -> dict[str, Any]:
-    """A method's loss terms on one batch."""
-    return dict(method.losses(Batch(out, old, target, net, StepContext(step), prepared)))
+    """A method's loss terms on one batch, each as a single value."""
+    terms = method.losses(Batch(out, old, target, net, StepContext(step), prepared))
+    return {name: value_of(term) for name, term in terms.items()}
 
 
 def prepared_by(
@@ -25,8 +28,18 @@ def prepared_by(
     step: Step,
     reduce: Callable[[Tensor], Tensor] = own_share,
 ) -> Any:
-    """What a method prepares from a teacher and training batches."""
-    return method.prepare(StepContext(step, teacher, lambda: batches, {}, reduce))
+    """What a method prepares from a teacher and training batches, and from what the step before has left."""
+    batches = list(batches)
+    state = {} if teacher is None else state_before(method, teacher, batches, step)
+    return method.prepare(StepContext(step, teacher, lambda: batches, state, reduce))
+
+
+def state_before(method: Method, net: Segmenter, batches: Iterable[tuple[Tensor, Tensor]], step: Step) -> State:
+    """What a method's `end_step` leaves for a step, from images whose old labels are those that the net predicts."""
+    before = Step(0, step.protocol, step.old, (), step.new)
+    with torch.no_grad():
+        seen = [(image, net(image).logits.argmax(1)) for image, _ in batches]
+    return method.end_step(copy.deepcopy(net), StepContext(before, batches=lambda: seen))[1]
 
 
 def later_step(n_old: int, n_new: int) -> Step:

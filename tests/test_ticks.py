@@ -95,7 +95,9 @@ class Waits(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("name", ["ft", "lwf", "lwf-mc", "ilt", "ewc", "rw", "pi", "mib", "plop", "joint"])
+@pytest.mark.parametrize(
+    "name", ["ft", "lwf", "lwf-mc", "ilt", "ewc", "rw", "pi", "mib", "plop", "ewf", "reminder", "joint"]
+)
 @pytest.mark.parametrize("parts", [None, 2])
 def test_the_loop_waits_for_a_loss_only_and_late(
     name: str, parts: int | None, tiny_net: Nets, accelerator: Accelerator, queue: Queue

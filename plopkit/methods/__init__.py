@@ -8,6 +8,8 @@ from plopkit.methods.ewf import EWF, EWFMiB
 from plopkit.methods.plop import PLOP
 from plopkit.methods.rcil import RCIL
 from plopkit.methods.regularize import EWC, PI, RW
+from plopkit.methods.reminder import Reminder
+from plopkit.methods.ucd import UCD
 
 __all__ = [
     "EWC",
@@ -18,6 +20,7 @@ __all__ = [
     "PLOP",
     "RCIL",
     "RW",
+    "UCD",
     "Batch",
     "EWFMiB",
     "FineTuning",
@@ -27,6 +30,7 @@ __all__ = [
     "Method",
     "MiB",
     "Regularizer",
+    "Reminder",
     "Schedule",
     "State",
     "StepContext",

@@ -1,5 +1,6 @@
 """Which term of a method's loss acts on which part of the net: values, and norms of gradients."""
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import hypot
@@ -10,11 +11,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from plopkit.backward import value_of
 from plopkit.compute import make_accelerator
 from plopkit.datasets.scenario_data import channels_of
 from plopkit.datasets.steps import Selection
 from plopkit.methods import Method
-from plopkit.methods.base import Batch, Regularizer, State, StepContext, Whole
+from plopkit.methods.base import Batch, Regularizer, State, StepContext
 from plopkit.model.segmenter import Segmenter
 from plopkit.scenario import N_IDS, Step
 from plopkit.settings import Settings
@@ -70,7 +72,7 @@ def losses_at(at: Situation, method: Method, seen: Batches) -> dict[str, Tensor]
 def batch_at(at: Situation, method: Method, seen: Batches) -> tuple[Batch, dict[str, Tensor]]:
     """The batch that a method's losses see, and the terms, as in `losses_at`."""
     teacher = method.teacher(at.teacher, at.step)
-    context = StepContext(at.step, teacher, lambda: seen)
+    context = StepContext(at.step, teacher, lambda: seen, state_at(at, method))
     prepared = method.prepare(context)
     with torch.no_grad():
         old = None if teacher is None else teacher(at.images)
@@ -80,13 +82,14 @@ def batch_at(at: Situation, method: Method, seen: Batches) -> tuple[Batch, dict[
 
 def terms_of(method: Method, batch: Batch) -> dict[str, Tensor]:
     """A method's terms on a whole batch, each as a single value."""
-    values = {}
-    for name, term in method.losses(batch).items():
-        if isinstance(term, Whole):
-            values[name] = term.value
-        else:
-            values[name] = term[0] / term[1] if isinstance(term, tuple) else term
-    return values
+    return {name: value_of(term) for name, term in method.losses(batch).items()}
+
+
+def state_at(at: Situation, method: Method) -> State:
+    """What a method's `end_step` leaves for the step, such as prototypes, from the images with their old labels."""
+    before = Step(0, at.step.protocol, at.step.old, (), at.step.new + at.step.future)
+    batches = [(at.images, channels_of(at.masks, before, "seen"))]
+    return method.end_step(copy.deepcopy(at.teacher), StepContext(before, batches=lambda: batches))[1]
 
 
 def rehearses(method: Method, step: Step) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from batches import prepared_by, terms_of
+from batches import terms_of
 from drawing import draw
 from small_runs import small
 
@@ -20,9 +20,11 @@ from plopkit.lessons.gradients.measures import (
     penalty,
     protects,
     some_iterations,
+    state_at,
     whole_net,
 )
 from plopkit.methods import METHODS, PLOP, Method, MiB
+from plopkit.methods.base import StepContext
 from plopkit.methods.regularize import joined
 from plopkit.model.segmenter import Segmenter
 from plopkit.scenario import Step
@@ -120,7 +122,7 @@ def test_terms_are_the_methods_losses(name: str, at: Situation, seen: list) -> N
         teacher = method.teacher(at.teacher, STEP)
         old = None if teacher is None else teacher(at.images)
         target = at.masks if name == "joint" else at.target  # STEP's labels are its channels
-        prepared = prepared_by(method, teacher, seen, STEP)
+        prepared = method.prepare(StepContext(STEP, teacher, lambda: seen, state_at(at, method)))
         losses = terms_of(method, at.net(at.images), old, target, STEP, prepared, at.net)
     assert list(table.index) == [(name, term) for term in losses]
     for term, loss in losses.items():
@@ -206,7 +208,7 @@ def test_a_net_distilled_from_itself_has_no_gradient(tiny_net: Callable[..., Seg
 def test_which_terms_have_a_gradient_on_the_new_classifier(at: Situation, seen: list) -> None:
     table = attribution({name: kind() for name, kind in METHODS.items()}, at, seen, states_of(at))
     without = {("ilt", "mse"), *((name, "kd") for name in ("lwf", "lwf-mc", "ilt"))}
-    without |= {(name, "penalty") for name in REGULARIZED}
+    without |= {(name, "penalty") for name in REGULARIZED} | {("reminder", "csw"), ("ucd", "contrast")}
     assert set(table.index[table["new classifier"] == 0]) == without
     assert check("05.1", without, table=table).right
     assert check("05.1", without - {("ilt", "mse")}, table=table).right is False
@@ -234,8 +236,8 @@ def test_what_each_method_preserves(at: Situation, seen: list) -> None:
     preserved = {name: protects(kind(), at, seen) for name, kind in METHODS.items()}
     assert preserved["ft"] == () and preserved["joint"] == ("old labels",)
     assert {preserved[name] for name in REGULARIZED} == {("parameters",)}
-    assert {preserved[name] for name in ("lwf", "lwf-mc", "mib")} == {("outputs",)}
-    assert {preserved[name] for name in ("ilt", "plop")} == {("outputs", "features")}
+    assert {preserved[name] for name in ("lwf", "lwf-mc", "mib", "ewf-mib")} == {("outputs",)}
+    assert {preserved[name] for name in ("ilt", "plop", "ewf", "reminder", "ucd")} == {("outputs", "features")}
     assert protects(MiB(kd=0.0), at, seen) == ()
 
 
