@@ -127,7 +127,9 @@ def evaluate(arguments: Sequence[str]) -> None:
 def export(arguments: Sequence[str]) -> None:
     """A run's nets for inference, as the released code saves them: plopkit export runs/… --as official -o exported"""
     parser = _parser(export)
-    parser.add_argument("run", type=_path, metavar="RUN", help="a run folder; its encoder is a released ResNet, except for plopkit")
+    parser.add_argument(
+        "run", type=_path, metavar="RUN", help="a run folder; its encoder is a released ResNet, except for plopkit"
+    )
     parser.add_argument(
         "--as",
         dest="layout",

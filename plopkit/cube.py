@@ -101,7 +101,9 @@ def _cube(
     terms = []
     for index, (x, y) in enumerate(zip(folded, old, strict=True)):
         over_space = root * (factor_last if index == last else factor) / len(new) if spatial else 0.0
-        over_channels = root * (factor_last if index == last - 1 else factor) / last if channel and index < last else 0.0
+        over_channels = (
+            root * (factor_last if index == last - 1 else factor) / last if channel and index < last else 0.0
+        )
         if over_space or over_channels:
             terms.append(_distance(x, y, over_space, over_channels))
     return torch.stack(terms).sum() if terms else 0.0 * new[-1].sum()
@@ -143,7 +145,7 @@ class _Distances(Function):
             part = slice(first, first + images)
             x, y = at_least_float32(new[part]), at_least_float32(old[part])
             difference = (x - y).mul_(x + y)
-            total = torch.zeros_like(difference) if wanted else None
+            total = None if gradient is None else gradient[part].zero_()
             for average in averages:
                 pooled = average.apply(difference)
                 norm = torch.linalg.vector_norm(pooled, dim=(1, 2, 3))
@@ -151,8 +153,6 @@ class _Distances(Function):
                 if total is not None:
                     share = torch.where(norm == 0, 0, average.weight / norm)
                     total.addcmul_(average.transposed(pooled), share[:, None, None, None])
-            if gradient is not None:
-                gradient[part] = total
         if gradient is not None:
             maps = [x if needed else None for x, needed in zip((new, old), ctx.needs_input_grad, strict=False)]
             ctx.save_for_backward(gradient, *maps)

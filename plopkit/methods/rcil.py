@@ -22,7 +22,7 @@ from plopkit.scenario import Step
 
 
 class RCIL(Unbiased):
-    """Two branches, of which one keeps what was learnt; distils the background, and maps pooled over space and channels.
+    """Two branches, of which one keeps what was learnt; distils pooled maps, and logits as MiB does.
 
     Every convolution larger than 1x1, except the first, and its norm exist twice. When a step begins, both are merged
     into branch 1, which is not trained; branch 2 is (`plopkit.model.branches`).
@@ -66,7 +66,9 @@ class RCIL(Unbiased):
 
     def begin_step(self, before: Segmenter, step: Step) -> Segmenter:
         if not isinstance(before, TwoBranchSegmenter):
-            raise ValueError(f"RCIL continues a net with two branches, which its own step 0 leaves, not a {before.kind!r}")
+            raise ValueError(
+                f"RCIL continues a net with two branches, which its own step 0 leaves, not a {before.kind!r}"
+            )
         net = before.grown(len(step.new), balanced=self.bias == "balanced").merge(self.merge)
         if self.bias == "released":
             copy_background(net.classifier)
@@ -86,7 +88,7 @@ def copy_background(classifier: Classifier) -> None:
     The released code calls this balanced. MiB's balanced start (`Classifier.grow`) sets the biases too.
     """
     first, last = classifier[0], classifier[-1]
-    last.weight.copy_(background_weight(first.weight, last.weight))  # type: ignore[arg-type,operator,union-attr]
+    last.weight.copy_(background_weight(first.weight, last.weight))  # type: ignore[arg-type,operator]
 
 
 def background_weight(

@@ -18,9 +18,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from plopkit.model.abn import Activated
 from plopkit.model.decoder import Parallel
 from plopkit.model.pairs import scale_of
-from plopkit.model.abn import Activated  # isort: skip
 
 FIRST_ALONE, ONE_ALONE = 0.33, 0.66
 """Below the first of these a number chooses branch 1, below the second branch 2, and beyond it their mean."""
@@ -156,6 +156,6 @@ def _set(conv: Any, norm: Any, weights: list[Tensor], bias: Tensor, mean: Tensor
             convolution.bias.zero_()
     norm.running_mean.copy_(mean)
     norm.running_var.copy_(var)
-    scale = (norm.running_var + norm.eps).sqrt()
-    norm.weight.copy_(scale - norm.eps if isinstance(norm, Activated) else scale)
+    own = norm.eps if isinstance(norm, Activated) else 0.0  # what such a norm adds to its weight
+    norm.weight.copy_((norm.running_var + norm.eps).sqrt() - own)
     norm.bias.copy_(bias + mean)

@@ -12,7 +12,12 @@ from plopkit.model.resnet import Bottleneck, shortcut
 State = Mapping[str, Tensor]
 """Tensors such as ``convs.conv2_new.weight`` and ``proj_bn.running_var``, or ``map_convs.0.weight``."""
 
-_BRANCHES = {"convs.conv2.": "conv.", "convs.bn2.": "norm.", "convs.conv2_new.": "conv_new.", "convs.bn2_new.": "norm_new."}
+_BRANCHES = {
+    "convs.conv2.": "conv.",
+    "convs.bn2.": "norm.",
+    "convs.conv2_new.": "conv_new.",
+    "convs.bn2_new.": "norm_new.",
+}
 _BLOCK = {name: f"conv2.{own}" for name, own in _BRANCHES.items()}
 _BLOCK |= {"convs.": "", "proj_conv.": "downsample.0.", "proj_bn.": "downsample.1."}
 _HEAD = {"map_convs.": "conv.", "map_bn.": "norm.", "map_convs_new.": "conv_new.", "map_bn_new.": "norm_new."}

@@ -90,9 +90,10 @@ def test_the_head_begins_at_random_with_gain_1() -> None:
             assert weight.std().item() == pytest.approx((2 / (n_in + n_out)) ** 0.5, rel=0.05)
     body: Any = net.encoder.net.layer1[0].conv1
     assert isinstance(body, TwoBranch) and torch.equal(body.conv.weight, body.conv_new.weight)
-    assert net.encoder.plain_stem and not RCIL(stem="activated").build(
-        Encoder("resnet18"), ASPP(512, 8, (6,)), 3
-    ).encoder.plain_stem  # type: ignore[union-attr]
+    assert (
+        net.encoder.plain_stem
+        and not RCIL(stem="activated").build(Encoder("resnet18"), ASPP(512, 8, (6,)), 3).encoder.plain_stem
+    )  # type: ignore[union-attr]
 
 
 @torch.no_grad()
@@ -116,7 +117,7 @@ def test_a_step_begins_with_the_same_function_only_after_an_exact_merge(case: Ca
 
 
 def test_a_net_with_one_branch_is_refused(tiny_net: Callable[..., Segmenter]) -> None:
-    with pytest.raises(ValueError, match="RCIL continues a net with two branches, .* not a 'segmenter'"):
+    with pytest.raises(ValueError, match=r"RCIL continues a net with two branches, .* not a 'segmenter'"):
         RCIL().begin_step(tiny_net(6), later_step(6, 2))
 
 
@@ -131,7 +132,9 @@ def test_an_interrupted_run_gives_the_same_bytes(method: str, tmp_path: Path, no
 
     expected = run(settings("straight"), progress=False)
     for place in [(0, 0, 1), (1, 0, 0), (1, 1, 2), (2, 0, 1)]:
-        ticks_until(Experiment.open(settings("stopped")), lambda tick, p=place: (tick.step, tick.epoch, tick.iteration) == p)  # type: ignore[misc]
+        ticks_until(
+            Experiment.open(settings("stopped")), lambda tick, p=place: (tick.step, tick.epoch, tick.iteration) == p
+        )
     resumed = run(settings("stopped"), progress=False)
     for name in [f"checkpoints/step-{index}.safetensors" for index in range(3)] + ["results.csv"]:
         assert (resumed.path / name).read_bytes() == (expected.path / name).read_bytes()

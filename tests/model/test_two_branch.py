@@ -108,7 +108,9 @@ def test_a_checkpoint_describes_the_net(name: str) -> None:
 
 
 def test_a_standard_net_does_not_mention_its_stem() -> None:
-    assert "plain_stem" not in Encoder("resnet18").recipe() and "plain_stem" not in Encoder("test_efficientnet").recipe()
+    assert (
+        "plain_stem" not in Encoder("resnet18").recipe() and "plain_stem" not in Encoder("test_efficientnet").recipe()
+    )
 
 
 @torch.no_grad()
