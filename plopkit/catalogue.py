@@ -242,6 +242,7 @@ METHODS: "Registry[type[Method]]" = Registry(
         "reminder": "plopkit.methods:Reminder",
         "rcil": "plopkit.methods:RCIL",
         "ucd": "plopkit.methods:UCD",
+        "alife": "plopkit.methods:ALIFE",
         "joint": "plopkit.methods:Joint",
     },
     PLUGIN_HINT,

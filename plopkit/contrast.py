@@ -145,7 +145,7 @@ def _joint(pairs: Pairs, rows: slice) -> Tensor:
 def contrast_loss(
     pairs: Pairs, temperature: float = 0.07, negatives: NegativesBy = "released", uncertainty: bool = True
 ) -> Float[Tensor, ""]:
-    """The mean over anchors of − (1/|pos|) Σ_pos P_ij [s_ij − M_i − ln(exp(s_ij − M_i) + N_i)].
+    """The mean over anchors of − (1/n) Σ_j P_ij [s_ij − M_i − ln(exp(s_ij − M_i) + N_i)] over its n positives j.
 
     s is the product of two features divided by the temperature, M_i its largest value for an anchor, and the positives
     are the contrasts with the anchor's label, except itself. N_i is the sum over all other labels of exp(s_ij) as

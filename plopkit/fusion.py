@@ -46,7 +46,7 @@ def merge_threshold(
 ) -> Float[Tensor, ""]:
     """How far a value must have moved to be fused by `fused_thresholded`.
 
-    τ is the smallest of the largest ⌊share · N⌋ distances |θ − θ'|, taken over the N values of all tensors together;
+    τ is the smallest of the largest ⌊share · N⌋ distances `|θ − θ'|`, taken over the N values of all tensors together;
     infinite where that is none of them.
 
     Args:
@@ -62,7 +62,7 @@ def merge_threshold(
 def fused_thresholded(
     before: Float[Tensor, "*shape"], after: Float[Tensor, "*shape"], weight: float, threshold: Float[Tensor, ""]
 ) -> Float[Tensor, "*shape"]:
-    """`fused` where |θ − θ'| ≥ τ; values that moved less keep θ'.
+    """`fused` where `|θ − θ'|` ≥ τ; values that moved less keep θ'.
 
     The released code has this as an option; the paper does not.
 

@@ -1,4 +1,4 @@
-"""Losses per pixel: cross-entropy and distillation, plain, unbiased (MiB) and binary (LwF-MC).
+"""Losses per pixel: cross-entropy and distillation, plain, unbiased (MiB), adaptive (ALIFE), binary (LwF-MC).
 
 Every function returns one value per pixel, so that the caller weights and averages it. Half precision is computed in
 float32; float64 stays float64. Channels are in the order learnt, channel 0 is the background, and pixels with target
@@ -79,6 +79,21 @@ def unbiased_distillation(
     return by_chunks(_unbiased_distillation, logits, old_logits)
 
 
+def adaptive_logits(
+    logits: Float[Tensor, "B C H W"], old_logits: Float[Tensor, "B C_old H W"]
+) -> Float[Tensor, "B H W"]:
+    """Adaptive logit regulariser ln Σ_c exp(x_c) − Σ_{c < C_old} q_c x_c (ALIFE, Oh et al., NeurIPS 2022).
+
+    It is − Σ_c q_c ln p_c with p over all channels, new ones included, where `distillation` has a softmax over the old
+    channels alone. ALIFE takes it at pixels of the background.
+
+    Raises:
+        ValueError: where there are fewer channels than the teacher's.
+    """
+    _check_channels(logits, old_logits)
+    return by_chunks(_adaptive_logits, logits, old_logits)
+
+
 def binary_cross_entropy(logits: Float[Tensor, "B C H W"], target: Integer[Tensor, "B H W"]) -> Float[Tensor, "B H W"]:
     """Binary cross-entropy against the one-hot target, summed over channels (LwF-MC); 0 where ignored.
 
@@ -134,6 +149,11 @@ def _unbiased_distillation(logits: Tensor, old_logits: Tensor) -> Tensor:
     logits, n_old = at_least_float32(logits), old_logits.shape[1]
     background = torch.cat([logits[:, :1], logits[:, n_old:]], dim=1).logsumexp(dim=1, keepdim=True)
     return _distillation(torch.cat([background, logits[:, 1:n_old]], dim=1), old_logits)
+
+
+def _adaptive_logits(logits: Tensor, old_logits: Tensor) -> Tensor:
+    logits, old = at_least_float32(logits), at_least_float32(old_logits).softmax(dim=1)
+    return logits.logsumexp(dim=1) - (old * logits[:, : old.shape[1]]).sum(dim=1)
 
 
 def _binary_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """The methods. `plopkit.METHODS` has them by the name that the command line, the tables and the run folders use."""
 
 from plopkit.catalogue import METHODS
+from plopkit.methods.alife import ALIFE
 from plopkit.methods.base import Batch, Method, Regularizer, Schedule, State, StepContext, Term, Whole
 from plopkit.methods.baselines import FineTuning, Joint
 from plopkit.methods.distil import ILT, LwF, LwFMC, MiB
@@ -12,6 +13,7 @@ from plopkit.methods.reminder import Reminder
 from plopkit.methods.ucd import UCD
 
 __all__ = [
+    "ALIFE",
     "EWC",
     "EWF",
     "ILT",

@@ -5,7 +5,7 @@ from functools import partial
 
 from torch import nn
 
-from plopkit.model.abn import ABN, Activation
+from plopkit.model.abn import ABN, Activated, Activation
 
 Norm = Callable[[int, Activation], nn.Module]
 """(channels, activation) -> the layer."""
@@ -36,3 +36,9 @@ def norm_of(kind: str, slope: float = 0.01) -> Norm:
             "--no-build-isolation inplace-abn==1.1.0`, or use model.norm abn, which computes the same"
         ) from error
     return partial(InPlace, slope=slope)
+
+
+def norm_names(net: nn.Module) -> list[str]:
+    """The names of a net's batch norms, of whatever kind, as `Segmenter.freeze` takes them."""
+    kinds = (nn.modules.batchnorm._BatchNorm, Activated)
+    return [name for name, module in net.named_modules() if isinstance(module, kinds)]

@@ -98,6 +98,13 @@ METHOD_STYLES = {
     "pi": (BLUE, "D"),
     "mib": (SKY_BLUE, "s"),
     "plop": (GREEN, "X"),
+    "ewf": ("#117733", "1"),
+    "ewf-mib": ("#6699CC", "2"),
+    "reminder": ("#CC6677", "3"),
+    "rcil": ("#DDCC77", "4"),
+    "ucd": ("#994455", "+"),
+    "alife": ("#004488", "x"),
+    "dft": ("#997700", "|"),
     "joint": (BLACK, "*"),
 }
 """Colour and marker by the method's name."""

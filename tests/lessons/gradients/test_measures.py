@@ -207,7 +207,7 @@ def test_a_net_distilled_from_itself_has_no_gradient(tiny_net: Callable[..., Seg
 
 def test_which_terms_have_a_gradient_on_the_new_classifier(at: Situation, seen: list) -> None:
     table = attribution({name: kind() for name, kind in METHODS.items()}, at, seen, states_of(at))
-    without = {("ilt", "mse"), *((name, "kd") for name in ("lwf", "lwf-mc", "ilt"))}
+    without = {("ilt", "mse"), *((name, "kd") for name in ("lwf", "lwf-mc", "ilt", "alife"))}
     without |= {(name, "penalty") for name in REGULARIZED} | {("reminder", "csw"), ("ucd", "contrast")}
     assert set(table.index[table["new classifier"] == 0]) == without
     assert check("05.1", without, table=table).right
@@ -236,7 +236,7 @@ def test_what_each_method_preserves(at: Situation, seen: list) -> None:
     preserved = {name: protects(kind(), at, seen) for name, kind in METHODS.items()}
     assert preserved["ft"] == () and preserved["joint"] == ("old labels",)
     assert {preserved[name] for name in REGULARIZED} == {("parameters",)}
-    assert {preserved[name] for name in ("lwf", "lwf-mc", "mib", "ewf-mib")} == {("outputs",)}
+    assert {preserved[name] for name in ("lwf", "lwf-mc", "mib", "ewf-mib", "alife")} == {("outputs",)}
     assert {preserved[name] for name in ("ilt", "plop", "ewf", "reminder", "ucd")} == {("outputs", "features")}
     assert protects(MiB(kd=0.0), at, seen) == ()
 
