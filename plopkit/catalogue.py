@@ -241,6 +241,7 @@ METHODS: "Registry[type[Method]]" = Registry(
         "ewf": "plopkit.methods:EWF",
         "ewf-mib": "plopkit.methods:EWFMiB",
         "reminder": "plopkit.methods:Reminder",
+        "rcil": "plopkit.methods:RCIL",
         "ucd": "plopkit.methods:UCD",
         "alife": "plopkit.methods:ALIFE",
         "joint": "plopkit.methods:Joint",

@@ -128,11 +128,17 @@ def evaluate(arguments: Sequence[str]) -> None:
 
 
 def export(arguments: Sequence[str]) -> None:
-    """A run's checkpoints as the released code saves them: plopkit export runs/… --as official -o exported"""
+    """A run's nets for inference, as the released code saves them: plopkit export runs/… --as official -o exported"""
     parser = _parser(export)
-    parser.add_argument("run", type=_path, metavar="RUN", help="a run folder whose encoder is a released ResNet")
     parser.add_argument(
-        "--as", dest="layout", default="official", choices=("official", "cssegmentation"), help="layout of the keys"
+        "run", type=_path, metavar="RUN", help="a run folder; its encoder is a released ResNet, except for plopkit"
+    )
+    parser.add_argument(
+        "--as",
+        dest="layout",
+        default="official",
+        choices=("official", "cssegmentation", "plopkit"),
+        help="whose names the tensors have; plopkit also describes the net, so that it can be any",
     )
     parser.add_argument("-o", type=_path, dest="out", required=True, help="folder for step-0.pth, step-1.pth, …")
     args = parser.parse_args(arguments)
@@ -141,7 +147,7 @@ def export(arguments: Sequence[str]) -> None:
 
     for path in export_run(args.run, args.layout, args.out):
         say(path)
-    if (stride := RunFolder(args.run).settings.model.output_stride) != 16:
+    if (stride := RunFolder(args.run).settings.model.output_stride) != 16 and args.layout != "plopkit":
         say(f"the files do not hold their output stride: read them with --model.output-stride {stride}")
 
 

@@ -155,6 +155,9 @@ SINCE_0_2 = ("compute.tf32", "compute.search", "compute.compile", "optim.min_ite
 LATER_ONLY = ("lr_later", "epochs_later", "min_iterations")
 """Settings of `Optim` for later steps only."""
 
+HYPER_SINCE_0_2 = {"plop": {"distil": "pod"}}
+"""Hyper-parameters that a method of version 0.1 did not have, and the values with which it computes what it did."""
+
 WITHOUT_EFFECT = ("workers", "save_minutes")
 """Settings of `Compute` that change no number."""
 
@@ -224,6 +227,9 @@ class Settings(Frozen):
             own, default = (functools.reduce(dict.__getitem__, above, tree) for tree in (identity, usual))
             if own[last] == default[last]:
                 del own[last]
+        for name, default in HYPER_SINCE_0_2.get(self.method, {}).items():
+            if identity["hyper"].get(name) == default:
+                del identity["hyper"][name]
         return identity
 
     def fingerprint(self) -> str:

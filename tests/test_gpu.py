@@ -60,7 +60,7 @@ def accelerator_of(folder: Path, precision: str = "fp32", **settings: Any) -> Ac
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 @pytest.mark.parametrize(
-    "name", ["ft", "lwf", "lwf-mc", "ilt", "ewc", "rw", "pi", "mib", "plop", "ewf", "reminder", "joint"]
+    "name", ["ft", "lwf", "lwf-mc", "ilt", "ewc", "rw", "pi", "mib", "plop", "ewf", "reminder", "rcil", "joint"]
 )
 def test_the_loop_waits_for_nothing(name: str, precision: str, tiny_net: Nets, tmp_path: Path) -> None:
     """torch raises where the host would wait for the GPU; a loss is read through an event, which is no such wait."""

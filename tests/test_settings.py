@@ -254,10 +254,19 @@ def test_methods_share_step_0(method: str) -> None:
 
 @pytest.mark.parametrize("name", METHODS["plop"].model_fields)
 def test_hyper_parameters_belong_to_the_fingerprint_but_not_to_step_0(name: str) -> None:
-    other = {"scales": (1, 2), "thresholds": "median", "adaptive": False}.get(name, 0.125)
+    other = {"scales": (1, 2), "thresholds": "median", "adaptive": False, "distil": "cube"}.get(name, 0.125)
     changed = configure(overrides={f"hyper.{name}": other})
     assert changed.fingerprint() != configure().fingerprint()
     assert changed.step0_identity() == configure().step0_identity()
+
+
+def test_a_hyper_parameter_that_is_new_at_its_default_leaves_the_folder_as_it_was() -> None:
+    settings = configure(overrides={"hyper.distil": "pod"})
+    assert settings.hyper["distil"] == "pod" and "distil" not in settings.identity()["hyper"]
+    without = {name: value for name, value in settings.hyper.items() if name != "distil"}
+    earlier = settings.model_copy(update={"hyper": without})  # as version 0.1 wrote it
+    assert settings.folder() == earlier.folder() == configure().folder()
+    assert settings.folder().name == "emoji_15-5_overlap_plop_seed0_b3563c2c"
 
 
 def test_the_spelling_of_a_scenario_does_not_change_the_fingerprint() -> None:

@@ -96,7 +96,7 @@ class Waits(TorchDispatchMode):
 
 
 @pytest.mark.parametrize(
-    "name", ["ft", "lwf", "lwf-mc", "ilt", "ewc", "rw", "pi", "mib", "plop", "ewf", "reminder", "joint"]
+    "name", ["ft", "lwf", "lwf-mc", "ilt", "ewc", "rw", "pi", "mib", "plop", "ewf", "reminder", "rcil", "joint"]
 )
 @pytest.mark.parametrize("parts", [None, 2])
 def test_the_loop_waits_for_a_loss_only_and_late(

@@ -8,6 +8,7 @@ from plopkit.methods.dft import DFT
 from plopkit.methods.distil import ILT, LwF, LwFMC, MiB
 from plopkit.methods.ewf import EWF, EWFMiB
 from plopkit.methods.plop import PLOP
+from plopkit.methods.rcil import RCIL
 from plopkit.methods.regularize import EWC, PI, RW
 from plopkit.methods.reminder import Reminder
 from plopkit.methods.ucd import UCD
@@ -21,6 +22,7 @@ __all__ = [
     "METHODS",
     "PI",
     "PLOP",
+    "RCIL",
     "RW",
     "UCD",
     "Batch",

@@ -9,6 +9,7 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
+from plopkit.cube import pooled_cube
 from plopkit.losses import cross_entropy
 from plopkit.methods.base import Batch, Method, StepContext, Term
 from plopkit.model.segmenter import Output
@@ -21,8 +22,13 @@ from plopkit.thresholds import RELEASED_FLOOR
 class PodAndPseudoLabels(Method):
     """The losses of PLOP, which later methods build on. Not a method itself: it has no name."""
 
-    pod: float = Field(0.01, ge=0, description="weight of POD on the feature maps (ADE20K: 0.001)")
-    pod_logits: float = Field(0.0005, ge=0, description="weight of POD on the logits (ADE20K: 0.00001)")
+    pod: float = Field(0.01, ge=0, description="weight of POD on the feature maps (ADE20K: 0.001; the cube: 0.000005)")
+    pod_logits: float = Field(
+        0.0005, ge=0, description="weight of POD on the logits (ADE20K: 0.00001; the cube: 0.0000005)"
+    )
+    distil: Literal["pod", "cube"] = Field(
+        "pod", description="what is distilled of the maps: local POD, or RCIL's pooled cube, with the same weights"
+    )
     scales: tuple[PositiveInt, ...] = Field(
         (1, 2, 4), min_length=1, description="scales s of local POD, which divides each map into s x s regions"
     )
@@ -52,6 +58,9 @@ class PodAndPseudoLabels(Method):
         ce = cross_entropy(batch.out.logits, pseudo.target)
         if self.adaptive:
             ce = pseudo.factor[:, None, None] * ce  # PLOP eq. 8
+        if self.distil == "cube":
+            cube = pooled_cube(batch.out.activated, old.activated, self.pod, self.pod_logits)
+            return {"ce": ce.mean(), "cube": cube}
         return {"ce": ce.mean(), "pod": self.pod_loss(batch.out, old, step)}
 
     def pod_loss(self, out: Output, old: Output, step: Step) -> Tensor:

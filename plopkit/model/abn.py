@@ -21,6 +21,7 @@ class Activated:
 
     activation: str
     slope: float
+    eps: float
 
     @property
     def scale(self: Any) -> Float[Tensor, " C"]:

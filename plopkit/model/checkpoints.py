@@ -1,10 +1,12 @@
-"""Published weights in and out: step checkpoints of CVPR2021_PLOP, MiB and cssegmentation."""
+"""Published weights in and out: step checkpoints of CVPR2021_PLOP, MiB and cssegmentation, and nets of any encoder."""
 
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from safetensors.torch import save as as_bytes
 from torch import Tensor
 
 from plopkit.model.decoder import RELEASED_DILATIONS
@@ -24,16 +26,19 @@ from plopkit.model.keys import (
 from plopkit.model.resnet import BLOCKS, BOTTLENECKS
 from plopkit.model.segmenter import Segmenter
 from plopkit.scenario import WIDE_IGNORE
-from plopkit.support.files import write_torch
+from plopkit.support.files import write_bytes, write_torch
 from plopkit.support.places import expanded
 from plopkit.support.printable import one_line
+from plopkit.support.torch_files import read_metadata
 
 KNOWN = (
     "a step checkpoint of CVPR2021_PLOP or MiB (body.mod1.conv1.weight … head.map_convs.0.weight … cls.0.weight), one "
     "of cssegmentation (encoder.conv1.weight … decoder.parallel_convs.0.weight … convs_cls.0.weight), and ImageNet "
     "weights of inplace-abn's ResNets (mod1.conv1.weight …)"
 )
-LAYOUTS = ("official", "cssegmentation")
+LAYOUTS = ("official", "cssegmentation", "plopkit")
+RECIPE = "net"
+"""The text in a file of layout "plopkit" that describes the net."""
 WIDEST = 2048  # as `plopkit.settings.Model.width`
 RELEASED_SLOPE = 0.01  # of the leaky ReLU
 
@@ -42,7 +47,8 @@ def load_published(path: Path | str, output_stride: int = 16, pool: int | None =
     """The net of a published checkpoint, in evaluation mode.
 
     The keys say which code base wrote it, how deep the ResNet is, and how many channels each step added. The file is
-    read without running code from it. ImageNet weights give a net with one untrained classifier of 21 channels.
+    read without running code from it. ImageNet weights give a net with one untrained classifier of 21 channels. A file
+    of layout "plopkit" describes its net itself, and the other arguments do not matter.
 
     Args:
         path: the checkpoint.
@@ -56,6 +62,8 @@ def load_published(path: Path | str, output_stride: int = 16, pool: int | None =
     """
     path = expanded(path)
     state = read_state(path)
+    if (recipe := _recipe_in(path)) is not None:
+        return _described(path, recipe, state)
     layout = detect_layout(set(state))
     if layout not in WRAPPINGS:
         raise _unknown_layout(path, state)
@@ -95,17 +103,26 @@ def load_published(path: Path | str, output_stride: int = 16, pool: int | None =
 
 
 def save_published(net: Segmenter, path: Path | str, layout: str = "official") -> None:
-    """Write a net with a released ResNet as the official code or cssegmentation saves one, so that they can load it.
+    """Write a net for inference, with its branches merged where it has two (`Segmenter.merged`).
 
-    The file does not say its output stride; the released scripts use 16. Their decoders are 256 wide; `load_published`
-    reads any width.
+    Args:
+        net: the net.
+        path: the file.
+        layout: "official" or "cssegmentation": a net with a released ResNet, so that their code can load it. The file
+            does not say its output stride; the released scripts use 16. Their decoders are 256 wide; `load_published`
+            reads any width. "plopkit": any net, as safetensors that describe it, for `load_published` alone.
 
     Raises:
         ValueError: for another layout, and for a net that the released code would read as a different one.
     """
     if layout not in LAYOUTS:
         raise ValueError(f"there is no layout {layout!r}; known: {', '.join(LAYOUTS)}")
+    net = net.merged()
     state = net.state_dict()
+    if layout == "plopkit":
+        tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in state.items()}
+        write_bytes(expanded(path), as_bytes(tensors, {RECIPE: json.dumps(net.recipe())}))
+        return
     if net.encoder.name not in BLOCKS:
         raise ValueError(f"the {layout} code knows the encoders {', '.join(BLOCKS)} only, and this net has another one")
     released, own = RELEASED_DILATIONS.get(net.encoder.output_stride), net.decoder.dilations
@@ -115,8 +132,29 @@ def save_published(net: Segmenter, path: Path | str, layout: str = "official") -
         raise ValueError(
             f"the {layout} code's slope is {RELEASED_SLOPE} (model.slope), this net's {net.encoder.net.slope}"
         )
+    if net.encoder.plain_stem:
+        raise ValueError(
+            f"the {layout} code's encoder has an activation after its first norm, and this net's has none, as RCIL's; "
+            "choose the layout plopkit"
+        )
     tensors = {f"module.{key}": tensor.detach().cpu() for key, tensor in published_state(state, layout).items()}
     write_torch(expanded(path), {WRAPPINGS[layout]: tensors, "epoch": 0, "best_score": 0.0})
+
+
+def _recipe_in(path: Path) -> str | None:
+    """The text that describes the net in a file of layout "plopkit"; None in other files."""
+    return read_metadata(path).get(RECIPE) if path.suffix == ".safetensors" else None
+
+
+def _described(path: Path, recipe: str, state: dict[str, Tensor]) -> Segmenter:
+    """The net that a file of layout "plopkit" describes."""
+    try:
+        described = json.loads(recipe)
+        if not isinstance(described, dict):
+            raise ValueError(f"describes no net, but {one_line(described, 60)}")
+        return Segmenter.restored(described, state).eval()
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: {one_line(error, 300)}") from error
 
 
 def _unknown_layout(path: Path, state: dict[str, Tensor]) -> ValueError:

@@ -15,6 +15,13 @@ RELEASED_DILATIONS = {16: (6, 12, 18), 8: (12, 24, 32)}
 """Dilations of the released code, by the encoder's output stride."""
 
 
+class Parallel(nn.ModuleList):
+    """Convolutions of one map, their channels one after the other."""
+
+    def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B D h w"]:
+        return torch.cat([convolution(x) for convolution in self], 1)
+
+
 class ASPP(nn.Module):
     """Atrous spatial pyramid pooling: (B, channels, h, w) -> (B, width, h, w).
 
@@ -42,7 +49,7 @@ class ASPP(nn.Module):
         if pool is not None and pool < 1:
             raise ValueError(f"the pooling window is at least 1 pixel wide, not {pool}; None pools the whole map")
         self.width, self.pool, self.dilations = width, pool, tuple(dilations)
-        self.branches = nn.ModuleList([nn.Conv2d(channels, width, 1, bias=False)])
+        self.branches = Parallel([nn.Conv2d(channels, width, 1, bias=False)])
         for dilation in dilations:
             self.branches.append(nn.Conv2d(channels, width, 3, padding=dilation, dilation=dilation, bias=False))
         joined = width * len(self.branches)
@@ -58,7 +65,7 @@ class ASPP(nn.Module):
                 nn.init.xavier_normal_(module.weight, gain)
 
     def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B width h w"]:
-        local = self.reduce(self.branches_norm(torch.cat([branch(x) for branch in self.branches], 1)))
+        local = self.reduce(self.branches_norm(self.branches(x)))
         pooled = self.pool_reduce(self.pool_norm(self.pool_conv(self._pooled(x))))
         return self.norm(local + pooled)
 

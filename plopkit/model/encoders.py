@@ -38,6 +38,7 @@ class Encoder(nn.Module):
         stages: number of the network's stages to keep, of which the last four are returned; None keeps all. timm counts
             a ResNet's stem as one of five, so that 4 leaves out the last; the released ResNets have four.
         norm, slope: slope of the released ResNets.
+        plain_stem: whether a released ResNet has no activation between its first norm and the max-pooling, as RCIL's.
 
     Raises:
         ValueError: for an encoder, stage count or weights that do not exist or do not fit.
@@ -55,10 +56,11 @@ class Encoder(nn.Module):
         stages: int | None = None,
         norm: str = "abn",
         slope: float = 0.01,
+        plain_stem: bool = False,
     ):
         super().__init__()
         self.name, self.stages, self.norm, self.slope = name, stages, norm, slope
-        self._asked_stride = output_stride
+        self._asked_stride, self.plain_stem = output_stride, False
         if name in BLOCKS:
             if stages not in (None, 4):
                 raise ValueError(f"model.stages is {stages}, and {name!r} has four stages; give 4, or none to keep all")
@@ -67,6 +69,8 @@ class Encoder(nn.Module):
                 self.net.load_state_dict(_resnet_weights(name, weights, self.net.state_dict()), strict=False)
             self.channels: tuple[int, ...] = self.net.channels
             self.output_stride: int = output_stride
+            if plain_stem:
+                self.deactivate_stem()
             return
         if weights not in ("imagenet", "none"):
             raise ValueError(
@@ -82,12 +86,23 @@ class Encoder(nn.Module):
     def recipe(self) -> dict[str, Any]:
         """The arguments that rebuild it, without its weights, as plain values."""
         values = {"name": self.name, "output_stride": self._asked_stride, "stages": self.stages}
-        return values | {"norm": self.norm, "slope": self.slope}
+        plain = {"plain_stem": True} if self.plain_stem else {}
+        return values | {"norm": self.norm, "slope": self.slope} | plain
+
+    def deactivate_stem(self) -> None:
+        """Leave out the activation between a released ResNet's first norm and the max-pooling, in place."""
+        if self.name in BLOCKS:
+            self.plain_stem, self.net.bn1.activation = True, "identity"
 
     def synchronise(self) -> None:
         """Share the statistics of a timm network's batch norms over processes, on GPUs; an ABN does so by itself."""
         if self.name not in BLOCKS:
             self.net = convert_sync_batchnorm(self.net)
+
+    @property
+    def slope_of_maps(self) -> float:
+        """Slope of the leaky ReLU that follows each map; 1 for none, as in a timm network."""
+        return self.slope if self.name in BLOCKS else 1.0
 
     def activate(self, last: Tensor) -> Tensor:
         """The decoder's input from the last map: after the released ResNets' leaky ReLU; a timm map as it is."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
@@ -39,11 +40,19 @@ class Output(NamedTuple):
     """the decoder's output, which the classifier sees"""
     aux: Any = None
     """anything else that a net returns"""
+    slope: float = 1.0
+    """of the leaky ReLU that follows each of the encoder's maps; 1 where there is none"""
 
     @property
     def features(self) -> tuple[Tensor, ...]:
         """The maps that POD compares: the encoder's stages, then the decoder's output."""
         return self.stages if self.head is None else (*self.stages, self.head)
+
+    @property
+    def activated(self) -> tuple[Tensor, ...]:
+        """The maps that the pooled cube compares: the encoder's after their activation, the decoder's, the logits."""
+        stages = self.stages if self.slope == 1 else tuple(F.leaky_relu(stage, self.slope) for stage in self.stages)
+        return (*stages, self.small) if self.head is None else (*stages, self.head, self.small)
 
 
 NETS: dict[str, type["Segmenter"]] = {}
@@ -192,7 +201,7 @@ class Segmenter(nn.Module):
         stages, encoded = self.encode(image)
         head = self.decode(encoded)
         small = self.classify(head)
-        return Output(upsample(small, image.shape[2:]), small, stages, encoded, head)
+        return Output(upsample(small, image.shape[2:]), small, stages, encoded, head, slope=self.encoder.slope_of_maps)
 
     def encode(self, image: Float[Tensor, "B 3 H W"] | UInt8[Tensor, "B 3 H W"]) -> tuple[tuple[Tensor, ...], Tensor]:
         """The encoder's four maps, finest first, and the last one after its activation: the decoder's input."""
@@ -212,6 +221,13 @@ class Segmenter(nn.Module):
         net = copy.deepcopy(self)
         net.classifier.grow(n_new, balanced)
         return net
+
+    def merged(self) -> "Segmenter":
+        """The net for inference: of the standard kind, if it computes the same in evaluation mode; else the net itself.
+
+        Default: the net itself.
+        """
+        return self
 
     def frozen(self) -> Self:
         """A copy that is never trained: evaluation mode, no gradients. The teacher of the next step."""

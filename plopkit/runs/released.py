@@ -6,6 +6,7 @@ from pathlib import Path
 from accelerate import PartialState
 
 from plopkit.model.checkpoints import load_published, save_published
+from plopkit.model.decoder import RELEASED_DILATIONS
 from plopkit.model.segmenter import Segmenter
 from plopkit.presets import configure, open_scenario, settle
 from plopkit.runs.checkpoints import StepStore
@@ -43,7 +44,9 @@ def evaluate_checkpoints(settings: Settings, paths: Sequence[Path], progress: bo
     nets = [load_published(path, stride, pool, norm) for path in paths]
     _check_nets(scenario, paths, nets)
     encoder, decoder = nets[0].encoder, nets[0].decoder
-    own = {"encoder": encoder.name, "width": decoder.width, "dilations": (), "slope": 0.01, "stages": None}
+    released = decoder.dilations == RELEASED_DILATIONS.get(encoder.output_stride)
+    own = {"encoder": encoder.name, "slope": encoder.slope, "stages": encoder.stages, "width": decoder.width}
+    own |= {"dilations": () if released else decoder.dilations}
     model = settings.model.model_copy(update=own | {"weights": "none"})
     settings = settle(settings.model_copy(update={"model": model}))
     files = digest([digest_of(path) for path in paths])
@@ -93,12 +96,12 @@ def tiny_checkpoint(folder: Path | str) -> tuple[RunFolder, list[Path]]:
 
 
 def export(run: Path, layout: str, out: Path) -> list[Path]:
-    """Write a run's checkpoints in the layout of the official code or of cssegmentation.
+    """Write a run's nets for inference, in the layout of the official code, of cssegmentation or of plopkit.
 
     Args:
         run: the run folder.
-        layout: "official" or "cssegmentation".
-        out: the folder for step-0.pth, step-1.pth, …
+        layout: "official", "cssegmentation" or "plopkit", as in `plopkit.model.checkpoints.save_published`.
+        out: the folder for step-0.pth, step-1.pth, …, or with layout "plopkit" step-0.safetensors, …
 
     Returns:
         The files written.
@@ -114,6 +117,6 @@ def export(run: Path, layout: str, out: Path) -> list[Path]:
         raise FileNotFoundError(f"{run}: no settings.yaml in it; copy the whole run folder")
     written = []
     for index in range(folder.evaluated()):
-        written.append(out / f"step-{index}.pth")
+        written.append(out / f"step-{index}.{'safetensors' if layout == 'plopkit' else 'pth'}")
         save_published(folder.net(index), written[-1], layout)
     return written

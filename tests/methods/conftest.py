@@ -14,15 +14,21 @@ from plopkit.scenario import IGNORE
 
 @pytest.fixture
 def case(tiny_net: Callable[..., Segmenter]) -> Callable[..., Case]:
-    """`case(n_new, method, noise)`: a net of 6 old channels, grown by the method, its parameters changed by noise."""
+    """`case(n_new, method, noise)`: a net of 6 old channels, grown by the method, its parameters changed by noise.
+
+    The teacher is of the form that the method builds in step 0.
+    """
 
     def make(n_new: int = 2, method: Method | None = None, noise: float = 0.02) -> Case:
         n_old = 6
         step = later_step(n_old, n_new)
-        teacher = tiny_net(n_old).frozen()
+        method, tiny = method or MiB(), tiny_net(n_old)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(n_new)
-            net = (method or MiB()).begin_step(teacher, step).requires_grad_(True)
+            teacher = method.first_step().build(tiny.encoder, tiny.decoder, n_old)
+            teacher.classifier.load_state_dict(tiny.classifier.state_dict())
+            teacher = teacher.frozen()
+            net = method.begin_step(teacher, step).requires_grad_(True)
         for index, parameter in enumerate(net.parameters()):
             parameter.data += noise * draw(index, *parameter.shape)
         target = torch.zeros(2, 64, 64, dtype=torch.int64)

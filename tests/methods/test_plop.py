@@ -10,9 +10,11 @@ from batches import Case, later_step, prepared_by, terms_of
 from comparing import close
 from torch import Tensor
 
+from plopkit.cube import pooled_cube
 from plopkit.losses import cross_entropy
 from plopkit.methods import PLOP
-from plopkit.model.segmenter import Output
+from plopkit.model.encoders import Encoder
+from plopkit.model.segmenter import Output, Segmenter
 from plopkit.pod import fold_new_into_background, pod_distance
 from plopkit.pseudo import Thresholds, median_thresholds, released_thresholds
 from plopkit.scenario import IGNORE
@@ -58,6 +60,31 @@ def test_pod_weights_maps_and_logits_separately(case: Callable[..., Case]) -> No
     distances = [pod_distance(new, teacher, (1, 2)) for new, teacher in zip(out.features, old.features, strict=True)]
     assert len(distances) == 5
     close(maps, math.sqrt((made.step.n_old + 2) / 2) * 3 * torch.stack(distances).sum() / 6, atol=1e-4)
+
+
+def test_the_pooled_cube_replaces_pod(case: Callable[..., Case]) -> None:
+    made = case(2)
+    out, old = made.outputs()
+    prepared = prepared_by(PLOP(), made.teacher, [(made.image, made.target)], made.step)
+    found, with_pod = (
+        terms_of(PLOP(distil=distil, pod=0.3, pod_logits=0.2), out, old, made.target, made.step, prepared)
+        for distil in ("cube", "pod")
+    )
+    assert list(found) == ["ce", "cube"]
+    close(found["ce"], with_pod["ce"])
+    close(found["cube"], pooled_cube((*out.features, out.small), (*old.features, old.small), 0.3, 0.2))
+
+
+def test_the_pooled_cube_compares_maps_after_their_activation() -> None:
+    net = Segmenter(Encoder("resnet18", slope=0.1), (3,), width=8)
+    out = net(torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)))
+    assert len(out.activated) == 6
+    for before, after in zip(out.stages, out.activated, strict=False):
+        assert before.min() < 0
+        close(after, F.leaky_relu(before, 0.1))
+    assert out.encoded is not None
+    close(out.activated[3], out.encoded)
+    assert out.activated[4] is out.head and out.activated[5] is out.small
 
 
 @pytest.mark.parametrize("adaptive", [True, False])
