@@ -60,6 +60,11 @@ RECIPES: dict[str, tuple[Part, ...]] = {
         Part({"optim": {"batch": 10, "epochs_later": 70}, "hyper": {"delta": 1.0}}, "ade"),
         Part(_lr(later=0.0008), "ade", ("100-50",)),
     ),
+    "rcil": (
+        Part(_lr(first=0.02), "voc"),  # since the branch that is trained weighs one half
+        Part({"optim": {"epochs_later": 30}}, "voc"),
+        Part({"hyper": {"cube": 0.000005, "cube_last": 0.0000005}}, "ade"),
+    ),
     "ucd": (
         Part({"optim": {"epochs_later": 30}}, "voc"),
         Part({"hyper": {"labels": "nearest"}}, "ade"),  # the released labels end at 20

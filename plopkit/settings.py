@@ -227,8 +227,8 @@ class Settings(Frozen):
             own, default = (functools.reduce(dict.__getitem__, above, tree) for tree in (identity, usual))
             if own[last] == default[last]:
                 del own[last]
-        for name, default in HYPER_SINCE_0_2.get(self.method, {}).items():
-            if identity["hyper"].get(name) == default:
+        for name, value in HYPER_SINCE_0_2.get(self.method, {}).items():
+            if identity["hyper"].get(name) == value:
                 del identity["hyper"][name]
         return identity
 

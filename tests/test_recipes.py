@@ -32,6 +32,8 @@ PUBLISHED = [
     ),
     ("reminder", "ade 100-10 overlap", {"optim.batch": 10, "optim.epochs_later": 70, "hyper.delta": 1.0}),
     ("reminder", "ade 100-50 overlap", {"optim.lr_later": 0.0008, "hyper.pod": 0.001}),
+    ("rcil", "voc 10-1 overlap", {"optim.lr": 0.02, "optim.lr_later": 0.001, "optim.epochs_later": 30}),
+    ("rcil", "ade 100-10 overlap", {"optim.lr": 0.01, "hyper.cube": 0.000005, "hyper.cube_last": 0.0000005}),
     ("ucd", "voc 10-1 overlap", {"optim.epochs_later": 30, "hyper.kd": 10.0, "hyper.labels": "released"}),
     ("ucd", "ade 100-50 overlap", {"optim.epochs_later": 60, "hyper.labels": "nearest"}),
     ("alife", "voc 15-1 overlap", {"hyper.epochs": [10, 5], "hyper.ali": [3.0, 5.0, 2.0, 3.0, 2.0]}),
