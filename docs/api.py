@@ -20,7 +20,7 @@ PAGES = (
     Page(
         "scenarios",
         "Scenarios and settings",
-        ("scenario", "grammar", "catalogue", "settings", "presets"),
+        ("scenario", "grammar", "orders", "catalogue", "settings", "presets"),
     ),
     Page("losses", "Losses", ("losses",)),
     Page("pod", "Local POD", ("pod", "strips")),
