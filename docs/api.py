@@ -20,7 +20,7 @@ PAGES = (
     Page(
         "scenarios",
         "Scenarios and settings",
-        ("scenario", "grammar", "catalogue", "settings", "recipes", "presets"),
+        ("scenario", "grammar", "orders", "catalogue", "settings", "recipes", "presets"),
     ),
     Page("losses", "Losses", ("losses",)),
     Page("later", "Terms of later methods", ("contrast", "fusion", "prototypes")),

@@ -102,8 +102,7 @@ class Optim(Frozen):
         0,
         ge=0,
         le=10_000_000,
-        description="smallest number of iterations of a later step: one whose epochs_later have fewer is trained for "
-        "as many epochs as it takes; 0 = off",
+        description="least iterations of a later step, for which it is trained for more epochs; 0 = off",
     )
     batch: int = Field(24, ge=1, le=4096, description="number of images per iteration, over all processes")
     momentum: float = Field(0.9, ge=0, lt=1, description="momentum of sgd")
@@ -181,9 +180,8 @@ class Settings(Frozen):
         description="images to evaluate on: centre crops of data.size pixels, as published, or full images, one by one",
     )
     future: Literal["background", "void", "left_out"] = Field(
-        "background",
-        description="what pixels of classes that are not learnt yet count as at evaluation: background, as in MiB and "
-        "PLOP; void = ignored; left_out = ignored, and images without a class learnt so far are evaluated on too",
+        "background",  # as published; void: ignored; left_out: ignored, and images without a seen class count as well
+        description="what pixels of classes not learnt yet count as at evaluation",
     )
     data: Data = Data()
     model: Model = Model()

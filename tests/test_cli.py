@@ -22,6 +22,7 @@ from plopkit.grammar import Words
 from plopkit.methods import METHODS
 from plopkit.presets import PRESETS, configure
 from plopkit.runs.folder import RunFolder
+from plopkit.runs.results import SHOWN
 from plopkit.scenario import Scenario
 from plopkit.settings import Settings, known_names
 from plopkit.support.signals import Terminated
@@ -292,7 +293,7 @@ def test_run_prints_the_summary_and_the_run_folder(runs: Path, capsys: Captured)
     output = capsys.readouterr().out
     assert contents(runs) == before  # the finished run is read, not repeated
     header, *rows, credit, empty, last = output.splitlines()
-    assert header.split() == "method seed step old new all old_nobg all_nobg avg".split()
+    assert header.split() == ["method", "seed", "step", *SHOWN]
     assert [row.split()[:3] for row in rows] == [["ft", "0", "0"], ["ft", "0", "1"]]
     assert rows[0].split()[4] == "-"
     assert "Twemoji" in credit
