@@ -18,8 +18,8 @@ from plopkit.support.precision import at_least_float32
 
 LARGEST_RELEASED = 20
 """The released code takes no label beyond this one, the last of VOC."""
-CHUNK = 2**24
-"""How many pairs are compared at once: 64 MB of float32 in each of a few matrices."""
+CHUNK = 2**22
+"""How many pairs are compared at once: 16 MB of float32 in each of about ten matrices."""
 
 LabelsBy = Literal["released", "nearest"]
 NegativesBy = Literal["released", "shifted"]
@@ -99,7 +99,7 @@ def contrast_pairs(
             )
         small = released_labels(labels, size).long()
         own = (small > 0) & (small <= LARGEST_RELEASED)
-        first_new = torch.where(own, small, n_seen).amin()
+        first_new = torch.where(own, small, LARGEST_RELEASED).amin()
         any_new = own.any()
     else:
         small = nearest_labels(labels, size)

@@ -50,7 +50,7 @@ def test_anchors_and_contrasts_are_the_released_ones(case: str) -> None:
 
 
 @CASES
-@pytest.mark.parametrize("chunk", [2**24, 700, 1])
+@pytest.mark.parametrize("chunk", [2**22, 700, 1])
 def test_the_contrast_and_its_gradient_are_the_released_ones(
     case: str, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
