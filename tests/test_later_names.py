@@ -12,8 +12,11 @@ from torch import Tensor
 
 import plopkit
 import plopkit.contrast
+import plopkit.cube
 import plopkit.fusion
 import plopkit.losses
+import plopkit.methods.rcil
+import plopkit.model.released_branches
 import plopkit.model.upsampling
 import plopkit.prototypes
 
@@ -57,7 +60,7 @@ def gradient(function: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
 
 def arguments(numbers: dict[str, Tensor]) -> dict[str, Any]:
     """The names that a call may use."""
-    values: dict[str, Any] = {"before": part_of(numbers, "before"), "after": part_of(numbers, "after")}
+    values: dict[str, Any] = {part: part_of(numbers, part) for part in ("before", "after", "state", "trained_2")}
     for name, value in numbers.items():
         if "labels" in name:
             value = value.long()
@@ -66,7 +69,7 @@ def arguments(numbers: dict[str, Tensor]) -> dict[str, Any]:
 
 
 def test_every_method_has_its_table() -> None:
-    assert set(TABLES) >= {"ewf", "reminder", "ucd", "alife"}
+    assert set(TABLES) >= {"ewf", "reminder", "rcil", "ucd", "alife"}
 
 
 @pytest.mark.parametrize(("file", "case"), list(cases()))

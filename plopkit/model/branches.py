@@ -1,9 +1,9 @@
 """Two branches of convolution and norm in the place of one (RCIL, Zhang et al., CVPR 2022).
 
-Branch j computes y_j = f_j (w_j ∗ x − μ_j) + β_j with f_j = (|γ_j| + ε) / √(v_j + ε) (a plain batch norm: γ_j / √(v_j +
-ε)). The two are mixed channel by channel, the same for all images: in training a number u is drawn for each channel in
-each forward pass, and the channel is y_1 where u < 0.33, y_2 where u < 0.66, else their mean; in evaluation the mean.
-The activation follows the mixture.
+Branch j computes `y_j = f_j (w_j ∗ x − μ_j) + β_j`, where `f_j` is the norm's scale over `√(v_j + ε)`. The scale is
+`|γ_j| + ε` for an ABN and `γ_j` for a plain batch norm. The two are mixed channel by channel, the same for all images:
+in training a number u is drawn for each channel in each forward pass, and the channel is y_1 where u < 0.33, y_2 where
+u < 0.66, else their mean; in evaluation the mean. The activation follows the mixture.
 
 In evaluation the mean is one convolution K with one bias b, into which the branches are merged:
 

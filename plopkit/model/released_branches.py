@@ -1,6 +1,7 @@
 """RCIL's bottleneck and the first layer of its head from tensors under the names of its released code."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
@@ -12,6 +13,8 @@ from plopkit.model.resnet import Bottleneck, shortcut
 State = Mapping[str, Tensor]
 """Tensors such as ``convs.conv2_new.weight`` and ``proj_bn.running_var``, or ``map_convs.0.weight``."""
 
+Part = TypeVar("Part", Bottleneck, TwoBranch)
+
 _BRANCHES = {
     "convs.conv2.": "conv.",
     "convs.bn2.": "norm.",
@@ -19,18 +22,21 @@ _BRANCHES = {
     "convs.bn2_new.": "norm_new.",
 }
 _BLOCK = {name: f"conv2.{own}" for name, own in _BRANCHES.items()}
+_BLOCK |= {name.removeprefix("convs."): own for name, own in _BLOCK.items()}
 _BLOCK |= {"convs.": "", "proj_conv.": "downsample.0.", "proj_bn.": "downsample.1."}
 _HEAD = {"map_convs.": "conv.", "map_bn.": "norm.", "map_convs_new.": "conv_new.", "map_bn_new.": "norm_new."}
 
 
-def released_block(state: State, stride: int = 1, dilation: int = 1) -> Bottleneck:
-    """A bottleneck with two branches, in evaluation mode: (B, C, H, W) -> the sum before the activation.
+def released_block(state: State, stride: int = 1, dilation: int = 1, draws: Tensor | None = None) -> Bottleneck:
+    """A bottleneck with two branches: (B, C, H, W) -> the sum before the activation.
 
     Its branches are ``block.conv2``, a `plopkit.model.branches.TwoBranch`.
 
     Args:
         state: the block's tensors.
         stride, dilation: those of its 3x3 convolutions.
+        draws: the numbers in [0, 1) that mix its branches, one for each of their channels; the block is then in
+            training mode, otherwise in evaluation mode.
     """
     width, channels = state["convs.conv1.weight"].shape[:2]
     out = state["convs.conv3.weight"].shape[0]
@@ -39,7 +45,8 @@ def released_block(state: State, stride: int = 1, dilation: int = 1) -> Bottlene
     block.conv3, block.bn3 = nn.Conv2d(width, out, 1, bias=False), ABN(out, "identity")
     block.downsample = shortcut(channels, out, stride, ABN) if "proj_conv.weight" in state else None
     load_released(block, state)
-    return block.eval()
+    block.conv2.draws = draws  # type: ignore[assignment]
+    return block.train(draws is not None)
 
 
 def released_head(state: State, dilations: Sequence[int] = (6, 12, 18)) -> TwoBranch:
@@ -55,6 +62,22 @@ def released_head(state: State, dilations: Sequence[int] = (6, 12, 18)) -> TwoBr
     head = TwoBranch(Parallel(convolutions), ABN(width * len(convolutions), "identity"))
     load_released(head, state)
     return head.eval()
+
+
+def merge_released(module: Part, *trained: State) -> Part:
+    """Merge the branches as when step 1 begins, in place; returns the part.
+
+    Args:
+        module: a `released_block` or a `released_head`.
+        trained: for each further step the tensors that the training before it has changed; they are loaded, and the
+            branches merged once more.
+    """
+    branches: Any = module if isinstance(module, TwoBranch) else module.conv2
+    branches.merge()
+    for state in trained:
+        load_released(module, state)
+        branches.merge()
+    return module
 
 
 def load_released(module: Bottleneck | TwoBranch, state: State) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from plopkit.model.abn import ABN
 from plopkit.model.branches import TwoBranch, mixed
 from plopkit.model.decoder import Parallel
-from plopkit.model.released_branches import load_released, released_block, released_head
+from plopkit.model.released_branches import load_released, merge_released, released_block, released_head
 from plopkit.model.resnet import Bottleneck
 
 BLOCKS = pytest.mark.parametrize("case", ["block", "block_identity"])
@@ -42,9 +42,9 @@ def test_the_released_block_in_evaluation(case: str) -> None:
 @BLOCKS
 @torch.no_grad()
 def test_the_released_block_in_training(case: str) -> None:
-    block, numbers = block_of(case)
-    block.train()
-    block.conv2.draws = numbers["train_r"]
+    numbers = later_case("rcil", case)
+    options = int(numbers["stride"]), int(numbers["dilation"])
+    block = released_block(part_of(numbers, "state"), *options, numbers["train_r"])
     close(activated(block(numbers["x"])), numbers["train_activated"])
     close(block.conv2.norm.running_mean, numbers["train_after/convs.bn2.running_mean"])
     close(block.conv2.norm_new.running_mean, numbers["train_after/convs.bn2_new.running_mean"])
@@ -53,14 +53,12 @@ def test_the_released_block_in_training(case: str) -> None:
 @BLOCKS
 @torch.no_grad()
 def test_the_released_block_merged_twice(case: str) -> None:
-    block, numbers = block_of(case)
-    branches, x = block.conv2, numbers["x"]
-    for step in (1, 2):
-        branches.merge()
-        close(branches.conv.weight, numbers[f"merged_{step}/conv2.weight"])
-        close(branches.norm.bias, numbers[f"merged_{step}/conv2.bias"])
-        close(activated(block(x)), numbers[f"merged_{step}/eval_activated"])
-        load_released(block, {f"convs.{name}": tensor for name, tensor in part_of(numbers, "trained_2").items()})
+    numbers = later_case("rcil", case)
+    for step, trained in ((1, ()), (2, (part_of(numbers, "trained_2"),))):
+        block = merge_released(block_of(case)[0], *trained)
+        close(block.conv2.conv.weight, numbers[f"merged_{step}/conv2.weight"])
+        close(block.conv2.norm.bias, numbers[f"merged_{step}/conv2.bias"])
+        close(activated(block(numbers["x"])), numbers[f"merged_{step}/eval_activated"])
 
 
 @torch.no_grad()
@@ -68,7 +66,7 @@ def test_the_released_head() -> None:
     numbers = later_case("rcil", "head")
     head = released_head(part_of(numbers, "state"))
     close(activated(head(numbers["x"]))[:, ::16], numbers["before_reduction_eval"])
-    head.merge()
+    merge_released(head)
     width = len(numbers["merged_1/map_convs.0.bias"])
     for index, convolution in enumerate(head.conv):
         close(convolution.weight, numbers[f"merged_1/map_convs.{index}.weight"])
