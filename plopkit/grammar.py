@@ -116,6 +116,12 @@ def is_of_unknown_data_set(text: str) -> bool:
     return match is not None and match[1] not in DATASETS and canonical_task(match[2], None) is not None
 
 
+def has_domains(text: str) -> bool:
+    """Whether a scenario is one of the protocol `domain`; its data set may be unknown here."""
+    match = _GRAMMAR.fullmatch(_plain(text[:LONGEST]))
+    return match is not None and match[3] == DOMAIN
+
+
 def _plain(text: str) -> str:
     """Lower case, single spaces, and one spelling of each word."""
     plain = " ".join(text.lower().split())

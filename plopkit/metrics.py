@@ -42,7 +42,7 @@ PER_CLASS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"iou": iou, "accurac
 """The metrics of each class, (n, n) counts -> (n,): each is a column of `results.csv`. A further entry is one more."""
 
 
-def group_means(values: Sequence[float] | np.ndarray, n_first: int) -> dict[str, float]:
+def group_means(values: Sequence[float] | np.ndarray, n_first: int, has_background: bool = True) -> dict[str, float]:
     """Means of per-channel values over the groups of the papers' tables; NaN where a group is empty.
 
     A class without pixels counts in no mean, as in the released code.
@@ -50,6 +50,7 @@ def group_means(values: Sequence[float] | np.ndarray, n_first: int) -> dict[str,
     Args:
         values: A value per channel; NaN for a class without pixels.
         n_first: Number of channels of step 0, background included.
+        has_background: Whether channel 0 is the background, and not a class like the others.
 
     Returns:
         `old`, the channels of step 0, background included; `new`, those learnt since; `all`, both; `old_nobg` and
@@ -57,7 +58,8 @@ def group_means(values: Sequence[float] | np.ndarray, n_first: int) -> dict[str,
     """
     values = np.asarray(values, np.float64)
     groups = {"old": values[:n_first], "new": values[n_first:], "all": values}
-    groups |= {"old_nobg": values[1:n_first], "all_nobg": values[1:]}
+    first = int(has_background)
+    groups |= {"old_nobg": values[first:n_first], "all_nobg": values[first:]}
     return {name: float(np.nanmean(v)) if np.isfinite(v).any() else float("nan") for name, v in groups.items()}
 
 

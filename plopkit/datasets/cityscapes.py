@@ -1,7 +1,7 @@
 """Cityscapes in its own layout: `leftImg8bit/` and `gtFine/`, each with `train/` and `val/` and a folder for each city.
 
-Label 0 is everything without a train-id, label t + 1 the train-id t. So channel 0 is what is unlabelled where classes are
-learnt step by step, and road (train-id 0) in the protocol `domain`, which ignores unlabelled pixels.
+Label 0 is everything without a train-id, label t + 1 the train-id t. So channel 0 is what is unlabelled where classes
+are learnt step by step, and road (train-id 0) in the protocol `domain`, which ignores unlabelled pixels.
 """
 
 import os
@@ -96,7 +96,7 @@ def parts_of_step(by_city: Mapping[str, Mapping[str, Sequence[str]]], cities: Se
 
 
 def images_by_city(base: Path, folder: str) -> dict[str, list[str]]:
-    """The images in `leftImg8bit/train` or `val`: by city their paths below `leftImg8bit`, sorted, without the ending."""
+    """The images in `leftImg8bit/train` or `val`, by city: their paths below `leftImg8bit` without ending, sorted."""
     place = base / IMAGES / folder
     cities = sorted(entry.name for entry in os.scandir(place) if entry.is_dir()) if place.is_dir() else []
     found = {

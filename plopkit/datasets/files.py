@@ -71,7 +71,9 @@ class FileSource(Source):
         self._ignored = ignored_id(len(self.classes))
         self.stems = tuple(stems)
         self._table = table
-        self.fingerprint = _fingerprint(filter(None, states), len(self.classes), b"" if table is None else table.tobytes())
+        self.fingerprint = _fingerprint(
+            filter(None, states), len(self.classes), b"" if table is None else table.tobytes()
+        )
 
     @cached_property
     def images(self) -> tuple[Path, ...]:

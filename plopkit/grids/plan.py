@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from plopkit.catalogue import DATASETS, METHODS
+from plopkit.datasets import open_for
 from plopkit.flags import run_words
 from plopkit.grammar import read_words
 from plopkit.presets import configure, method_of, open_scenario

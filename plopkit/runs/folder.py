@@ -13,6 +13,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from plopkit.runs import origin
+from plopkit.runs.domains import DOMAINS_FILE, read_domains
 from plopkit.runs.tables import SUMMARY_COLUMNS, read_results, read_table
 from plopkit.settings import Settings, from_yaml
 from plopkit.support import seals
@@ -58,6 +59,8 @@ class RunFolder:
         self.results_file = self.path / "results.csv"
         """written last: a step that is in it is finished"""
         self.summary_file = self.path / "summary.csv"
+        self.domains_file = self.path / DOMAINS_FILE
+        """only in the protocol ``domain``"""
         self.ticks_file = self.path / "ticks.csv"
         self.examples_file = self.path / "examples.npz"
         self.predictions = self.path / "examples"
@@ -111,6 +114,11 @@ class RunFolder:
     def summary(self) -> pd.DataFrame:
         """One row per step."""
         return self._cut(read_table(self.summary_file, "step", SUMMARY_COLUMNS))
+
+    @property
+    def domains(self) -> pd.DataFrame:
+        """One row per step, domain and class, in the protocol ``domain`` alone; ValueError where the table is damaged."""
+        return self._cut(read_domains(self.domains_file, self.evaluated()))
 
     @property
     def ticks(self) -> pd.DataFrame:

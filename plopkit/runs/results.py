@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from plopkit.catalogue import DATASETS
-from plopkit.grammar import is_of_unknown_data_set, read_words
+from plopkit.grammar import has_domains, is_of_unknown_data_set, read_words
 from plopkit.metrics import PER_CLASS, forgetting, group_means
+from plopkit.runs.domains import domain_report, load_domains
 from plopkit.runs.tables import KEYS, REQUIRED_COLUMNS, read_results
 from plopkit.scenario import Scenario, Step, check
 from plopkit.settings import flat, from_yaml
@@ -75,7 +76,8 @@ def summary_row(rows: pd.DataFrame, history: Sequence[float]) -> dict[str, Any]:
         history: `all` of the steps before.
     """
     keys = {name: rows[name].iloc[0] for name in [*KEYS, "step"]}
-    means = group_means(rows["iou"].to_numpy(), int((rows["learned_at"] == 0).sum()))
+    has_background = bool((rows["label"] == 0).any())
+    means = group_means(rows["iou"].to_numpy(), int((rows["learned_at"] == 0).sum()), has_background)
     return keys | means | {"avg": float(np.mean([*history, means["all"]]))}
 
 
@@ -276,7 +278,8 @@ def report(results: pd.DataFrame) -> str:
         shown = table.droplevel("scenario").reset_index()
         parts.append(f"{scenario}: mIoU in percent on the validation set, mean over seeds")
         parts.append(shown.to_string(index=False, float_format="{:.1f}".format, na_rep="-"))
-        parts.append(_most_forgotten(results[results["scenario"] == scenario]))
+        own = results[results["scenario"] == scenario]
+        parts.append(domain_report(load_domains(own)) if has_domains(str(scenario)) else _most_forgotten(own))
         papers = published(str(scenario))
         if len(papers):
             columns = ["method", "old", "new", "all", "avg", "background_counted", "source"]
