@@ -94,8 +94,8 @@ class ScenarioData:
     def presence(self) -> tuple[np.ndarray, np.ndarray]:
         """The tables by which the protocol selects training and validation images: two (N, 256) bool.
 
-        They are `mask_presence`, except that the protocol partitioned assigns each training image to one class, and that
-        the protocol domain has a column more for each domain.
+        They are `mask_presence`, except that the protocol partitioned assigns each training image to one class, and
+        that the protocol domain has a column more for each domain.
         """
         train, val = self.mask_presence
         selecting = protocol_presence(self.scenario, train, self.train.stems, self.settings.seed, self.train.domains)

@@ -172,8 +172,8 @@ class Method(BaseModel, ABC):
     source: ClassVar[str]
     """The paper."""
     learns_domains: ClassVar[bool] = False
-    """Whether it also makes sense in the protocol `domain`, whose later steps have no new class. Other methods are refused
-    there, before anything is written."""
+    """Whether it also makes sense in the protocol `domain`, whose later steps have no new class. Other methods are
+    refused there, before anything is written."""
 
     @classmethod
     def about(cls) -> str:

@@ -1,7 +1,7 @@
 """The results of each domain by itself, in the protocol `domain`: `domains.csv`, and what is computed from it.
 
-The rows of `results.csv` are over all domains seen, so that a domain that is forgotten only lowers them. Here a row is of
-one class in the images of one domain: the domains of step 0 can be followed through all later steps.
+The rows of `results.csv` are over all domains seen, so that a domain that is forgotten only lowers them. Here a row is
+of one class in the images of one domain: the domains of step 0 can be followed through all later steps.
 """
 
 import io

@@ -117,7 +117,7 @@ class RunFolder:
 
     @property
     def domains(self) -> pd.DataFrame:
-        """One row per step, domain and class, in the protocol ``domain`` alone; ValueError where the table is damaged."""
+        """One row per step, domain and class, in the protocol ``domain``; ValueError where the table is damaged."""
         return self._cut(read_domains(self.domains_file, self.evaluated()))
 
     @property
