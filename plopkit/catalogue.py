@@ -27,6 +27,8 @@ if TYPE_CHECKING:  # only for the annotations: this module must stay free of tor
 
 Values = Mapping[str, Any]
 Orders = Mapping[str, tuple[int, ...]]
+Domains = Sequence[tuple[str, ...]]
+"""The domains that each step learns."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,16 @@ class DataSet:
     known_presence: "str | Callable[[], tuple[np.ndarray, np.ndarray]] | None" = None
     """Which labels its images have, where that is known without the images: two (N, 256) bool tables, training and
     validation, or their "module:function"."""
+    domains: tuple[str, ...] = ()
+    """The groups that its images come from, such as cities, in the order in which the protocol `domain` learns them;
+    () where it does not offer that protocol."""
+    domain_tasks: tuple[str, ...] = ()
+    """As `tasks`, for the protocol `domain`: the numbers count domains."""
+    domain_opener: "str | Callable[[str, Data, int, Domains], Source] | None" = None
+    """Opens a split for the protocol `domain`: `(split, data, seed, domains) -> Source` with the domains that each step
+    learns, or its "module:function". The source says which domain each image comes from."""
+    has_background: bool = True
+    """Is label 0 learnt in the protocol `domain`? Otherwise its pixels, which have no label, are ignored there."""
     table_tasks: tuple[str, ...] = ()
     """Its tasks in cssegmentation's table of PLOP, which `plopkit rows` prints first."""
     credit: str = ""
@@ -111,6 +123,16 @@ class DataSet:
         if self.needs_root:
             self._root(data.root)
         return _call(self.opener, split, data, seed)
+
+    def open_domains(self, split: str, data: "Data", seed: int, domains: Domains) -> "Source":
+        """Open the training or validation images for the protocol `domain`, of the domains that each step learns.
+
+        Raises:
+            ValueError, FileNotFoundError: As for `open`.
+        """
+        if self.needs_root:
+            self._root(data.root)
+        return _call(self.domain_opener, split, data, seed, domains)
 
     def download(self, root: Path, urls: Mapping[str, str], any_archive: bool = False) -> str:
         """Make the data set ready in `root` and say what is there now.
@@ -158,6 +180,12 @@ _VOC_ALIASES = (  # the released code's names
     (r"^15-5s(?= |$)", "15-1"),
 )
 
+_CITIES = (
+    *("aachen", "bremen", "darmstadt", "erfurt", "hanover", "krefeld", "strasbourg", "tubingen", "weimar", "bochum"),
+    *("cologne", "dusseldorf", "hamburg", "jena", "monchengladbach", "stuttgart", "ulm", "zurich"),
+    *("frankfurt", "lindau", "munster"),  # the three of the validation set
+)
+
 PLUGIN_HINT = "what a plugin registers is known after --plugin FILE, or plopkit.load_plugin(FILE)"
 """The end of the error for an unknown data set or method."""
 
@@ -190,6 +218,9 @@ DATASETS: Registry[DataSet] = Registry(
             orders=functools.partial(_orders_of, "voc"),
             task_aliases=_VOC_ALIASES,
             presets={"gpu": {"data": {"size": 128, "scenes": 4000}, "model": {"pool": None}}},
+            domains=("day", "night", "paper", "rain"),
+            domain_tasks=("2-1", "1-1", "joint"),
+            domain_opener="plopkit.datasets.emoji:open_domains",
             # Half the scenes show the gap between methods in two minutes.
             lesson={"laptop": {"data": {"scenes": 1000, "val_scenes": 150}, "optim": {"min_iterations": 90}}},
             credit="Graphics: Twemoji, © Twitter, Inc and other contributors, CC-BY 4.0",
@@ -210,6 +241,26 @@ DATASETS: Registry[DataSet] = Registry(
             downloader="plopkit.datasets.download.prepare:download",
             archives=("ade",),
             table_tasks=("100-50", "100-10", "100-5"),
+        ),
+        "cityscapes": DataSet(
+            "cityscapes",
+            title="Cityscapes, 19 classes in 21 cities",
+            opener="plopkit.datasets.cityscapes:open_split",
+            names=functools.partial(resources.class_names, "cityscapes"),
+            tasks=("14-1", "10-1", "joint"),
+            presets={"laptop": _PHOTOGRAPHS, "paper": {"optim": {"epochs": 50, "epochs_later": 50}}},
+            task_presets={
+                "paper": {  # of the protocol domain; PLOP's weights in its own scripts
+                    "11-5": {"hyper": {"plop": {"pod": 0.0001, "pod_logits": 0.0001}}},
+                    "11-1": {"hyper": {"plop": {"pod": 0.0001, "pod_logits": 0.0001}}},
+                    "1-1": {"hyper": {"plop": {"pod": 0.0001, "pod_logits": 0.001}}},
+                }
+            },
+            downloader="plopkit.datasets.cityscapes:look_for",
+            domains=_CITIES,
+            domain_tasks=("11-5", "11-1", "1-1", "joint"),
+            domain_opener="plopkit.datasets.cityscapes:open_domains",
+            has_background=False,
         ),
         "folder": DataSet(
             "folder",

@@ -83,7 +83,7 @@ def pooled_cube(
         factor_last: factor of the logits in the spatial part, and of the decoder's map in the channel part.
 
     Raises:
-        ValueError: where there are fewer than two maps, their numbers or shapes differ, or there is no new channel.
+        ValueError: where there are fewer than two maps, their numbers or shapes differ, or the net has fewer channels.
     """
     return _cube(new, old, factor, factor_last, spatial=True, channel=True)
 
@@ -94,10 +94,11 @@ def _cube(
     if len(new) != len(old) or len(new) < 2:
         raise ValueError(f"the maps of net and teacher are pairs, at least two, not {len(new)} and {len(old)}")
     n_old, n_seen = old[-1].shape[1], new[-1].shape[1]
-    if n_seen <= n_old:
-        raise ValueError(f"the net has {n_seen} channels and the teacher {n_old}; a later step brings new ones")
+    if n_seen < n_old:
+        raise ValueError(f"the net has {n_seen} channels, fewer than the teacher's {n_old}")
     folded = [*new[:-1], fold_new_into_background(new[-1], n_old)]
-    root, last = math.sqrt(n_seen / (n_seen - n_old)), len(new) - 1
+    root = math.sqrt(n_seen / (n_seen - n_old)) if n_seen > n_old else 1.0  # no new class: a step of other domains
+    last = len(new) - 1
     terms = []
     for index, (x, y) in enumerate(zip(folded, old, strict=True)):
         over_space = root * (factor_last if index == last else factor) / len(new) if spatial else 0.0

@@ -15,7 +15,11 @@ if not TYPE_CHECKING:
     __getattr__ = renamed(__name__)
 
 
-PROTOCOLS = ("overlap", "disjoint", "sequential", "partitioned")
+DOMAIN = "domain"
+"""The protocol whose steps have all labels and the images of other domains."""
+
+PROTOCOLS = ("overlap", "disjoint", "sequential", "partitioned", DOMAIN)
+"""All protocols; `protocols_of` has those of a data set."""
 
 LONGEST = 10_000
 """Characters of a scenario; an order of 999 labels takes 4,000."""
@@ -83,18 +87,40 @@ def _read(text: str, version: int) -> Words:
 def usual_scenarios() -> list[str]:
     """The scenarios of all data sets and protocols, of the tasks that the papers have."""
     return [
-        joined(entry.name, task, protocol)
-        for entry in DATASETS.values()
-        for task in entry.tasks
+        joined(name, task, protocol)
+        for name, entry in DATASETS.items()
+        for task in dict.fromkeys((*entry.tasks, *entry.domain_tasks))
         if task != "joint"
-        for protocol in PROTOCOLS
+        for protocol in protocols_of(name)
+        if task in usual_tasks(name, protocol)
     ]
+
+
+def protocols_of(dataset: str) -> tuple[str, ...]:
+    """The protocols that a data set offers: `domain` only where it has domains."""
+    return tuple(protocol for protocol in PROTOCOLS if protocol != DOMAIN or DATASETS[dataset].domains)
+
+
+def usual_tasks(dataset: str, protocol: str) -> tuple[str, ...]:
+    """The usual tasks of a data set in a protocol; in `domain` their numbers count domains."""
+    return DATASETS[dataset].domain_tasks if protocol == DOMAIN else DATASETS[dataset].tasks
+
+
+def task_fits(words: Words, n_labels: int | None) -> bool:
+    """Whether the task of a scenario adds up to the classes of its data set, or to its domains."""
+    return canonical_task(words.task, _total(words, n_labels)) is not None
 
 
 def is_of_unknown_data_set(text: str) -> bool:
     """Whether a text is a scenario, but of a data set that is unknown here: its plugin may be absent."""
     match = _GRAMMAR.fullmatch(_plain(text[:LONGEST]))
     return match is not None and match[1] not in DATASETS and canonical_task(match[2], None) is not None
+
+
+def has_domains(text: str) -> bool:
+    """Whether a scenario is one of the protocol `domain`; its data set may be unknown here."""
+    match = _GRAMMAR.fullmatch(_plain(text[:LONGEST]))
+    return match is not None and match[3] == DOMAIN
 
 
 def _plain(text: str) -> str:
@@ -134,25 +160,42 @@ def task_and_protocol(words: Words, n_labels: int | None) -> tuple[str, str]:
     """The canonical task and protocol; `n_labels` is None where a user's folder decides it later.
 
     Raises:
-        ValueError: The task does not fit the number of labels, or the protocol is missing or unknown.
+        ValueError: The task does not fit the number of labels or domains, or the protocol is missing, unknown or not
+            one of the data set.
     """
-    task = canonical_task(words.task, n_labels)
+    n = _total(words, n_labels)
+    task = canonical_task(words.task, n)
     protocol = "overlap" if task == "joint" and not words.protocol else words.protocol
-    if task and protocol in PROTOCOLS:
+    possible = protocols_of(words.dataset)
+    if task and protocol in possible and not (words.order and protocol == DOMAIN):
         return task, protocol
-    problem = f"unknown protocol {quoted(protocol)}" if protocol else "the protocol is missing"
-    problem += f"; possible: {', '.join(PROTOCOLS)}"
-    if not task:
-        total = f" = {n_labels - 1} classes" if n_labels else ""
-        possible = f"base-increment with base + increment + … + increment{total}, each step's number as in 10+3+2"
-        problem = f"the task {quoted(words.task)} does not fit; possible: {possible}, or joint"
+    if protocol in possible and task:
+        problem = "the protocol domain has no class order: every step has all classes"
+    elif protocol == DOMAIN and DOMAIN not in possible:
+        having = ", ".join(name for name, entry in DATASETS.items() if entry.domains)
+        problem = f"{words.dataset} has no domains; data sets that have: {having}"
+    elif task:
+        problem = f"unknown protocol {quoted(protocol)}" if protocol else "the protocol is missing"
+        problem += f"; possible: {', '.join(possible)}"
+    else:
+        what = "domains" if protocol == DOMAIN else "classes"
+        total = f" = {n - 1} {what}" if n else ""
+        tasks = f"base-increment with base + increment + … + increment{total}, each step's number as in 10+3+2"
+        problem = f"the task {quoted(words.task)} does not fit; possible: {tasks}, or joint"
     raise _error(words, problem, n_labels, words.order)
 
 
-def canonical_task(task: str, n_labels: int | None) -> str | None:
-    """The canonical task: `10-5` also for `10+5`; None if a data set with `n_labels` labels cannot be split this way.
+def _total(words: Words, n_labels: int | None) -> int | None:
+    """What a task has to add up to, and 1: the labels with background, or in the protocol `domain` the domains."""
+    domains = DATASETS[words.dataset].domains
+    return len(domains) + 1 if words.protocol == DOMAIN and domains else n_labels
 
-    Without a number of labels, `10+5` stays as it is: it says that there are 15 classes, and `10-5` does not.
+
+def canonical_task(task: str, n_labels: int | None) -> str | None:
+    """The canonical task: `10-5` also for `10+5`; None if `n_labels` labels cannot be split this way.
+
+    In the protocol `domain`, `n_labels` is the number of domains and 1. Without a number, `10+5` stays as it is: it says
+    that there are 15 classes, and `10-5` does not.
     """
     if task == "joint":
         return task
@@ -171,7 +214,7 @@ def canonical_task(task: str, n_labels: int | None) -> str | None:
 
 
 def step_sizes(task: str, n_classes: int) -> list[int]:
-    """Number of classes that each step of a canonical task learns, the background not counted."""
+    """Number of classes that each step of a canonical task learns, the background not counted; or of domains."""
     if task == "joint":
         return [n_classes]
     if "+" in task:
@@ -188,10 +231,14 @@ def joined(dataset: str, task: str, protocol: str, order: str = "") -> str:
 
 def _error(words: Words, problem: str, n_labels: int | None, order: str = "") -> ValueError:
     """The error with up to three valid texts near these words; `order` is what they keep of the order."""
-    task = canonical_task(words.task, n_labels)
-    tasks = [task] if task else _near_tasks(words.task, n_labels)
-    protocols = difflib.get_close_matches(words.protocol[:100], PROTOCOLS, n=1) or PROTOCOLS
-    near = [joined(words.dataset, *rest, order) for rest in product(tasks, protocols)]
+    offered = protocols_of(words.dataset)
+    if match := difflib.get_close_matches(words.protocol[:100], offered, n=1):
+        words = words._replace(protocol=match[0])
+    protocols = match or [protocol for protocol in offered if protocol != DOMAIN]
+    n = _total(words, n_labels)
+    task = canonical_task(words.task, n)
+    tasks = [task] if task else _near_tasks(words.task, n)
+    near = [joined(words.dataset, *rest, "" if DOMAIN in rest else order) for rest in product(tasks, protocols)]
     nearest = " or ".join(map(quoted, near[:3]))
     return ValueError(f"{quoted(words.given or words.canonical)}: {problem}; nearest: {nearest}")
 

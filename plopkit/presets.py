@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from plopkit.catalogue import DATASETS, METHODS
-from plopkit.grammar import Words, read_words
+from plopkit.grammar import Words, has_domains, read_words
 from plopkit.recipes import BASES, NAMES, recipe_values
 from plopkit.scenario import Scenario
 from plopkit.settings import Settings, build, flat, nested
@@ -150,12 +150,26 @@ def settle(settings: Settings, kind: "type[Method] | None" = None) -> Settings:
     Args:
         settings: The settings.
         kind: The method's class; by default that of the settings.
+
+    Raises:
+        ValueError: A hyper-parameter is wrong, or the method makes no sense in the scenario's protocol.
     """
     kind = kind or METHODS[settings.method]
+    check_protocol(settings, kind)
     hyper = build(kind, settings.hyper, "hyper.").model_dump(mode="json")
     root = settings.data.root and expanded(settings.data.root).absolute()
     data = settings.data.model_copy(update={"root": root})
     return settings.model_copy(update={"hyper": hyper, "data": data, "out": expanded(settings.out)})
+
+
+def check_protocol(settings: Settings, kind: "type[Method]") -> None:
+    """ValueError where a method that needs new classes is to learn domains; names those that can."""
+    if has_domains(settings.scenario) and not kind.learns_domains:
+        able = ", ".join(name for name, each in METHODS.items() if each.learns_domains)
+        raise ValueError(
+            f"{settings.scenario}: {kind.title} ({settings.method}) makes no sense in the protocol domain, whose later "
+            f"steps have no new class; methods that learn domains: {able}"
+        )
 
 
 def overrides_of(settings: Settings, preset: str, recipe: str = "own") -> dict[str, Any]:

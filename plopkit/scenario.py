@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plopkit.catalogue import DATASETS
-from plopkit.grammar import Words, class_order, joined, read_words, step_sizes, task_and_protocol
+from plopkit.grammar import DOMAIN, Words, class_order, joined, read_words, step_sizes, task_and_protocol
 from plopkit.orders import seed_of_order
 
 __all__ = [
@@ -33,11 +33,13 @@ __all__ = [
     "id_type",
     "ignored_id",
     "table_width",
+    "with_domains",
 ]
 
 PROTOCOLS = ("overlap", "disjoint", "sequential")
 """The protocols that select images by their labels alone. `plopkit.grammar.PROTOCOLS` has all of them: in
-`partitioned`, `assign_classes` must have assigned each image to one of its classes first."""
+`partitioned`, `assign_classes` must have assigned each image to one of its classes first, and in `domain`,
+`with_domains` must have added the domain that it comes from."""
 
 IGNORE = 255
 """The label, and the target, of ignored pixels where there are at most 255 labels, or channels."""
@@ -71,6 +73,9 @@ def table_width(n_labels: int) -> int:
 class Step:
     """One training phase. `new`, `old` and `future` are labels; the background is new at step 0.
 
+    In the protocol `domain`, step 0 learns all labels, and later steps have other images: `domains` names the domains
+    that they come from, and `new` is ().
+
     Example:
         >>> step = Scenario.parse("voc 15-5 overlap").steps[1]
         >>> step.new, step.n_old, step.n_seen
@@ -82,6 +87,12 @@ class Step:
     new: tuple[int, ...]
     old: tuple[int, ...]
     future: tuple[int, ...]
+    domains: tuple[str, ...] = ()
+    """The domains that the step trains on, in the protocol `domain`."""
+    old_domains: tuple[str, ...] = ()
+    future_domains: tuple[str, ...] = ()
+    unlearnt: tuple[int, ...] = ()
+    """Labels of the data set that no step learns: their pixels are ignored."""
 
     @property
     def seen(self) -> tuple[int, ...]:
@@ -99,14 +110,24 @@ class Step:
         return len(self.seen)
 
     @property
+    def n_new(self) -> int:
+        """Channels that the step adds: 0 at later steps of the protocol `domain`."""
+        return len(self.new)
+
+    @property
     def n_labels(self) -> int:
         """Number of labels of the data set, background included."""
-        return len(self.seen) + len(self.future)
+        return len(self.seen) + len(self.future) + len(self.unlearnt)
+
+    @property
+    def seen_domains(self) -> tuple[str, ...]:
+        """Domains known after this step; () except in the protocol `domain`."""
+        return self.old_domains + self.domains
 
     @property
     def labelled(self) -> str:
-        """Which labels the training masks show: "seen" in the sequential protocol, else "new"."""
-        return "seen" if self.protocol == "sequential" else "new"
+        """Which labels the training masks show: "seen" in the protocols sequential and domain, else "new"."""
+        return "seen" if self.protocol in ("sequential", DOMAIN) else "new"
 
     def uses(self, present: Iterable[int]) -> bool:
         """Whether an image whose mask has these labels is trained on, by the rule of `trains_on`."""
@@ -116,12 +137,13 @@ class Step:
         """Which images are trained on.
 
         Overlap requires at least one new label; disjoint and sequential also that there is no future label.
-        Partitioned requires that the image was assigned to one of the new classes by `assign_classes`. Background,
-        ignored pixels and ids that are not labels of the data set never count.
+        Partitioned requires that the image was assigned to one of the new classes by `assign_classes`. Domain requires
+        that it comes from one of the step's domains, whatever its labels. Background, ignored pixels and ids that are
+        not labels of the data set never count.
 
         Args:
             presence: (N, 256) bool, the labels that each mask has, or (N, `table_width(n_labels)`) where there are
-                more than 255; for partitioned, a table of `assign_classes`.
+                more than 255; for partitioned, a table of `assign_classes`, for domain, one of `with_domains`.
 
         Returns:
             (N,) bool.
@@ -129,6 +151,8 @@ class Step:
         Raises:
             ValueError: The table has another shape, or several classes in one row where images are partitioned.
         """
+        if self.protocol == DOMAIN:
+            return self.comes_from(presence, self.domains)
         used = self._any_of(presence, self.new)
         if self.protocol in ("disjoint", "sequential"):
             used[self._any_of(presence, self.future)] = False
@@ -142,8 +166,20 @@ class Step:
         return used
 
     def evaluates_on(self, presence: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-        """Which images are evaluated on, (N, 256) -> (N,) bool: those with a seen label other than background."""
+        """Which images are evaluated on, (N, 256) -> (N,) bool: those with a seen label other than background.
+
+        In the protocol `domain`, those of all domains seen; the table is one of `with_domains`.
+        """
+        if self.protocol == DOMAIN:
+            return self.comes_from(presence, self.seen_domains)
         return self._any_of(presence, self.seen)
+
+    def comes_from(self, presence: npt.NDArray[np.bool_], domains: Iterable[str]) -> npt.NDArray[np.bool_]:
+        """Which images come from some domains, by a table of `with_domains`: (N, 256 + domains) -> (N,) bool."""
+        known = self.seen_domains + self.future_domains
+        self._check_width(presence)
+        columns = [table_width(self.n_labels) + known.index(domain) for domain in domains]
+        return np.asarray(presence[:, columns].any(axis=1))
 
     uses_table, sees_table = trains_on, evaluates_on  # their names in plopkit 0.1
 
@@ -155,7 +191,7 @@ class Step:
 
         Args:
             labelled: "new" shows the new labels only (training), "seen" every seen label (evaluation, and training
-                in the sequential protocol).
+                in the sequential protocol). In the protocol `domain` both show all labels.
             ignore_future: Whether labels of later steps become 255, not background.
 
         Returns:
@@ -167,7 +203,7 @@ class Step:
         """
         if labelled not in ("new", "seen"):
             raise ValueError(f"labelled is 'new' or 'seen', not {labelled!r}")
-        first = self.n_old if labelled == "new" else 0
+        first = self.n_old if labelled == "new" and self.protocol != DOMAIN else 0
         table = np.full(ignored_id(self.n_labels) + 1, ignored_id(self.n_seen), id_type(self.n_seen))
         table[list(self.seen if ignore_future else self.seen + self.future)] = 0
         table[list(self.seen[first:])] = np.arange(first, self.n_seen)
@@ -185,11 +221,16 @@ class Step:
         return table
 
     def _any_of(self, presence: npt.NDArray[np.bool_], labels: tuple[int, ...]) -> npt.NDArray[np.bool_]:
-        width = table_width(self.n_labels)
-        if presence.ndim != 2 or presence.shape[1] != width:
-            raise ValueError(f"a presence table has the shape (images, {width}), not {presence.shape}")
+        self._check_width(presence)
         columns = [label for label in labels if label != 0]
         return np.asarray(presence[:, columns].any(axis=1))
+
+    def _check_width(self, presence: npt.NDArray[np.bool_]) -> None:
+        n_domains = len(self.seen_domains + self.future_domains)
+        width = table_width(self.n_labels) + n_domains
+        if presence.ndim != 2 or presence.shape[1] != width:
+            hint = "; with_domains adds a column for each domain" if n_domains else ""
+            raise ValueError(f"a presence table has the shape (images, {width}), not {presence.shape}{hint}")
 
 
 @dataclass(frozen=True)
@@ -258,12 +299,39 @@ class Scenario:
 
     @functools.cached_property
     def steps(self) -> tuple[Step, ...]:
-        """The steps; their `new` labels, one step after the other, are `order`."""
+        """The steps; their `new` labels, one step after the other, are `order`, and their `domains` are `domains`."""
+        if self.protocol == DOMAIN:
+            return self._domain_steps()
         ends = np.cumsum(step_sizes(self.task, self.n_labels - 1)) + 1
         starts = [0, *ends.tolist()]
         return tuple(
             Step(index, self.protocol, self.order[start:end], self.order[:start], self.order[end:])
             for index, (start, end) in enumerate(pairwise(starts))
+        )
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """The domains in the order learnt; () except in the protocol `domain`."""
+        return DATASETS[self.dataset].domains if self.protocol == DOMAIN else ()
+
+    def _domain_steps(self) -> tuple[Step, ...]:
+        """Steps of the same labels and other domains."""
+        unlearnt = () if DATASETS[self.dataset].has_background else (0,)
+        labels = self.order[len(unlearnt) :]
+        ends = np.cumsum([0, *step_sizes(self.task, len(self.domains))]).tolist()
+        return tuple(
+            Step(
+                index,
+                self.protocol,
+                () if index else labels,
+                labels if index else (),
+                (),
+                self.domains[start:end],
+                self.domains[:start],
+                self.domains[end:],
+                unlearnt,
+            )
+            for index, (start, end) in enumerate(pairwise(ends))
         )
 
     def __str__(self) -> str:
@@ -317,3 +385,24 @@ def assign_classes(presence: npt.NDArray[np.bool_], stems: Sequence[str], seed: 
     draws = np.frombuffer(b"".join(digests), dtype=">u8").astype(np.float64) / 2.0**64  # uniform in [0, 1]
     places = np.minimum(np.floor(draws * counts), counts - 1)  # the largest 64-bit numbers round up to 1
     return classes & (classes.cumsum(axis=1) == places[:, None] + 1)
+
+
+def with_domains(
+    presence: npt.NDArray[np.bool_], of_images: Sequence[str], domains: Sequence[str]
+) -> npt.NDArray[np.bool_]:
+    """Add the domain that each image comes from to a table of labels: the protocol `domain`.
+
+    Args:
+        presence: (N, 256) bool, the labels that each mask has.
+        of_images: (N,) the domain of each image.
+        domains: The scenario's domains, in the order learnt.
+
+    Returns:
+        (N, 256 + number of domains) bool.
+
+    Raises:
+        ValueError: There is not one domain for each image.
+    """
+    if len(of_images) != len(presence):
+        raise ValueError(f"there are {len(presence)} images, and domains of {len(of_images)}")
+    return np.hstack([presence, np.asarray(of_images)[:, None] == np.asarray(domains)[None]])

@@ -71,7 +71,7 @@ def test_a_folder_takes_the_number_of_labels_as_an_argument() -> None:
 @pytest.mark.parametrize(
     ("text", "patterns"),
     [
-        ("", ["voc, emoji, ade, folder", "voc 5-3 overlap"]),
+        ("", ["voc, emoji, ade, cityscapes, folder", "voc 5-3 overlap"]),
         ("vok 15-1 overlap", ["'vok 15-1 overlap'", "emoji", "nearest: 'voc 15-1 overlap'"]),
         ("15-1 overlap", ["nearest: 'voc 15-1 overlap'"]),
         ("voc 15-4 overlap", ["'15-4'", "20 classes", "joint", "nearest: 'voc 15-5 overlap'"]),

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from plopkit.catalogue import DATASETS
 from plopkit.datasets.source import Pair, Source
+from plopkit.scenario import Scenario
 from plopkit.settings import Data
 from plopkit.support.moved import renamed
 
@@ -11,7 +12,7 @@ if not TYPE_CHECKING:
     __getattr__ = renamed(__name__)
 
 
-__all__ = ["Pair", "Source", "open_split"]
+__all__ = ["Pair", "Source", "open_for", "open_split"]
 
 
 def open_split(dataset: str, split: str, data: Data, seed: int = 0) -> Source:
@@ -24,3 +25,11 @@ def open_split(dataset: str, split: str, data: Data, seed: int = 0) -> Source:
         seed: For data sets that are drawn.
     """
     return DATASETS[dataset].open(split, data, seed)
+
+
+def open_for(scenario: Scenario, split: str, data: Data, seed: int = 0) -> Source:
+    """Open the images of a scenario's data set as its protocol divides them; other arguments as for `open_split`."""
+    entry = DATASETS[scenario.dataset]
+    if scenario.domains:
+        return entry.open_domains(split, data, seed, [step.domains for step in scenario.steps])
+    return entry.open(split, data, seed)

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 
 from plopkit.catalogue import DATASETS
-from plopkit.datasets import open_split
+from plopkit.datasets import open_for
 from plopkit.datasets.counts import pixels
 from plopkit.datasets.steps import protocol_presence
 from plopkit.datasets.tables import classes_table, hidden_table, steps_table
-from plopkit.scenario import N_IDS, Scenario
+from plopkit.scenario import N_IDS, Scenario, with_domains
 from plopkit.settings import Data
 from plopkit.support import resources
 
@@ -61,11 +61,12 @@ def count(scenario: Scenario, data: Data, seed: int = 0) -> tuple[pd.DataFrame, 
         ValueError: A file is damaged. The message names it.
         FileNotFoundError: A file or folder is missing.
     """
-    train, val = (open_split(scenario.dataset, split, data, seed) for split in ("train", "val"))
+    train, val = (open_for(scenario, split, data, seed) for split in ("train", "val"))
     counts = pixels(train), pixels(val)
-    presence = protocol_presence(scenario, counts[0] > 0, train.stems, seed)
-    steps = steps_table(scenario, presence, counts[1])
-    return steps, classes_table(scenario, train.classes, *counts, presence)
+    presence = protocol_presence(scenario, counts[0] > 0, train.stems, seed, train.domains)
+    evaluated = with_domains(counts[1] > 0, val.domains, scenario.domains) if scenario.domains else counts[1] > 0
+    steps = steps_table(scenario, presence, evaluated)
+    return steps, classes_table(scenario, train.classes, *counts, presence, evaluated)
 
 
 def compare(scenario: Scenario, steps: pd.DataFrame) -> list[str]:

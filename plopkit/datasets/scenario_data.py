@@ -11,13 +11,13 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from plopkit.datasets import Source, open_split
+from plopkit.datasets import Source, open_for
 from plopkit.datasets.counts import presence
 from plopkit.datasets.steps import Selection, StepDataset, eval_loader, protocol_presence, train_loader
 from plopkit.datasets.tables import steps_table
 from plopkit.datasets.transforms import eval_transform, net_input, picture, train_transform
 from plopkit.presets import open_scenario
-from plopkit.scenario import Scenario, Step, ignored_id
+from plopkit.scenario import Scenario, Step, ignored_id, with_domains
 from plopkit.settings import Settings
 from plopkit.support.seeding import seed_of
 
@@ -67,11 +67,17 @@ class ScenarioData:
             FileNotFoundError: A file or folder is missing.
         """
         scenario = scenario or open_scenario(settings)
-        sources = (open_split(scenario.dataset, split, settings.data, settings.seed) for split in ("train", "val"))
+        sources = (open_for(scenario, split, settings.data, settings.seed) for split in ("train", "val"))
         data = cls(settings, scenario, *sources)
         for step in scenario.steps:
             if trains:
                 data.train_loader(step)
+            for domain in step.seen_domains:
+                if not len(data._val_set(step, domain=domain)):
+                    raise ValueError(
+                        f"{scenario}, step {step.index}: no validation image comes from the domain {domain}; add some, "
+                        "or choose another task"
+                    )
             if not len(data._val_set(step)):
                 raise ValueError(
                     f"{scenario}, step {step.index}: no validation image contains any of the labels seen so far, "
@@ -88,10 +94,12 @@ class ScenarioData:
     def presence(self) -> tuple[np.ndarray, np.ndarray]:
         """The tables by which the protocol selects training and validation images: two (N, 256) bool.
 
-        They are `mask_presence`, except that the protocol partitioned assigns each training image to one class.
+        They are `mask_presence`, except that the protocol partitioned assigns each training image to one class, and
+        that the protocol domain has a column more for each domain.
         """
         train, val = self.mask_presence
-        return protocol_presence(self.scenario, train, self.train.stems, self.settings.seed), val
+        selecting = protocol_presence(self.scenario, train, self.train.stems, self.settings.seed, self.train.domains)
+        return selecting, with_domains(val, self.val.domains, self.scenario.domains) if self.scenario.domains else val
 
     def table(self) -> pd.DataFrame:
         """One row per step: the names of its new classes, and its numbers of training and validation images."""
@@ -122,7 +130,7 @@ class ScenarioData:
         except ValueError as error:
             raise ValueError(f"{self.scenario}, step {step.index}: {error}") from None
 
-    def eval_loader(self, step: Step, shard: tuple[int, int] = (0, 1)) -> DataLoader:
+    def eval_loader(self, step: Step, shard: tuple[int, int] = (0, 1), domain: str = "") -> DataLoader:
         """The validation images that a step is evaluated on, in order, with all labels seen so far.
 
         Those with such a label; labels of later steps are background. `Settings.future` changes both.
@@ -130,19 +138,26 @@ class ScenarioData:
         Args:
             step: The step.
             shard: This process's number and the number of processes; each gets its part of the images.
+            domain: The domain that the images come from; "" for all that the step has seen.
         """
-        return eval_loader(self._val_set(step, shard), eval_batch(self.settings), self.settings.compute.workers)
+        return eval_loader(self._val_set(step, shard, domain), eval_batch(self.settings), self.settings.compute.workers)
 
     def examples(self, count: int) -> StepDataset:
         """Validation images for pictures, with the targets of the last step.
 
         Args:
             count: Number of images, at most. They are evenly spaced over the images that contain both labels of step 0
-                and of the last step, if there are any, else over those that contain either.
+                and of the last step, if there are any, else over those that contain either; in the protocol domain over
+                the domains.
         """
         (first, *_, last) = (self.scenario.steps[0], *self.scenario.steps)
-        old, new = (_contains(self.presence[1], labels) for labels in (first.new, last.new))
-        chosen = evenly_spaced(old | new, old & new, count)
+        if domains := self.scenario.domains:
+            by_domain = [last.comes_from(self.presence[1], [domain]).nonzero()[0] for domain in domains]
+            chosen = np.concatenate(by_domain)
+            chosen = chosen[evenly_spaced(chosen >= 0, chosen >= 0, count)]
+        else:
+            old, new = (_contains(self.presence[1], labels) for labels in (first.new, last.new))
+            chosen = evenly_spaced(old | new, old & new, count)
         selection = Selection.of(chosen, last.lookup("seen"))
         return StepDataset(self.val, selection, eval_transform(self.settings.data.size))
 
@@ -173,14 +188,17 @@ class ScenarioData:
 
     look = samples  # an earlier name
 
-    def _evaluated(self, step: Step) -> np.ndarray:
-        """Which validation images a step is evaluated on, (N,) bool."""
+    def _evaluated(self, step: Step, domain: str = "") -> np.ndarray:
+        """Which validation images a step is evaluated on, (N,) bool; only those of a domain where it is named."""
         presence = self.presence[1]
-        return np.ones(len(presence), bool) if self.settings.future == "left_out" else step.evaluates_on(presence)
+        if domain:
+            return step.comes_from(presence, [domain])
+        everything = self.settings.future == "left_out" and not step.domains
+        return np.ones(len(presence), bool) if everything else step.evaluates_on(presence)
 
-    def _val_set(self, step: Step, shard: tuple[int, int] = (0, 1)) -> StepDataset:
+    def _val_set(self, step: Step, shard: tuple[int, int] = (0, 1), domain: str = "") -> StepDataset:
         process, n_processes = shard
-        indices = np.flatnonzero(self._evaluated(step))[process::n_processes]
+        indices = np.flatnonzero(self._evaluated(step, domain))[process::n_processes]
         table = step.lookup("seen", ignore_future=self.settings.future != "background")
         size = None if self.settings.evaluate == "full" else self.settings.data.size
         return StepDataset(self.val, Selection.of(indices, table), eval_transform(size))

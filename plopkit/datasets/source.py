@@ -42,6 +42,9 @@ class Source(ABC):
     fingerprint: str
     """Changes whenever an image, a mask or their order changes. A run stores it and refuses to resume on other data."""
 
+    domains: tuple[str, ...] = ()
+    """The domain of each image; () where it was not opened for the protocol `domain`."""
+
     credit: str = ""
     """Whom to name in a picture made from these images."""
 

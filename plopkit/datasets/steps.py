@@ -13,7 +13,7 @@ from plopkit.datasets.loading import Failure, ImageLoader, failing_softly
 from plopkit.datasets.lookup import look_up
 from plopkit.datasets.source import Source
 from plopkit.datasets.transforms import Transform
-from plopkit.scenario import IGNORE, N_IDS, WIDE_IGNORE, Scenario, Step, assign_classes
+from plopkit.scenario import IGNORE, N_IDS, WIDE_IGNORE, Scenario, Step, assign_classes, with_domains
 
 
 class Group(NamedTuple):
@@ -104,7 +104,9 @@ class Selection:
         return np.concatenate([group.indices for group in self.groups] or [np.zeros(0, np.int64)])
 
 
-def protocol_presence(scenario: Scenario, presence: np.ndarray, stems: Sequence[str], seed: int) -> np.ndarray:
+def protocol_presence(
+    scenario: Scenario, presence: np.ndarray, stems: Sequence[str], seed: int, domains: Sequence[str] = ()
+) -> np.ndarray:
     """The table by which a scenario's protocol selects training images.
 
     Args:
@@ -112,10 +114,14 @@ def protocol_presence(scenario: Scenario, presence: np.ndarray, stems: Sequence[
         presence: (N, 256) bool, the labels in each training mask.
         stems: The name of each image.
         seed: For the protocol partitioned, which assigns each image to one of its classes at random.
+        domains: For the protocol domain, the domain of each image.
 
     Returns:
-        (N, 256) bool: one class per image for the protocol partitioned, else `presence`.
+        (N, 256) bool: one class per image for the protocol partitioned, else `presence`; for the protocol domain with a
+        column more for each domain.
     """
+    if scenario.domains:
+        return with_domains(presence, domains, scenario.domains)
     return assign_classes(presence, stems, seed) if scenario.protocol == "partitioned" else presence
 
 

@@ -20,11 +20,13 @@ def steps_table(
         names: The name of each label; without them, new classes are counted rather than named.
 
     Returns:
-        One row per `step`: `new classes`, `training images` and `validation images`.
+        One row per `step`: `new classes`, `training images` and `validation images`; in the protocol domain also
+        `new domains`.
     """
     rows = [
         {
             "step": step.index,
+            **({"new domains": ", ".join(step.domains)} if step.domains else {}),
             "new classes": _new_classes(step, names),
             "training images": int(step.trains_on(train > 0).sum()),
             "validation images": int(step.evaluates_on(val > 0).sum()),
@@ -40,6 +42,7 @@ def classes_table(
     train: np.ndarray,
     val: np.ndarray,
     presence: np.ndarray | None = None,
+    evaluated: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Count the images and pixels of each class in each step's targets.
 
@@ -52,15 +55,17 @@ def classes_table(
         train: (N, 256), the pixels of each label in each training mask.
         val: The same for validation.
         presence: (N, 256) bool, what the protocol selects the training images by; `train > 0` by default.
+        evaluated: The same for validation; `val > 0` by default.
 
     Returns:
         One row per `step` and `label` seen so far: its `name`, the step in which it is `learnt at`, and
         `images` and `pixels` with it in `training` and in `validation`.
     """
     presence = train > 0 if presence is None else presence
+    evaluated = val > 0 if evaluated is None else evaluated
     rows = []
     for step in scenario.steps:
-        trained, evaluated = train[step.trains_on(presence)], val[step.evaluates_on(val > 0)]
+        trained, validated = train[step.trains_on(presence)], val[step.evaluates_on(evaluated)]
         shown = step.seen if step.labelled == "seen" else step.new
         for label in step.seen:
             pixels = trained[:, label] * (label in shown)
@@ -72,8 +77,8 @@ def classes_table(
                     "learnt at": next(s.index for s in scenario.steps if label in s.new),
                     "training images": int((pixels > 0).sum()),
                     "training pixels": int(pixels.sum(dtype=np.int64)),
-                    "validation images": int((evaluated[:, label] > 0).sum()),
-                    "validation pixels": int(evaluated[:, label].sum(dtype=np.int64)),
+                    "validation images": int((validated[:, label] > 0).sum()),
+                    "validation pixels": int(validated[:, label].sum(dtype=np.int64)),
                 }
             )
     return pd.DataFrame(rows)

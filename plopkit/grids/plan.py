@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from plopkit.catalogue import DATASETS, METHODS
+from plopkit.datasets import open_for
 from plopkit.flags import run_words
 from plopkit.grammar import read_words
 from plopkit.orders import expanded_orders
@@ -191,10 +192,12 @@ def _checked(
         opened_scenario = open_scenario(settings)
         value = method_of(settings)
         dataset = DATASETS[read_words(settings.scenario).dataset]
-        looked_at = (dataset.name, settings.data.model_dump_json(), None if dataset.needs_root else seed)
+        seed_of_images = None if dataset.needs_root else seed
+        domains = tuple(step.domains for step in opened_scenario.steps)
+        looked_at = (dataset.name, settings.data.model_dump_json(), seed_of_images, domains)
         if looked_at not in opened:
             for split in ("train", "val"):
-                dataset.open(split, settings.data, settings.seed)
+                open_for(opened_scenario, split, settings.data, settings.seed)
             opened.add(looked_at)
     except (ValueError, FileNotFoundError) as error:
         kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError

@@ -180,6 +180,9 @@ class Method(BaseModel, ABC):
     """In plots and tables."""
     source: ClassVar[str]
     """The paper."""
+    learns_domains: ClassVar[bool] = False
+    """Whether it also makes sense in the protocol `domain`, whose later steps have no new class. Other methods are
+    refused there, before anything is written."""
 
     @classmethod
     def about(cls) -> str:

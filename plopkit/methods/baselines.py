@@ -31,6 +31,7 @@ class FineTuning(WithoutTeacher):
     name = "ft"
     title = "fine-tuning"
     source = "baseline"
+    learns_domains = True
 
 
 class Joint(WithoutTeacher):
@@ -39,6 +40,7 @@ class Joint(WithoutTeacher):
     name = "joint"
     title = "joint training"
     source = "upper bound"
+    learns_domains = True
 
     def schedule(self, optim: Optim, step: Step) -> Schedule:
         """Every step is trained as long and as fast as step 0."""

@@ -26,6 +26,7 @@ class LwF(Method):
     name = "lwf"
     title = "LwF"
     source = "Li and Hoiem, ECCV 2016"
+    learns_domains = True
 
     kd: float = Field(100.0, ge=0, description="weight of the distillation")
 
@@ -46,6 +47,7 @@ class LwFMC(Method):
     name = "lwf-mc"
     title = "LwF-MC"
     source = "Rebuffi et al., CVPR 2017"
+    learns_domains = True
 
     kd: float = Field(10.0, ge=0, description="weight of the binary distillation, for each old channel")
 
@@ -69,6 +71,7 @@ class ILT(Method):
     name = "ilt"
     title = "ILT"
     source = "Michieli and Zanuttigh, ICCV Workshops 2019"
+    learns_domains = True
 
     kd: float = Field(100.0, ge=0, description="weight of the distillation")
     mse: float = Field(100.0, ge=0, description="weight of the squared error on the encoder's last map")
@@ -87,17 +90,21 @@ class ILT(Method):
 
 
 class Unbiased(Method):
-    """The losses of MiB, which later methods build on. Not a method itself: it has no name."""
+    """The losses of MiB, which later methods build on. Not a method itself: it has no name.
+
+    In the protocol `domain` the targets show all classes, and no channel is new: both losses are then the plain ones.
+    """
 
     kd: float = Field(
         10.0, ge=0, description="weight of the unbiased distillation (100 for VOC 15-1 in the answers of MiB's authors)"
     )
 
     def losses(self, batch: Batch) -> Mapping[str, Term]:
-        out, old = batch.out, batch.old
+        out, old, step = batch.out, batch.old, batch.context.step
         assert old is not None
+        n_hidden = step.n_old if step.n_new else 0  # channels whose pixels the target calls background
         return {
-            "ce": unbiased_cross_entropy(out.logits, batch.target, batch.context.step.n_old).mean(),  # MiB eq. 5
+            "ce": unbiased_cross_entropy(out.logits, batch.target, n_hidden).mean(),  # MiB eq. 5
             "kd": self.kd * unbiased_distillation(out.logits, old.logits).mean(),  # MiB eq. 8
         }
 
@@ -108,3 +115,4 @@ class MiB(Unbiased):
     name = "mib"
     title = "MiB"
     source = "Cermelli et al., CVPR 2020"
+    learns_domains = True

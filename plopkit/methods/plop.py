@@ -20,7 +20,10 @@ from plopkit.thresholds import RELEASED_FLOOR
 
 
 class PodAndPseudoLabels(Method):
-    """The losses of PLOP, which later methods build on. Not a method itself: it has no name."""
+    """The losses of PLOP, which later methods build on. Not a method itself: it has no name.
+
+    In the protocol `domain` the targets show all classes: there are no pseudo-labels, and no thresholds to compute.
+    """
 
     pod: float = Field(0.01, ge=0, description="weight of POD on the feature maps (ADE20K: 0.001; the cube: 0.000005)")
     pod_logits: float = Field(
@@ -42,10 +45,12 @@ class PodAndPseudoLabels(Method):
         True, description="weight an image's cross-entropy by its share of confident background pixels"
     )
 
-    def prepare(self, context: StepContext) -> Thresholds:
+    def prepare(self, context: StepContext) -> Thresholds | None:
         """Section 3.3: the class-wise thresholds of uncertainty, from one pass over the training images."""
         teacher, step = context.teacher, context.step
         assert teacher is not None
+        if not step.n_new:
+            return None
         find = released_thresholds if self.thresholds == "released" else median_thresholds
         with torch.no_grad():
             predicted = ((teacher(image).logits, target) for image, target in context.batches())
@@ -54,10 +59,13 @@ class PodAndPseudoLabels(Method):
     def losses(self, batch: Batch) -> Mapping[str, Term]:
         step, old = batch.context.step, batch.old
         assert old is not None
-        pseudo = pseudo_label(old.logits, batch.target, step.n_old, batch.prepared)  # PLOP eq. 7
-        ce = cross_entropy(batch.out.logits, pseudo.target)
-        if self.adaptive:
-            ce = pseudo.factor[:, None, None] * ce  # PLOP eq. 8
+        if step.n_new:
+            pseudo = pseudo_label(old.logits, batch.target, step.n_old, batch.prepared)  # PLOP eq. 7
+            ce = cross_entropy(batch.out.logits, pseudo.target)
+            if self.adaptive:
+                ce = pseudo.factor[:, None, None] * ce  # PLOP eq. 8
+        else:
+            ce = cross_entropy(batch.out.logits, batch.target)
         if self.distil == "cube":
             cube = pooled_cube(batch.out.activated, old.activated, self.pod, self.pod_logits)
             return {"ce": ce.mean(), "cube": cube}
@@ -70,8 +78,9 @@ class PodAndPseudoLabels(Method):
         terms = [self.pod * distance(new, teacher) for new, teacher in pairs]
         folded = fold_new_into_background(out.small, step.n_old)
         terms.append(self.pod_logits * distance(folded, old.small))
-        # POD weighs more the more old classes there are per new class.
-        return math.sqrt(step.n_seen / (step.n_seen - step.n_old)) * torch.stack(terms).mean()
+        # POD weighs more the more old classes there are per new class; as it is where no class is new.
+        weight = math.sqrt(step.n_seen / step.n_new) if step.n_new else 1.0
+        return weight * torch.stack(terms).mean()
 
 
 class PLOP(PodAndPseudoLabels):
@@ -80,3 +89,4 @@ class PLOP(PodAndPseudoLabels):
     name = "plop"
     title = "PLOP"
     source = "Douillard et al., CVPR 2021"
+    learns_domains = True

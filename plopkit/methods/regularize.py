@@ -31,6 +31,7 @@ class EWC(_Regularized):
     name = "ewc"
     title = "EWC"
     source = "Kirkpatrick et al., PNAS 2017"
+    learns_domains = True
 
     importance: float = Field(100.0, ge=0, description="weight of the penalty (MiB's code: 500)")
     alpha: float = Field(0.9, ge=0, le=1, description="share of the newest squared gradient in the moving average")
@@ -45,6 +46,7 @@ class PI(_Regularized):
     name = "pi"
     title = "PI"
     source = "Zenke et al., ICML 2017"
+    learns_domains = True
 
     importance: float = Field(100.0, ge=0, description="weight of the penalty (MiB's code: 500)")
 
@@ -58,6 +60,7 @@ class RW(_Regularized):
     name = "rw"
     title = "RW"
     source = "Chaudhry et al., ECCV 2018"
+    learns_domains = True
 
     importance: float = Field(100.0, ge=0, description="weight of the penalty")
     alpha: float = Field(0.9, ge=0, le=1, description="share of the newest squared gradient in the moving average")

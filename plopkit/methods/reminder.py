@@ -38,6 +38,7 @@ class Reminder(PodAndPseudoLabels):
 
     def prepare(self, context: StepContext) -> Prepared:  # type: ignore[override]  # thresholds and more
         thresholds = super().prepare(context)
+        assert thresholds is not None  # there are new classes: it learns no domains
         return Prepared(thresholds, context.state["prototypes"].to(thresholds.values.device))
 
     def losses(self, batch: Batch) -> Mapping[str, Term]:

@@ -37,9 +37,9 @@ PER_CLASS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"iou": iou, "accurac
 PER_STEP: dict[str, Callable[[Evaluated], float]] = {
     "hiou": lambda step: hiou(step.iou, step.n_first),
     "pixel_accuracy": lambda step: pixel_accuracy(step.accuracy, step.pixels),
-    "background": lambda step: float(step.iou[0]),
-    "forgetting": lambda step: mean((step.best - step.last)[1:]),
-    "backward_transfer": lambda step: mean((step.last - step.first)[1:]),
+    "background": lambda step: float(step.iou[0]) if step.has_background else float("nan"),
+    "forgetting": lambda step: mean((step.best - step.last)[step.n_background :]),
+    "backward_transfer": lambda step: mean((step.last - step.first)[step.n_background :]),
 }
 """The metrics of a step, in percent or points: each is a column of `summary.csv`, after the means over groups. A
 further entry is one more.

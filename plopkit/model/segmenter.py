@@ -217,9 +217,13 @@ class Segmenter(nn.Module):
         return self.classifier(head)
 
     def grown(self, n_new: int, balanced: bool = True) -> Self:
-        """A copy whose classifier has ``n_new`` channels more (`Classifier.grow`). What was frozen stays frozen."""
+        """A copy whose classifier has ``n_new`` channels more (`Classifier.grow`). What was frozen stays frozen.
+
+        Without new channels, as in the protocol `domain`, it is a copy and nothing else.
+        """
         net = copy.deepcopy(self)
-        net.classifier.grow(n_new, balanced)
+        if n_new:
+            net.classifier.grow(n_new, balanced)
         return net
 
     def merged(self) -> "Segmenter":

@@ -11,6 +11,7 @@ from plopkit.datasets.scenario_data import ScenarioData
 from plopkit.datasets.steps import eval_loader
 from plopkit.datasets.transforms import to_device
 from plopkit.model.segmenter import Segmenter
+from plopkit.runs.domains import domain_means
 from plopkit.runs.folder import RunFolder
 from plopkit.scenario import Step
 from plopkit.support import seals
@@ -57,10 +58,13 @@ def draw_pictures(folder: RunFolder, title: str) -> None:
     figures = {
         "curves.png": lambda: viz.forgetting_curves(folder.summary, title),
         "losses.png": lambda: viz.loss_curves(folder.ticks, title),
+        "domains.png": lambda: viz.domain_curves(domain_means(folder.domains), title),
         LAST_PICTURE: lambda: viz.strip(folder.examples, title),
     }
     if not len(folder.ticks):
         del figures["losses.png"]
+    if not folder.domains_file.is_file():
+        del figures["domains.png"]
     for name, draw in figures.items():
         if not (folder.pictures / name).is_file():
             save(draw(), folder.pictures / name, seal=True)

@@ -9,7 +9,7 @@ from plopkit.runs.folder import RunFolder
 from plopkit.runs.history import History
 from plopkit.runs.results import summary_row, summary_table
 from plopkit.runs.step_files import Ticks
-from plopkit.runs.tables import append_rows, as_read_back
+from plopkit.runs.tables import append_rows, as_read_back, first_rows
 from plopkit.support.appending import replace_text
 from plopkit.support.files import table_text
 
@@ -30,13 +30,14 @@ class Books:
         self._history = History()
         """the steps in the tables, of the numbers as they stand in `results.csv`"""
 
-    def add(self, index: int, rows: pd.DataFrame, is_last: bool) -> None:
+    def add(self, index: int, rows: pd.DataFrame, is_last: bool, by_domain: pd.DataFrame | None = None) -> None:
         """Add a step's rows to all tables, to ``results.csv`` last: a step that is in it is finished.
 
         Args:
             index: the step, the first that is not in ``results.csv``.
             rows: its rows of ``results.csv``.
             is_last: whether it is the scenario's last step.
+            by_domain: its rows of ``domains.csv``; None where there are no domains.
         """
         if len(self._history.all) != index:
             self._restore(index)
@@ -44,8 +45,11 @@ class Books:
         # The last row of a finished summary is computed before the numbers are rounded to six digits, and all others
         # after it. Whether a step is the last one is known when it is written, so that no row has to change later.
         row = summary_row(rows if is_last else written, self._history)
-        files = self._folder.ticks_file, self._folder.summary_file, self._folder.results_file
-        for path, added in zip(files, (ticks, summary_table([row]), rows), strict=True):
+        folder = self._folder
+        tables = {folder.ticks_file: ticks, folder.summary_file: summary_table([row])}
+        if by_domain is not None:
+            tables[folder.domains_file] = by_domain
+        for path, added in {**tables, folder.results_file: rows}.items():
             if index:
                 append_rows(path, added)
             else:
@@ -53,13 +57,15 @@ class Books:
         self._history = self._history.with_step(written)
 
     def _restore(self, n_steps: int) -> None:
-        """Write the summary and the ticks of the steps in ``results.csv`` again: a killed process may leave others."""
+        """Write the tables of the steps in ``results.csv`` again: a killed process may leave others."""
         history = History()
         summary = []
         for _, rows in self._folder.results.groupby("step"):
             summary.append(summary_row(rows, history))
             history = history.with_step(rows)
         replace_text(self._folder.summary_file, table_text(summary_table(summary)))
+        if self._folder.domains_file.is_file() and n_steps:
+            replace_text(self._folder.domains_file, first_rows(self._folder.domains_file, n_steps))
         write_ticks(self._folder, n_steps, self._ticks)
         self._history = history
 

@@ -5,9 +5,10 @@ from collections.abc import Generator, Iterator
 from functools import cached_property
 from typing import Self
 
+import numpy as np
 from accelerate import Accelerator
 
-from plopkit.compute import make_accelerator, summed
+from plopkit.compute import make_accelerator
 from plopkit.datasets.scenario_data import ScenarioData
 from plopkit.model.layout import laid_out
 from plopkit.model.segmenter import Segmenter
@@ -15,7 +16,9 @@ from plopkit.presets import method_of, open_scenario, settle
 from plopkit.runs.artifacts import draw_pictures, remove_later_examples, write_examples
 from plopkit.runs.books import Books
 from plopkit.runs.checkpoints import StepStore
+from plopkit.runs.domains import domain_rows
 from plopkit.runs.dry_run import dry_run
+from plopkit.runs.evaluation import counts_by_domain
 from plopkit.runs.folder import RunFolder, check_places
 from plopkit.runs.machine import explaining_resources
 from plopkit.runs.mending import mended, missing_examples
@@ -31,7 +34,6 @@ from plopkit.scenario import Scenario, Step
 from plopkit.settings import Settings
 from plopkit.support.signals import terminating
 from plopkit.ticks import Tick
-from plopkit.trainer import evaluate
 
 
 def run(settings: Settings, progress: bool = True, force: bool = False) -> RunFolder:
@@ -242,14 +244,12 @@ class Experiment:
     def _evaluate_step(self, step: Step, books: Books, accelerator: Accelerator, progress: Progress) -> None:
         """Evaluate a step's net, and write its examples and its rows."""
         net = self.net(step.index).to(accelerator.device)
-        loader = self.data.eval_loader(step, (accelerator.process_index, accelerator.num_processes))
-        watched = progress(loader, f"step {step.index}: evaluation", len(loader))
-        counts = evaluate(net, watched, step.n_seen, self.method.predict)
-        counts = summed(counts.to(accelerator.device), accelerator).cpu()
+        counts = counts_by_domain(net, self.data, step, self.method.predict, accelerator, progress)
         if not self.main:
             return
-        s = self.settings
-        rows = step_rows(self.scenario, s.method, s.seed, step, counts.numpy(), self.data.val.classes)
+        run, names = (self.scenario, self.settings.method, self.settings.seed, step), self.data.val.classes
+        rows = step_rows(*run, np.sum(list(counts.values()), axis=0), names)
+        by_domain = domain_rows(*run, counts, names) if step.seen_domains else None
         remove_later_examples(self.folder, step.index)
         write_examples(self.folder, self.data, step, net, self.method.predict)
-        books.add(step.index, rows, step is self.scenario.steps[-1])
+        books.add(step.index, rows, step is self.scenario.steps[-1], by_domain)

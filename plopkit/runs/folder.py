@@ -13,6 +13,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from plopkit.runs import origin
+from plopkit.runs.domains import DOMAINS_FILE, read_domains
 from plopkit.runs.results import measure_names, summarise
 from plopkit.runs.tables import SUMMARY_COLUMNS, read_results, read_table
 from plopkit.settings import Settings, from_yaml
@@ -59,6 +60,8 @@ class RunFolder:
         self.results_file = self.path / "results.csv"
         """written last: a step that is in it is finished"""
         self.summary_file = self.path / "summary.csv"
+        self.domains_file = self.path / DOMAINS_FILE
+        """only in the protocol ``domain``"""
         self.ticks_file = self.path / "ticks.csv"
         self.examples_file = self.path / "examples.npz"
         self.predictions = self.path / "examples"
@@ -117,6 +120,11 @@ class RunFolder:
             computed = summarise(self.results)[["step", *lacking]]
             return table.merge(computed, "left", "step")
         return table.reindex(columns=[*table, *lacking])
+
+    @property
+    def domains(self) -> pd.DataFrame:
+        """One row per step, domain and class, in the protocol ``domain``; ValueError where the table is damaged."""
+        return self._cut(read_domains(self.domains_file, self.evaluated()))
 
     @property
     def ticks(self) -> pd.DataFrame:

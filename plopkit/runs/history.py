@@ -28,10 +28,12 @@ class History:
         """
         iou = rows["iou"].to_numpy(np.float64)
         n_first = int((rows["learned_at"] == 0).sum())
-        means = group_means(iou, n_first)
+        has_background = bool((rows["label"] == 0).any())
+        means = group_means(iou, n_first, has_background)
         accuracy, pixels = rows["accuracy"].to_numpy(np.float64), rows["pixels"].to_numpy()
         n_old = len(self.first)
-        evaluated = Evaluated(iou, accuracy, pixels, n_first, self._best(iou)[:n_old], self._first(iou)[:n_old])
+        best, first = self._best(iou)[:n_old], self._first(iou)[:n_old]
+        evaluated = Evaluated(iou, accuracy, pixels, n_first, best, first, has_background)
         measures = {name: float(function(evaluated)) for name, function in PER_STEP.items()}
         return means | {"avg": float(np.mean([*self.all, means["all"]]))} | measures
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from plopkit.grammar import has_domains
 from plopkit.runs.books import ticks_of_table, write_ticks
 from plopkit.runs.checkpoints import StepStore
 from plopkit.runs.folder import RunFolder, read_arrays
@@ -104,6 +105,11 @@ def find_repairs(folder: RunFolder, n_steps: int) -> Iterator[Repair]:
             yield _made_again(ticks)
             if n_kept == n_steps:  # otherwise the next step writes it
                 yield Repair("", partial(_write_ticks, folder, n_steps))
+        if has_domains(str(folder.results["scenario"].iloc[0])):
+            by_domain = _read(folder.domains_file, lambda: folder.domains)
+            if isinstance(by_domain, DamagedError):
+                yield _made_again(by_domain, " from the checkpoints")
+                n_kept = 0
     yield from _damaged_files(folder, n_kept)
     if n_kept < n_evaluated:
         for picture in sorted(folder.pictures.glob("*.png")):

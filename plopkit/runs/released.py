@@ -71,7 +71,7 @@ def evaluate_checkpoints(settings: Settings, paths: Sequence[Path], progress: bo
 def _check_nets(scenario: Scenario, paths: Sequence[Path], nets: Sequence[Segmenter]) -> None:
     first = nets[0]
     for step, path, net in zip(scenario.steps, paths, nets, strict=True):
-        expected = tuple(len(earlier.new) for earlier in scenario.steps[: step.index + 1])
+        expected = tuple(earlier.n_new for earlier in scenario.steps[: step.index + 1] if earlier.n_new)
         if net.classes != expected:
             raise ValueError(
                 f"{path}: its classifiers have {net.classes} channels; step {step.index} of {scenario} has {expected}"

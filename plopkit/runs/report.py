@@ -11,6 +11,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from plopkit import viz
+from plopkit.grammar import has_domains
+from plopkit.runs.domains import domain_means, load_domains
 from plopkit.runs.folder import RunFolder
 from plopkit.runs.results import report, summarise
 from plopkit.support.files import make_folder, write_text
@@ -56,6 +58,8 @@ def pictures(results: pd.DataFrame, strips: Mapping[str, Strips]) -> Iterator[tu
     for scenario, rows in results.groupby("scenario", sort=False):
         name = str(scenario).replace(" ", "_")
         yield f"{name}_curves", viz.forgetting_curves(summarise(rows), f"Forgetting on {scenario}")
+        if has_domains(str(scenario)):
+            yield f"{name}_domains", viz.domain_curves(domain_means(load_domains(rows)), f"Domains of {scenario}")
         seed, examples, _ = strips[str(scenario)]
         for index, stem in enumerate(next(iter(examples.values()))["stems"] if examples else ()):
             yield f"{name}_image{index}", viz.strips(examples, index, f"{stem} through {scenario}, seed {seed}")

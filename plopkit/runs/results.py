@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from plopkit.catalogue import DATASETS
-from plopkit.grammar import is_of_unknown_data_set, read_words
+from plopkit.grammar import has_domains, is_of_unknown_data_set, read_words
 from plopkit.metrics import PER_CLASS, PER_STEP, forgetting
+from plopkit.runs.domains import domain_report, load_domains
 from plopkit.runs.history import History
 from plopkit.runs.tables import KEYS, REQUIRED_COLUMNS, read_results
 from plopkit.scenario import Scenario, Step, check
@@ -291,7 +292,8 @@ def report(results: pd.DataFrame) -> str:
         shown = table[["seeds", *SHOWN]].droplevel("scenario").reset_index()
         parts.append(f"{scenario}: mIoU in percent on the validation set, mean over seeds")
         parts.append(shown.to_string(index=False, float_format="{:.1f}".format, na_rep="-"))
-        parts.append(_most_forgotten(results[results["scenario"] == scenario]))
+        own = results[results["scenario"] == scenario]
+        parts.append(domain_report(load_domains(own)) if has_domains(str(scenario)) else _most_forgotten(own))
         papers = published(str(scenario))
         if len(papers):
             columns = ["method", "old", "new", "all", "avg", "background_counted", "source"]

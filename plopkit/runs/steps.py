@@ -160,7 +160,8 @@ def step_0_source(settings: Settings, scenario: Scenario, method: Method, images
     own: list[Any] = [] if method.shares_step_0 else [first.name, first.model_dump(mode="json")]
     if first.plans_ahead:
         own.append([each.new for each in scenario.steps])
-    begins = [scenario.dataset, step.protocol, step.new, sorted(step.future), *own]
+    domains = [step.domains] if step.domains else []
+    begins = [scenario.dataset, step.protocol, step.new, sorted(step.future), *domains, *own]
     return digest([settings.step0_identity(), begins, images, digest_of(sources_of(type(first)))])
 
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from plopkit.support.moved import renamed
 from plopkit.viz.colours import colour_of
-from plopkit.viz.curves import forgetting_curves, loss_curves
+from plopkit.viz.curves import domain_curves, forgetting_curves, loss_curves
 from plopkit.viz.live import live_curves
 from plopkit.viz.masks import overlay, strip, strips
 
@@ -14,6 +14,7 @@ if not TYPE_CHECKING:
 
 __all__ = [
     "colour_of",
+    "domain_curves",
     "forgetting_curves",
     "live_curves",
     "loss_curves",

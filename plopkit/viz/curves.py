@@ -60,6 +60,46 @@ def forgetting_curves(summary: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
+@styled
+def domain_curves(means: pd.DataFrame, title: str) -> Figure:
+    """mIoU of each domain by itself after each step: a panel per domain, a line per method, a dot where it is learnt.
+
+    Args:
+        means: rows of `runs.domains.domain_means` of one scenario, of any methods and seeds.
+    """
+    domains = means.drop_duplicates("domain").sort_values("learned_at", kind="stable")
+    n_columns = min(len(domains), 7)
+    n_rows = -(-len(domains) // n_columns)
+    figure = titled(title, 2.2 + 2.1 * n_columns, 0.9 + 2.3 * n_rows)
+    axes = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False).flatten()
+    styles = method_styles([str(method) for method in dict.fromkeys(means["method"])])
+    last = int(means["step"].max())
+    for axis, domain, learned_at in zip(axes, domains["domain"], domains["learned_at"], strict=False):
+        for method, rows in means[means["domain"] == domain].groupby("method", sort=False):
+            steps = rows.groupby("step")["miou"].agg(["mean", "min", "max"]).dropna()
+            style = styles[str(method)]
+            axis.plot(steps.index, steps["mean"], label=method, linewidth=2, **style)
+            axis.fill_between(steps.index, steps["min"], steps["max"], color=style["color"], alpha=0.15, linewidth=0)
+            if learned_at in steps.index:
+                axis.plot(learned_at, steps["mean"][learned_at], "o", color=style["color"])
+        axis.set_title(f"{domain}, step {learned_at}", fontsize=9)
+        axis.set_xlim(-0.15, last + 0.15)
+        axis.set_xticks(range(0, last + 1, 1 + last // 6))
+        axis.grid(alpha=0.3)
+    for axis in axes[len(domains) :]:
+        axis.set_axis_off()
+    for axis in axes[::n_columns]:
+        axis.set_ylabel("mIoU (%)")
+    for axis in axes[max(0, len(domains) - n_columns) : len(domains)]:
+        axis.set_xlabel("after step")
+        axis.tick_params(labelbottom=True)
+    axes[0].set_ylim(-2, 102)
+    handles, names = axes[0].get_legend_handles_labels()
+    names = [textwrap.fill(label, 24) for label in names]
+    figure.legend(handles, names, title="method", loc="outside right upper", fontsize=8, title_fontsize=8)
+    return figure
+
+
 def smoothed(losses: pd.Series) -> pd.Series:
     """The moving average over a fortieth of a step's iterations.
 

@@ -10,7 +10,7 @@ from traitlets import TraitError
 
 from plopkit.catalogue import DATASETS, METHODS
 from plopkit.flags import command_line
-from plopkit.grammar import PARTS, PROTOCOLS, joined, read_words
+from plopkit.grammar import PARTS, PROTOCOLS, Words, joined, protocols_of, read_words, task_fits, usual_tasks
 from plopkit.parameters import parameters, parameters_yaml
 from plopkit.presets import configure, overrides_of
 from plopkit.settings import Settings, flat
@@ -120,7 +120,9 @@ class SettingsForm:
         if not self._muted:
             self._take(name, value)
             if name == "dataset":
-                self._adapt_task(value)
+                self._adapt_scenario(value)
+            elif name == "protocol":
+                self._adapt_task()
             self._apply(name)
 
     def _take(self, name: str, value: Any) -> None:
@@ -137,12 +139,21 @@ class SettingsForm:
                 value = control.read(value) if isinstance(value, str) else value
             self._hand[self._key(name)] = value
 
-    def _adapt_task(self, dataset: str) -> None:
-        """Keep task and order where the new data set has them."""
-        if self._top["task"].value not in DATASETS[dataset].tasks:
-            self._take("task", DATASETS[dataset].tasks[0])
+    def _adapt_scenario(self, dataset: str) -> None:
+        """Keep protocol, task and order where the new data set has them."""
+        if self._top["protocol"].value not in protocols_of(dataset):
+            self._take("protocol", PROTOCOLS[0])
+        tasks = usual_tasks(dataset, self._top["protocol"].value)
+        if self._top["task"].value not in tasks:
+            self._take("task", tasks[0])
         if self._top["order"].value not in DATASETS[dataset].class_orders():
             self._take("order", "")
+
+    def _adapt_task(self) -> None:
+        """Keep the task where it fits the new protocol: classes are not as many as domains."""
+        words = Words(*(self._top[part].value.strip() for part in PARTS))
+        if not task_fits(words, DATASETS[words.dataset].n_labels):
+            self._take("task", usual_tasks(words.dataset, words.protocol)[0])
 
     def _key(self, name: str) -> tuple[str, str]:
         """The key of a change by hand. Hyper-parameters belong to a method: MiB's `hyper.kd` is not LwF's."""
@@ -172,7 +183,7 @@ class SettingsForm:
         words = read_words(self.settings.scenario)
         scenario = words._replace(protocol=words.protocol or PROTOCOLS[0])._asdict()
         values = flat(self.settings.model_dump(mode="json"))
-        self._top["task"].options = DATASETS[words.dataset].tasks
+        self._top["task"].options = usual_tasks(words.dataset, scenario["protocol"])
         self._top["order"].options = tuple(filter(None, DATASETS[words.dataset].class_orders()))
         for name, control in self._top.items():
             self._put(control, (scenario | self._chosen)[name])

@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from cities import all_cities, write_cityscapes
 from picture_files import write_pair
 
 from plopkit.catalogue import DATASETS
-from plopkit.datasets import Source, open_split
+from plopkit.datasets import Source, open_for, open_split
 from plopkit.datasets.counts import pixels, presence
+from plopkit.datasets.steps import protocol_presence
 from plopkit.scenario import IGNORE, N_IDS, Scenario
 from plopkit.settings import Data
 
@@ -38,6 +40,7 @@ def data(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Data]:
     roots = {
         "voc": lambda: request.getfixturevalue("voc_root")(),
         "ade": lambda: ade_root(tmp_path / "ade"),
+        "cityscapes": lambda: write_cityscapes(tmp_path / "cityscapes", all_cities()),
         "folder": lambda: request.getfixturevalue("folder_root")(),
     }
     if name not in roots:
@@ -97,6 +100,27 @@ def test_the_fingerprint_changes_with_the_data(data: tuple[str, Data]) -> None:
     assert not set(before) & set(after)
 
 
+def test_every_data_set_with_domains_opens_those_of_all_steps(data: tuple[str, Data], tmp_path: Path) -> None:
+    name, settings = data
+    settings = settings.model_copy(update={"scenes": 9, "val_scenes": 7})
+    fingerprints = set()
+    for task in DATASETS[name].domain_tasks:
+        scenario = Scenario.parse(f"{name} {task} domain")
+        train, val = (open_for(scenario, split, settings) for split in ("train", "val"))
+        assert set(train.stems).isdisjoint(val.stems)
+        for split, source in (("train", train), ("val", val)):
+            assert len(source.domains) == len(source) == len(set(source.stems))
+            assert set(source.domains) == set(DATASETS[name].domains)
+            assert source.classes == DATASETS[name].class_names()
+            assert open_for(scenario, split, settings).fingerprint == source.fingerprint
+            fingerprints.add(source.fingerprint)
+            table = protocol_presence(scenario, presence(source, tmp_path), source.stems, 0, source.domains)
+            used = np.stack([step.trains_on(table) for step in scenario.steps])
+            assert (used.sum(0) == 1).all()
+            assert scenario.steps[-1].evaluates_on(table).all()
+        assert open_split(name, "train", settings).fingerprint not in fingerprints
+
+
 def test_a_missing_root_is_reported() -> None:
     for name, entry in DATASETS.items():
         if entry.needs_root:
@@ -115,5 +139,5 @@ def test_splits_are_opened_by_the_name_of_the_data_set(folder_root: Callable[...
     first, second = (open_split("emoji", "val", data, seed).read(0).image for seed in (0, 1))
     assert not torch.equal(first, second)
     assert DATASETS["folder"].n_labels is None and len(DATASETS["folder"].class_names(root)) == 5
-    with pytest.raises(ValueError, match="there is no data set 'coco'; known: voc, emoji, ade, folder"):
+    with pytest.raises(ValueError, match="there is no data set 'coco'; known: voc, emoji, ade, cityscapes, folder"):
         open_split("coco", "val", data)

@@ -13,7 +13,7 @@ from small_runs import TWO_EPOCHS, contents, small, ticks_until
 from stops import recording
 
 from plopkit import trainer
-from plopkit.runs import books, experiment, origin
+from plopkit.runs import books, evaluation, origin
 from plopkit.runs.checkpoints import StepStore
 from plopkit.runs.experiment import Experiment, run
 from plopkit.runs.folder import RunFolder
@@ -68,7 +68,7 @@ def test_a_run_interrupted_several_times_gives_the_same_results(finished: Experi
     assert not list(tmp_path.rglob("*.training.*"))
 
 
-@pytest.mark.parametrize(("module", "function"), [(experiment, "evaluate"), (books, "replace_text")])
+@pytest.mark.parametrize(("module", "function"), [(evaluation, "evaluate"), (books, "replace_text")])
 def test_a_crash_between_checkpoint_and_results_costs_no_training(
     finished: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: ModuleType, function: str
 ) -> None:

@@ -41,7 +41,7 @@ def splits_explorer(data: ScenarioData) -> Explorer:
         )
 
     tasks, orders = _choices(own, own.dataset)
-    # For `partitioned`, plopkit would have to know the names of the images.
+    # For the others, plopkit would have to know the names of the images, or their domains.
     protocols = [protocol for protocol in PROTOCOLS if protocol in (own.protocol, "overlap", "disjoint", "sequential")]
     controls = {
         "dataset": dropdown("dataset", "data set", list(known), own.dataset),
