@@ -20,8 +20,8 @@ from plopkit.runs.checkpoints import StepStore
 from plopkit.runs.domains import domain_forgetting, domain_means, load_domains
 from plopkit.runs.experiment import Experiment, run
 from plopkit.runs.folder import RunFolder
-from plopkit.runs.results import compare, load_results, report
 from plopkit.runs.report import write_page
+from plopkit.runs.results import compare, load_results, report
 from plopkit.scenario import IGNORE
 from plopkit.trainer import evaluate
 from plopkit.widgets import SettingsForm
