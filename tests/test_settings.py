@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from plopkit.flags import parse_run
+from plopkit.grammar import has_domains
 from plopkit.methods import METHODS
 from plopkit.parameters import from_parameters
 from plopkit.presets import PRESETS, configure, method_of, settle
@@ -21,6 +22,7 @@ SCENARIOS = {
     "voc": "voc 15-5 overlap",
     "emoji": "emoji 15-5 overlap",
     "ade": "ade 100-50 overlap",
+    "cityscapes": "cityscapes 11-5 domain",
     "folder": "folder 3-1 overlap",
 }
 
@@ -29,6 +31,10 @@ SCENARIOS = {
 @pytest.mark.parametrize("dataset", DATASETS)
 @pytest.mark.parametrize("method", METHODS)
 def test_every_preset_works_with_every_data_set_and_method(preset: str, dataset: str, method: str) -> None:
+    if has_domains(SCENARIOS[dataset]) and not METHODS[method].learns_domains:
+        with pytest.raises(ValueError, match="methods that learn domains"):
+            configure(SCENARIOS[dataset], method, preset)
+        return
     settings = configure(SCENARIOS[dataset], method, preset)
     assert (settings.scenario, settings.method) == (SCENARIOS[dataset], method)
     assert set(settings.hyper) == set(METHODS[method].model_fields)

@@ -1,8 +1,8 @@
 """The domains of the emoji scenes: one scene by day and by night, drawn on paper, and in the rain.
 
 A style changes colours and textures and leaves every object where it is, so that the mask stays exact. The styles are
-mild on purpose. Where they are strong (black nights, lines without colour), it is the running statistics of a net's norms
-that forget, and not its weights: fine-tuning and PLOP then lose as much.
+mild on purpose. Where they are strong (black nights, lines without colour), it is the running statistics of a net's
+norms that forget, and not its weights: fine-tuning and PLOP then lose as much.
 """
 
 from collections.abc import Callable

@@ -72,16 +72,15 @@ class ScenarioData:
         for step in scenario.steps:
             if trains:
                 data.train_loader(step)
-            for domain in step.seen_domains:
-                if not len(data._val_set(step, domain=domain)):
-                    raise ValueError(
-                        f"{scenario}, step {step.index}: no validation image comes from the domain {domain}; add some, "
-                        "or choose another task"
-                    )
             if not len(data._val_set(step)):
+                lacking = (
+                    f"comes from any of the domains seen so far, {', '.join(step.seen_domains)}"
+                    if step.seen_domains
+                    else f"contains any of the labels seen so far, {step.seen[1:]}"
+                )
                 raise ValueError(
-                    f"{scenario}, step {step.index}: no validation image contains any of the labels seen so far, "
-                    f"{step.seen[1:]}; add such images, or choose another task"
+                    f"{scenario}, step {step.index}: no validation image {lacking}; add such images, or choose another "
+                    "task"
                 )
         return data
 

@@ -163,6 +163,18 @@ def test_comparisons_pages_and_pictures(done: Experiment, tmp_path: Path) -> Non
     assert load_domains(load_results(other.path)).empty
 
 
+@pytest.mark.usefixtures("no_pictures")
+def test_a_domain_without_validation_images_has_no_numbers(tmp_path: Path) -> None:
+    folder = run(small(tmp_path, TEXT, "ft", data__val_scenes=3), progress=False)
+    rain = folder.domains.query("domain == 'rain'")
+    assert len(rain) == 21 and rain["iou"].isna().all() and (rain["pixels"] == 0).all()
+    assert domain_forgetting(domain_means(folder.domains)).set_index("domain")["forgetting"].isna().tolist() == [
+        *(False, False, False),
+        True,
+    ]
+    assert "rain" in report(load_results(folder.path))
+
+
 def test_many_domains_are_drawn_in_rows() -> None:
     rows = [
         {"scenario": "s", "method": "ft", "seed": 0, "step": step, "domain": f"city {first}", "learned_at": first}
