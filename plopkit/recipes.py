@@ -53,6 +53,7 @@ RECIPES: dict[str, tuple[Part, ...]] = {
         Part(_lr(later=0.005), "voc", ("19-1",)),
         Part(_lr(later=0.1), "ade"),
         Part(_lr(later=0.05), "ade", ("100-5",)),
+        Part(_lr(later=0.1), presets=("laptop",)),  # a linear classifier alone
     ),
     "ewf": (Part({"optim": {"epochs_later": 30}}, "voc"),),  # 10-1 too, where PLOP's script has 10
     "reminder": (
@@ -64,6 +65,8 @@ RECIPES: dict[str, tuple[Part, ...]] = {
         Part(_lr(first=0.02), "voc"),  # since the branch that is trained weighs one half
         Part({"optim": {"epochs_later": 30}}, "voc"),
         Part({"hyper": {"cube": 0.000005, "cube_last": 0.0000005}}, "ade"),
+        # As with POD, Adam leaves no room to learn beside the published weights, which were made for SGD.
+        Part({"hyper": {"kd": 10.0, "cube": 0.0001, "cube_last": 0.000005}}, presets=("laptop",)),
     ),
     "ucd": (
         Part({"optim": {"epochs_later": 30}}, "voc"),

@@ -129,5 +129,6 @@ def test_maps_that_do_not_fit_are_refused() -> None:
         cube.pooled_cube([new[0], new[-1]], [old[1], old[-1]])
     with pytest.raises(ValueError, match="at least two, not 6 and 5"):
         cube.pooled_cube(new, old[1:])
-    with pytest.raises(ValueError, match="the net has 16 channels and the teacher 16"):
-        cube.pooled_cube(old, old)
+    with pytest.raises(ValueError, match="the net has 16 channels, fewer than the teacher's 17"):
+        cube.pooled_cube(old, new)
+    assert cube.pooled_cube(old, old, 0.01, 0.0005) == 0  # no new channel: a step of other domains
