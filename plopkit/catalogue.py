@@ -64,7 +64,8 @@ class DataSet:
     lesson: Mapping[str, Values] = field(default_factory=dict)
     """By preset: the settings that the lessons change."""
     downloader: str | Callable[[str, Path, Mapping[str, str], bool], str] | None = None
-    """Makes it ready: `(name, root, urls, any_archive) -> message`, or its "module:function"."""
+    """Makes it ready, or says where to ask for it: `(name, root, urls, any_archive) -> message`, or its
+    "module:function"."""
     archives: tuple[str, ...] = ()
     """The archives that it is made from, each with a flag `--url.<archive>` of `plopkit data get`."""
     known_presence: "str | Callable[[], tuple[np.ndarray, np.ndarray]] | None" = None

@@ -158,7 +158,7 @@ def data(arguments: Sequence[str]) -> None:
     parser = _parser(data)
     kinds = parser.add_subparsers(dest="kind", required=True)
     downloadable = [name for name, entry in DATASETS.items() if entry.downloader]
-    text = f"download {' or '.join(downloadable)}, unpack and verify it; what is there already is used"
+    text = f"make {' or '.join(downloadable)} ready: download, unpack and verify it, or say where to ask for it"
     get = kinds.add_parser("get", help=text, description=text)
     get.add_argument("dataset", choices=downloadable)
     get.add_argument("--root", type=_path, required=True, help="folder for the data set, and for archives you have")

@@ -194,8 +194,8 @@ def _total(words: Words, n_labels: int | None) -> int | None:
 def canonical_task(task: str, n_labels: int | None) -> str | None:
     """The canonical task: `10-5` also for `10+5`; None if `n_labels` labels cannot be split this way.
 
-    In the protocol `domain`, `n_labels` is the number of domains and 1. Without a number, `10+5` stays as it is: it says
-    that there are 15 classes, and `10-5` does not.
+    In the protocol `domain`, `n_labels` is the number of domains and 1. Without a number, `10+5` stays as it is: it
+    says that there are 15 classes, and `10-5` does not.
     """
     if task == "joint":
         return task

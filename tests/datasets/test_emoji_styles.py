@@ -96,5 +96,5 @@ def test_a_step_needs_validation_images_of_any_domain_seen(monkeypatch: pytest.M
     last = data.scenario.steps[2]
     assert [len(data.eval_loader(last, domain=domain).dataset) for domain in DOMAINS] == [1, 1, 1, 0]
     monkeypatch.setattr(data.val, "domains", ("rain",) * 3)
-    with pytest.raises(ValueError, match="step 0: no validation image comes from any of the domains.*, day, night;"):
+    with pytest.raises(ValueError, match=r"step 0: no validation image comes from any of the domains.*, day, night;"):
         ScenarioData.open(settings)

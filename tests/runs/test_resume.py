@@ -13,7 +13,7 @@ from small_runs import TWO_EPOCHS, contents, small, ticks_until
 from stops import recording
 
 from plopkit import trainer
-from plopkit.runs import books, evaluation, origin
+from plopkit.runs import books, evaluation, experiment, origin
 from plopkit.runs.checkpoints import StepStore
 from plopkit.runs.experiment import Experiment, run
 from plopkit.runs.folder import RunFolder
