@@ -173,7 +173,7 @@ _PHOTOGRAPHS: Values = {
     "data": {"size": 192, "scale": (0.5, 2.0)},
     "model": {"dilations": (1, 3, 5)},
     "optim": {"lr": 1e-3, "lr_later": 3e-4, "epochs": 5, "epochs_later": 5},
-    "hyper": {"plop": {"pod": 0.003, "pod_logits": 0.00015}},
+    "hyper": {"plop": {"pod": 0.003, "pod_logits": 0.00015, "floor": 0.001}},
 }
 _VOC_TASKS = ("15-5", "15-1", "19-1", "10-1", "10-5", "5-3", "2-2", "2-1", "1-1", "joint")
 _VOC_ALIASES = (  # the released code's names

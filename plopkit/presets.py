@@ -65,7 +65,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         },
         # Adam's steps do not grow with the loss, so only POD's weight against the cross-entropy counts: the released
         # 0.01, made for SGD, leaves no room to learn (benchmarks/README.md has the figures, those of `thresholds` too).
-        "hyper": {"plop": {"pod": 0.001, "pod_logits": 0.00005}},
+        # The floor leaves more of the background in the loss: ignored, its pixels are taken for the newest class.
+        "hyper": {"plop": {"pod": 0.0005, "pod_logits": 0.000025, "floor": 0.01}},
     },
     # One modern GPU: the published recipe at half the crop, in bf16.
     "gpu": {
