@@ -3,14 +3,32 @@
     .venv/bin/python benchmarks/three_seeds.py --csv data/measured/emoji_15-5_three_seeds.csv  # minutes on two cores
     .venv/bin/python benchmarks/three_seeds.py --scenario "emoji 15-1 overlap" --csv benchmarks/emoji_15-1.csv
 
-Writes one row per scenario, method, seed and step to the CSV and prints the means. Finished runs are not repeated.
+Writes one row per scenario, method, seed and step to the CSV and prints the means. Finished runs are not repeated, so that
+several processes with different seeds can share the work, and a last one with all seeds writes the table.
+
+`seconds` are those of the step's training, without evaluation; `stored_mb` are the megabytes that the step hands on, the
+network and the method's state.
 """
 
 import argparse
 from pathlib import Path
 
+import pandas as pd
+
 import plopkit
+from plopkit.runs.checkpoints import StepStore
 from plopkit.support.files import write_table
+
+
+def costs(folder: plopkit.RunFolder) -> pd.DataFrame:
+    """`seconds` and `stored_mb` of each step of a run, next to what identifies its row in the summary."""
+    settings, rows = folder.settings, []
+    for step, ticks in folder.ticks.groupby("step"):
+        store = StepStore(folder.checkpoints, step)
+        size = sum(path.stat().st_size for path in (store.checkpoint, store.state_file) if path.is_file())
+        key = {"scenario": settings.scenario, "method": settings.method, "seed": settings.seed, "step": step}
+        rows.append(key | {"seconds": ticks["seconds"].sum(), "stored_mb": size / 1e6})
+    return pd.DataFrame(rows)
 
 
 def main() -> None:
@@ -29,7 +47,8 @@ def main() -> None:
             folders.append(plopkit.run(plopkit.configure(args.scenario, method, args.preset, overrides)).path)
     results = plopkit.load_results(*folders)
     csv = args.csv or args.out / f"{args.scenario.replace(' ', '_')}.csv"
-    write_table(csv, plopkit.summarise(results))
+    costly = pd.concat([costs(plopkit.RunFolder(path)) for path in folders])
+    write_table(csv, plopkit.summarise(results).merge(costly, on=["scenario", "method", "seed", "step"]))
     print(plopkit.report(results))
     print(f"\nwritten to {csv}")
 
