@@ -3,11 +3,11 @@
     .venv/bin/python benchmarks/three_seeds.py --csv data/measured/emoji_15-5_three_seeds.csv  # minutes on two cores
     .venv/bin/python benchmarks/three_seeds.py --scenario "emoji 15-1 overlap" --csv benchmarks/emoji_15-1.csv
 
-Writes one row per scenario, method, seed and step to the CSV and prints the means. Finished runs are not repeated, so that
-several processes with different seeds can share the work, and a last one with all seeds writes the table.
+Writes one row per scenario, method, seed and step to the CSV and prints the means. Finished runs are not repeated, so
+that several processes with different seeds can share the work, and a last one with all seeds writes the table.
 
-`seconds` are those of the step's training, without evaluation; `stored_mb` are the megabytes that the step hands on, the
-network and the method's state.
+`seconds` are those of the step's training, without evaluation; `stored_mb` are the megabytes that the step hands on,
+the network and the method's state.
 """
 
 import argparse

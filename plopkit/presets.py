@@ -142,7 +142,7 @@ def preset_values(words: Words, method: str, preset: str, lesson: bool = False, 
         values |= flat({name: value for name, value in layer.items() if name != "hyper"})
         for name in (BASES.get(method), method):
             values |= flat({"hyper": layer.get("hyper", {}).get(name, {})})
-    return values | recipe_values(method, words.dataset, words.task, preset, recipe)
+    return values | recipe_values(method, words, preset, recipe)
 
 
 def settle(settings: Settings, kind: "type[Method] | None" = None) -> Settings:

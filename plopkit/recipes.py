@@ -10,6 +10,7 @@ learning rates and hyper-parameters, which belong to a method's losses, stay its
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple, get_args
 
+from plopkit.grammar import Words
 from plopkit.settings import flat
 
 Name = Literal["own", "common"]
@@ -37,6 +38,8 @@ class Part(NamedTuple):
     tasks: tuple[str, ...] = ()
     """empty for all"""
     presets: tuple[str, ...] = FULL
+    protocol: str = ""
+    """empty for all"""
 
 
 def _lr(first: float | None = None, later: float | None = None) -> dict[str, Any]:
@@ -45,6 +48,8 @@ def _lr(first: float | None = None, later: float | None = None) -> dict[str, Any
 
 
 RECIPES: dict[str, tuple[Part, ...]] = {
+    # Without pseudo-labels nothing else protects the old domains (benchmarks/README.md).
+    "plop": (Part({"hyper": {"pod": 0.02, "pod_logits": 0.001}}, "emoji", presets=("laptop",), protocol="domain"),),
     "dft": (  # BladeDancer957/RevisitingCSS; the epochs of other tasks than 15-1 are not known, and PLOP's here
         Part(_lr(first=0.02)),
         Part(_lr(later=0.0005), "voc", ("15-1", "10-1")),
@@ -92,25 +97,26 @@ RECIPES: dict[str, tuple[Part, ...]] = {
 """By the method's name."""
 
 
-def recipe_values(method: str, dataset: str, task: str, preset: str, recipe: str = "own") -> dict[str, Any]:
-    """The dotted settings that a method changes, in a preset, for a task of a data set.
+def recipe_values(method: str, words: Words, preset: str, recipe: str = "own") -> dict[str, Any]:
+    """The dotted settings that a method changes, in a preset, for a scenario.
 
     Args:
         method: A method's name; those without a recipe of their own change nothing.
-        dataset: The data set's name.
-        task: The task, such as "15-1".
+        words: The parts of the scenario's text.
         preset: The preset's name.
         recipe: One of `NAMES`.
     """
     values: dict[str, Any] = {}
-    for part in _parts(method, dataset, task, preset):
+    for part in _parts(method, words, preset):
         values |= flat(part.values)
     if recipe == "own" or preset not in FULL:
         return values
     return {name: value for name, value in values.items() if name.startswith(KEPT) and name not in NOT_KEPT}
 
 
-def _parts(method: str, dataset: str, task: str, preset: str) -> Iterator[Part]:
+def _parts(method: str, words: Words, preset: str) -> Iterator[Part]:
     for part in RECIPES.get(method, ()):
-        if preset in part.presets and part.dataset in ("", dataset) and (not part.tasks or task in part.tasks):
+        if preset not in part.presets or (part.tasks and words.task not in part.tasks):
+            continue
+        if part.dataset in ("", words.dataset) and part.protocol in ("", words.protocol):
             yield part

@@ -7,12 +7,13 @@ import pytest
 
 from plopkit.catalogue import DATASETS, METHODS
 from plopkit.flags import command_line, parse_run
+from plopkit.grammar import PROTOCOLS, Words
 from plopkit.grids.plan import plan
 from plopkit.parameters import from_parameters, parameters
 from plopkit.presets import PRESETS, configure
 from plopkit.recipes import NAMES, RECIPES, recipe_values
 from plopkit.runs.published import rows
-from plopkit.settings import Settings, known_names
+from plopkit.settings import Settings, flat, known_names
 from plopkit.widgets import SettingsForm
 
 PUBLISHED = [
@@ -57,9 +58,12 @@ def test_a_recipe_names_methods_data_sets_presets_and_settings(method: str) -> N
     for part in RECIPES[method]:
         assert part.dataset in ("", *DATASETS) and set(part.presets) <= set(PRESETS) and part.values
         assert not part.tasks or part.dataset
+        assert part.protocol in ("", *PROTOCOLS)
         for dataset in [part.dataset] if part.dataset else DATASETS:
             for task in part.tasks or DATASETS[dataset].tasks:
-                assert recipe_values(method, dataset, task, part.presets[0]).keys() <= known
+                words = Words(dataset, task, part.protocol or "overlap", "")
+                found = recipe_values(method, words, part.presets[0])
+                assert flat(part.values).keys() <= found.keys() <= known
 
 
 @pytest.mark.parametrize("scenario", ["voc 10-1 overlap", "ade 100-50 overlap"])
@@ -74,6 +78,11 @@ def test_in_the_common_recipe_all_methods_train_as_plop(method: str, scenario: s
     own = configure(scenario, method, "paper")
     hyper = own.hyper | ({"epochs": [0]} if "epochs" in own.hyper else {})
     assert (common.hyper, rates) == (hyper, {"lr": own.optim.lr, "lr_later": own.optim.lr_later})
+
+
+def test_a_recipe_may_belong_to_a_protocol() -> None:
+    domain, overlap = (configure(f"emoji 2-1 {protocol}", "plop").hyper["pod"] for protocol in ("domain", "overlap"))
+    assert domain == 0.02 != overlap == configure().hyper["pod"]
 
 
 def test_an_unknown_recipe_is_refused() -> None:

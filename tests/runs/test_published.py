@@ -10,6 +10,7 @@ from run_files import write_run
 
 from plopkit.cli import main
 from plopkit.flags import parse_run
+from plopkit.grammar import read_words
 from plopkit.recipes import recipe_values
 from plopkit.runs.published import rows
 
@@ -31,11 +32,11 @@ def test_the_twelve_rows_of_cssegmentation_come_first() -> None:
 def test_every_rows_command_can_be_parsed() -> None:
     for line in rows()["command"]:
         settings = parse_run(shlex.split(line)[2:])
-        dataset, task, *_ = settings.scenario.split()
-        own = recipe_values(settings.method, dataset, task, "paper")
+        words = read_words(settings.scenario)
+        own = recipe_values(settings.method, words, "paper")
         assert settings.data.size == 512
         assert settings.optim.batch == own.get("optim.batch", 24)
-        epochs = {"ade": 60, "voc": 30}[dataset]
+        epochs = {"ade": 60, "voc": 30}[words.dataset]
         assert settings.optim.epochs == epochs
         later = 10 if settings.scenario.startswith("voc 10-1") else epochs
         assert settings.optim.epochs_later == own.get("optim.epochs_later", later)
