@@ -153,8 +153,10 @@ def test_a_net_grown_twice_is_a_net_of_three_steps(tiny_net: Nets) -> None:
     built.load_state_dict(net.state_dict())  # strict: the same names and shapes
     image = draw(0, 1, 3, 64, 64)
     assert torch.equal(built.eval()(image).logits, net.eval()(image).logits)
+    with pytest.raises(ValueError, match="at least one channel, not -1"):
+        net.grown(-1)
     with pytest.raises(ValueError, match="at least one channel, not 0"):
-        net.grown(0)
+        net.classifier.grow(0)
 
 
 # Freezing

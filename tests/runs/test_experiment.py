@@ -76,7 +76,8 @@ def test_pixels_are_counted_on_the_evaluated_images(finished: Experiment) -> Non
 
 def test_the_summary_holds_the_means_of_the_groups(finished: Experiment) -> None:
     table, results = finished.folder.summary, finished.folder.results
-    assert list(table) == "scenario method seed step old new all old_nobg all_nobg avg".split()
+    columns = "scenario method seed step old new all old_nobg all_nobg avg".split()
+    assert list(table) == [*columns, *PER_STEP]
     assert table["step"].tolist() == [0, 1]
     first, last = (results.loc[results["step"] == k, "iou"].to_numpy() for k in (0, 1))
     expected = [
@@ -84,7 +85,7 @@ def test_the_summary_holds_the_means_of_the_groups(finished: Experiment) -> None
         [last[:16].mean(), last[16:].mean(), last.mean(), last[1:16].mean(), last[1:].mean()],
     ]
     expected[1].append((first.mean() + last.mean()) / 2)
-    np.testing.assert_allclose(table.iloc[:, 4:].to_numpy(float), expected, atol=2e-6)
+    np.testing.assert_allclose(table[columns[4:]].to_numpy(float), expected, atol=2e-6)
 
 
 def test_ticks_have_a_row_per_iteration(finished: Experiment) -> None:
