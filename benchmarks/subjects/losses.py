@@ -17,6 +17,8 @@ N_SEEN = 21
 class OnlyUpsampling(Segmenter, kind="benchmark"):
     """A net whose parts give fixed logits, so that only `Segmenter.forward`'s own work is left."""
 
+    slope_of_maps = 1.0
+
     def __init__(self, small: Tensor):
         nn.Module.__init__(self)
         self.small = small

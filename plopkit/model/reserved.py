@@ -61,7 +61,8 @@ class Reserved(Segmenter, kind="reserved"):
         small = self.classify(head)
         n_seen = small.shape[1]
         everything = upsample(torch.cat([small, *(step(head) for step in self.reserve)], 1), image.shape[2:])
-        return Output(everything[:, :n_seen], small, stages, encoded, head, aux=everything)
+        slope = self.slope_of_maps
+        return Output(everything[:, :n_seen], small, stages, encoded, head, everything, slope)
 
     def grown(self, n_new: int, balanced: bool = True) -> Self:
         """A copy that uses the next of its reserved classifiers, as it is; without one, as `Segmenter.grown`.

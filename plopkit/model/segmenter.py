@@ -192,6 +192,11 @@ class Segmenter(nn.Module):
         return self.classifier.classes
 
     @property
+    def slope_of_maps(self) -> float:
+        """As `Output.slope`."""
+        return self.encoder.slope_of_maps
+
+    @property
     def classifiers(self) -> Classifier:
         """The classifier, by its name in plopkit 0.1."""
         return self.classifier
@@ -201,7 +206,7 @@ class Segmenter(nn.Module):
         stages, encoded = self.encode(image)
         head = self.decode(encoded)
         small = self.classify(head)
-        return Output(upsample(small, image.shape[2:]), small, stages, encoded, head, slope=self.encoder.slope_of_maps)
+        return Output(upsample(small, image.shape[2:]), small, stages, encoded, head, slope=self.slope_of_maps)
 
     def encode(self, image: Float[Tensor, "B 3 H W"] | UInt8[Tensor, "B 3 H W"]) -> tuple[tuple[Tensor, ...], Tensor]:
         """The encoder's four maps, finest first, and the last one after its activation: the decoder's input."""

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from small_runs import TWO_EPOCHS, contents, small
 
-from plopkit.metrics import iou
+from plopkit.metrics import PER_STEP, iou
 from plopkit.runs import experiment
 from plopkit.runs.experiment import Experiment, run
 from plopkit.scenario import IGNORE, Scenario
