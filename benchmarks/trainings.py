@@ -179,6 +179,7 @@ def plain_demo(settings: plopkit.Settings) -> Iterator[dict[str, float]]:
     optimizer = torch.optim.AdamW(net.parameters(), optim.lr_later, weight_decay=optim.weight_decay)
     weights = (method.pod, method.pod_logits)  # type: ignore[attr-defined]
     training = PlainTraining(Wrapped(net), Wrapped(before), optimizer, step.n_old, step.n_seen, weights)
+    training.floor = method.floor  # type: ignore[attr-defined]
     training.prepare(items)
     for image, target in chain.from_iterable(repeat(items)):
         yield training.iterate(image, target)

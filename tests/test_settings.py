@@ -267,8 +267,10 @@ def test_hyper_parameters_belong_to_the_fingerprint_but_not_to_step_0(name: str)
 
 
 def test_a_hyper_parameter_that_is_new_at_its_default_leaves_the_folder_as_it_was() -> None:
-    usual = configure(overrides={"optim.min_iterations": 0})  # version 0.1 did not have it either
-    settings = configure(overrides={"hyper.distil": "pod", "optim.min_iterations": 0})
+    # The preset of version 0.1, which did not have min_iterations either.
+    before = {"hyper.pod": 0.001, "hyper.pod_logits": 0.00005, "hyper.floor": 0.001, "optim.min_iterations": 0}
+    usual = configure(overrides=before)
+    settings = configure(overrides=before | {"hyper.distil": "pod"})
     assert settings.hyper["distil"] == "pod" and "distil" not in settings.identity()["hyper"]
     without = {name: value for name, value in settings.hyper.items() if name != "distil"}
     earlier = settings.model_copy(update={"hyper": without})  # as version 0.1 wrote it

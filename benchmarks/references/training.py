@@ -35,6 +35,7 @@ class PlainTraining:
         self.dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
         self.device = next(net.parameters()).device
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "fp16")
+        self.floor = 0.001
         self.thresholds: Tensor | None = None
 
     def autocast(self) -> torch.autocast:
@@ -46,7 +47,7 @@ class PlainTraining:
         """The thresholds, from one pass of the teacher."""
         with self.autocast():
             predicted = ((self.teacher(image).logits.float(), target) for image, target in batches)
-            self.thresholds = pseudo.thresholds(predicted, self.n_old, self.n_seen)
+            self.thresholds = pseudo.thresholds(predicted, self.n_old, self.n_seen, self.floor)
         return self.thresholds
 
     def iterate(self, image: Tensor, target: Tensor) -> dict[str, float]:
