@@ -59,7 +59,7 @@ def test_a_further_measure_is_a_column(results: pd.DataFrame, monkeypatch: pytes
 
 
 def test_no_measure_is_negative_zero() -> None:
-    rows = pd.DataFrame({"iou": [50.0, 50.0], "accuracy": 50.0, "pixels": 1, "learned_at": 0})
+    rows = pd.DataFrame({"label": [0, 1], "iou": [50.0, 50.0], "accuracy": 50.0, "pixels": 1, "learned_at": 0})
     measures = History().with_step(rows).measures(rows)
     assert [str(measures[name]) for name in ("forgetting", "backward_transfer")] == ["0.0", "0.0"]
 
