@@ -60,7 +60,7 @@ class DataSet:
     presets: Mapping[str, Values] = field(default_factory=dict)
     """By preset: the settings that it changes for this data set, in the form of `plopkit.presets.PRESETS`."""
     task_presets: Mapping[str, Mapping[str, Values]] = field(default_factory=dict)
-    """By preset and task: the settings that it changes for this task."""
+    """By preset and task, or task and protocol ("11-1 domain"): the settings that it changes there."""
     lesson: Mapping[str, Values] = field(default_factory=dict)
     """By preset: the settings that the lessons change."""
     downloader: str | Callable[[str, Path, Mapping[str, str], bool], str] | None = None
@@ -251,10 +251,10 @@ DATASETS: Registry[DataSet] = Registry(
             tasks=("14-1", "10-1", "joint"),
             presets={"laptop": _PHOTOGRAPHS, "paper": {"optim": {"epochs": 50, "epochs_later": 50}}},
             task_presets={
-                "paper": {  # of the protocol domain; PLOP's weights in its own scripts
-                    "11-5": {"hyper": {"plop": {"pod": 0.0001, "pod_logits": 0.0001}}},
-                    "11-1": {"hyper": {"plop": {"pod": 0.0001, "pod_logits": 0.0001}}},
-                    "1-1": {"hyper": {"plop": {"pod": 0.0001, "pod_logits": 0.001}}},
+                "paper": {  # PLOP's weights in its own scripts
+                    "11-5 domain": {"hyper": {"plop": {"pod": 0.0001, "pod_logits": 0.0001}}},
+                    "11-1 domain": {"hyper": {"plop": {"pod": 0.0001, "pod_logits": 0.0001}}},
+                    "1-1 domain": {"hyper": {"plop": {"pod": 0.0001, "pod_logits": 0.001}}},
                 }
             },
             downloader="plopkit.datasets.cityscapes:look_for",

@@ -134,7 +134,9 @@ def draft(
 def preset_values(words: Words, method: str, preset: str, lesson: bool = False, recipe: str = "own") -> dict[str, Any]:
     """The dotted settings that a preset and a recipe set for this data set, task and method."""
     entry = DATASETS[words.dataset]
-    layers = [PRESETS[preset], entry.presets.get(preset, {}), entry.task_presets.get(preset, {}).get(words.task, {})]
+    of_tasks = entry.task_presets.get(preset, {})
+    layers = [PRESETS[preset], entry.presets.get(preset, {})]
+    layers += [of_tasks.get(name, {}) for name in (words.task, f"{words.task} {words.protocol}")]
     if lesson:
         layers.append(entry.lesson.get(preset, {}))
     values: dict[str, Any] = {}

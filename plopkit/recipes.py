@@ -70,7 +70,7 @@ RECIPES: dict[str, tuple[Part, ...]] = {
         Part(_lr(first=0.02), "voc"),  # since the branch that is trained weighs one half
         Part({"optim": {"epochs_later": 30}}, "voc"),
         Part({"hyper": {"cube": 0.000005, "cube_last": 0.0000005}}, "ade"),
-        # As with POD, Adam leaves no room to learn beside the published weights, which were made for SGD.
+        # As with POD, Adam leaves no room to learn with the published weights, which were made for SGD.
         Part({"hyper": {"kd": 10.0, "cube": 0.0001, "cube_last": 0.000005}}, presets=("laptop",)),
     ),
     "ucd": (

@@ -80,3 +80,7 @@ class Reserved(Segmenter, kind="reserved"):
         net = copy.deepcopy(self)
         net.classifier.append(net.reserve.pop(0))
         return net
+
+    def merged(self) -> Segmenter:
+        net = copy.deepcopy(self)
+        return Segmenter.from_parts(net.encoder, net.decoder, net.classifier).train(self.training)

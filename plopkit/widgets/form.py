@@ -10,7 +10,7 @@ from traitlets import TraitError
 
 from plopkit.catalogue import DATASETS, METHODS
 from plopkit.flags import command_line
-from plopkit.grammar import PARTS, PROTOCOLS, Words, joined, protocols_of, read_words, task_fits, usual_tasks
+from plopkit.grammar import DOMAIN, PARTS, PROTOCOLS, Words, joined, protocols_of, read_words, task_fits, usual_tasks
 from plopkit.parameters import parameters, parameters_yaml
 from plopkit.presets import configure, overrides_of
 from plopkit.settings import Settings, flat
@@ -122,7 +122,7 @@ class SettingsForm:
             if name == "dataset":
                 self._adapt_scenario(value)
             elif name == "protocol":
-                self._adapt_task()
+                self._adapt_task(value)
             self._apply(name)
 
     def _take(self, name: str, value: Any) -> None:
@@ -149,8 +149,10 @@ class SettingsForm:
         if self._top["order"].value not in DATASETS[dataset].class_orders():
             self._take("order", "")
 
-    def _adapt_task(self) -> None:
-        """Keep the task where it fits the new protocol: classes are not as many as domains."""
+    def _adapt_task(self, protocol: str) -> None:
+        """Keep task and order where they fit the new protocol: classes are not as many as domains."""
+        if protocol == DOMAIN:
+            self._take("order", "")
         words = Words(*(self._top[part].value.strip() for part in PARTS))
         if not task_fits(words, DATASETS[words.dataset].n_labels):
             self._take("task", usual_tasks(words.dataset, words.protocol)[0])

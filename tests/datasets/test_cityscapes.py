@@ -181,3 +181,9 @@ def test_the_recipe_of_the_papers_domains(tmp_path: Path, task: str, pod_logits:
     optim = settings.optim
     assert (optim.batch, optim.epochs, optim.epochs_later, optim.lr, optim.lr_later) == (24, 50, 50, 0.01, 0.001)
     assert configure(f"cityscapes {task} domain", "mib", "paper", {"data.root": tmp_path}).hyper["kd"] == 10
+
+
+@pytest.mark.parametrize("task", ["11-1", "1-1"])
+def test_classes_are_not_learnt_by_the_recipe_of_the_domains(tmp_path: Path, task: str) -> None:
+    hyper = configure(f"cityscapes {task} overlap", "plop", "paper", {"data.root": tmp_path}).hyper
+    assert (hyper["pod"], hyper["pod_logits"]) == (0.01, 0.0005)

@@ -1,4 +1,4 @@
-"""REMINDER: its state, and its terms beside PLOP's."""
+"""REMINDER: its state, and its terms next to PLOP's."""
 
 import itertools
 from collections.abc import Callable

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +10,10 @@ from comparing import close
 from drawing import draw
 
 from plopkit.model import Reserved, Segmenter
+from plopkit.model.checkpoints import LAYOUTS, load_published, save_published
+from plopkit.model.classifiers import Classifier
+from plopkit.model.decoder import ASPP
+from plopkit.model.encoders import Encoder
 from plopkit.model.upsampling import upsample
 
 
@@ -52,3 +57,16 @@ def test_a_checkpoint_keeps_the_classifiers_to_come(net: Reserved) -> None:
     rebuilt = net.rebuilt()
     assert isinstance(rebuilt, Reserved) and rebuilt.reserved == (3, 1)
     assert all(map(torch.equal, rebuilt.state_dict().values(), net.state_dict().values()))
+
+
+def test_an_exported_net_has_no_classifiers_to_come(tmp_path: Path) -> None:
+    image = draw(0, 2, 3, 64, 64)
+    encoder = Encoder("resnet18")
+    net = Reserved.from_parts(encoder, ASPP(encoder.channels[-1], 16), Classifier(16, (4,)), (2, 1)).eval()
+    for layout in LAYOUTS:
+        path = tmp_path / f"{layout}.{'safetensors' if layout == 'plopkit' else 'pth'}"
+        save_published(net, path, layout)
+        read = load_published(path)
+        assert (type(read), read.classes) == (Segmenter, (4,))
+        close(read(image).logits, net(image).logits)
+    assert net.reserved == (2, 1)

@@ -237,3 +237,12 @@ def test_the_plain_text_of_a_form_shows_the_settings():
     assert "application/vnd.jupyter.widget-view+json" in bundle
     assert bundle["text/plain"] == f"{form.command_line}\n\n{form.yaml}"
     assert form.command_line in form.equivalents.value.replace("&quot;", '"')
+
+
+def test_task_and_order_follow_the_protocol() -> None:
+    form = SettingsForm()
+    form.set(scenario="emoji 15-1 overlap order=random:3")
+    form.controls["protocol"].value = "domain"
+    assert (form.error, form.settings.scenario) == ("", "emoji 2-1 domain")
+    form.controls["protocol"].value = "overlap"
+    assert (form.error, form.settings.scenario) == ("", "emoji 2-1 overlap")
