@@ -134,9 +134,11 @@ def draft(
 def preset_values(words: Words, method: str, preset: str, lesson: bool = False, recipe: str = "own") -> dict[str, Any]:
     """The dotted settings that a preset and a recipe set for this data set, task and method."""
     entry = DATASETS[words.dataset]
-    of_tasks = entry.task_presets.get(preset, {})
-    layers = [PRESETS[preset], entry.presets.get(preset, {})]
-    layers += [of_tasks.get(name, {}) for name in (words.task, f"{words.task} {words.protocol}")]
+    layers: list[Values] = [PRESETS[preset]]
+    for each in ("paper", "gpu") if preset == "gpu" else (preset,):  # the published recipe on one GPU
+        of_tasks = entry.task_presets.get(each, {})
+        layers.append(entry.presets.get(each, {}))
+        layers += [of_tasks.get(task, {}) for task in (words.task, f"{words.task} {words.protocol}")]
     if lesson:
         layers.append(entry.lesson.get(preset, {}))
     values: dict[str, Any] = {}

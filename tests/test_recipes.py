@@ -80,6 +80,27 @@ def test_in_the_common_recipe_all_methods_train_as_plop(method: str, scenario: s
     assert (common.hyper, rates) == (hyper, {"lr": own.optim.lr, "lr_later": own.optim.lr_later})
 
 
+@pytest.mark.parametrize(
+    ("method", "scenario"),
+    [
+        ("plop", "ade 100-10 overlap"),
+        ("reminder", "ade 100-50 overlap"),
+        ("plop", "cityscapes 11-1 domain"),
+        ("ewf", "voc 10-1 overlap"),
+    ],
+)
+def test_preset_gpu_is_the_published_recipe_at_half_the_crop(method: str, scenario: str) -> None:
+    gpu, paper = (configure(scenario, method, preset) for preset in ("gpu", "paper"))
+    assert (gpu.optim, gpu.hyper, gpu.data.size) == (paper.optim, paper.hyper, 256)
+
+
+def test_every_later_method_has_a_row_with_its_command() -> None:
+    table = rows()
+    for method in RECIPES:
+        commands = table.loc[table["method"] == method, "command"]
+        assert len(commands) and all(f"--method {method} --preset paper" in line for line in commands)
+
+
 def test_a_recipe_may_belong_to_a_protocol() -> None:
     domain, overlap = (configure(f"emoji 2-1 {protocol}", "plop").hyper["pod"] for protocol in ("domain", "overlap"))
     assert domain == 0.02 != overlap == configure().hyper["pod"]

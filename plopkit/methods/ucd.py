@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 from typing import Literal
 
+import numpy as np
+from jaxtyping import Bool
 from pydantic import Field
 
 from plopkit.catalogue import METHODS
-from plopkit.contrast import contrast_loss, contrast_pairs
+from plopkit.contrast import LARGEST_RELEASED, contrast_loss, contrast_pairs
+from plopkit.datasets.steps import Selection
 from plopkit.losses import cross_entropy
-from plopkit.methods.base import Batch, Method, Term, Whole
+from plopkit.methods.base import Batch, Method, State, Term, Whole
 from plopkit.methods.distil import Unbiased
 from plopkit.model.decoder import ASPP
 from plopkit.model.encoders import Encoder
@@ -49,6 +52,19 @@ class UCD(Unbiased):
 
     def begin_step(self, before: Segmenter, step: Step) -> Segmenter:
         return self._with_first_frozen(super().begin_step(before, step))
+
+    def images(self, step: Step, presence: Bool[np.ndarray, "N ids"], state: State) -> Selection:
+        """The protocol's.
+
+        Raises:
+            ValueError: the released labels end before the step's classes; found before anything is trained.
+        """
+        if self.labels == "released" and step.index and step.n_seen > LARGEST_RELEASED + 1:
+            raise ValueError(
+                f"released labels end at {LARGEST_RELEASED}, and there are {step.n_seen} channels; choose "
+                "--hyper.labels nearest"
+            )
+        return super().images(step, presence, state)
 
     def _with_first_frozen(self, net: Segmenter) -> Segmenter:
         return net.freeze("classifier.0") if self.freeze_first else net

@@ -9,6 +9,7 @@ import pandas as pd
 from plopkit.catalogue import DATASETS, METHODS, PLUGIN_HINT
 from plopkit.grammar import is_of_unknown_data_set, joined, read_words
 from plopkit.presets import draft, settle
+from plopkit.recipes import RECIPES
 from plopkit.runs.folder import RunFolder
 from plopkit.scenario import Scenario
 from plopkit.settings import Settings
@@ -60,7 +61,7 @@ def rows(folders: Sequence[Path] = (), recipe: str = "own") -> pd.DataFrame:
     columns = (papers[name] for name in Row._fields)
     finished = list(_finished(folders))
     table = []
-    for row in dict.fromkeys([*_first_rows(), *map(Row, *columns)]):
+    for row in dict.fromkeys([*_first_rows(), *map(Row, *columns), *_rows_without_results(papers)]):
         same = (papers[list(Row._fields)] == pd.Series(row._asdict())).all(axis=1)
         published = [
             f"{paper.all:g} {'with' if paper.background_counted == 'yes' else 'without'} background, {paper.source}"
@@ -92,6 +93,12 @@ def _first_rows() -> list[Row]:
         for task in entry.table_tasks
         for protocol in ("disjoint", "overlap")
     ]
+
+
+def _rows_without_results(papers: pd.DataFrame) -> list[Row]:
+    """VOC's rows of plopkit's methods for which no result can be read, such as DFT*, whose table is a picture."""
+    lacking = [name for name in RECIPES if name not in set(papers["method"])]
+    return [Row(name, "voc", task, "overlap") for name in lacking for task in DATASETS["voc"].table_tasks]
 
 
 def _follows(settings: Settings, recipe: Settings) -> bool:

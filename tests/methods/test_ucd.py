@@ -67,8 +67,12 @@ def test_the_first_classifier_is_never_trained(frozen: bool, tmp_path: Path, no_
     assert first.bias[0] > second.bias[0]  # the background's becomes a share
 
 
-def test_released_labels_are_refused_beyond_voc(tmp_path: Path, folder_root: Callable[..., Path]) -> None:
-    root = folder_root(train=80, val=30, classes=23, size=(64, 64))
-    settings = small(tmp_path / "out", "folder 20-2 overlap", "ucd", data__root=root, optim__batch=2)
-    with pytest.raises(ValueError, match="released labels end at 20, and the net has 23 channels"):
+@pytest.mark.parametrize(("task", "classes"), [("20-2", 23), ("15-5", 26)])  # found in step 1, and in step 2
+def test_released_labels_are_refused_beyond_voc(
+    task: str, classes: int, tmp_path: Path, folder_root: Callable[..., Path]
+) -> None:
+    root = folder_root(train=80, val=30, classes=classes, size=(64, 64))
+    settings = small(tmp_path / "out", f"folder {task} overlap", "ucd", data__root=root, optim__batch=2)
+    with pytest.raises(ValueError, match=f"released labels end at 20, and there are {classes} channels; choose"):
         Experiment.open(settings)
+    assert not (tmp_path / "out").exists()
