@@ -244,7 +244,7 @@ assert not child or os.waitpid(child, 0)[1] == 0
 """
 
 
-GROUPS = (("toy-prototypes", "toy-memory"), ("toy-fused", "toy-frozen"), ("toy-sigmoid",))
+GROUPS = (("toy-prototypes", "toy-memory", "toy-sigmoid"), ("toy-fused", "toy-frozen"))
 
 
 @pytest.fixture(scope="module")
