@@ -96,9 +96,10 @@ def _first_rows() -> list[Row]:
 
 
 def _rows_without_results(papers: pd.DataFrame) -> list[Row]:
-    """VOC's rows of plopkit's methods for which no result can be read, such as DFT*, whose table is a picture."""
+    """Rows of methods for which no published result can be read, such as DFT*."""
     lacking = [name for name in RECIPES if name not in set(papers["method"])]
-    return [Row(name, "voc", task, "overlap") for name in lacking for task in DATASETS["voc"].table_tasks]
+    tasks = [(name, task) for name, entry in DATASETS.items() for task in entry.table_tasks]
+    return [Row(method, *task, "overlap") for method in lacking for task in tasks]
 
 
 def _follows(settings: Settings, recipe: Settings) -> bool:
