@@ -59,6 +59,14 @@ def released_labels(labels: Integer[Tensor, "B H W"], size: tuple[int, int]) -> 
     return small.to(torch.int32).to(torch.int8)  # through integers, which wrap around on every device
 
 
+def check_released_labels(n_seen: int) -> None:
+    """ValueError where released labels would end before the last of ``n_seen`` channels."""
+    if n_seen > LARGEST_RELEASED + 1:
+        raise ValueError(
+            f"released labels end at {LARGEST_RELEASED}, and the net has {n_seen} channels; choose labels nearest"
+        )
+
+
 def nearest_labels(labels: Integer[Tensor, "B H W"], size: tuple[int, int]) -> Int[Tensor, "B h w"]:
     """Labels at a smaller size, each that of one pixel: place i takes row ⌊i H / h⌋."""
     rows, columns = (
@@ -93,10 +101,7 @@ def contrast_pairs(
     """
     size, n_old = (features.shape[2], features.shape[3]), old_small.shape[1]
     if labels_by == "released":
-        if n_seen > LARGEST_RELEASED + 1:
-            raise ValueError(
-                f"released labels end at {LARGEST_RELEASED}, and the net has {n_seen} channels; choose labels nearest"
-            )
+        check_released_labels(n_seen)
         small = released_labels(labels, size).long()
         own = (small > 0) & (small <= LARGEST_RELEASED)
         first_new = torch.where(own, small, LARGEST_RELEASED).amin()

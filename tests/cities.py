@@ -15,7 +15,7 @@ IMAGES = {
 
 
 def all_cities(count: int = 3) -> dict[str, dict[str, int]]:
-    """So many images of every city."""
+    """This number of images of every city."""
     cities = DATASETS["cityscapes"].domains
     return {"train": dict.fromkeys(cities[:-3], count), "val": dict.fromkeys(cities[-3:], count)}
 

@@ -38,7 +38,7 @@ class PlannedRun:
     """equal for runs that share their step 0"""
     recipe: str = "own"
     force: bool = False
-    """whether it goes on with what is there, whatever made it; see `plopkit.run`"""
+    """whether it continues with what is there, whatever made it; see `plopkit.run`"""
 
     @property
     def folder(self) -> RunFolder:

@@ -72,7 +72,7 @@ class Entry:
     def ended(self, code: int) -> None:
         """Note how the process has ended, with an exit code or, negative, by a signal.
 
-        A run that was killed waits to be started again, and goes on from its saved training. One that another process,
+        A run that was killed waits to be started again, and continues where it was saved. One that another process,
         such as one of a second grid, has begun at the same moment waits for that one.
         """
         self.look()

@@ -19,7 +19,7 @@ Number = TypeVar("Number", int, float)
 class ALIFE(Method):
     """Distils the background over all channels, and all other pixels over the old; new labels train alone.
 
-    This is its first training; ALIFE-M, which goes on with a memory of features, is not built.
+    This is its first training; ALIFE-M, which adds a memory of features, is not built.
     """
 
     name = "alife"

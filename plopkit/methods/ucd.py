@@ -8,7 +8,7 @@ from jaxtyping import Bool
 from pydantic import Field
 
 from plopkit.catalogue import METHODS
-from plopkit.contrast import LARGEST_RELEASED, contrast_loss, contrast_pairs
+from plopkit.contrast import check_released_labels, contrast_loss, contrast_pairs
 from plopkit.datasets.steps import Selection
 from plopkit.losses import cross_entropy
 from plopkit.methods.base import Batch, Method, State, Term, Whole
@@ -59,11 +59,8 @@ class UCD(Unbiased):
         Raises:
             ValueError: the released labels end before the step's classes; found before anything is trained.
         """
-        if self.labels == "released" and step.index and step.n_seen > LARGEST_RELEASED + 1:
-            raise ValueError(
-                f"released labels end at {LARGEST_RELEASED}, and there are {step.n_seen} channels; choose "
-                "--hyper.labels nearest"
-            )
+        if self.labels == "released" and step.index:
+            check_released_labels(step.n_seen)
         return super().images(step, presence, state)
 
     def _with_first_frozen(self, net: Segmenter) -> Segmenter:

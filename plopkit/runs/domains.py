@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from plopkit.grammar import has_domains
-from plopkit.metrics import PER_CLASS, forgetting
-from plopkit.runs.tables import AGAIN, KEYS
+from plopkit.metrics import forgetting
+from plopkit.runs.tables import AGAIN, KEYS, class_rows
 from plopkit.scenario import Scenario, Step
 from plopkit.support.appending import read_appended
 from plopkit.support.printable import one_line
@@ -44,23 +44,12 @@ def domain_rows(
         The columns of `domains.csv`; without rows where there are no domains.
     """
     learned_at = {domain: each.index for each in scenario.steps for domain in each.domains}
-    tables = [
-        pd.DataFrame(
-            {
-                "scenario": str(scenario),
-                "method": method,
-                "seed": seed,
-                "step": step.index,
-                "domain": domain,
-                "learned_at": learned_at[domain],
-                "label": step.seen,
-                "name": [names[label] for label in step.seen],
-                **{metric: function(of_domain) for metric, function in PER_CLASS.items()},
-                "pixels": np.asarray(of_domain).sum(1),
-            }
-        )
-        for domain, of_domain in counts.items()
-    ]
+    tables = []
+    for domain, of_domain in counts.items():
+        rows = class_rows(scenario, method, seed, step, of_domain, names)
+        rows.insert(rows.columns.get_loc("step") + 1, "domain", domain)
+        rows.insert(rows.columns.get_loc("domain") + 1, "learned_at", learned_at[domain])
+        tables.append(rows)
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(COLUMNS))
 
 

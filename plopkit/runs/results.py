@@ -11,10 +11,10 @@ import pandas as pd
 
 from plopkit.catalogue import DATASETS
 from plopkit.grammar import has_domains, is_of_unknown_data_set, read_words
-from plopkit.metrics import PER_CLASS, PER_STEP, forgetting
+from plopkit.metrics import PER_STEP, forgetting
 from plopkit.runs.domains import domain_report, load_domains
 from plopkit.runs.history import History
-from plopkit.runs.tables import KEYS, REQUIRED_COLUMNS, read_results
+from plopkit.runs.tables import KEYS, REQUIRED_COLUMNS, class_rows, read_results
 from plopkit.scenario import Scenario, Step, check
 from plopkit.settings import flat, from_yaml
 from plopkit.support import resources, seals
@@ -54,18 +54,9 @@ def step_rows(
         `learned_at`, the step that learnt it.
     """
     learned_at = {label: s.index for s in scenario.steps for label in s.new}
-    columns = {
-        "scenario": str(scenario),
-        "method": method,
-        "seed": seed,
-        "step": step.index,
-        "label": step.seen,
-        "name": [names[label] for label in step.seen],
-        "learned_at": [learned_at[label] for label in step.seen],
-        **{metric: function(counts) for metric, function in PER_CLASS.items()},
-        "pixels": np.asarray(counts).sum(1),
-    }
-    return pd.DataFrame(columns)
+    rows = class_rows(scenario, method, seed, step, counts, names)
+    rows.insert(rows.columns.get_loc("name") + 1, "learned_at", [learned_at[label] for label in step.seen])
+    return rows
 
 
 def summarise(results: pd.DataFrame) -> pd.DataFrame:

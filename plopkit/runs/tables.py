@@ -1,14 +1,16 @@
 """The tables of a run: how they grow, the columns of `results.csv`, and the one place that reads it."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
 from plopkit.grammar import is_of_unknown_data_set
-from plopkit.scenario import Scenario, check
+from plopkit.metrics import PER_CLASS
+from plopkit.scenario import Scenario, Step, check
 from plopkit.support.appending import append_text, read_appended, replace_text
 from plopkit.support.files import table_text
 from plopkit.support.printable import one_line
@@ -30,6 +32,33 @@ SUMMARY_COLUMNS: dict[str, type] = {
 }
 TICKS_COLUMNS: dict[str, type] = {"step": int, "epoch": int, "iteration": int, "lr": float, "seconds": float}
 AGAIN = "run the command of this run again: the table is made again, and what is trained is kept"
+
+
+def class_rows(
+    scenario: Scenario, method: str, seed: int, step: Step, counts: np.ndarray, names: Sequence[str]
+) -> pd.DataFrame:
+    """One row per class seen after a step: what `results.csv` and `domains.csv` have in common.
+
+    Args:
+        scenario: The scenario.
+        method: The method's name.
+        seed: The run's seed.
+        step: The step that has been trained.
+        counts: (n_seen, n_seen), the confusion matrix; rows are targets.
+        names: A name per label.
+    """
+    return pd.DataFrame(
+        {
+            "scenario": str(scenario),
+            "method": method,
+            "seed": seed,
+            "step": step.index,
+            "label": step.seen,
+            "name": [names[label] for label in step.seen],
+            **{metric: function(counts) for metric, function in PER_CLASS.items()},
+            "pixels": np.asarray(counts).sum(1),
+        }
+    )
 
 
 def read_results(path: Path) -> pd.DataFrame:

@@ -73,6 +73,6 @@ def test_released_labels_are_refused_beyond_voc(
 ) -> None:
     root = folder_root(train=80, val=30, classes=classes, size=(64, 64))
     settings = small(tmp_path / "out", f"folder {task} overlap", "ucd", data__root=root, optim__batch=2)
-    with pytest.raises(ValueError, match=f"released labels end at 20, and there are {classes} channels; choose"):
+    with pytest.raises(ValueError, match=f"released labels end at 20, and the net has {classes} channels; choose"):
         Experiment.open(settings)
     assert not (tmp_path / "out").exists()
