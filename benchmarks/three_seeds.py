@@ -6,6 +6,8 @@
 Writes one row per scenario, method, seed and step to the CSV and prints the means. Finished runs are not repeated, so
 that several processes with different seeds can share the work, and a last one with all seeds writes the table.
 
+`--markdown` prints the last step as the table in benchmarks/README.md: means over the seeds, with minimum and maximum.
+
 `seconds` are those of the step's training, without evaluation; `stored_mb` are the megabytes that the step hands on,
 the network and the method's state.
 """
@@ -19,6 +21,8 @@ import plopkit
 from plopkit.runs.checkpoints import StepStore
 from plopkit.support.files import write_table
 
+MEASURES = ("old_nobg", "new", "all", "hiou", "background", "pixel_accuracy")
+
 
 def costs(folder: plopkit.RunFolder) -> pd.DataFrame:
     """`seconds` and `stored_mb` of each step of a run, next to what identifies its row in the summary."""
@@ -31,6 +35,26 @@ def costs(folder: plopkit.RunFolder) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def markdown(table: pd.DataFrame) -> str:
+    """The results after the last step by method, sorted by `all`; `seconds` are those of all steps after step 0."""
+    last = table["step"].max()
+    after = table[table["step"] == last].groupby("method")[[*MEASURES, "stored_mb"]]
+    mean, low, high = after.mean().sort_values("all"), after.min(), after.max()
+    later = table[table["step"] > 0].groupby(["method", "seed"])["seconds"].sum().groupby("method").mean()
+    names = [*MEASURES, "seconds", "stored MB"]
+    lines = [f"| method | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+    for method in mean.index:
+        cells = [
+            f"{mean.loc[method, name]:.1f} ({low.loc[method, name]:.1f}–{high.loc[method, name]:.1f})"
+            if name in ("new", "all")
+            else f"{mean.loc[method, name]:.1f}"
+            for name in MEASURES
+        ]
+        cells += [f"{later[method]:.0f}", f"{mean.loc[method, 'stored_mb']:.1f}"]
+        lines.append(f"| {plopkit.METHODS[method].title} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenario", default="emoji 15-5 overlap")
@@ -39,6 +63,7 @@ def main() -> None:
     parser.add_argument("--preset", default="laptop", choices=plopkit.PRESETS)
     parser.add_argument("--out", type=Path, default=Path("runs/seeds"), help="folder for the run folders")
     parser.add_argument("--csv", type=Path, help="output file; default: named after the scenario, in OUT")
+    parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     args = parser.parse_args()
     folders = []
     for seed in args.seeds:
@@ -48,8 +73,9 @@ def main() -> None:
     results = plopkit.load_results(*folders)
     csv = args.csv or args.out / f"{args.scenario.replace(' ', '_')}.csv"
     costly = pd.concat([costs(plopkit.RunFolder(path)) for path in folders])
-    write_table(csv, plopkit.summarise(results).merge(costly, on=["scenario", "method", "seed", "step"]))
-    print(plopkit.report(results))
+    table = plopkit.summarise(results).merge(costly, on=["scenario", "method", "seed", "step"])
+    write_table(csv, table)
+    print(markdown(table) if args.markdown else plopkit.report(results))
     print(f"\nwritten to {csv}")
 
 
