@@ -1,7 +1,6 @@
 """The files around the package agree with each other, and the rules of the project hold."""
 
 import re
-import shlex
 import subprocess
 import sys
 import tomllib
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from blocks import commands
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
@@ -48,11 +48,7 @@ def pins() -> dict[str, str]:
 
 def readme_commands() -> list[list[str]]:
     """The commands in README's fenced sh blocks, split into words."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"^[ ]*```sh\n(.*?)^[ ]*```", text, flags=re.MULTILINE | re.DOTALL)
-    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
-    commands = [shlex.split(line.strip().removeprefix("$ "), comments=True) for line in lines]
-    return [words for words in commands if words]
+    return commands((ROOT / "README.md").read_text(encoding="utf-8"))
 
 
 # --- environments
