@@ -3,11 +3,11 @@
 A guide's blocks run in order, in a folder that is empty but for what ``prepare(folder: Path) -> None`` of
 tests/guides/<name>.py puts there; a guide that needs nothing has no such file.
 
-- ```bash: each line is a command, and its exit code is 0, or N where the line ends with the comment
-  ``# exit code N``. A line begins in the folder (so no ``cd``), and may be continued by a backslash. ``plopkit …``, also
-  with ``> FILE`` at its end, runs in this process; anything else, such as ``ls`` or a pipe, in bash. `plopkit run` and
-  `plopkit grid` run with preset smoke, and with a smaller network and fewer images (`small_runs.SMALL`) where the line
-  does not set them.
+- ```bash: each line is a command, and its exit code is 0, or N where the line ends with the comment ``# exit code
+  N``. A line begins in the folder (so no ``cd``), and may be continued by a backslash. ``plopkit …``, also with ``>
+  FILE`` at its end, runs in this process; anything else, such as ``ls`` or a pipe, in bash. `plopkit run` and
+  `plopkit grid` run with preset smoke, and with a smaller network and fewer images (`small_runs.SMALL`) where the
+  line does not set them.
 - ```python: runs as it is; all blocks of a guide share their names.
 - A block of any other language, or of Python, whose first line is a comment with a file's name (``# my_method.py``) is
   written to that file, and not run.
