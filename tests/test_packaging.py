@@ -5,6 +5,8 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from email import message_from_string
+from email.message import Message
 from pathlib import Path
 
 import pytest
@@ -39,9 +41,9 @@ def declared(*extras: str) -> dict[str, SpecifierSet]:
     return ranges
 
 
-def pins() -> dict[str, str]:
-    """The version of each package in constraints.txt."""
-    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+def pins(name: str = "constraints.txt") -> dict[str, str]:
+    """The version of each package in a file of constraints."""
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
     pairs = [line.split("==") for line in lines if line and not line.startswith("#")]
     return {canonicalize_name(name): version for name, version in pairs}
 
@@ -64,12 +66,18 @@ def test_environment_is_pyproject():
             ranges[name] = requirement.specifier
     del ranges["pip"]  # conda requires it where there is a `pip:` list
     assert ranges.pop("python") == SpecifierSet(PROJECT["requires-python"])
-    assert ranges == declared("notebook", "iabn")
+    assert ranges == declared("notebook")
 
 
 @pytest.mark.parametrize("name", sorted(declared("dev", "iabn", "site")))
 def test_constraints_pin_what_is_declared(name):
     assert Version(pins()[name]) in declared("dev", "iabn", "site")[name]
+
+
+def test_the_lowest_versions_are_those_of_the_ranges():
+    ranges = declared("notebook")
+    lowest = {name: min(Version(part.version) for part in ranges[name] if part.operator == ">=") for name in ranges}
+    assert {name: Version(version) for name, version in pins("constraints-lowest.txt").items()} == lowest
 
 
 def test_constraints_have_no_local_labels():
@@ -94,13 +102,62 @@ def test_wheel_carries_facts_and_notebooks(tmp_path):
     names = set(zipfile.ZipFile(wheel).namelist())
     expected = {f"plopkit/_notebooks/{name}" for name in ("README.md", *(path.name for path in NOTEBOOKS))}
     expected |= {f"plopkit/_facts/classes/{path.name}" for path in (ROOT / "data" / "classes").glob("*.txt")}
-    expected |= {f"plopkit/_facts/measured/{path.name}" for path in (ROOT / "data" / "measured").iterdir()}
+    for folder in ("measured", "twemoji"):
+        expected |= {f"plopkit/_facts/{folder}/{path.name}" for path in (ROOT / "data" / folder).iterdir()}
     expected |= {
         f"plopkit/_facts/{name}" for name in ("published.csv", "orders.json", "voc_images.csv", "classes/voc.txt")
     }
     assert {name for name in names if name.startswith(("plopkit/_notebooks/", "plopkit/_facts/"))} == expected
-    assert "plopkit/__init__.py" in names
+    assert {"plopkit/__init__.py", "plopkit/py.typed"} <= names
     assert {name.split("/")[0] for name in names} == {"plopkit", f"plopkit-{PROJECT['version']}.dist-info"}
+
+
+def metadata(folder: Path, monkeypatch: pytest.MonkeyPatch, **variables: str) -> Message:
+    """The metadata of a wheel that is built with these variables of the environment."""
+    from hatchling.builders.wheel import WheelBuilder
+
+    for name in ("PLOPKIT_REPOSITORY", "GITHUB_REPOSITORY", "GITHUB_SERVER_URL"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    wheel = zipfile.ZipFile(next(WheelBuilder(str(ROOT)).build(directory=str(folder), versions=["standard"])))
+    return message_from_string(wheel.read(f"plopkit-{PROJECT['version']}.dist-info/METADATA").decode())
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"PLOPKIT_REPOSITORY": "https://example.org/a/b.git"},
+        {"GITHUB_SERVER_URL": "https://example.org", "GITHUB_REPOSITORY": "a/b"},
+    ],
+)
+def test_an_index_shows_the_pictures_where_the_repository_has_an_address(variables, tmp_path, monkeypatch):
+    found = metadata(tmp_path, monkeypatch, **variables)
+    assert "Source, https://example.org/a/b" in found.get_all("Project-URL")
+    text = found.get_payload()
+    paths = re.findall(r"\]\((?:https://example.org/a/b/(?:raw|blob)/HEAD/)([^)#]+)", text)
+    assert "docs/forgetting.png" in paths
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+    assert re.findall(r"\]\((?!https://|#)[^)]+\)", text) == []
+    assert re.findall(r"!\[[^\]]*\]\((?!https://example.org/a/b/raw/HEAD/docs/\w+\.png\))", text) == []
+
+
+def test_without_an_address_readme_is_as_it_is(tmp_path, monkeypatch):
+    found = metadata(tmp_path, monkeypatch)
+    assert found.get_all("Project-URL") is None
+    assert found.get_payload() == (ROOT / "README.md").read_text(encoding="utf-8")
+    assert found["License-Expression"] == "MIT AND CC-BY-4.0"
+    assert found.get_all("License-File") == ["LICENSE", "data/twemoji/LICENSE"]
+
+
+def test_an_address_that_is_none_is_refused(tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match="PLOPKIT_REPOSITORY is 'owner/plopkit'; it is an address such as"):
+        metadata(tmp_path, monkeypatch, PLOPKIT_REPOSITORY="owner/plopkit")
+
+
+def test_no_message_advises_an_extra_of_a_package_that_no_index_has():
+    files = [*(ROOT / "plopkit").rglob("*.py"), *NOTEBOOKS, *(ROOT / "docs").rglob("*.md"), ROOT / "README.md"]
+    assert [path.name for path in files if re.search(r"\bplopkit\[\w", path.read_text(encoding="utf-8"))] == []
 
 
 # --- README
