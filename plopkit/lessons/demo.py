@@ -50,7 +50,8 @@ def execute(notebook: Path, parameters: dict[str, object], progress: bool) -> No
         import papermill
     except ImportError as error:
         raise ValueError(
-            f"the demo runs a notebook ({error}); install what it needs: python -m pip install ipykernel ipywidgets papermill"
+            f"the demo runs a notebook ({error}); install what it needs: "
+            "python -m pip install ipykernel ipywidgets papermill"
         ) from error
     notebook.parent.mkdir(parents=True, exist_ok=True)
     try:
