@@ -4,13 +4,17 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from small_runs import SMALL
 
 BLOCK = re.compile(r"^[ ]*```(\w*)[^\n]*\n(.*?)^[ ]*```[ ]*$", flags=re.MULTILINE | re.DOTALL)
-TRAINS = ("run", "grid")
-"""The commands that train, and are made smaller."""
+SMALLER: dict[str, dict[str, Any]] = {
+    "run": SMALL,
+    "grid": SMALL,
+    "evaluate": {name: SMALL[name] for name in ("data.size", "data.scenes", "data.val_scenes", "compute.cpu")},
+}
+"""Settings of the commands that would take long."""
 
 
 class Block(NamedTuple):
@@ -52,26 +56,24 @@ def write_files(markdown: str, folder: Path) -> None:
 
 
 def shrunk(words: list[str]) -> list[str]:
-    """The words after `plopkit`, with preset smoke, a smaller network and fewer images where they train.
+    """The words after `plopkit`, with preset smoke, a smaller network and fewer images for a command that takes long.
 
     What the words set themselves stays, except the preset.
     """
-    if words[0] not in TRAINS or "--help" in words:
+    if words[0] not in SMALLER or "--help" in words:
         return words
-    words = list(words)
-    if "--preset" in words:
-        words[words.index("--preset") + 1] = "smoke"
-    else:
+    words = [word if before != "--preset" else "smoke" for before, word in zip(["", *words], words, strict=False)]
+    if "--preset" not in words:
         words += ["--preset", "smoke"]
-    if words[0] == "run":
-        for name, value in SMALL.items():
-            flag = "--" + name.replace("_", "-")
-            if flag not in words:
-                words += [flag, *([] if value is True else map(str, value if isinstance(value, tuple) else (value,)))]
-        return words
     known = {word.partition("=")[0] for word in words}
-    pairs = [f"{name}={text_of(value)}" for name, value in SMALL.items() if name not in known]
-    return [*words, "--set", *pairs]
+    if words[0] == "grid":
+        pairs = [f"{name}={text_of(value)}" for name, value in SMALL.items() if name not in known]
+        return [*words, "--set", *pairs]
+    for name, value in SMALLER[words[0]].items():
+        flag = "--" + name.replace("_", "-")
+        if flag not in known:
+            words += [flag, *([] if value is True else map(str, value if isinstance(value, tuple) else (value,)))]
+    return words
 
 
 def text_of(value: object) -> str:

@@ -1,13 +1,14 @@
 """The guides in docs/guides are true: everything in them runs.
 
 A guide's blocks run in order, in a folder that is empty but for what ``prepare(folder: Path) -> None`` of
-tests/guides/<name>.py puts there; a guide that needs nothing has no such file.
+tests/guides/<name>.py puts there; ``check(folder: Path, printed: str) -> None`` of that file looks at the results. A
+guide that needs neither has no such file.
 
 - ```bash: each line is a command, and its exit code is 0, or N where the line ends with the comment ``# exit code
   N``. A line begins in the folder (so no ``cd``), and may be continued by a backslash. ``plopkit …``, also with ``>
-  FILE`` at its end, runs in this process; anything else, such as ``ls`` or a pipe, in bash. `plopkit run` and
-  `plopkit grid` run with preset smoke, and with a smaller network and fewer images (`small_runs.SMALL`) where the
-  line does not set them.
+  FILE`` at its end, runs in this process; anything else, such as ``ls`` or a pipe, in bash. `plopkit run`, `grid` and
+  `evaluate` run with preset smoke, and with a smaller network and fewer images (`small_runs.SMALL`) where the line
+  does not set them.
 - ```python: runs as it is; all blocks of a guide share their names.
 - A block of any other language, or of Python, whose first line is a comment with a file's name (``# my_method.py``) is
   written to that file, and not run.
@@ -23,6 +24,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from blocks import Block, blocks, shrunk
@@ -34,16 +36,17 @@ GUIDES = sorted((ROOT / "docs" / "guides").glob("*.md"))
 PREPARED = ROOT / "tests" / "guides"
 
 
-def prepare(name: str, folder: Path) -> None:
-    """Fill the folder as the guide's own file in tests/guides says."""
+def own_file(name: str) -> ModuleType:
+    """The guide's own file in tests/guides; a module without names if there is none."""
     path = PREPARED / f"{name}.py"
-    if path.exists():
-        spec = importlib.util.spec_from_file_location(f"guide_{name.replace('-', '_')}", path)
-        assert spec
-        assert spec.loader
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        module.prepare(folder)
+    if not path.exists():
+        return ModuleType(name)
+    spec = importlib.util.spec_from_file_location(f"guide_{name.replace('-', '_')}", path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def environment() -> dict[str, str]:
@@ -100,11 +103,18 @@ def run_lines(block: Block, path: Path) -> int:
 
 @pytest.mark.parametrize("path", GUIDES, ids=[path.stem for path in GUIDES])
 def test_a_guide_runs_as_written(
-    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_pictures: None, own_registries: None
+    path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    no_pictures: None,
+    own_registries: None,
 ) -> None:
-    prepare(path.stem, tmp_path)
+    own = own_file(path.stem)
+    getattr(own, "prepare", lambda folder: None)(tmp_path)
     monkeypatch.chdir(tmp_path)
     assert run(path) > 0, f"{path.name} has no command in a bash or python block"
+    getattr(own, "check", lambda folder, printed: None)(tmp_path, capfd.readouterr().out)
 
 
 def test_every_preparation_is_of_a_guide() -> None:
