@@ -1,5 +1,7 @@
 """The files around the package agree with each other, and the rules of the project hold."""
 
+import json
+import os
 import re
 import subprocess
 import sys
@@ -22,6 +24,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 
 # Without papermill's output files, which git ignores.
 NOTEBOOKS = sorted(p for p in (ROOT / "notebooks").glob("*.ipynb") if not p.name.endswith(".out.ipynb"))
+
+READ: dict = {"capture_output": True, "text": True}
 
 # Packages that have another name on conda-forge.
 CONDA_NAMES = {"pytorch": "torch", "matplotlib-base": "matplotlib"}
@@ -176,6 +180,87 @@ def test_readme_names_subcommands_that_exist():
 
     used = {words[1] for words in readme_commands() if words[0] == "plopkit" and len(words) > 1}
     assert {word for word in used if not word.startswith("-")} <= set(COMMANDS)
+
+
+# --- services
+
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+
+def steps_of(path: Path) -> list[dict]:
+    """The steps of all jobs of a workflow."""
+    return [step for job in yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"].values() for step in job["steps"]]
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=[path.stem for path in WORKFLOWS])
+def test_workflows_call_what_exists(path):
+    workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert {"name", "permissions", "jobs"} <= set(workflow) and True in workflow  # YAML reads `on` as true
+    assert workflow["permissions"] == {"contents": "read"}  # a job that needs more says so
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    lines = [line.strip() for step in steps_of(path) for line in step.get("run", "").splitlines()]
+    assert {line.split()[1] for line in lines if line.startswith("make ")} <= set(targets)
+    scripts = [ROOT / line.split()[0] for line in lines if line.startswith(".ci/")]
+    assert [script for script in scripts if not os.access(script, os.X_OK)] == []
+    assert [step for step in steps_of(path) if not re.fullmatch(r"[\w-]+/[\w-]+@\S+", step.get("uses", "a/b@c"))] == []
+
+
+def test_workflows_test_what_is_promised():
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text(encoding="utf-8"))["jobs"]
+    promised = [text.rpartition(" :: ")[2] for text in PROJECT["classifiers"] if " :: Python :: 3." in text]
+    assert jobs["test"]["strategy"]["matrix"]["python"] == jobs["wheel"]["strategy"]["matrix"]["python"] == promised
+    assert all(version in SpecifierSet(PROJECT["requires-python"]) for version in promised)
+    run = {step.get("run", "") for name in jobs for step in jobs[name]["steps"]}
+    assert {"make lint", "make test", "make lowest", "python -m build", ".ci/wheel dist"} <= run
+
+
+def test_a_release_needs_no_token_and_takes_the_tags_version():
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text(encoding="utf-8"))["jobs"]
+    publishing = jobs["pypi"]
+    assert publishing["permissions"] == {"id-token": "write"}
+    assert publishing["environment"] == "pypi" and publishing["needs"] == "build"
+    assert "secrets." not in str(jobs)
+    name = f"dist/plopkit-{PROJECT['version']}-py3-none-any.whl"
+    (check,) = [step["run"] for step in jobs["build"]["steps"] if step.get("name") == "the tag is the version"]
+    for tag, fits in ((f"v{PROJECT['version']}", True), ("v9.9.9", False)):
+        shown = subprocess.run(["bash", "-c", check.replace("test -f", "echo")], env={"GITHUB_REF_NAME": tag}, **READ)
+        assert (shown.stdout.strip() == name) == fits
+
+
+def test_the_scripts_are_ones_that_bash_reads():
+    for path in (ROOT / ".ci" / "run", ROOT / ".ci" / "wheel", ROOT / ".binder" / "postBuild"):
+        assert os.access(path, os.X_OK)
+        assert subprocess.run(["bash", "-n", str(path)], **READ).stderr == ""
+
+
+def test_binder_installs_what_constraints_pin(tmp_path):
+    """postBuild's commands, with a Python that says what it is asked for."""
+    fake = tmp_path / "python"
+    fake.write_text('#!/bin/sh\necho "$PIP_EXTRA_INDEX_URL $*"\n', encoding="utf-8")
+    fake.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run([str(ROOT / ".binder" / "postBuild")], cwd=ROOT, env=environment, check=True, **READ)
+    index, arguments = "https://download.pytorch.org/whl/cpu", "-m pip install --no-cache-dir -c constraints.txt"
+    torch = f"torch=={pins()['torch']}"
+    assert done.stdout.splitlines() == [f"{index} {arguments} {torch}", f"{index} {arguments} .[notebook]"]
+    environment = yaml.safe_load((ROOT / ".binder" / "environment.yml").read_text(encoding="utf-8"))
+    (python,) = [entry for entry in environment["dependencies"] if entry.startswith("python ")]
+    assert Requirement(python.replace(" =", "==")).specifier.contains("3.11")
+
+
+def test_forms_and_settings_of_services_are_complete():
+    for path in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"):
+        form = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if path.name != "config.yml":
+            assert {"name", "description", "body"} <= set(form)
+            assert len({entry["id"] for entry in form["body"]}) == len(form["body"])
+            assert all(entry["attributes"]["label"] for entry in form["body"])
+    updates = yaml.safe_load((ROOT / ".github" / "dependabot.yml").read_text(encoding="utf-8"))["updates"]
+    assert {entry["package-ecosystem"] for entry in updates} == {"github-actions", "pip"}
+    container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text(encoding="utf-8"))
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert re.findall(r"make (\w+)", container["postCreateCommand"]) == ["venv"] and "venv" in targets
 
 
 # --- rules of the project
