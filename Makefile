@@ -22,7 +22,7 @@ SITE := $(VENV)/.site
 LOWEST := .venv-lowest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lowest torture lab lint bench seeds pictures site api venv iabn clean
+.PHONY: help demo test lowest torture lab lint bench seeds pictures site api pages venv iabn clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -70,6 +70,9 @@ site: $(SITE)  ## run all lessons and build the website in build/site (PRESET=sm
 
 api: $(SITE)  ## build only the API reference, in build/site-api
 	$(BIN)/python docs/make_site.py --only api
+
+pages: $(SITE)  ## build the website without running the lessons, in build/site-pages
+	$(BIN)/python docs/make_site.py --only pages
 
 venv: $(STAMP)  ## create .venv with everything above (PYTHON=python3.12 chooses the Python)
 
