@@ -8,6 +8,10 @@ TESTFLAGS ?=
 BENCHFLAGS ?=
 PRESET ?= laptop
 SEED ?= 0
+# What needs neither a browser nor many processes. Old releases warn of newer ones, so that no warning is an error there.
+QUICK := $(addprefix tests/,datasets methods model support viz widgets/test_form.py test_guides.py test_losses.py \
+    test_metrics.py test_parameters.py test_pod.py test_pseudo.py test_scenario.py test_settings.py test_thresholds.py \
+    test_trainer.py runs/test_experiment.py runs/test_report.py runs/test_results.py runs/test_saving.py)
 # One more than the number of cores, because tests that wait for a browser do not use theirs.
 WORKERS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )))
 
@@ -15,9 +19,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SITE := $(VENV)/.site
+LOWEST := .venv-lowest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test torture lab lint bench seeds pictures site api venv iabn clean
+.PHONY: help demo test lowest torture lab lint bench seeds pictures site api pages venv iabn clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -27,6 +32,12 @@ demo: $(STAMP)  ## train fine-tuning, MiB and PLOP on the built-in emoji data an
 
 test: $(STAMP)  ## run the tests in parallel; TESTFLAGS="-k pod -x" is passed to pytest
 	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(TESTFLAGS)
+
+lowest:  ## run the quick tests with the lowest versions of all packages, in .venv-lowest (PYTHON=python3.12)
+	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install -c constraints-lowest.txt "$$(grep '^torch==' constraints-lowest.txt)"
+	$(LOWEST)/bin/python -m pip install -c constraints-lowest.txt -e '.[dev]'
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -o filterwarnings=default --disable-warnings $(TESTFLAGS) $(QUICK)
 
 torture: $(STAMP)  ## damage files, kill runs, cut the power (as root) and read random files, as docs/promises.md says; SEED=1
 	$(BIN)/python tests/torture/damages.py --count 250 --seed $(SEED)
@@ -59,6 +70,9 @@ site: $(SITE)  ## run all lessons and build the website in build/site (PRESET=sm
 
 api: $(SITE)  ## build only the API reference, in build/site-api
 	$(BIN)/python docs/make_site.py --only api
+
+pages: $(SITE)  ## build the website without running the lessons, in build/site-pages
+	$(BIN)/python docs/make_site.py --only pages
 
 venv: $(STAMP)  ## create .venv with everything above (PYTHON=python3.12 chooses the Python)
 

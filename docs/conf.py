@@ -6,7 +6,10 @@ from pathlib import Path
 DOCS = Path(__file__).resolve().parent
 sys.path[:0] = [str(DOCS), str(DOCS.parent)]  # the extensions next to this file, and the checkout's plopkit
 
+from plopkit import __version__ as release  # noqa: E402
+
 project = "plopkit"
+version = release
 author = "plopkit developers"
 copyright = "plopkit developers, MIT licence; graphics: Twemoji, © Twitter, Inc and other contributors, CC-BY 4.0"
 extensions = [
@@ -43,7 +46,7 @@ nb_code_prompt_show = "Show the solution"
 nb_code_prompt_hide = "Hide the solution"
 
 html_theme = "sphinx_book_theme"
-html_title = "plopkit"
+html_title = f"plopkit {release}"  # above the table of contents, and in the title of every page
 html_static_path = [str(DOCS / "static")]
 html_css_files = ["site.css"]
 html_math_renderer = "mathml"  # drawn by the browser; MathJax would be fetched from the network

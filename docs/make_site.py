@@ -1,7 +1,8 @@
 """`make site`: run every lesson, build the pages with Sphinx, and check every link inside the site.
 
 python docs/make_site.py [--preset laptop] [--build build]
-python docs/make_site.py --only api    # the API reference alone, within a minute
+python docs/make_site.py --only api      # the API reference alone, within a minute
+python docs/make_site.py --only pages    # everything, but the lessons as they are, without outputs
 """
 
 import argparse
@@ -22,15 +23,15 @@ DOCS = ROOT / "docs"
 PAGES = (
     "*.md",
     "CITATION.cff",
-    "docs/cluster.md",
     "docs/fidelity.md",
     "docs/interrupted.md",
     "docs/promises.md",
     "docs/moved.md",
     "docs/scale.md",
+    "docs/guides/*.md",
     "docs/*.png",
 )
-PAGES += ("benchmarks/README.md", "data/measured/*.csv", "notebooks/README.md")
+PAGES += ("benchmarks/README.md", "data/measured/*.csv", "data/twemoji/LICENSE", "notebooks/README.md")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -85,18 +86,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Run the lessons and build the site.")
     parser.add_argument("--preset", default="laptop", help="preset of the lessons' runs")
     parser.add_argument("--build", type=Path, default=ROOT / "build", help="folder for the site and all else")
-    parser.add_argument("--only", choices=["api"], help="build the API reference alone, without running the lessons")
+    parser.add_argument(
+        "--only", choices=["api", "pages"], help="the API reference alone, or all pages without running the lessons"
+    )
     args = parser.parse_args(arguments)
     from sphinx.cmd.build import build_main  # comes with the extra `site`
 
     name = f"site-{args.only}" if args.only else "site"
     source, site = args.build / f"{name}-source", args.build / name
     flags = ["--fail-on-warning", "--keep-going", "--quiet", "-d", str(args.build / f"{name}-doctrees"), "-E"]
-    if args.only:
+    if args.only == "api":
         shutil.rmtree(source, ignore_errors=True)
         api.write(source)
     else:
-        stage(execute(notebooks(), args.build / "lessons", args.preset), source)
+        lessons = notebooks() if args.only else execute(notebooks(), args.build / "lessons", args.preset)
+        stage(lessons, source)
     shutil.rmtree(site, ignore_errors=True)
     if build_main(["-c", str(DOCS), *flags, str(source), str(site)]):
         return 1

@@ -78,6 +78,20 @@ def no_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
         leave_out_pictures(monkeypatch)
 
 
+@pytest.fixture
+def own_registries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What plug-ins register in this test is gone after it: methods, data sets, metrics."""
+    from plopkit import METHODS, catalogue, metrics
+
+    monkeypatch.setattr(catalogue, "_plugins", {})  # else every command that a later test writes would name them
+    registries = (METHODS, catalogue.DATASETS, metrics.PER_CLASS, metrics.PER_STEP)
+    known = [set(registry) for registry in registries]
+    yield
+    for registry, names in zip(registries, known, strict=True):
+        for name in set(registry) - names:
+            del registry[name]
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real photographs and VOC tables next to the checkout; skips the test if it is missing."""

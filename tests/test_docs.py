@@ -36,6 +36,11 @@ def test_fidelity_names_tests_that_exist() -> None:
     assert {name for name in functions if not any(f"def {name}(" in source for source in files.values())} == set()
 
 
+def test_readme_lists_every_guide() -> None:
+    links = re.findall(r"\]\(docs/guides/([\w-]+)\.md\)", text("README.md").partition("## Where to go next")[2])
+    assert sorted(links) == sorted(path.stem for path in (ROOT / "docs" / "guides").glob("*.md"))
+
+
 @pytest.mark.parametrize("name", ["data/README.md", "tests/golden/README.md"])
 def test_tables_of_files_are_complete(name: str) -> None:
     folder = (ROOT / name).parent
@@ -48,5 +53,8 @@ def test_tables_of_files_are_complete(name: str) -> None:
         "later/*.npz",
         "classes/*.txt",
         "measured/*",
+        "twemoji/",
     )  # not what is downloaded into data/
-    assert listed == {str(path.relative_to(folder)) for pattern in patterns for path in folder.glob(pattern)}
+    assert {file.rstrip("/") for file in listed} == {
+        str(path.relative_to(folder)) for pattern in patterns for path in folder.glob(pattern)
+    }

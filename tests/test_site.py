@@ -1,6 +1,7 @@
 """The site: every lesson has a page, pictures replace the widgets, and the links lead somewhere."""
 
 import re
+import runpy
 import sys
 from fnmatch import fnmatch
 from pathlib import Path
@@ -8,6 +9,8 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbformat import v4
+
+import plopkit
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "docs"))
@@ -45,10 +48,20 @@ def test_every_lesson_and_every_page_is_in_the_table_of_contents() -> None:
     names = [match[1] if (match := re.search(r"<(.+)>", entry)) else entry for entry in entries]
     lessons = [f"notebooks/{path.stem}" for path in make_site.notebooks()]
     assert lessons
-    assert [lesson for lesson in lessons if not any(fnmatch(lesson, name) for name in names)] == []
     pages = [path.relative_to(ROOT) for pattern in make_site.PAGES for path in ROOT.glob(pattern)]
     texts = {str(path.with_suffix("")) for path in pages if path.suffix == ".md"}
-    assert texts | {"api/index"} == {name for name in names if "*" not in name}
+    guides = {f"docs/guides/{path.stem}" for path in (ROOT / "docs" / "guides").glob("*.md")}
+    assert {"docs/guides/gpu", "docs/guides/own-method"} <= guides <= texts
+    by_pattern = {page for page in {*texts, *lessons} if any(fnmatch(page, name) for name in names if "*" in name)}
+    assert by_pattern == {*lessons, *guides}
+    assert texts - guides | {"api/index"} == {name for name in names if "*" not in name}
+
+
+def test_the_version_is_shown_and_pages_can_be_searched() -> None:
+    configuration = runpy.run_path(str(ROOT / "docs" / "conf.py"))
+    version = plopkit.__version__
+    assert (configuration["release"], configuration["html_title"]) == (version, f"plopkit {version}")
+    assert configuration["html_theme_options"]["navbar_persistent"] == []  # the search field is in the side bar
 
 
 def test_the_staged_pages_link_only_to_staged_files(tmp_path: Path) -> None:

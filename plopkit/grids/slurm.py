@@ -2,7 +2,7 @@
 
 Plain `sbatch` and `squeue`, no submitit. Its jobs are pickled calls in a process of their own that ignores SIGTERM: a
 run that a preemption ends with the resumable exit code would be a failed job. Its results are pickles, where ours are
-in the run folders, and its states need `sacct`. What is left to do is a short script, the one that docs/cluster.md
+in the run folders, and its states need `sacct`. What is left to do is a short script, the one that docs/guides/gpu.md
 shows for use by hand.
 """
 

@@ -57,7 +57,7 @@ def summary(results: pd.DataFrame) -> str:
     return printable("\n".join([*parts, *LEGEND]))
 
 
-def _spread(runs: pd.DataFrame, counts: "pd.Series[int]") -> pd.DataFrame:
+def _spread(runs: pd.DataFrame, counts: pd.Series) -> pd.DataFrame:
     """The mean and the standard deviation of every measure, next to what they are over."""
     grouped = runs.groupby(ROW, sort=False)
     table = counts.to_frame()

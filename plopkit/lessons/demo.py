@@ -49,7 +49,10 @@ def execute(notebook: Path, parameters: dict[str, object], progress: bool) -> No
     try:
         import papermill
     except ImportError as error:
-        raise ValueError(f"the demo runs a notebook ({error}); install plopkit[notebook]") from error
+        raise ValueError(
+            f"the demo runs a notebook ({error}); install what it needs: "
+            "python -m pip install ipykernel ipywidgets papermill"
+        ) from error
     notebook.parent.mkdir(parents=True, exist_ok=True)
     try:
         papermill.execute_notebook(

@@ -81,6 +81,7 @@ def open_lab(folder: Path, arguments: Sequence[str] = ()) -> None:
     except ImportError as error:
         raise ValueError(
             f"JupyterLab is not installed ({error}); the lessons are in {folder}. "
-            "Install it: python -m pip install 'plopkit[notebook]', or copy the lessons only: plopkit lessons --no-open"
+            "Install what they need: python -m pip install ipykernel ipywidgets jupyterlab papermill, or copy "
+            "the lessons only: plopkit lessons --no-open"
         ) from error
     LabApp.launch_instance([str(folder), *arguments])

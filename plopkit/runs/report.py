@@ -129,7 +129,7 @@ def made_by(runs: Iterable[str]) -> str:
     return "\n".join(filter(None, [table, *lines]))
 
 
-def _span(steps: "pd.Series[int]") -> str:
+def _span(steps: pd.Series) -> str:
     """Steps in short: 0-5."""
     first, last = int(steps.min()), int(steps.max())
     if first == last or steps.nunique() == last - first + 1:
@@ -137,7 +137,7 @@ def _span(steps: "pd.Series[int]") -> str:
     return ",".join(str(step) for step in sorted(set(steps)))
 
 
-def _sources(digests: "pd.Series[str]") -> str:
+def _sources(digests: pd.Series) -> str:
     return " ".join(dict.fromkeys(digests))
 
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from blocks import blocks
 
 from plopkit.grids import slurm
 from plopkit.grids.slurm import options_of, queue, run_on_slurm, script
@@ -252,7 +252,7 @@ def test_the_script_is_one_that_bash_reads(entries: Planned, tmp_path: Path) -> 
     assert "#SBATCH --array=0-1\n" in path.read_text(encoding="utf-8")
 
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "cluster.md"
+EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "guides" / "gpu.md"
 PLOPKIT = """#!/bin/bash
 trap 'sleep 0.2; echo saved >> trace; exit 143' TERM
 echo "$@" >> trace; echo begun >> trace
@@ -265,7 +265,7 @@ def test_the_example_for_use_by_hand(number: signal.Signals, requeued: bool, tmp
     """Ended by the time limit it is requeued, and by scancel it is not; in both cases the run saves."""
     (fake / "plopkit").write_text(PLOPKIT, encoding="utf-8")
     (fake / "plopkit").chmod(0o755)
-    (block,) = re.findall(r"^```bash\n(.*?)^```", EXAMPLE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    ((_, block, _),) = blocks(EXAMPLE.read_text(encoding="utf-8"), "shell")
     task = {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "3"}
     process = subprocess.Popen(["bash", "-c", block], cwd=tmp_path, env=os.environ | task)
     wait_for(lambda: "begun" in trace(tmp_path))

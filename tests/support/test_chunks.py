@@ -60,7 +60,8 @@ def test_nothing_but_the_arguments_and_their_gradient_is_kept(
     tensors: list[Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(chunks, "CPU_CHUNK", 24)
-    node = by_chunks(weighted_square, *tensors).grad_fn
+    result = by_chunks(weighted_square, *tensors)  # while it is there, its node keeps the tensors
+    node = result.grad_fn
     assert [x.data_ptr() for x in node.saved_tensors] == [x.data_ptr() for x in tensors]
     assert [None if x is None else x.shape for x in node.gradients] == [
         x.shape if x.requires_grad else None for x in tensors
