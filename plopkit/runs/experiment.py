@@ -20,6 +20,7 @@ from plopkit.runs.domains import domain_rows
 from plopkit.runs.dry_run import dry_run
 from plopkit.runs.evaluation import counts_by_domain
 from plopkit.runs.folder import RunFolder, check_places
+from plopkit.runs.logbook import Logbook
 from plopkit.runs.machine import explaining_resources
 from plopkit.runs.mending import mended, missing_examples
 from plopkit.runs.opening import check_room, open_folder
@@ -30,6 +31,7 @@ from plopkit.runs.sharing import failing_together
 from plopkit.runs.sources import sources_of
 from plopkit.runs.step_training import StepTrainer
 from plopkit.runs.steps import Steps, first_net
+from plopkit.runs.trackers import check_packages
 from plopkit.scenario import Scenario, Step
 from plopkit.settings import Settings
 from plopkit.support.signals import terminating
@@ -141,13 +143,30 @@ class Experiment:
             n_evaluated = self.folder.evaluated()  # once, as reading takes longer with every step
             books = Books(self.folder, lambda index: store(steps[index]).ticks())
             new = False
-            for step in steps:
-                new = yield from self._do_step(step, n_evaluated <= step.index, new, books, progress)
+            with self._logging() as log:
+                for step in steps:
+                    new = yield from self._do_step(step, n_evaluated <= step.index, new, books, progress, log)
+                    if log is not None:
+                        log.add_step(step.index, store(step).ticks())
             if self.main:
                 for index in missing_examples(self.folder, len(steps)):
                     net = self.net(index).to(accelerator.device)
                     write_examples(self.folder, self.data, steps[index], net, self.method.predict)
-                draw_pictures(self.folder, f"{self.scenario}, {self.method.title}, seed {self.settings.seed}")
+                draw_pictures(self.folder, self._title)
+
+    @property
+    def _title(self) -> str:
+        """The title of the run's pictures."""
+        return f"{self.scenario}, {self.method.title}, seed {self.settings.seed}"
+
+    @contextlib.contextmanager
+    def _logging(self) -> Iterator[Logbook | None]:
+        """The run's log, closed at the end; None where there is none, as in all processes but the main one."""
+        if not (self.main and self.settings.log):
+            yield None
+            return
+        with self.folder.locked(), contextlib.closing(Logbook(self.settings, self.folder, self._title)) as log:
+            yield log
 
     def net(self, index: int) -> Segmenter:
         """The net as it is after step ``index``, from the run's checkpoint."""
@@ -175,6 +194,7 @@ class Experiment:
     def _open(self, checkpoints: str = "") -> None:
         accelerator = make_accelerator(self.settings)  # refuses what this machine cannot do
         self.main = accelerator.is_main_process
+        check_packages(self.settings.log)
         check_places(self.folder.path)
         data = ScenarioData.open(self.settings, self.scenario, trains=not checkpoints)
         steps = self.scenario.steps
@@ -212,7 +232,13 @@ class Experiment:
             return False
 
     def _do_step(
-        self, step: Step, needs_evaluation: bool, after_training: bool, books: Books, progress: Progress
+        self,
+        step: Step,
+        needs_evaluation: bool,
+        after_training: bool,
+        books: Books,
+        progress: Progress,
+        log: Logbook | None = None,
     ) -> Generator[Tick, None, bool]:
         """Train and evaluate a step, unless that is already done; returns whether it was trained.
 
@@ -222,6 +248,7 @@ class Experiment:
             after_training: whether the step before has been trained just now.
             books: the run's tables.
             progress: shows the passes over the images.
+            log: the run's log, if there is one.
         """
         accelerator = make_accelerator(self.settings)  # a new one frees what the last step's held
         trainer = self._opened
@@ -232,7 +259,11 @@ class Experiment:
         needs_training = not store.checkpoint.is_file()
         accelerator.wait_for_everyone()  # all processes look before one writes
         if needs_training:
-            yield from trainer.train(step, accelerator, progress)
+            with contextlib.closing(trainer.train(step, accelerator, progress)) as ticks:
+                for tick in ticks:
+                    if log is not None:
+                        log.add_tick(tick, trainer.done, accelerator)
+                    yield tick
         elif needs_evaluation and self.main:
             store.training.discard()  # a process killed right after its checkpoint has left it
         accelerator.wait_for_everyone()
