@@ -24,6 +24,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from plopkit.commands.words import say, split_at, values_of, without
+from plopkit.support.cpus import spin_briefly
 from plopkit.support.parents import end_with_parent
 from plopkit.support.signals import Terminated, terminating
 
@@ -50,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in split_at(words, "--")[0]
     write_anything(sys.stdout)
     end_with_parent()
+    spin_briefly()  # torch is not imported yet
     try:
         with terminating():
             code = _main(words)

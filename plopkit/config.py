@@ -1,8 +1,8 @@
 """Settings files: `--config settings.yaml` gives the values from which the flags of a command start.
 
-A file is nested as `plopkit run --print-config` prints it, and may hold any part of that: the `settings.yaml` of a run's
-folder is one, too. It may also name a `preset` and a `recipe`, which are weaker than its other values; flags are
-stronger.
+A file is nested as `plopkit run --print-config` prints it, and may hold any part of that. The `settings.yaml` of a
+run's folder is one, too. A file may also name a `preset` and a `recipe`, which are weaker than its other values; flags
+are stronger.
 """
 
 from collections.abc import Iterator, Mapping

@@ -23,9 +23,7 @@ if not TYPE_CHECKING:
 SCENARIO = "emoji 15-5 overlap"
 
 
-def parse_run(
-    arguments: Sequence[str], description: str = "Train a scenario.", preset: str = "laptop"
-) -> Settings:
+def parse_run(arguments: Sequence[str], description: str = "Train a scenario.", preset: str = "laptop") -> Settings:
     """Parse the arguments of `plopkit run`: the settings file, preset and method first, then the flags.
 
     Args:

@@ -19,6 +19,7 @@ from plopkit.runs.checkpoints import StepStore
 from plopkit.runs.domains import domain_rows
 from plopkit.runs.dry_run import dry_run
 from plopkit.runs.evaluation import counts_by_domain
+from plopkit.runs.fitting import in_one_line, limit_threads, with_fitting_workers
 from plopkit.runs.folder import RunFolder, check_places
 from plopkit.runs.logbook import Logbook
 from plopkit.runs.machine import explaining_resources
@@ -30,10 +31,12 @@ from plopkit.runs.results import step_rows
 from plopkit.runs.sharing import failing_together
 from plopkit.runs.sources import sources_of
 from plopkit.runs.step_training import StepTrainer
-from plopkit.runs.steps import Steps, first_net
+from plopkit.runs.steps import Steps, first_net, work_left
+from plopkit.runs.time_left import TimeLeft
 from plopkit.runs.trackers import check_packages
 from plopkit.scenario import Scenario, Step
 from plopkit.settings import Settings
+from plopkit.support.bars import notice
 from plopkit.support.signals import terminating
 from plopkit.ticks import Tick
 
@@ -79,6 +82,8 @@ class Experiment:
         self.folder = RunFolder(self.settings.folder())
         self.main = True
         """Whether this process writes files. All processes train; only the main one writes."""
+        self.time_left: TimeLeft | None = None
+        """How long the run still takes; None where nothing is left to train."""
         self._trainer: StepTrainer | None = None
         self._origins: Origins | None = None
 
@@ -115,8 +120,11 @@ class Experiment:
         with contextlib.ExitStack() as stack:
             stack.enter_context(terminating())
             bars = stack.enter_context(contextlib.closing(Bars(progress and self.main)))
+            self._opened  # noqa: B018  (checks everything first)
+            if bars.shown and self.time_left is not None:
+                notice(in_one_line(self.settings, make_accelerator(self.settings), self.time_left))
             for tick in stack.enter_context(contextlib.closing(self.ticks(bars.wrap))):  # closing saves the training
-                bars.show(tick, len(self.scenario.steps))
+                bars.show(tick, len(self.scenario.steps), self.time_left)
         return self.folder
 
     def save(self) -> None:
@@ -194,14 +202,16 @@ class Experiment:
     def _open(self, checkpoints: str = "") -> None:
         accelerator = make_accelerator(self.settings)  # refuses what this machine cannot do
         self.main = accelerator.is_main_process
+        limit_threads()
         check_packages(self.settings.log)
         check_places(self.folder.path)
-        data = ScenarioData.open(self.settings, self.scenario, trains=not checkpoints)
+        data = ScenarioData.open(with_fitting_workers(self.settings), self.scenario, trains=not checkpoints)
+        costs = None
         steps = self.scenario.steps
         if not self._seems_finished():  # a finished run needs neither disk space nor weights
             net = first_net(self.settings, self.scenario, self.method.first_step())  # checks the encoder's name
             if not checkpoints:
-                dry_run(self.settings, self.method, net.to(accelerator.device), data, accelerator)
+                costs = dry_run(self.settings, self.method, net.to(accelerator.device), data, accelerator)
             copies = 1 if self.method.regularizer(net, {}) is None else 3  # its state is as large as the net, or twice
             check_room(self.settings, 4 * sum(p.numel() for p in net.parameters()) * (len(steps) + 4) * copies)
         with failing_together(accelerator):
@@ -212,6 +222,8 @@ class Experiment:
                     self._origins = self._compared_origins(accelerator)
         steps_on_disk = Steps(self.settings, self.scenario, self.method, self.folder, data)
         self._trainer = StepTrainer(steps_on_disk, self.main, self._origins)
+        if costs is not None and (work := work_left(steps_on_disk)):
+            self.time_left = TimeLeft(work, costs)
 
     def _compared_origins(self, accelerator: Accelerator) -> Origins:
         """What made the run, compared with what would go on with it; `ChangedError` where that needs `force`."""
@@ -261,6 +273,8 @@ class Experiment:
         if needs_training:
             with contextlib.closing(trainer.train(step, accelerator, progress)) as ticks:
                 for tick in ticks:
+                    if self.time_left is not None:
+                        self.time_left.add(tick)
                     if log is not None:
                         log.add_tick(tick, trainer.done, accelerator)
                     yield tick

@@ -6,20 +6,21 @@ looks at it. Threads beyond the quota are stopped for most of each period, and t
 
 import math
 import os
-import sys
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUPS = Path("/proc/self/cgroup")
-SPIN_VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+SPIN_VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 """What a user may set to say how OpenMP's threads wait."""
+SPINS = "5000"
+"""Rounds, some ten microseconds; the default is 300,000."""
 
 
 def n_cpus() -> int:
     """Number of processors that this process may use: those of its affinity, and no more than its cgroup's quota."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(allowed, math.ceil(quota())))
+    return max(1, math.ceil(min(allowed, quota())))
 
 
 def quota(cgroups: Path = CGROUPS, own: Path = OWN_CGROUPS) -> float:
@@ -39,7 +40,7 @@ def _limits(cgroups: Path, own: Path) -> Iterator[float]:
     except (OSError, UnicodeError):  # no Linux, or it is hidden
         return
     for line in lines:
-        _, controllers, path = (line.split(":", 2) + ["", ""])[:3]
+        _, controllers, path, *_ = *line.split(":", 2), "", ""
         if controllers == "":  # version 2
             root, names = cgroups, ("cpu.max",)
         elif "cpu" in controllers.split(","):
@@ -62,18 +63,16 @@ def _limit(files: list[Path]) -> float | None:
     return allowed / period if allowed > 0 and period > 0 else None
 
 
-def wait_passively(environment: MutableMapping[str, str] | None = None) -> None:
-    """Let OpenMP's threads sleep while they wait for each other, unless the user has said how they wait.
+def spin_briefly(environment: MutableMapping[str, str] | None = None) -> None:
+    """Let OpenMP's threads spin only briefly while they wait for each other, unless the user has said how they wait.
 
-    By default they spin, and take a processor from the very thread that they wait for where other programs are busy.
-    The library reads this when it is loaded, so that it has no effect once torch is.
+    By default they spin for a millisecond and more, and where other programs are busy, they take a processor from the
+    very thread that they wait for (docs/guides/settings.md has figures). GNU's library, torch's on Linux, reads this
+    when it is loaded: once torch is, it has no effect. Processes that are started later inherit it.
 
     Args:
-        environment: Where to set it; by default that of this process, if torch is not loaded.
+        environment: Where to set it; by default that of this process.
     """
-    if environment is None:
-        if "torch" in sys.modules:
-            return
-        environment = os.environ
+    environment = os.environ if environment is None else environment
     if not any(name in environment for name in SPIN_VARIABLES):
-        environment["OMP_WAIT_POLICY"] = "PASSIVE"
+        environment["GOMP_SPINCOUNT"] = SPINS
