@@ -29,4 +29,4 @@ def demo(arguments: Sequence[str]) -> None:
 
     with config.named_in_errors():
         seed = seed if args.seed is None else args.seed
-        run_demo(args.out or out, scenario, preset, seed, not args.quiet, values)
+        run_demo(args.out or out, scenario, preset, seed, progress=not args.quiet, overrides=values)

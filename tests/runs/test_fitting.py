@@ -52,7 +52,8 @@ def test_loading_processes_are_no_more_than_processors(tmp_path: Path, monkeypat
 
 
 @pytest.mark.parametrize(
-    ("load", "advice"), [(0.4, ""), (3.5, "; other programs are busy (load 3.5 on 2 processors): OMP_NUM_THREADS=1 may")]
+    ("load", "advice"),
+    [(0.4, ""), (3.5, "; other programs are busy (load 3.5 on 2 processors): OMP_NUM_THREADS=1 may")],
 )
 def test_one_line_says_what_a_run_takes(
     load: float,
@@ -76,9 +77,7 @@ def test_one_line_says_what_a_run_takes(
 
 
 @pytest.mark.usefixtures("no_pictures")
-def test_a_run_begins_with_this_line_and_says_what_is_left(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_begins_with_this_line_and_says_what_is_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = small(tmp_path)
     run(settings)
     lines = capsys.readouterr().err.splitlines()

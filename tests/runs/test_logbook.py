@@ -266,9 +266,7 @@ def test_a_missing_package_is_named_before_anything_is_written(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trackers, "_is_installed", lambda package: False)
-    with pytest.raises(
-        ValueError, match=f"^log {name} needs the package {name}, .*pip install {name}, or leave"
-    ):
+    with pytest.raises(ValueError, match=f"^log {name} needs the package {name}, .*pip install {name}, or leave"):
         run(small(tmp_path, log=f"jsonl,{name}"), progress=False)
     assert list(tmp_path.iterdir()) == []
 

@@ -47,9 +47,7 @@ def test_without_readable_cgroups_there_is_no_quota(tmp_path: Path, text: str | 
 
 
 @pytest.mark.parametrize(("quota", "expected"), [(math.inf, 3), (2.2, 3), (2.0, 2), (0.3, 1), (64.0, 3)])
-def test_affinity_and_quota_limit_the_processors(
-    quota: float, expected: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_affinity_and_quota_limit_the_processors(quota: float, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 3, 7}, raising=False)
     monkeypatch.setattr(cpus, "quota", lambda: quota)
     assert cpus.n_cpus() == expected
