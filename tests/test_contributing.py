@@ -12,9 +12,7 @@ import pandas as pd
 import pytest
 from small_runs import SMALL
 
-import plopkit
-from plopkit import METHODS, catalogue, cli, metrics
-from plopkit.catalogue import DATASETS
+from plopkit import catalogue, cli, metrics
 from plopkit.methods.base import Method
 from plopkit.viz import colours
 
@@ -65,7 +63,7 @@ def shrunk(words: list[str]) -> list[str]:
 def follow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_pictures: None) -> Iterator[Callable[[str], Path]]:
     """``follow(title)``: write a recipe's files into a folder of the test and run its commands there."""
     monkeypatch.setattr(catalogue, "_plugins", {})  # else every command that a later test writes would name them
-    registries = (METHODS, DATASETS, metrics.PER_CLASS, metrics.PER_STEP)
+    registries = (metrics.PER_CLASS, metrics.PER_STEP)
     known = [set(registry) for registry in registries]
 
     def run(title: str) -> Path:
@@ -103,29 +101,11 @@ def test_the_table_lists_every_verb_of_a_method() -> None:
 
 
 def test_every_python_block_is_in_a_recipe_that_is_tested() -> None:
-    tested = {"Add a method", "Add a data set", "Add a metric", "Add a colour"}
+    tested = {"Add a metric", "Add a colour"}
     assert {title for title in titles() if "```python" in section(title)} == tested
 
 
 # --- the recipes
-
-
-def test_a_method_is_added(follow: Callable[[str], Path], capsys: pytest.CaptureFixture[str]) -> None:
-    runs = follow("Add a method")
-    table = plopkit.compare(plopkit.load_results(runs))
-    assert set(table.index.get_level_values("method")) == {"features", "ft"}
-    assert "features" in capsys.readouterr().out
-    step0 = table.xs(0, level="step")["all"]
-    assert step0.nunique() == 1  # both methods share one training of step 0 …
-    last = table.xs(1, level="step")["all"]
-    assert last.nunique() == 2  # … and differ after step 1
-
-
-def test_a_data_set_is_added(follow: Callable[[str], Path], capsys: pytest.CaptureFixture[str]) -> None:
-    results = plopkit.load_results(follow("Add a data set"))
-    assert set(results["scenario"]) == {"shapes 2-1 overlap", "shapes 1-1 partitioned"}
-    assert set(results["name"]) == {"background", "disc", "square", "stripe"}
-    assert "shapes 2-1 overlap" in capsys.readouterr().out
 
 
 def test_a_metric_is_added(follow: Callable[[str], Path]) -> None:
