@@ -15,8 +15,8 @@ Errors are of three kinds:
 
 `--debug` shows the traceback of the first kind, too.
 
-Exit codes (`EXIT_CODES`; docs/guides/settings.md says more): 0 for success, 1 where a part of what was asked for failed,
-2 for what a user or a machine does, 130 for an interrupt, 143 for SIGTERM.
+Exit codes (`EXIT_CODES`; docs/guides/settings.md says more): 0 for success, 1 where a part of what was asked for has
+failed, 2 for what a user or a machine does, 130 for an interrupt, 143 for SIGTERM.
 """
 
 import importlib

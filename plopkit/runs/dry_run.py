@@ -103,9 +103,9 @@ class _Rehearsal(NamedTuple):
     """of a batch of validation images, after each step"""
 
     def costs(self) -> Costs:
-        """The seconds of the last two steps."""
-        first, *later = self.training_seconds
-        return Costs(first, *(later or [0.0]), self.evaluation_seconds[-1])
+        """The seconds of the one or two steps."""
+        first, later = [*self.training_seconds, 0.0][:2]
+        return Costs(first, later, self.evaluation_seconds[-1])
 
     def step(self, step: Step, net: Segmenter, before: Segmenter | None, state: State) -> tuple[Segmenter, State]:
         """The net and the state that a step leaves, as its checkpoint gives them back."""

@@ -26,7 +26,7 @@ class Costs(NamedTuple):
 class Work(NamedTuple):
     """What is left of a step."""
 
-    index: int
+    step: int
     iterations: int
     evaluations: int
     """number of batches of validation images"""
@@ -64,10 +64,10 @@ class TimeLeft:
         """Take an iteration into account."""
         now = self._clock()
         if tick.step != self._step:
-            before = next((work for work in self._work if work.index == self._step), None)
+            before = next((work for work in self._work if work.step == self._step), None)
             if before is not None and before.evaluations:
                 self._per_evaluation = max(0.0, now - self._ended - tick.seconds) / before.evaluations
-            self._work = [work for work in self._work if work.index >= tick.step]
+            self._work = [work for work in self._work if work.step >= tick.step]
             self._recent.clear()
             self._step = tick.step
         else:  # the first iteration of a step also starts the loading of images
@@ -82,7 +82,7 @@ class TimeLeft:
     def seconds(self) -> float:
         """The seconds that are left."""
         return sum(
-            work.iterations * self._rates[min(work.index, 1)] + work.evaluations * self._per_evaluation
+            work.iterations * self._rates[min(work.step, 1)] + work.evaluations * self._per_evaluation
             for work in self._work
         )
 

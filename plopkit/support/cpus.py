@@ -41,12 +41,11 @@ def _limits(cgroups: Path, own: Path) -> Iterator[float]:
         return
     for line in lines:
         _, controllers, path, *_ = *line.split(":", 2), "", ""
-        if controllers == "":  # version 2
-            root, names = cgroups, ("cpu.max",)
-        elif "cpu" in controllers.split(","):
-            root, names = cgroups / "cpu", ("cpu.cfs_quota_us", "cpu.cfs_period_us")
-        else:
-            continue
+        root, names = cgroups, ["cpu.max"]  # version 2
+        if controllers:
+            root, names = cgroups / "cpu", ["cpu.cfs_quota_us", "cpu.cfs_period_us"]
+            if "cpu" not in controllers.split(","):
+                continue
         inside = Path(path.strip("/"))
         for folder in (inside, *inside.parents):
             limit = _limit([root / folder / name for name in names])
