@@ -75,7 +75,7 @@ class TimeLeft:
             self._rates[min(tick.step, 1)] = fmean(self._recent)
             if tick.step == 0:
                 self._rates[1] = self._rates[0] * self._ratio
-        if self._work and self._work[0].index == tick.step:
+        if self._work and self._work[0].step == tick.step:
             self._work[0] = self._work[0]._replace(iterations=tick.n_iterations - tick.iteration - 1)
         self._ended = now
 
