@@ -84,6 +84,8 @@ class Experiment:
         """Whether this process writes files. All processes train; only the main one writes."""
         self.time_left: TimeLeft | None = None
         """How long the run still takes; None where nothing is left to train."""
+        self.first_line = ""
+        """What the run takes of the machine, and for how long; empty where nothing is left to train."""
         self._trainer: StepTrainer | None = None
         self._origins: Origins | None = None
 
@@ -121,8 +123,8 @@ class Experiment:
             stack.enter_context(terminating())
             bars = stack.enter_context(contextlib.closing(Bars(progress and self.main)))
             self._opened  # noqa: B018  (checks everything first)
-            if bars.shown and self.time_left is not None:
-                notice(in_one_line(self.settings, make_accelerator(self.settings), self.time_left))
+            if bars.shown and self.first_line:
+                notice(self.first_line)
             for tick in stack.enter_context(contextlib.closing(self.ticks(bars.wrap))):  # closing saves the training
                 bars.show(tick, len(self.scenario.steps), self.time_left)
         return self.folder
@@ -224,6 +226,7 @@ class Experiment:
         self._trainer = StepTrainer(steps_on_disk, self.main, self._origins)
         if costs is not None and (work := work_left(steps_on_disk)):
             self.time_left = TimeLeft(work, costs)
+            self.first_line = in_one_line(self.settings, accelerator, self.time_left)
 
     def _compared_origins(self, accelerator: Accelerator) -> Origins:
         """What made the run, compared with what would go on with it; `ChangedError` where that needs `force`."""
