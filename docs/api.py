@@ -36,7 +36,7 @@ PAGES = (
     Page("viz", "Figures", ("viz",)),
     Page("widgets", "Widgets", ("widgets",)),
     Page("lessons", "Lessons", ("lessons",)),
-    Page("cli", "Command line and parameters", ("cli", "commands", "flags", "parameters")),
+    Page("cli", "Command line and parameters", ("cli", "commands", "config", "flags", "parameters")),
     Page("support", "Support", ("support",)),
 )
 

@@ -14,6 +14,9 @@ Errors are of three kinds:
 - A grid of which a run has failed: exit code 1, after all others are done.
 
 `--debug` shows the traceback of the first kind, too.
+
+Exit codes (`EXIT_CODES`; docs/guides/settings.md says more): 0 for success, 1 where a part of what was asked for has
+failed, 2 for what a user or a machine does, 130 for an interrupt, 143 for SIGTERM.
 """
 
 import importlib
@@ -24,6 +27,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from plopkit.commands.words import say, split_at, values_of, without
+from plopkit.support.cpus import spin_briefly
 from plopkit.support.parents import end_with_parent
 from plopkit.support.signals import Terminated, terminating
 
@@ -32,8 +36,16 @@ NAMES = ("run", "compare", "report", "rows", "evaluate", "export", "data", "demo
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     name: getattr(importlib.import_module(f"plopkit.commands.{name}"), name) for name in NAMES
 }
+EXIT_CODES = {
+    "0": "done",
+    "1": "a run of a grid failed, data check found what stops a run, or plopkit has a mistake (traceback)",
+    "2": "wrong words, settings or files, or a machine that lacks something; the message says what to do",
+    "130, 143": "stopped by Ctrl-C, or by SIGTERM; the same command continues",
+}
 SHOW_PROGRESS = ("run", "evaluate", "demo", "grid")
 """The commands that have `--quiet`."""
+TAKE_CONFIG = ("run", "grid", "evaluate", "demo", "data check")
+"""The commands that have settings, which `--config` reads from a file."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in split_at(words, "--")[0]
     write_anything(sys.stdout)
     end_with_parent()
+    spin_briefly()  # torch is not imported yet
     try:
         with terminating():
             code = _main(words)
@@ -105,10 +118,13 @@ def _main(words: list[str]) -> int:
         print("usage: plopkit COMMAND …   (COMMAND --help lists its options)\n")
         for name, command in COMMANDS.items():
             print(f"  {name:9}{command.__doc__}")
-        print("\n  --debug         with any command: the traceback of an error")
+        print(f"\n  --config FILE   with {', '.join(TAKE_CONFIG)}: YAML with settings, which flags override")
+        print("  --debug         with any command: the traceback of an error")
         print("  --plugin FILE   with any command: a Python file that registers methods or data sets")
         print(f"  --quiet         with {', '.join(SHOW_PROGRESS)}: no progress, only the results")
-        print("  --version       the version of plopkit")
+        print("  --version       the version of plopkit\n")
+        for code, meaning in EXIT_CODES.items():
+            print(f"  exit code {code:9}{meaning}")
         return 0 if own else 2
     name, *arguments = own
     if name.startswith("-"):

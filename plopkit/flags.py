@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 from pydantic import BaseModel
 
 from plopkit.catalogue import METHODS, plugins
+from plopkit.config import HYPER, read_config
 from plopkit.presets import PRESETS, configure, method_of, overrides_of, settle
 from plopkit.recipes import NAMES
 from plopkit.settings import Settings, build
 from plopkit.support.moved import renamed
+from plopkit.support.places import expanded
 
 if not TYPE_CHECKING:
     __getattr__ = renamed(__name__)
@@ -21,27 +23,33 @@ if not TYPE_CHECKING:
 SCENARIO = "emoji 15-5 overlap"
 
 
-def parse_run(arguments: Sequence[str], description: str = "Train a scenario.") -> Settings:
-    """Parse the arguments of `plopkit run`: preset and method first, then the flags.
+def parse_run(arguments: Sequence[str], description: str = "Train a scenario.", preset: str = "laptop") -> Settings:
+    """Parse the arguments of `plopkit run`: the settings file, preset and method first, then the flags.
 
     Args:
         arguments: The words.
         description: The first words of `--help`.
+        preset: The preset where neither a flag nor a settings file names one.
 
     Raises:
+        FileNotFoundError: There is no such settings file.
         ValueError: A setting is wrong; says what is possible.
         SystemExit: A flag is unknown or lacks its value, or help was printed; the message has been printed.
     """
     early = argparse.ArgumentParser("plopkit run", add_help=False, allow_abbrev=False)
-    early.add_argument("--preset", default="laptop")
-    early.add_argument("--method", default="plop")
-    early.add_argument("--recipe", default="own")
+    for flag in ("--preset", "--method", "--recipe"):
+        early.add_argument(flag)
+    early.add_argument("--config")
     chosen, rest = early.parse_known_args(arguments)
-    n_values = _n_values(Settings) | _n_values(METHODS[chosen.method], "hyper.")
-    scenario = next(_positional(rest, n_values), SCENARIO)
-    base = configure(scenario, chosen.method, chosen.preset, recipe=chosen.recipe)
+    config = read_config(chosen.config and expanded(chosen.config))
+    method = config.word("method", chosen.method, "plop")
+    preset, recipe = config.word("preset", chosen.preset, preset), config.word("recipe", chosen.recipe, "own")
+    n_values = _n_values(Settings) | _n_values(METHODS[method], HYPER)
+    scenario = config.word("scenario", next(_positional(rest, n_values), None), SCENARIO)
+    with config.named_in_errors():
+        base = configure(scenario, method, preset, config.values, recipe=recipe)
     values = _read_flags(base, rest, description)
-    return settle(build(Settings, values | {"method": chosen.method}))
+    return settle(build(Settings, values | {"method": method}))
 
 
 def command_line(settings: Settings, preset: str, recipe: str = "own") -> str:
@@ -114,8 +122,10 @@ def _read_flags(base: Settings, arguments: Sequence[str], description: str) -> d
     text = (
         f"{description}. Also: --preset {'|'.join(PRESETS)} (laptop), --method {'|'.join(METHODS)} (plop), "
         f"--recipe {'|'.join(NAMES)} (own: as the method's code trains; common: as PLOP's, for comparison), "
-        "--plugin FILE (registers further methods and data sets), --quiet (no progress), --force (goes on with what is "
-        "there although the method's source has changed since, or torch, device or processes of an unfinished run)."
+        "--config FILE (YAML with settings, which flags override), --print-config (prints all settings as such a file "
+        "and ends), --plugin FILE (registers further methods and data sets), --quiet (no progress), --force (goes on "
+        "with what is there although the method's source has changed since, or torch, device or processes of an "
+        "unfinished run)."
     )
     return asdict(tyro.cli(made, args=arguments, prog="plopkit run", description=text))
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from plopkit import scenario as scenarios
 from plopkit.grammar import is_of_unknown_data_set
+from plopkit.support.errors import unknown_name
 from plopkit.support.places import expanded
 from plopkit.support.plain_yaml import read_yaml, write_yaml
 from plopkit.support.printable import control_character, one_line
@@ -160,6 +161,12 @@ HYPER_SINCE_0_2 = {"plop": {"distil": "pod"}}
 WITHOUT_EFFECT = ("workers", "save_minutes")
 """Settings of `Compute` that change no number."""
 
+NOT_DECISIVE = ("out", "name", "log")
+"""Settings that say where a run is written down, and change no number either."""
+
+TRACKERS = ("tensorboard", "wandb", "mlflow", "jsonl")
+"""What `Settings.log` may name."""
+
 
 class Settings(Frozen):
     """Everything that decides a run. The same settings give the same folder.
@@ -189,6 +196,9 @@ class Settings(Frozen):
     compute: Compute = Compute()
     out: Path = Field(Path("runs"), description="folder for the run folders")
     name: str | None = Field(None, description="name of the run folder; None = made from the settings")
+    log: tuple[str, ...] = Field(
+        (), description="where to log as well, separated by spaces or commas: tensorboard, wandb, mlflow, jsonl"
+    )
 
     @field_validator("scenario")
     @classmethod
@@ -211,6 +221,18 @@ class Settings(Frozen):
             raise ValueError(f"name holds the control character {found}; leave it out")
         return name
 
+    @field_validator("log", mode="before")
+    @classmethod
+    def _known_trackers(cls, log: Any) -> Any:
+        parts = [log] if isinstance(log, str) else log
+        if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
+            return log  # its type is refused
+        names = tuple(dict.fromkeys(name for part in parts for name in part.replace(",", " ").split()))
+        for name in names:
+            if name not in TRACKERS:
+                raise unknown_name("tracker", name, TRACKERS)
+        return names
+
     def folder(self) -> Path:
         """The run's folder, `out / name`."""
         words = self.scenario.replace(" ", "_").replace("=", "-").replace(",", "-").replace(":", "-")[:60]
@@ -218,7 +240,8 @@ class Settings(Frozen):
 
     def identity(self) -> dict[str, Any]:
         """The settings that decide the numbers: not where they are written, nor what is in `Compute` for speed only."""
-        identity = self.model_dump(mode="json", exclude={"out": True, "name": True, "compute": set(WITHOUT_EFFECT)})
+        left_out: dict[str, Any] = dict.fromkeys(NOT_DECISIVE, True) | {"compute": set(WITHOUT_EFFECT)}
+        identity = self.model_dump(mode="json", exclude=left_out)
         usual = Settings().model_dump(mode="json")
         for name in SINCE_0_2:  # at their defaults they change no number, and a run of version 0.1 keeps its folder
             *above, last = name.split(".")

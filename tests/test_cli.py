@@ -55,8 +55,12 @@ def test_the_main_help_lists_every_command_on_one_line(words: list[str], capsys:
     assert main(words) == 0
     output = capsys.readouterr().out
     lines = [line for line in output.splitlines() if line]
-    assert len(lines) == 1 + len(COMMANDS) + 4
-    assert [line.split()[0] for line in lines[-4:]] == ["--debug", "--plugin", "--quiet", "--version"]
+    flags, codes = ["--config", "--debug", "--plugin", "--quiet", "--version"], list(cli.EXIT_CODES)
+    assert len(lines) == 1 + len(COMMANDS) + len(flags) + len(codes)
+    rest = lines[1 + len(COMMANDS) :]
+    assert [line.split()[0] for line in rest[: len(flags)]] == flags
+    for line, (code, meaning) in zip(rest[len(flags) :], cli.EXIT_CODES.items(), strict=True):
+        assert " ".join(line.split()) == f"exit code {code} {meaning}"
     for line, (name, command) in zip(lines[1:], COMMANDS.items(), strict=False):
         assert line.split()[0] == name
         assert command.__doc__ is not None
@@ -355,13 +359,15 @@ def test_compare_without_results_is_an_error(tmp_path: Path, capsys: Captured) -
 
 def test_demo_passes_on_its_flags(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     calls: list[tuple[object, ...]] = []
-    monkeypatch.setattr("plopkit.lessons.demo.run_demo", lambda *args, progress: calls.append((*args, progress)))
+    monkeypatch.setattr(
+        "plopkit.lessons.demo.run_demo", lambda *args, progress, overrides: calls.append((*args, progress, overrides))
+    )
     assert main(["demo"]) == 0
     flags = ["--out", str(tmp_path), "--scenario", "emoji 10-5 overlap", "--preset", "smoke", "--seed", "3", "--quiet"]
     assert main(["demo", *flags]) == 0
     assert calls == [
-        (Path("runs/demo"), "emoji 15-5 overlap", "laptop", 0, True),
-        (tmp_path, "emoji 10-5 overlap", "smoke", 3, False),
+        (Path("runs/demo"), "emoji 15-5 overlap", "laptop", 0, True, {}),
+        (tmp_path, "emoji 10-5 overlap", "smoke", 3, False, {}),
     ]
     assert main(["demo", "--preset", "large"]) == 2
 

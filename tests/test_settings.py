@@ -83,6 +83,12 @@ def test_presets_differ_and_depend_on_the_data_set() -> None:
         ({}, {"name": "a/b"}, r"single folder name .*, not 'a/b'"),
         ({}, {"name": ".step0"}, r"single folder name .*, not '.step0'"),
         ({}, {"name": ""}, r"single folder name"),
+        (
+            {},
+            {"log": "wandbb"},
+            r"no tracker 'wandbb' \(did you mean wandb\?\); known: tensorboard, wandb, mlflow, jsonl",
+        ),
+        ({}, {"log": 3}, r"log = 3: "),
         ({}, {"optim": 3}, r"'optim' = 3: this is a group of settings, such as optim\."),
         ({}, {"seed.x": 3, "seed": 1}, r"seed"),
         ({}, {"method": "ft"}, r"^method: set directly, not in overrides$"),
@@ -225,8 +231,9 @@ OTHER: dict[str, Any] = {
     "future": "void",
     "out": "elsewhere",
     "name": "another",
+    "log": ["jsonl"],
 }
-IRRELEVANT = {"compute.workers", "compute.save_minutes", "out", "name"}
+IRRELEVANT = {"compute.workers", "compute.save_minutes", "out", "name", "log"}
 LATER = {"optim.lr_later", "optim.epochs_later", "optim.min_iterations", "evaluate", "future"}
 
 
@@ -240,7 +247,7 @@ def test_the_fingerprint_changes_with_what_affects_the_results(name: str) -> Non
     assert default != other
     assert (default.fingerprint() == other.fingerprint()) == (name in IRRELEVANT)
     assert (default.step0_identity() == other.step0_identity()) == (name in IRRELEVANT | LATER)
-    assert (default.folder() == other.folder()) == (name in ("compute.workers", "compute.save_minutes"))
+    assert (default.folder() == other.folder()) == (name in ("compute.workers", "compute.save_minutes", "log"))
 
 
 def test_what_earlier_versions_do_not_have_is_no_part_of_the_identity_at_its_default() -> None:

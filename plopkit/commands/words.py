@@ -1,8 +1,10 @@
 """What the commands share: their parsers, the words given to them, and what they print."""
 
 import argparse
+import json
+import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +39,24 @@ def print_results(folder: "RunFolder") -> None:
 def say(text: Any, stream: Any = None) -> None:
     """Print a text in which a terminal obeys nothing, at once."""
     print(printable(str(text)), file=stream or sys.stdout, flush=True)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON: tables as lists of rows, and null for what is not a number, such as NaN."""
+    print(json.dumps(_plain(value), indent=1, allow_nan=False), flush=True)
+
+
+def _plain(value: Any) -> Any:
+    """A value of dictionaries, lists, texts and numbers; numpy's numbers become Python's."""
+    if hasattr(value, "to_dict"):
+        value = value.to_dict("records")
+    if isinstance(value, Mapping):
+        return {str(name): _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def as_path(text: str) -> Path:

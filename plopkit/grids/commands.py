@@ -1,8 +1,10 @@
 """What `plopkit grid` makes of its words, and what it prints."""
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from plopkit.catalogue import DATASETS
 from plopkit.grammar import read_words
@@ -23,12 +25,14 @@ def planned(
     out: Path,
     force: bool = False,
     recipe: str = "own",
+    settings: Mapping[str, Any] = MappingProxyType({}),
 ) -> list[PlannedRun]:
-    """The runs, all of them checked; `words` are those of `--set`."""
-    choices: dict[str, list[object]] = {}
+    """The runs, all of them checked; `words` are those of `--set`, which override `settings`, those of all runs."""
+    chosen: dict[str, list[object]] = {}
     for word in words:
         name, values = values_of(word)
-        choices.setdefault(name, []).extend(values)
+        chosen.setdefault(name, []).extend(values)
+    choices = {name: [value] for name, value in settings.items()} | chosen
     return plan(scenarios, methods, seeds, preset, choices, out, force, recipe)
 
 

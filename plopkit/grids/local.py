@@ -17,6 +17,7 @@ from datetime import datetime
 from plopkit.grids.plan import PlannedRun
 from plopkit.grids.state import Entry
 from plopkit.grids.watch import is_busy, is_finished
+from plopkit.support.cpus import n_cpus
 from plopkit.support.files import make_folder
 from plopkit.support.parents import PARENT
 from plopkit.support.signals import HeldSignals
@@ -104,15 +105,10 @@ def start(entry: Entry, environment: dict[str, str]) -> subprocess.Popen[bytes]:
 def environment_of(worker: int, workers: int, devices: Sequence[str]) -> dict[str, str]:
     """The environment of a worker's processes: its share of the cores, unless the user has set it, and one GPU."""
     environment = os.environ | {PARENT: str(os.getpid())}
-    environment.setdefault("OMP_NUM_THREADS", str(max(1, n_cores() // workers)))
+    environment.setdefault("OMP_NUM_THREADS", str(max(1, n_cpus() // workers)))
     if devices:
         environment["CUDA_VISIBLE_DEVICES"] = devices[worker % len(devices)]
     return environment
-
-
-def n_cores() -> int:
-    """Number of the processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def gpus() -> list[str]:

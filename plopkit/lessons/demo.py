@@ -1,6 +1,9 @@
 """The demo: notebook 06 under papermill for three methods on one scenario, then the comparison and its pictures."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from plopkit.catalogue import DATASETS
 from plopkit.grammar import read_words
@@ -15,7 +18,14 @@ from plopkit.support.printable import printable
 METHODS = ("ft", "mib", "plop")
 
 
-def run_demo(out: Path, scenario: str, preset: str, seed: int, progress: bool = True) -> None:
+def run_demo(
+    out: Path,
+    scenario: str,
+    preset: str,
+    seed: int,
+    progress: bool = True,
+    overrides: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
     """Execute notebook 06 for each method, then print the table of results and the files that were made.
 
     Args:
@@ -24,6 +34,7 @@ def run_demo(out: Path, scenario: str, preset: str, seed: int, progress: bool = 
         preset: The preset's name.
         seed: The runs' random seed.
         progress: Whether to show progress bars.
+        overrides: Further settings of all runs, by dotted name.
 
     Raises:
         ValueError: Papermill is not installed, or a cell of a notebook failed.
@@ -34,9 +45,9 @@ def run_demo(out: Path, scenario: str, preset: str, seed: int, progress: bool = 
         print(f"\n{method} on {scenario}, preset {preset}, seed {seed}", flush=True)
         notebook = out / "notebooks" / f"06_train_scenario_{method}.ipynb"
         parameters = {"scenario": scenario, "method": method, "preset": preset, "out": str(out / "runs")}
-        execute(notebook, parameters | {"overrides": {"seed": seed}}, progress)
+        execute(notebook, parameters | {"overrides": {**overrides, "seed": seed}}, progress)
         notebooks.append(notebook)
-        runs.append(configure(scenario, method, preset, {"seed": seed, "out": out / "runs"}).folder())
+        runs.append(configure(scenario, method, preset, {**overrides, "seed": seed, "out": out / "runs"}).folder())
     results = load_results(*runs)
     print("\n" + report(results))
     print(DATASETS[read_words(scenario).dataset].credit)

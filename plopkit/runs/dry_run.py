@@ -3,7 +3,8 @@
 The batch is as large as the run's, so that a step that does not fit into memory is not begun.
 """
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from plopkit.model.resnet import BLOCKS
 from plopkit.model.segmenter import Output, Segmenter
 from plopkit.optimizer import set_lr
 from plopkit.runs.machine import advice_on, resources_explained
+from plopkit.runs.time_left import Costs
 from plopkit.scenario import Step
 from plopkit.settings import Settings
 from plopkit.support.printable import one_line
@@ -27,8 +29,11 @@ from plopkit.trainer import teacher_output
 from plopkit.training import Training
 
 
-def dry_run(settings: Settings, method: Method, net: Segmenter, data: ScenarioData, accelerator: Accelerator) -> None:
+def dry_run(settings: Settings, method: Method, net: Segmenter, data: ScenarioData, accelerator: Accelerator) -> Costs:
     """Check that every step has a batch, and pass a blank one through all verbs of step 0 and of a later step.
+
+    Returns:
+        How long that took.
 
     Args:
         settings: settings of the run.
@@ -46,13 +51,14 @@ def dry_run(settings: Settings, method: Method, net: Segmenter, data: ScenarioDa
     size, batch = settings.data.size, settings.optim.batch
     with resources_explained(settings):
         images = torch.zeros(largest_share(batch, accelerator.num_processes), 3, size, size, device=accelerator.device)
-        rehearsal = _Rehearsal(settings, method, images, data, accelerator)
+        rehearsal = _Rehearsal(settings, method, images, data, accelerator, [], [])
         try:
             with seeded(settings.seed), accelerator.autocast():
                 _check_encoder(settings, net, images[:2])
                 net, state = rehearsal.step(first, net, None, {})
                 if later:
                     rehearsal.step(later[0], method.begin_step(net, later[0]), net, state)
+                return rehearsal.costs()
         except (ValueError, RuntimeError) as error:
             if advice_on(error) is not None:
                 raise
@@ -91,6 +97,15 @@ class _Rehearsal(NamedTuple):
     images: Tensor
     data: ScenarioData
     accelerator: Accelerator
+    training_seconds: list[float]
+    """of an iteration of each step"""
+    evaluation_seconds: list[float]
+    """of a batch of validation images, after each step"""
+
+    def costs(self) -> Costs:
+        """The seconds of the one or two steps."""
+        first, later = [*self.training_seconds, 0.0][:2]
+        return Costs(first, later, self.evaluation_seconds[-1])
 
     def step(self, step: Step, net: Segmenter, before: Segmenter | None, state: State) -> tuple[Segmenter, State]:
         """The net and the state that a step leaves, as its checkpoint gives them back."""
@@ -120,7 +135,8 @@ class _Rehearsal(NamedTuple):
             predicted = self.method.predict(out.logits)
             del out
             many = torch.zeros(eval_batch(self.settings), *images.shape[1:], device=images.device)
-            self.method.predict(net(many).logits)  # for its memory
+            seconds = seconds_of(lambda: self.method.predict(net(many).logits), images.device)  # also for its memory
+            self.evaluation_seconds.append(seconds)
         if predicted.shape != target[:2].shape:
             shown = (len(few), *shape[1:])
             raise ValueError(f"predict gives {tuple(predicted.shape)} for images of {shown}, not a channel for a pixel")
@@ -145,10 +161,26 @@ class _Rehearsal(NamedTuple):
         shown = len(self.images) if parts == 1 else 2 * (micro_batch or 0)  # more parts take time, and no more memory
         images, targets = self.images[:shown], target[:shown]
         set_lr(training.optimizer, 0.0)
-        with torch.autocast(images.device.type, enabled=False):
-            backward(losses, net, self.accelerator, images, targets, [len(images)] * n_processes, micro_batch)
-        training.optimizer.step()
-        training.optimizer.zero_grad()
+
+        def iteration() -> None:
+            with torch.autocast(images.device.type, enabled=False):
+                backward(losses, net, self.accelerator, images, targets, [len(images)] * n_processes, micro_batch)
+            training.optimizer.step()
+            training.optimizer.zero_grad()
+
+        self.training_seconds.append(seconds_of(iteration, images.device) * len(self.images) / shown)
+
+
+def seconds_of(do: Callable[[], object], device: torch.device) -> float:
+    """The seconds that something takes. A GPU does it twice, as it chooses its kernels at the first time."""
+    seconds = 0.0
+    for _ in range(1 if device.type == "cpu" else 2):
+        began = time.perf_counter()
+        do()
+        if device.type != "cpu":
+            torch.accelerator.synchronize(device)
+        seconds = time.perf_counter() - began
+    return seconds
 
 
 def _check_channels(out: Output, step: Step, when: str) -> None:

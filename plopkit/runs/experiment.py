@@ -19,7 +19,9 @@ from plopkit.runs.checkpoints import StepStore
 from plopkit.runs.domains import domain_rows
 from plopkit.runs.dry_run import dry_run
 from plopkit.runs.evaluation import counts_by_domain
+from plopkit.runs.fitting import in_one_line, limit_threads, with_fitting_workers
 from plopkit.runs.folder import RunFolder, check_places
+from plopkit.runs.logbook import Logbook
 from plopkit.runs.machine import explaining_resources
 from plopkit.runs.mending import mended, missing_examples
 from plopkit.runs.opening import check_room, open_folder
@@ -29,9 +31,12 @@ from plopkit.runs.results import step_rows
 from plopkit.runs.sharing import failing_together
 from plopkit.runs.sources import sources_of
 from plopkit.runs.step_training import StepTrainer
-from plopkit.runs.steps import Steps, first_net
+from plopkit.runs.steps import Steps, first_net, work_left
+from plopkit.runs.time_left import TimeLeft
+from plopkit.runs.trackers import check_packages
 from plopkit.scenario import Scenario, Step
 from plopkit.settings import Settings
+from plopkit.support.bars import notice
 from plopkit.support.signals import terminating
 from plopkit.ticks import Tick
 
@@ -77,6 +82,10 @@ class Experiment:
         self.folder = RunFolder(self.settings.folder())
         self.main = True
         """Whether this process writes files. All processes train; only the main one writes."""
+        self.time_left: TimeLeft | None = None
+        """How long the run still takes; None where nothing is left to train."""
+        self.first_line = ""
+        """What the run takes of the machine, and for how long; empty where nothing is left to train."""
         self._trainer: StepTrainer | None = None
         self._origins: Origins | None = None
 
@@ -113,8 +122,11 @@ class Experiment:
         with contextlib.ExitStack() as stack:
             stack.enter_context(terminating())
             bars = stack.enter_context(contextlib.closing(Bars(progress and self.main)))
+            self._opened  # noqa: B018  (checks everything first)
+            if bars.shown and self.first_line:
+                notice(self.first_line)
             for tick in stack.enter_context(contextlib.closing(self.ticks(bars.wrap))):  # closing saves the training
-                bars.show(tick, len(self.scenario.steps))
+                bars.show(tick, len(self.scenario.steps), self.time_left)
         return self.folder
 
     def save(self) -> None:
@@ -141,13 +153,30 @@ class Experiment:
             n_evaluated = self.folder.evaluated()  # once, as reading takes longer with every step
             books = Books(self.folder, lambda index: store(steps[index]).ticks())
             new = False
-            for step in steps:
-                new = yield from self._do_step(step, n_evaluated <= step.index, new, books, progress)
+            with self._logging() as log:
+                for step in steps:
+                    new = yield from self._do_step(step, n_evaluated <= step.index, new, books, progress, log)
+                    if log is not None:
+                        log.add_step(step.index, store(step).ticks())
             if self.main:
                 for index in missing_examples(self.folder, len(steps)):
                     net = self.net(index).to(accelerator.device)
                     write_examples(self.folder, self.data, steps[index], net, self.method.predict)
-                draw_pictures(self.folder, f"{self.scenario}, {self.method.title}, seed {self.settings.seed}")
+                draw_pictures(self.folder, self._title)
+
+    @property
+    def _title(self) -> str:
+        """The title of the run's pictures."""
+        return f"{self.scenario}, {self.method.title}, seed {self.settings.seed}"
+
+    @contextlib.contextmanager
+    def _logging(self) -> Iterator[Logbook | None]:
+        """The run's log, closed at the end; None where there is none, as in all processes but the main one."""
+        if not (self.main and self.settings.log):
+            yield None
+            return
+        with self.folder.locked(), contextlib.closing(Logbook(self.settings, self.folder, self._title)) as log:
+            yield log
 
     def net(self, index: int) -> Segmenter:
         """The net as it is after step ``index``, from the run's checkpoint."""
@@ -175,13 +204,16 @@ class Experiment:
     def _open(self, checkpoints: str = "") -> None:
         accelerator = make_accelerator(self.settings)  # refuses what this machine cannot do
         self.main = accelerator.is_main_process
+        limit_threads()
+        check_packages(self.settings.log)
         check_places(self.folder.path)
-        data = ScenarioData.open(self.settings, self.scenario, trains=not checkpoints)
+        data = ScenarioData.open(with_fitting_workers(self.settings), self.scenario, trains=not checkpoints)
+        costs = None
         steps = self.scenario.steps
         if not self._seems_finished():  # a finished run needs neither disk space nor weights
             net = first_net(self.settings, self.scenario, self.method.first_step())  # checks the encoder's name
             if not checkpoints:
-                dry_run(self.settings, self.method, net.to(accelerator.device), data, accelerator)
+                costs = dry_run(self.settings, self.method, net.to(accelerator.device), data, accelerator)
             copies = 1 if self.method.regularizer(net, {}) is None else 3  # its state is as large as the net, or twice
             check_room(self.settings, 4 * sum(p.numel() for p in net.parameters()) * (len(steps) + 4) * copies)
         with failing_together(accelerator):
@@ -192,6 +224,9 @@ class Experiment:
                     self._origins = self._compared_origins(accelerator)
         steps_on_disk = Steps(self.settings, self.scenario, self.method, self.folder, data)
         self._trainer = StepTrainer(steps_on_disk, self.main, self._origins)
+        if costs is not None and (work := work_left(steps_on_disk)):
+            self.time_left = TimeLeft(work, costs)
+            self.first_line = in_one_line(self.settings, accelerator, self.time_left)
 
     def _compared_origins(self, accelerator: Accelerator) -> Origins:
         """What made the run, compared with what would go on with it; `ChangedError` where that needs `force`."""
@@ -212,7 +247,13 @@ class Experiment:
             return False
 
     def _do_step(
-        self, step: Step, needs_evaluation: bool, after_training: bool, books: Books, progress: Progress
+        self,
+        step: Step,
+        needs_evaluation: bool,
+        after_training: bool,
+        books: Books,
+        progress: Progress,
+        log: Logbook | None = None,
     ) -> Generator[Tick, None, bool]:
         """Train and evaluate a step, unless that is already done; returns whether it was trained.
 
@@ -222,6 +263,7 @@ class Experiment:
             after_training: whether the step before has been trained just now.
             books: the run's tables.
             progress: shows the passes over the images.
+            log: the run's log, if there is one.
         """
         accelerator = make_accelerator(self.settings)  # a new one frees what the last step's held
         trainer = self._opened
@@ -232,7 +274,13 @@ class Experiment:
         needs_training = not store.checkpoint.is_file()
         accelerator.wait_for_everyone()  # all processes look before one writes
         if needs_training:
-            yield from trainer.train(step, accelerator, progress)
+            with contextlib.closing(trainer.train(step, accelerator, progress)) as ticks:
+                for tick in ticks:
+                    if self.time_left is not None:
+                        self.time_left.add(tick)
+                    if log is not None:
+                        log.add_tick(tick, trainer.done, accelerator)
+                    yield tick
         elif needs_evaluation and self.main:
             store.training.discard()  # a process killed right after its checkpoint has left it
         accelerator.wait_for_everyone()

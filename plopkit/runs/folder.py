@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from plopkit.model.segmenter import Segmenter
 
 
-FILES = (".csv", ".json", ".npz", ".png", ".pt", ".safetensors", ".sha256", ".state", ".txt", ".yaml")
+FILES = (".csv", ".json", ".jsonl", ".npz", ".png", ".pt", ".safetensors", ".sha256", ".state", ".txt", ".yaml")
 """Endings of the files of a run."""
 LARGEST_ARRAYS = 2**29
 """Bytes of a file of arrays when it is unpacked: six images of 4096 pixels take 400 MB."""
@@ -63,6 +63,10 @@ class RunFolder:
         self.domains_file = self.path / DOMAINS_FILE
         """only in the protocol ``domain``"""
         self.ticks_file = self.path / "ticks.csv"
+        self.log_file = self.path / "log.jsonl"
+        """a JSON object on each line, where the setting `log` names jsonl"""
+        self.trackers_file = self.path / "trackers.json"
+        """what the trackers of the setting `log` have"""
         self.examples_file = self.path / "examples.npz"
         self.predictions = self.path / "examples"
         """what each step's net predicts for the images in ``examples.npz``"""

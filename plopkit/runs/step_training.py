@@ -1,6 +1,6 @@
 """A step of a run, trained to its checkpoint, from where it was saved last; step 0 once for all runs that share it."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from accelerate import Accelerator
 
@@ -12,6 +12,7 @@ from plopkit.runs.origin import Origins
 from plopkit.runs.progress import Progress
 from plopkit.runs.saving import Saver, trained
 from plopkit.runs.sharing import sole_trainer
+from plopkit.runs.step_files import Ticks
 from plopkit.runs.steps import Steps
 from plopkit.scenario import Step
 from plopkit.support.bars import notice
@@ -35,6 +36,11 @@ class StepTrainer:
         self.steps, self.main, self.origins = steps, main, origins
         self._saver: Saver | None = None
 
+    @property
+    def done(self) -> Ticks:
+        """The ticks of the step under way, those before it was continued included."""
+        return [] if self._saver is None else self._saver.done
+
     def save(self) -> None:
         """Save the training of the step under way, if there is one; between two ticks."""
         if self._saver is not None:
@@ -46,7 +52,7 @@ class StepTrainer:
             notice(f"{problem[0]}: {problem[1]}; step {store.index} is trained again")
             store.discard()
 
-    def train(self, step: Step, accelerator: Accelerator, progress: Progress) -> Iterator[Tick]:
+    def train(self, step: Step, accelerator: Accelerator, progress: Progress) -> Generator[Tick]:
         """Train one step, from where it was saved last, to its checkpoint."""
         shared = self.steps.shared_store(step)
         if shared == self.steps.store(step):

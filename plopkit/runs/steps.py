@@ -18,6 +18,7 @@ from plopkit.runs.folder import RunFolder
 from plopkit.runs.progress import Progress
 from plopkit.runs.sharing import STEP_0
 from plopkit.runs.sources import digest_of, sources_of
+from plopkit.runs.time_left import Work
 from plopkit.scenario import Scenario, Step
 from plopkit.settings import Settings, digest
 from plopkit.support.seals import DamagedError
@@ -145,6 +146,21 @@ class Steps:
 
         context = StepContext(step, teacher, one_epoch, state, reduce, selection, before if step.index else None)
         return context, loader
+
+
+def work_left(steps: Steps) -> list[Work]:
+    """What is left of each step that has no checkpoint, as the settings plan it."""
+    work = []
+    for step in steps.scenario.steps:
+        if steps.store(step).checkpoint.is_file() or steps.shared_store(step).checkpoint.is_file():
+            continue
+        method = trainer_of(steps.method, step)
+        n_batches = len(steps.data.train_loader(step, method.images(step, steps.data.presence[0], {})))
+        epochs, batches_done = steps.shared_store(step).training.last_place()
+        n_iterations = n_batches * method.schedule(steps.settings.optim, step).epochs_of(n_batches)
+        done = epochs * n_batches + batches_done
+        work.append(Work(step.index, n_iterations - done, len(steps.data.eval_loader(step))))
+    return work
 
 
 def step_0_source(settings: Settings, scenario: Scenario, method: Method, images: str) -> str:

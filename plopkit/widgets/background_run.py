@@ -6,7 +6,6 @@ import threading
 import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Any
 
 from plopkit.runs.experiment import Experiment
@@ -116,14 +115,11 @@ class BackgroundRun:
 
     def _status_of(self, tick: Tick) -> Status:
         done = tick.iteration + 1
-        seconds = fmean(recent.seconds for recent in self.ticks[-30:] if recent.step == tick.step)
-        left = int(seconds * (tick.n_iterations - done))
         losses = ", ".join(f"{name} {value:.3g}" for name, value in tick.losses.items())
         where = f"step {tick.step}/{self.n_steps - 1}, epoch {tick.epoch + 1}/{tick.epochs}, "
         where += f"iteration {done}/{tick.n_iterations}"
-        return Status(
-            f"{where}; {losses}; about {left // 60}:{left % 60:02} left in this step", done, tick.n_iterations
-        )
+        left = self._experiment and self._experiment.time_left
+        return Status(f"{where}; {losses}" + (f"; {left} left" if left else ""), done, tick.n_iterations)
 
 
 _latest: BackgroundRun | None = None

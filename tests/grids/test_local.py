@@ -218,7 +218,7 @@ def test_processes_that_do_not_end_are_killed(tmp_path: Path, monkeypatch: pytes
 
 
 def test_the_cores_are_shared_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "n_cores", lambda: 7)
+    monkeypatch.setattr(local, "n_cpus", lambda: 7)
     monkeypatch.delenv("OMP_NUM_THREADS")
     assert [environment_of(0, n, [])["OMP_NUM_THREADS"] for n in (1, 2, 3, 9)] == ["7", "3", "2", "1"]
     monkeypatch.setenv("OMP_NUM_THREADS", "5")

@@ -50,6 +50,7 @@ EXAMPLES = [
     {"scenario": "emoji 15-5 overlap order=2,1,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20"},
     {"data.scale": (0.25, 1), "model.dilations": (), "model.pool": 4, "model.stages": None, "hyper.scales": (1, 2)},
     {"preset": "paper", "model.pool": None, "compute.cpu": True, "hyper.adaptive": False, "hyper.pod": 1e-05},
+    {"log": ("jsonl", "tensorboard"), "compute.workers": 2},
     {"model.weights": "--odd name.pth", "compute.micro_batch": 4, "evaluate": "full", "seed": 3},
 ]
 

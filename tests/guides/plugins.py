@@ -1,0 +1,18 @@
+"""The files that the commands of docs/guides/plugins.md need: its own Python blocks."""
+
+import re
+from pathlib import Path
+
+GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guides" / "plugins.md"
+
+
+def blocks(language: str) -> list[str]:
+    """The guide's fenced blocks in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", GUIDE.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
+def prepare(folder: Path) -> None:
+    """Write each Python block that begins with its file's name."""
+    for block in blocks("python"):
+        if name := re.match(r"# (\w+\.py)\n", block):
+            (folder / name[1]).write_text(block, encoding="utf-8")

@@ -1,0 +1,7 @@
+"""The commands of docs/guides/trackers.md need no files."""
+
+from pathlib import Path
+
+
+def prepare(folder: Path) -> None:
+    """Nothing: the folder stays empty."""
