@@ -45,6 +45,9 @@ class Source(ABC):
     domains: tuple[str, ...] = ()
     """The domain of each image; () where it was not opened for the protocol `domain`."""
 
+    remarks: tuple[str, ...] = ()
+    """What was put right when the images were looked for, such as a list that repeats one: for the user to know."""
+
     credit: str = ""
     """Whom to name in a picture made from these images."""
 

@@ -76,7 +76,7 @@ def without(name: str) -> Callable[[Path], None]:
 
 def without_jpegs(root: Path) -> None:
     for path in (root / "ADEChallengeData2016" / "images" / "validation").iterdir():
-        path.rename(path.with_suffix(".jpeg"))
+        path.rename(path.with_suffix(".jp2"))
 
 
 def label_outside_the_classes(root: Path) -> None:

@@ -1,0 +1,107 @@
+"""The pictures in a folder and its sub-folders, found by name, whatever their ending and their form of Unicode."""
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from plopkit.datasets.lists import composed
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
+"""The endings of pictures, in any case."""
+SUFFIXES_IN_WORDS = ".jpg, .png, .tif, .bmp and .webp"
+DEEPEST = 8
+"""Folders within folders that are looked through."""
+
+_NO_DATA = ("__macosx", "@eadir")  # what macOS and a network disk put next to one's files
+_MASK_WORD = re.compile(r"[_\-. ](masks?|labels?|seg|segmentation|gt|annotations?)$", re.IGNORECASE)
+
+
+class FileIndex:
+    """The pictures below a folder. Hidden files and folders, such as `.DS_Store` and `._photo.jpg`, are none.
+
+    A picture's *key* is its path below the folder, without ending, with slashes, in Unicode's composed form.
+
+    Args:
+        folder: Where to look.
+        without: Names of sub-folders of it that are left out.
+    """
+
+    def __init__(self, folder: Path, without: Sequence[str] = ()):
+        self.folder = folder
+        self._without = without
+
+    @cached_property
+    def names(self) -> dict[str, list[str]]:
+        """By key: the real paths below the folder. Two where two files differ in their ending alone."""
+        found: dict[str, list[str]] = {}
+        for path in _pictures(os.fspath(self.folder), "", self._without, 0):
+            found.setdefault(composed(os.path.splitext(path)[0]).replace(os.sep, "/"), []).append(path)
+        return found
+
+    @cached_property
+    def by_stem(self) -> dict[str, list[str]]:
+        """By the last part of the key: the keys."""
+        return _grouped(self.names, _last)
+
+    @cached_property
+    def marked(self) -> dict[str, list[str]]:
+        """By the key without the word at its end that marks a mask: the keys with such a word."""
+        return _grouped(filter(is_marked, self.names), unmarked)
+
+    @cached_property
+    def marked_by_stem(self) -> dict[str, list[str]]:
+        """As `marked`, by the last part of the key."""
+        return _grouped(filter(is_marked, self.names), lambda key: _last(unmarked(key)))
+
+    def key_of(self, text: str) -> str | None:
+        """The key of the picture that an entry of a list names by stem, file name, or path below the folder."""
+        if text in self.names:
+            return text
+        stem, suffix = os.path.splitext(text)
+        return stem if suffix.lower() in SUFFIXES and stem in self.names else None
+
+    def path(self, name: str) -> str:
+        """The path of a file by its real path below the folder."""
+        return os.path.join(self.folder, name)
+
+
+def is_marked(key: str) -> bool:
+    """Whether a name ends with a word that marks a mask, such as `photo_mask`."""
+    return bool(_MASK_WORD.search(key))
+
+
+def unmarked(key: str) -> str:
+    """A name without the word at its end that marks a mask."""
+    return _MASK_WORD.sub("", key)
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file's name is that of a picture."""
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES
+
+
+def _pictures(folder: str, below: str, without: Sequence[str], depth: int) -> Iterator[str]:
+    """The paths of pictures below a folder, sorted within each folder; links to folders are followed."""
+    with os.scandir(os.path.join(folder, below)) as listed:
+        entries = sorted(listed, key=lambda entry: entry.name)
+    for entry in entries:
+        if entry.name.startswith(".") or entry.name.lower() in _NO_DATA or entry.name in without:
+            continue
+        path = f"{below}{entry.name}"
+        if os.path.splitext(path)[1].lower() in SUFFIXES and entry.is_file():
+            yield path
+        elif depth < DEEPEST and entry.is_dir():
+            yield from _pictures(folder, path + os.sep, (), depth + 1)
+
+
+def _grouped(keys: Iterable[str], name_of: Callable[[str], str]) -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = {}
+    for key in keys:
+        groups.setdefault(name_of(key), []).append(key)
+    return groups
+
+
+def _last(key: str) -> str:
+    return key.rpartition("/")[2]
