@@ -21,12 +21,19 @@ def data(arguments: Sequence[str]) -> None:
     for word in archives:
         get.add_argument(f"--url.{word}", metavar="URL", help=f"another place for the archive of {word}")
     get.add_argument("--any-archive", action="store_true", help="accept archives of another size or checksum")
-    text = "images and pixels per step and class, compared with the known counts where there are any"
+    text = "images and pixels per step and class, what stops a run (exit code 1), and what may be wrong"
     check = kinds.add_parser("check", help=text, description=text)
     check.add_argument("scenario")
     check.add_argument("--data.root", type=as_path, dest="root", help="the data set's folder; emoji needs none")
+    check.add_argument("--data.binary", action="store_true", dest="binary", help="255 in the masks is the one class")
+    check.add_argument("--data.size", type=int, dest="size", metavar="SIZE", help="side of the crops, as in the run")
+    check.add_argument("--optim.batch", type=int, dest="batch", metavar="BATCH", help="images per iteration of the run")
+    check.add_argument("--preset", help="preset of the run; by default laptop, and small steps are warnings")
+    check.add_argument("--method", default="plop", help="method of the run (plop)")
+    check.add_argument("--seed", type=int, help="seed of the run")
     check.add_argument("--all", action="store_true", help="print every class at every step")
     check.add_argument("-o", type=as_path, dest="table", metavar="CSV", help="file for all steps and classes")
+    check.add_argument("--findings", type=as_path, metavar="CSV", help="file for all errors, warnings and their files")
     args = parser.parse_args(arguments)
     if args.kind == "get":
         named = {word: getattr(args, f"url.{word}") for word in archives}
@@ -37,15 +44,20 @@ def data(arguments: Sequence[str]) -> None:
 
 
 def _check_data(args: argparse.Namespace) -> None:
-    from plopkit.datasets import check
-    from plopkit.presets import configure, open_scenario
+    from plopkit.datasets.examine import examine, text_of
+    from plopkit.presets import configure
     from plopkit.support.files import write_table
 
-    settings = configure(args.scenario, overrides={"data.root": args.root})
-    scenario = open_scenario(settings)
-    steps, classes = check.count(scenario, settings.data, settings.seed)
-    say(check.report(scenario, steps, classes, args.all))
-    if args.table:
-        write_table(args.table, classes)
-    if check.differences(scenario, steps) or check.gaps(steps):
+    overrides = {"data.root": args.root, "data.size": args.size, "optim.batch": args.batch, "seed": args.seed}
+    given = {name: value for name, value in overrides.items() if value is not None}
+    settings = configure(
+        args.scenario, args.method, args.preset or "laptop", given | ({"data.binary": True} if args.binary else {})
+    )
+    examination = examine(settings, batch_is_chosen=args.preset is not None or args.batch is not None)
+    say(text_of(examination, args.all))
+    if args.table and examination.classes is not None:
+        write_table(args.table, examination.classes)
+    if args.findings:
+        write_table(args.findings, examination.files())
+    if examination.errors:
         raise SystemExit(1)

@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,21 +15,9 @@ from plopkit.datasets.listing import FileState, file_states
 from plopkit.datasets.lookup import label_counts, look_up
 from plopkit.datasets.masks import WIDE_MODES, kind_of, mask_labels, outside
 from plopkit.datasets.pictures import load, opened, pixels
-from plopkit.datasets.source import Pair, Source
+from plopkit.datasets.source import Inspection, Pair, Source, digest_of
 from plopkit.datasets.turns import Turn, orientation_of, turn_of, turned
 from plopkit.scenario import ignored_id
-
-class Inspection(NamedTuple):
-    """What an image and its mask hold."""
-
-    counts: np.ndarray
-    """(256,) or (65536,) int: pixels of each label"""
-    size: tuple[int, int]
-    """height and width, upright"""
-    turn: Turn
-    digest: bytes
-    """equal for images of equal pixels"""
-
 
 class FileSource(Source):
     """Images and masks on disk.
@@ -112,19 +99,13 @@ class FileSource(Source):
         return frozenset(self._counts(index, mask).nonzero()[0].tolist())
 
     def inspect(self, index: int) -> Inspection:
-        """All that a check of an image and its mask needs to know; both are read in full.
-
-        Raises:
-            ValueError: As for `labels`, with the same message.
-        """
         mask = self._mask(index)
         self._check_image(index, mask)
         counts = self._counts(index, mask)
         image, orientation = self._image(index)
         turn = self._fitting(index, image.shape[1::-1], orientation, mask)
         image = turned(image, turn.image)
-        digest = hashlib.blake2b(image, digest_size=16, key=repr(image.shape).encode()).digest()
-        return Inspection(counts, image.shape[:2], turn, digest)
+        return Inspection(counts, image.shape[:2], turn, digest_of(image))
 
     def _counts(self, index: int, mask: np.ndarray) -> np.ndarray:
         counts = label_counts(torch.from_numpy(mask))

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from plopkit.datasets.class_names import class_names, wrong_number
-from plopkit.datasets.file_index import SUFFIXES_IN_WORDS, FileIndex
+from plopkit.datasets.file_index import SUFFIXES_IN_WORDS, FileIndex, is_marked
 from plopkit.datasets.files import FileSource
 from plopkit.datasets.layout import Layout, Pairs
 from plopkit.scenario import IGNORE, N_IDS
@@ -123,6 +123,30 @@ def list_of(root: Path, split: str) -> Path | None:
                 if (name := names.get(word + ending)) and (root / place / name).is_file():
                     return root / place / name
     return None
+
+
+def leftovers(root: Path, used: set[str]) -> dict[str, list[str]]:
+    """The images and masks of a user's folder that no split uses, by what they are.
+
+    Args:
+        root: The folder.
+        used: The files of all images and masks of both splits.
+    """
+    root = expanded(root)
+    listed = any(list_of(root, split) for split in SPLIT_FOLDERS)
+    layouts = [layout_of(root)] if listed else [split_layout(root, split) for split in SPLIT_FOLDERS]
+    images: list[str] = []
+    masks: list[str] = []
+    for layout in filter(None, layouts):
+        of_images = {layout.images.path(name) for names in layout.images.names.values() for name in names}
+        of_masks = set[str]()
+        if layout.masks is None:
+            of_masks = {layout.images.path(name) for key in layout.images.names if is_marked(key) for name in layout.images.names[key]}
+        else:
+            of_masks = {layout.masks.path(name) for names in layout.masks.names.values() for name in names}
+        images += sorted(of_images - of_masks - used)
+        masks += sorted(of_masks - used)
+    return {"images that no list names": images, "masks without a listed image": masks}
 
 
 def folder_classes(root: Path) -> tuple[str, ...]:
