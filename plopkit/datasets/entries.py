@@ -19,13 +19,13 @@ MOST_CUTS = 20
 """Places at which a line is cut for each separator."""
 
 IMAGE_WORDS = (
-    *("image", "images", "img", "image_path", "img_path", "image_file", "image_name", "image_filename", "filename"),
-    *("file_name", "file", "path", "picture", "photo", "stem", "name", "image_id", "id"),
+    *("image", "images", "img", "imagepath", "imgpath", "imagefile", "imagename", "imagefilename", "filename", "file"),
+    *("filepath", "path", "picture", "photo", "stem", "name", "imageid", "imgid", "id"),
 )
-"""What a header line calls the column of images, the surest first."""
+"""What a header line calls the column of images, the surest first, without blanks and the like."""
 MASK_WORDS = (
-    *("mask", "masks", "mask_path", "mask_file", "mask_name", "mask_filename", "label", "labels", "label_path"),
-    *("label_file", "annotation", "annotation_path", "segmentation", "seg", "target"),
+    *("mask", "masks", "maskpath", "maskfile", "maskname", "maskfilename", "label", "labels", "labelpath", "labelfile"),
+    *("annotation", "annotationpath", "segmentation", "seg", "target"),
 )
 
 
@@ -57,12 +57,12 @@ def read_entries(lines: Sequence[Line], image_key: Finder, mask_path: Finder) ->
     header: Header | None = None
     begun = False
     for line in lines:
-        key = image_key(line.text)
+        key = image_key(line.text) or image_key(line.text.strip("\"'"))
         if key is None and line.text.startswith("#"):
             continue
         if key is not None:
             yield Entry(line, key, None, line.text)
-        elif begun or not (header := _header(line.text)):
+        elif begun or len(lines) == 1 or not (header := _header(line.text)):
             yield _cut(line, header, image_key, mask_path)
         begun = True
 
@@ -116,11 +116,15 @@ class Header(NamedTuple):
 
 
 def _header(text: str) -> Header | None:
+    """The column names in a line; None where it has a word that can be none."""
     for separator in SEPARATORS:
-        words = [word.strip().lower().replace(" ", "_") for word in _fields(text, separator)]
+        fields = _fields(text, separator)
+        words = [re.sub(r"[\W_]+", "", field.lower()) for field in fields]
         known = [words.index(word) for word in IMAGE_WORDS if word in words]
-        if known and (len(words) > 1 or separator == " "):
-            masks = [words.index(word) for word in MASK_WORDS if word in words]
+        masks = [words.index(word) for word in MASK_WORDS if word in words]
+        if any(is_picture(field) or "/" in field or "\\" in field for field in fields):
+            continue
+        if known and (len(words) > 1 if separator != " " else {*words} <= {*IMAGE_WORDS, *MASK_WORDS}):
             return Header(separator, known[0], masks[0] if masks else None)
     return None
 
@@ -143,7 +147,18 @@ def _cut(line: Line, header: Header | None, image_key: Finder, mask_path: Finder
         if without_mask is None:
             first = next((first for first, _ in _cuts(right)), right)
             without_mask = Entry(line, key, first if is_picture(PurePath(first).name) else None, left)
-    return without_mask or Entry(line, None, None, _likeliest(line.text))
+    return without_mask or _in_any_order(line, image_key, mask_path) or Entry(line, None, None, _likeliest(line.text))
+
+
+def _in_any_order(line: Line, image_key: Finder, mask_path: Finder) -> Entry | None:
+    """The entry of a line whose image is in a later column, such as behind a number or behind its mask."""
+    for separator in SEPARATORS:
+        fields = _fields(line.text, separator)[: MOST_CUTS + 1]
+        image = next((field for field in fields[1:] if image_key(field) is not None), None)
+        if image is not None:
+            masks = (field for field in fields if field != image and field and mask_path(field) is not None)
+            return Entry(line, image_key(image), next(masks, None), image)
+    return None
 
 
 def _cuts(text: str) -> Iterator[tuple[str, str]]:

@@ -15,7 +15,10 @@ DEEPEST = 8
 """Folders within folders that are looked through."""
 
 _NO_DATA = ("__macosx", "@eadir")  # what macOS and a network disk put next to one's files
-_MASK_WORD = re.compile(r"[_\-. ](masks?|labels?|seg|segmentation|gt|annotations?)$", re.IGNORECASE)
+_MASK_WORDS = r"masks?|labels?|seg|segmentation|gt|annotations?"
+_MASK_WORD = re.compile(rf"(?:(?<=/)|^)(?:{_MASK_WORDS})[_\-. ](?=[^/]+$)|[_\-. ](?:{_MASK_WORDS})$", re.IGNORECASE)
+_IMAGE_WORDS = "image|img|photo|rgb|sat"
+_IMAGE_WORD = re.compile(rf"(?:(?<=/)|^)(?:{_IMAGE_WORDS})[_\-. ](?=[^/]+$)|[_\-. ](?:{_IMAGE_WORDS})$", re.IGNORECASE)
 
 
 class FileIndex:
@@ -47,7 +50,7 @@ class FileIndex:
 
     @cached_property
     def marked(self) -> dict[str, list[str]]:
-        """By the key without the word at its end that marks a mask: the keys with such a word."""
+        """By the key without the word that marks a mask: the keys with such a word."""
         return _grouped(filter(is_marked, self.names), unmarked)
 
     @cached_property
@@ -68,13 +71,18 @@ class FileIndex:
 
 
 def is_marked(key: str) -> bool:
-    """Whether a name ends with a word that marks a mask, such as `photo_mask`."""
+    """Whether a name has a word that marks a mask, such as `photo_mask` and `label-photo`."""
     return bool(_MASK_WORD.search(key))
 
 
 def unmarked(key: str) -> str:
-    """A name without the word at its end that marks a mask."""
-    return _MASK_WORD.sub("", key)
+    """A name without the word that marks a mask."""
+    return _MASK_WORD.sub("", key, count=1)
+
+
+def plain(key: str) -> str:
+    """A name without the word that marks an image, such as `photo_rgb` and `img-photo`."""
+    return _IMAGE_WORD.sub("", key, count=1)
 
 
 def is_picture(name: str) -> bool:

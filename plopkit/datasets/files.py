@@ -99,11 +99,14 @@ class FileSource(Source):
         return frozenset(self._counts(index, mask).nonzero()[0].tolist())
 
     def inspect(self, index: int) -> Inspection:
-        mask = self._mask(index)
-        self._check_image(index, mask)
-        counts = self._counts(index, mask)
-        image, orientation = self._image(index)
-        turn = self._fitting(index, image.shape[1::-1], orientation, mask)
+        try:
+            mask = self._mask(index)
+            image, orientation = self._image(index)
+            turn = self._fitting(index, image.shape[1::-1], orientation, mask)
+            counts = self._counts(index, mask)
+        except ValueError:
+            self.labels(index)  # a run says what this says
+            raise
         image = turned(image, turn.image)
         return Inspection(counts, image.shape[:2], turn, digest_of(image))
 

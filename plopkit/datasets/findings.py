@@ -177,7 +177,9 @@ def summary(split: Split) -> str:
         sides += f" to {largest[1]} x {largest[0]}"
     total = max(1, counts.sum())
     shares = f"{100 * counts[0] / total:.1f} % background, {100 * counts[-1] / total:.1f} % ignored"
-    return f"{split.n:,} {split.name} images, {sides} pixels, {shares}"
+    folders = {os.path.dirname(mask) for mask in split.masks if os.path.dirname(mask)}
+    place = f"; masks in {one_line(os.path.commonpath(folders))}" if folders else ""
+    return f"{split.n:,} {split.name} images, {sides} pixels, {shares}{place}"
 
 
 def _read(split: Split) -> np.ndarray:

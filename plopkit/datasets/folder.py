@@ -17,7 +17,7 @@ IMAGE_FOLDERS = ("images", "image", "imgs", "img", "jpegimages")
 MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "annotation", "segmentationclass")
 """What the folders are called, in any case; the first one with pictures counts."""
 SPLIT_FOLDERS = {"train": ("train", "training"), "val": ("val", "valid", "validation")}
-LIST_FOLDERS = (".", "lists", "splits")
+LIST_FOLDERS = (".", "lists", "splits", "ImageSets/Segmentation", "ImageSets")
 LIST_ENDINGS = (".txt", ".csv", ".lst", ".tsv")
 
 
@@ -82,19 +82,16 @@ def layout_of(root: Path) -> Layout:
     """
     images, masks = _subfolder(root, IMAGE_FOLDERS), _masks_below(root)
     needed = "images/*.jpg and masks/*.png are needed"
-    if images is None:
-        index = FileIndex(root, tuple(_subfolders(root, MASK_FOLDERS)))
-        if not index.names:
-            raise FileNotFoundError(f"{root}: it contains no images/; {needed}")
-    else:
-        index = FileIndex(images)
+    index = FileIndex(images or root, () if images else tuple(_subfolders(root, MASK_FOLDERS)))
+    if images is None and not index.names:
+        raise FileNotFoundError(f"{root}: it contains no images/; {needed}")
     if masks is None and not _has_masks_beside(index):
         empty = _subfolder(root, MASK_FOLDERS)
-        raise FileNotFoundError(
-            f"{empty}: it contains no masks, {SUFFIXES_IN_WORDS}; {needed}"
-            if empty
-            else f"{root}: it contains no masks/; {needed}"
-        )
+        if empty is not None:
+            raise FileNotFoundError(f"{empty}: it contains no masks, {SUFFIXES_IN_WORDS}; {needed}")
+        masks = FileIndex(root, tuple(_subfolders(root, IMAGE_FOLDERS)))  # in a folder of another name
+        if images is None or not masks.names:
+            raise FileNotFoundError(f"{root}: it contains no masks/; {needed}")
     return Layout(root, index, masks)
 
 
@@ -159,10 +156,10 @@ def folder_classes(root: Path) -> tuple[str, ...]:
     root = expanded(root)
     if not root.is_dir():
         raise FileNotFoundError(f"{root}: no such folder; data.root must contain images/, masks/ and classes.txt")
-    path = root / "classes.txt"
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing; write one class name per line, the background first")
-    return class_names(path)
+    name = next((name for name in _names(root) if name.lower() == "classes.txt"), "classes.txt")
+    if not (root / name).is_file():
+        raise FileNotFoundError(f"{root / name} is missing; write one class name per line, the background first")
+    return class_names(root / name)
 
 
 def binary_table() -> np.ndarray:

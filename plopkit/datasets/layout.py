@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from plopkit.datasets.entries import Entry, find_key, leads_outside, read_entries, spellings
-from plopkit.datasets.file_index import FileIndex, is_marked, is_picture, unmarked
+from plopkit.datasets.file_index import FileIndex, is_marked, is_picture, plain, unmarked
 from plopkit.datasets.lists import numbered_lines
 from plopkit.datasets.nearest import hint
-from plopkit.support.printable import one_line
+from plopkit.support.printable import control_character, one_line
 
 MOST_MISSING = 100
 """Missing files that are counted."""
@@ -72,6 +72,11 @@ class Layout:
                         f"{path}: line {line}: {one_line(entry.image)!r} leads out of the folder {place}; write the "
                         "image's file stem"
                     )
+                if len(several := self.images.by_stem.get(os.path.splitext(entry.image)[0], ())) > 1:
+                    first, second = (self.image_for(key) for key in several[:2])
+                    raise ValueError(
+                        f"{path}: line {line}: {one_line(entry.image)!r} may be {first} or {second}; write its path"
+                    )
                 name = inside[-1]
                 missing.append((line, self.images.path(name if is_picture(os.path.basename(name)) else f"{name}.jpg")))
             elif seen.setdefault(entry.key, line) != line:
@@ -99,6 +104,8 @@ class Layout:
         """
         pairs, missing = Pairs([], [], []), []
         for key in self.keys():
+            if not key.isprintable() and (wrong := control_character(key)):
+                raise ValueError(f"{self.images.path(key)!r}: the file's name holds {wrong}; rename it")
             image, mask = self.image_for(key), self.mask_for(key)
             if mask is None:
                 missing.append(self._expected_mask(key))
@@ -135,8 +142,9 @@ class Layout:
     def mask_for(self, key: str) -> str | None:
         """The file of an image's mask, None where there is none.
 
-        The first of: the same name, the same name with a word such as `_mask`, and the same two in other sub-folders,
-        where the image's stem is unique.
+        The first of: the same name; the image's whole file name, as in `photo.jpg.png`; the same name with a word such
+        as `_mask`, also in the place of the image's own, as in `photo_rgb`; and the first and third in other
+        sub-folders, where the image's stem is unique.
 
         Raises:
             ValueError: Two files could be it.
@@ -160,7 +168,10 @@ class Layout:
         """The keys that an image's mask may have, the likeliest first."""
         index, stem = self.masks or self.images, key.rpartition("/")[2]
         yield [key]
+        yield [key + os.path.splitext(name)[1] for name in self.images.names[key]]
         yield index.marked.get(key, ())
+        if (base := plain(key)) != key:
+            yield index.marked.get(base, ())
         if self.masks is not None and len(self.images.by_stem.get(stem, ())) == 1:
             yield index.by_stem.get(stem, ())
             yield index.marked_by_stem.get(stem, ())

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from plopkit.datasets.counts import remember_presence
 from plopkit.datasets.scan import cache_folder, in_threads, load_table, save_table
 from plopkit.datasets.source import Inspection, Source
 from plopkit.scenario import table_width
@@ -71,6 +72,7 @@ def survey(source: Source, cache: Path | None = None, threads: int | None = None
         rows[index] = counts, found.size, found.turn, np.frombuffer(found.digest, np.uint8)
     if not errors:
         save_table(path, rows, "what the images hold is not cached and will be read again")
+        remember_presence(source, rows["counts"] > 0, cache)  # a run need not look again
     return Survey(rows, errors)
 
 
