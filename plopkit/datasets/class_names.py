@@ -84,6 +84,4 @@ def _by_label(path: Path, matches: dict[Line, re.Match[str]]) -> tuple[str, ...]
 def _check_no_gap(path: Path) -> None:
     lines = read_lines(path)
     if "" in lines:
-        raise ValueError(
-            f"{path}: line {lines.index('') + 1} is empty; line n names label n - 1, so give it a name"
-        )
+        raise ValueError(f"{path}: line {lines.index('') + 1} is empty; line n names label n - 1, so give it a name")

@@ -131,7 +131,7 @@ def _header(text: str) -> Header | None:
 
 def _cut(line: Line, header: Header | None, image_key: Finder, mask_path: Finder) -> Entry:
     """The entry of a line that does not name an image as a whole."""
-    if header and (header.separator != " " or header.mask is not None and header.mask < header.image):
+    if header and (header.separator != " " or (header.mask is not None and header.mask < header.image)):
         fields = _fields(line.text, header.separator)
         if len(fields) > header.image:
             image = fields[header.image]

@@ -40,7 +40,7 @@ class Examination(NamedTuple):
         return tuple(finding for finding in self.findings if finding.is_error)
 
     def files(self) -> pd.DataFrame:
-        """One row per finding and file that it is about: `kind`, `text` and `file`, which is empty where there is none."""
+        """One row per finding and file that it is about: `kind`, `text` and `file`, or "" for no file."""
         rows = [
             ("error" if finding.is_error else "warning", finding.text, file)
             for finding in self.findings

@@ -19,6 +19,7 @@ from plopkit.datasets.source import Inspection, Pair, Source, digest_of
 from plopkit.datasets.turns import Turn, orientation_of, turn_of, turned
 from plopkit.scenario import ignored_id
 
+
 class FileSource(Source):
     """Images and masks on disk.
 

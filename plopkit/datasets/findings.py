@@ -95,7 +95,9 @@ def of_masks(split: Split) -> list[Finding]:
     if binary.any() and counts[:, 1:-1].any():
         findings.append(
             _about(
-                split, binary, "masks hold only 0 and 255, of which 255 is ignored: are they binary masks? See data.binary"
+                split,
+                binary,
+                "masks hold only 0 and 255, of which 255 is ignored: are they binary masks? See data.binary",
             )
         )
     if (empty := no_class & ~ignored_only & ~binary).any():
@@ -137,7 +139,9 @@ def of_copies(train: Split, val: Split) -> list[Finding]:
             if digest and first.setdefault(digest, index) != index
         ]
         if copies:
-            different = [pair for pair in copies if (split.survey.counts[pair[0]] != split.survey.counts[pair[1]]).any()]
+            different = [
+                pair for pair in copies if (split.survey.counts[pair[0]] != split.survey.counts[pair[1]]).any()
+            ]
             text = f"{_number(len(copies), split.n)} {split.name} images have the same pixels as another one"
             text += f", and {len(different)} of them other masks" if different else ""
             pairs = [f"{split.images[a]} = {os.path.basename(split.images[b])}" for a, b in different or copies]

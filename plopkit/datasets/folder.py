@@ -138,7 +138,12 @@ def leftovers(root: Path, used: set[str]) -> dict[str, list[str]]:
         of_images = {layout.images.path(name) for names in layout.images.names.values() for name in names}
         of_masks = set[str]()
         if layout.masks is None:
-            of_masks = {layout.images.path(name) for key in layout.images.names if is_marked(key) for name in layout.images.names[key]}
+            of_masks = {
+                layout.images.path(name)
+                for key in layout.images.names
+                if is_marked(key)
+                for name in layout.images.names[key]
+            }
         else:
             of_masks = {layout.masks.path(name) for names in layout.masks.names.values() for name in names}
         images += sorted(of_images - of_masks - used)

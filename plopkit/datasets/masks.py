@@ -53,8 +53,8 @@ def outside(path: str, label: int, n_labels: int) -> ValueError:
     """The error for a label that has no name."""
     ignored = IGNORE if n_labels <= IGNORE else WIDE_IGNORE
     return ValueError(
-        f"{path}: label {label} is outside the classes, which are 0 to {n_labels - 1}; correct the mask ({ignored} marks "
-        "ignored pixels), or add the class name"
+        f"{path}: label {label} is outside the classes, which are 0 to {n_labels - 1}; correct the mask ({ignored} "
+        "marks ignored pixels), or add the class name"
     )
 
 

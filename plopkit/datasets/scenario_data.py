@@ -71,8 +71,8 @@ class ScenarioData:
             FileNotFoundError: A file or folder is missing.
         """
         scenario = scenario or open_scenario(settings)
-        sources = (open_for(scenario, split, settings.data, settings.seed) for split in ("train", "val"))
-        data = cls(settings, scenario, *sources)
+        train, val = (open_for(scenario, split, settings.data, settings.seed) for split in ("train", "val"))
+        data = cls(settings, scenario, train, val)
         for remark in (*data.train.remarks, *data.val.remarks):
             notice(remark)
         data.check_labels()
@@ -82,7 +82,7 @@ class ScenarioData:
 
     def check_labels(self) -> None:
         """ValueError where a user's masks hold nothing but 0 and 255, as binary masks do."""
-        present = self.mask_presence[0].any(0)
+        present = np.asarray(self.mask_presence[0].any(axis=0))
         if not DATASETS[self.scenario.dataset].is_users_own or present[1:-1].any() or not present[-1]:
             return
         one = len(self.train.classes) == 2
@@ -109,8 +109,8 @@ class ScenarioData:
                 else f"contains any of the labels seen so far, {step.seen[1:]}"
             )
             raise ValueError(
-                f"{self.scenario}, step {step.index}: no validation image {lacking}; add such images, or choose another "
-                "task"
+                f"{self.scenario}, step {step.index}: no validation image {lacking}; add such images, or choose "
+                "another task"
             )
 
     @cached_property

@@ -38,7 +38,7 @@ class Inspection(NamedTuple):
 def digest_of(image: UInt8[np.ndarray, "H W 3"]) -> bytes:
     """Sixteen bytes that are equal for images of equal size and pixels."""
     pixels = np.ascontiguousarray(image)
-    return hashlib.blake2b(pixels, digest_size=16, key=repr(pixels.shape).encode()).digest()
+    return hashlib.blake2b(pixels.data, digest_size=16, key=repr(pixels.shape).encode()).digest()
 
 
 class Source(ABC):
@@ -111,7 +111,7 @@ class Source(ABC):
         counts, n_labels = label_counts(mask), len(self.classes)
         if counts[n_labels : ignored_id(n_labels)].any():
             self.labels(index)  # raises the error that explains it
-        return Inspection(counts, tuple(mask.shape), Turn(), digest_of(image.permute(1, 2, 0).numpy()))
+        return Inspection(counts, (mask.shape[0], mask.shape[1]), Turn(), digest_of(image.permute(1, 2, 0).numpy()))
 
     def where(self, index: int) -> str:
         """The name of an image in error messages."""

@@ -77,4 +77,6 @@ def survey(source: Source, cache: Path | None = None, threads: int | None = None
 
 
 def _row_type(width: int) -> np.dtype:
-    return np.dtype([("counts", np.int32, (width,)), ("size", np.int32, 2), ("turn", np.uint8, 2), ("digest", np.uint8, 16)])
+    return np.dtype(
+        [("counts", np.int32, (width,)), ("size", np.int32, 2), ("turn", np.uint8, 2), ("digest", np.uint8, 16)]
+    )

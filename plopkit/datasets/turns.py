@@ -26,7 +26,9 @@ def orientation_of(picture: Any) -> int:
 
     That of a PNG may stand after its pixels: load them first. Pillow turns a TIFF itself.
     """
-    if picture.format == "TIFF" or not {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"} & set(picture.info):
+    if picture.format == "TIFF" or not {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"} & set(
+        picture.info
+    ):
         return 1
     try:
         value = picture.getexif().get(ORIENTATION, 1)

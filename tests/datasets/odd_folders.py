@@ -63,7 +63,7 @@ def all_stems() -> list[str]:
 
 def values_of(stem: str) -> np.ndarray:
     """A mask: the background and two of three classes."""
-    split, _, index = stem.rpartition("-")
+    index = stem.rpartition("-")[2]
     labels = [0, *(1 + (int(index) + k) % 3 for k in (0, 1))]
     return np.repeat(np.array(labels, np.uint8)[np.arange(SIZE[1]) * 3 // SIZE[1]][None], SIZE[0], 0)
 
@@ -340,9 +340,7 @@ def masks_of_many_formats(root: Path) -> None:
         os.remove(root / f"masks/train-{index}.png")
         values = values_of(f"train-{index}")
         values = np.repeat(values[..., None], 3, 2) if ending == ".webp" else values
-        save(
-            root / f"masks/train-{index}{ending}", values, **({"lossless": True} if ending == ".webp" else {})
-        )
+        save(root / f"masks/train-{index}{ending}", values, **({"lossless": True} if ending == ".webp" else {}))
 
 
 @odd()
@@ -615,7 +613,9 @@ def labels_without_a_name(root: Path) -> None:
     save(root / "masks/train-2.png", values_of("train-2"))
 
 
-@odd(warning="1 of 6 (17 %) training masks are background only, and no step uses their images: {root}/masks/train-1.png")
+@odd(
+    warning="1 of 6 (17 %) training masks are background only, and no step uses their images: {root}/masks/train-1.png"
+)
 def an_empty_mask(root: Path) -> None:
     write(root)
     save(root / "masks/train-1.png", np.zeros(SIZE, np.uint8))
@@ -628,14 +628,18 @@ def a_class_that_no_mask_shows(root: Path) -> None:
 
 
 @odd(
-    error="folder 3-1 overlap, step 1: no training images, but a run needs some at every step", scenario="folder 3-1 overlap"
+    error="folder 3-1 overlap, step 1: no training images, but a run needs some at every step",
+    scenario="folder 3-1 overlap",
 )
 def a_step_without_images(root: Path) -> None:
     write(root)
     classes(root, (*NAMES, "horse"))
 
 
-@odd(error="folder 2-1 overlap, step 1: this step has 4 training images, fewer than one batch of 5", flags=("--optim.batch", "5"))
+@odd(
+    error="folder 2-1 overlap, step 1: this step has 4 training images, fewer than one batch of 5",
+    flags=("--optim.batch", "5"),
+)
 def a_step_smaller_than_a_batch(root: Path) -> None:
     write(root)
 
@@ -719,7 +723,7 @@ def an_image_in_both_lists(root: Path) -> None:
     (root / "val.txt").write_text("val-0\nval-1\nval-2\ntrain-1\n", encoding="utf-8")
 
 
-@odd(warning="1 of 4 (25 %) validation images have the same pixels as a training image: {root}/images/val-0.jpg = train-1")
+@odd(warning="1 of 4 (25 %) validation images have the same pixels as a training image: {root}/images/val-0.jpg")
 def a_copy_among_the_validation_images(root: Path) -> None:
     write(root)
     shutil.copyfile(root / "images/train-1.jpg", root / "images/val-0.jpg")

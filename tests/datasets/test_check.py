@@ -151,7 +151,9 @@ def test_a_step_without_images_is_reported(
     if split == "train":
         assert f"\nerror: {scenario}, step 1: no training images, but a run needs some at every step; add" in output
     else:
-        assert f"\nerror: {scenario}, step 0: no validation image contains any of the labels seen so far, (3,);" in output
+        assert (
+            f"\nerror: {scenario}, step 0: no validation image contains any of the labels seen so far, (3,);" in output
+        )
 
 
 @pytest.mark.parametrize(

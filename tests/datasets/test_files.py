@@ -38,8 +38,8 @@ def mask_of_16_bits(root: Path) -> str:
 def mask_of_colours(root: Path) -> str:
     save_mask(root / "masks" / "train-01.png", np.full((40, 48, 3), (0, 0, 1), np.uint8))
     return (
-        r"train-01.png: a mask must be a PNG with one 8-bit channel \(grey or palette\), but this is 'PNG RGB'; save the "
-        r"labels in that format \(255 marks ignored pixels\), or make labels of its colours with `plopkit data convert`"
+        r"train-01.png: a mask must be a PNG with one 8-bit channel \(grey or palette\), but this is 'PNG RGB'; save "
+        r"the labels in that format \(255 marks ignored pixels\), or make labels of its colours with `plopkit data convert`"
     )
 
 

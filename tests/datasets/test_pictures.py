@@ -55,7 +55,8 @@ def test_other_formats_are_named_and_start_no_program(
     known = {"JPEG2000": "JPEG 2000"}.get(kind, kind)
     for verb in (source.read, source.labels):
         with pytest.raises(
-            ValueError, match=rf"a\.(jpg|png): not a readable image \(it is an? {known}, and JPEG, PNG, TIFF, BMP and WebP are read"
+            ValueError,
+            match=rf"a\.(jpg|png): not a readable image \(it is an? {known}, and JPEG, PNG, TIFF, BMP and WebP",
         ):
             verb(0)
     assert not started
