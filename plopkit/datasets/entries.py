@@ -15,6 +15,7 @@ from plopkit.datasets.file_index import FileIndex, is_picture
 from plopkit.datasets.lists import Line
 
 SEPARATORS = ("\t", ",", ";", " ")
+_AT = {separator: re.compile(re.escape(separator)) for separator in SEPARATORS}
 MOST_CUTS = 20
 """Places at which a line is cut for each separator."""
 
@@ -67,13 +68,13 @@ def read_entries(lines: Sequence[Line], image_key: Finder, mask_path: Finder) ->
         begun = True
 
 
-def spellings(text: str, root: str, folder: str) -> Iterator[str]:
+def spellings(text: str, root: str, last_part: str) -> Iterator[str]:
     """The paths below a folder that a text may mean.
 
     Args:
         text: A stem, a file name or a path: relative to the folder or to the root, or absolute, here or elsewhere.
         root: The data set's folder.
-        folder: The folder of images or masks, in or at the root.
+        last_part: The name of the folder of images or masks, in lower case.
     """
     plain = text.replace("\\", "/").removeprefix("./")
     if ".." in plain.split("/"):
@@ -82,9 +83,8 @@ def spellings(text: str, root: str, folder: str) -> Iterator[str]:
             return
         plain = os.path.relpath(whole, root).replace(os.sep, "/")
     parts = plain.split("/")
-    name = PurePath(folder).name.casefold()
     for first in range(len(parts)):
-        if first == 0 or parts[first - 1].casefold() == name:
+        if first == 0 or parts[first - 1].casefold() == last_part:
             yield "/".join(parts[first:])
 
 
@@ -92,9 +92,8 @@ def find_key(text: str, index: FileIndex, root: str) -> str | None:
     """The key of the picture that a text names, None where there is none or there are several."""
     if (key := index.key_of(text)) is not None:
         return key
-    folder = os.fspath(index.folder)
-    if not {"/", "\\"}.isdisjoint(text):
-        return next(filter(None, map(index.key_of, spellings(text, root, folder))), None)
+    if "/" in text or "\\" in text:
+        return next(filter(None, map(index.key_of, spellings(text, root, index.last_part))), None)
     stem, suffix = os.path.splitext(text)
     keys = index.by_stem.get(text) or (suffix and index.by_stem.get(stem)) or ()
     return keys[0] if len(keys) == 1 and (keys[0].endswith(text) or is_picture(text)) else None
@@ -168,7 +167,7 @@ def _cuts(text: str) -> Iterator[tuple[str, str]]:
             first, *rest = _fields(text, separator)
             if rest:
                 yield first, rest[0]
-        places = [match.start() for match in re.finditer(re.escape(separator), text)][:MOST_CUTS]
+        places = [match.start() for match in _AT[separator].finditer(text)][:MOST_CUTS]
         for place in reversed(places):
             yield text[:place].strip(), text[place + 1 :].strip()
 

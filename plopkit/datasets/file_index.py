@@ -33,6 +33,9 @@ class FileIndex:
 
     def __init__(self, folder: Path, without: Sequence[str] = ()):
         self.folder = folder
+        self.prefix = os.path.join(folder, "")
+        self.last_part = folder.name.casefold()
+        """the folder's own name, in lower case"""
         self._without = without
 
     @cached_property
@@ -40,7 +43,8 @@ class FileIndex:
         """By key: the real paths below the folder. Two where two files differ in their ending alone."""
         found: dict[str, list[str]] = {}
         for path in _pictures(os.fspath(self.folder), "", self._without, 0):
-            found.setdefault(composed(os.path.splitext(path)[0]).replace(os.sep, "/"), []).append(path)
+            key = composed(path[: path.rindex(".")])
+            found.setdefault(key if os.sep == "/" else key.replace(os.sep, "/"), []).append(path)
         return found
 
     @cached_property
@@ -62,12 +66,12 @@ class FileIndex:
         """The key of the picture that an entry of a list names by stem, file name, or path below the folder."""
         if text in self.names:
             return text
-        stem, suffix = os.path.splitext(text)
-        return stem if suffix.lower() in SUFFIXES and stem in self.names else None
+        stem, _, suffix = text.rpartition(".")
+        return stem if stem in self.names and f".{suffix.lower()}" in SUFFIXES else None
 
     def path(self, name: str) -> str:
         """The path of a file by its real path below the folder."""
-        return os.path.join(self.folder, name)
+        return self.prefix + name  # quicker than os.path.join
 
 
 def is_marked(key: str) -> bool:
@@ -93,14 +97,14 @@ def is_picture(name: str) -> bool:
 def _pictures(folder: str, below: str, without: Sequence[str], depth: int) -> Iterator[str]:
     """The paths of pictures below a folder, sorted within each folder; links to folders are followed."""
     with os.scandir(os.path.join(folder, below)) as listed:
-        entries = sorted(listed, key=lambda entry: entry.name)
-    for entry in entries:
-        if entry.name.startswith(".") or entry.name.lower() in _NO_DATA or entry.name in without:
+        entries = sorted((entry.name, entry) for entry in listed)
+    for name, entry in entries:
+        if name[0] == "." or name in without:
             continue
-        path = f"{below}{entry.name}"
-        if os.path.splitext(path)[1].lower() in SUFFIXES and entry.is_file():
+        path = below + name
+        if path[path.rfind(".") :].lower() in SUFFIXES and entry.is_file():
             yield path
-        elif depth < DEEPEST and entry.is_dir():
+        elif depth < DEEPEST and entry.is_dir() and name.lower() not in _NO_DATA:
             yield from _pictures(folder, path + os.sep, (), depth + 1)
 
 

@@ -186,7 +186,7 @@ class Layout:
             suffix = os.path.splitext(text)[1].lower()
             names = index.names[key]
             return index.path(next((name for name in names if name.lower().endswith(suffix)), names[0]))
-        for spelling in spellings(text, self.root, self.root):
+        for spelling in spellings(text, self.root, os.path.basename(self.root).casefold()):
             spelling = spelling.lstrip("/")
             path = os.path.join(self.root, spelling)
             if is_picture(os.path.basename(spelling)) and not leads_outside(spelling) and os.path.isfile(path):
@@ -200,7 +200,7 @@ class Layout:
 
     def _inside(self, text: str) -> list[str]:
         """The paths below the folder of images that a text may mean; none where it leads elsewhere."""
-        found = spellings(text, self.root, os.fspath(self.images.folder))
+        found = spellings(text, self.root, self.images.last_part)
         return [spelling for spelling in found if not leads_outside(spelling)]
 
     def _expected_mask(self, key: str, named: str | None = None) -> str:

@@ -62,7 +62,7 @@ def opened(path: str | Path) -> Iterator[Image.Image]:
                 f"{path}: {picture.width} x {picture.height} pixels; an image has at most {MOST_PIXELS:,}: make it "
                 "smaller, or cut it into several, and its mask alike"
             )
-        if _has_pages(picture):
+        if _has_pages(picture, path):
             raise ValueError(f"{path}: it holds several pictures; save each as a file")
         if n_pixels > 2**16 and picture.format in ("JPEG", "MPO") and _n_scans(picture, path) > MOST_SCANS:
             raise ValueError(f"{path}: a JPEG of more than {MOST_SCANS} scans; save it again")
@@ -151,17 +151,18 @@ def _kind(path: str | Path) -> str:
     return ""
 
 
-def _has_pages(picture: Image.Image) -> bool:
+def _has_pages(picture: Image.Image, path: str | Path) -> bool:
     """Whether a TIFF or WebP holds several pictures; a JPEG's further ones are previews."""
     if picture.format not in ("TIFF", "WEBP"):
         return False
     try:
-        picture.seek(1)
-    except EOFError:
-        return False
-    finally:
+        with contextlib.suppress(EOFError):
+            picture.seek(1)
+            return True
         picture.seek(0)
-    return True
+    except Exception as error:  # a decoder of a damaged file raises almost anything
+        raise ValueError(f"{path}: damaged or truncated ({_words(error)}); replace the file") from error
+    return False
 
 
 def _words(error: Exception) -> str:

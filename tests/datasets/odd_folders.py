@@ -668,7 +668,8 @@ def an_image_turned_by_exif(root: Path) -> None:
 @odd(warning="training images are turned by their EXIF flag, and their masks with them")
 def an_image_turned_by_exif_with_its_mask(root: Path) -> None:
     write(root)
-    turned_image(root, "train-1", 8, colours_of("train-1"))
+    turned_image(root, "train-1", 8, np.rot90(colours_of("train-1"), -1))
+    save(root / "masks/train-1.png", np.rot90(values_of("train-1"), -1))
 
 
 @odd(error="make them equal (was one of them resized, or rotated by its EXIF flag?)")

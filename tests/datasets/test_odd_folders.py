@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
-from datasets.odd_folders import ODD
+from datasets.odd_folders import ODD, N, colours_of, stems, values_of
 from small_runs import small_flags
 
 from plopkit.cli import main
+from plopkit.datasets.folder import folder
 from plopkit.datasets.scenario_data import ScenarioData
 from plopkit.presets import configure
 
@@ -14,6 +16,10 @@ SMALL = ("--preset", "smoke", "--optim.batch", "2")
 TRAINED = (
     *("list_with_the_mask_first", "names_decomposed_on_disk", "masks_next_to_the_images", "masks_of_one_bit"),
     *("an_image_turned_by_exif_with_its_mask", "pictures_of_many_formats", "masks_of_0_and_255_with_the_setting"),
+)
+OTHER_PIXELS = (
+    *("masks_of_16_bits", "an_empty_mask", "an_image_in_both_lists", "a_copy_among_the_validation_images"),
+    "a_copy_with_another_mask",
 )
 USUAL = "smaller than the crop of 64 pixels"
 
@@ -61,6 +67,22 @@ def test_a_run_opens_what_the_check_calls_right_and_stops_with_its_first_error(
     else:
         stopped = []
     assert errors[:1] == stopped
+
+
+@pytest.mark.parametrize("name", [name for name, odd in ODD.items() if not odd.error and name not in OTHER_PIXELS])
+def test_what_is_right_is_read_as_it_was_written(name: str, root: Path) -> None:
+    odd = ODD[name]
+    odd.make(root)
+    for split in N:
+        source = folder(root, split, "--data.binary" in odd.flags)
+        assert len(source) == N[split]
+        for index, stem in enumerate(stems(split)):
+            image, mask = source.read(index)
+            expected = values_of(stem)
+            assert np.array_equal(mask, expected > 0 if len(source.classes) == 2 else expected)
+            assert source.labels(index) == set(mask.unique().tolist())
+            difference = image.permute(1, 2, 0).numpy().astype(int) - colours_of(stem)
+            assert np.abs(difference).mean() < 12  # a JPEG's
 
 
 @pytest.mark.parametrize("name", TRAINED)
