@@ -105,7 +105,7 @@ def _examine(
         found += findings.of_file_errors(split)
     found += _of_steps(ScenarioData(settings, scenario, train, val, masks), batch_is_chosen)
     found += [findings.warning(line) for line in (*train.remarks, *val.remarks, *differences(scenario, steps))]
-    if any(mask.any() for mask in masks):
+    if masks[0][:, 1:-1].any():
         found += findings.of_classes(classes)
     found += findings.of_copies(*splits)
     for split in splits:
@@ -131,8 +131,13 @@ def _of_steps(data: ScenarioData, batch_is_chosen: bool) -> list[Finding]:
         except ValueError as problem:
             n = int(step.trains_on(data.presence[0]).sum())
             small = 0 < n < data.settings.optim.batch
-            make = findings.warning if small and not batch_is_chosen else findings.error
-            found.append(make(str(problem)))
+            if small and not batch_is_chosen:
+                text = (
+                    f"{problem} ({data.settings.optim.batch} is preset laptop's; name --preset or --optim.batch here)"
+                )
+                found.append(findings.warning(text))
+            else:
+                found.append(findings.error(str(problem)))
             if small:  # there may be no image to evaluate on, either
                 try:
                     data.check_step(step, trains=False)

@@ -165,8 +165,13 @@ def of_copies(train: Split, val: Split) -> list[Finding]:
 
 
 def of_leftovers(kind: str, files: Sequence[str]) -> list[Finding]:
-    """Files that nothing uses: "images that no list names", "masks without an image"."""
-    return [warning(f"{len(files):,} {kind}: {_few(files)}", files)] if files else []
+    """Files that nothing uses.
+
+    Args:
+        kind: What they are: "images that no list names", "masks without an image".
+        files: All of them.
+    """
+    return [warning(f"{kind} ({len(files):,}): {_few(files)}", files)] if files else []
 
 
 def summary(split: Split) -> str:

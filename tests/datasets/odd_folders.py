@@ -497,13 +497,13 @@ def no_masks(root: Path) -> None:
     shutil.rmtree(root / "masks")
 
 
-@odd(warning="1 masks without a listed image: {root}/masks/more.png")
+@odd(warning="masks without a listed image (1): {root}/masks/more.png")
 def masks_without_images(root: Path) -> None:
     write(root)
     save(root / "masks/more.png", values_of("train-0"))
 
 
-@odd(warning="1 images that no list names: {root}/images/more.jpg")
+@odd(warning="images that no list names (1): {root}/images/more.jpg")
 def images_without_masks(root: Path) -> None:
     write(root)
     save(root / "images/more.jpg", colours_of("train-0"))

@@ -39,7 +39,7 @@ def mask_of_colours(root: Path) -> str:
     save_mask(root / "masks" / "train-01.png", np.full((40, 48, 3), (0, 0, 1), np.uint8))
     return (
         r"train-01.png: a mask must be a PNG with one 8-bit channel \(grey or palette\), but this is 'PNG RGB'; save "
-        r"the labels in that format \(255 marks ignored pixels\), or make labels of its colours with `plopkit data convert`"
+        r"the labels in that format \(255 marks ignored pixels\), or make labels of its colours with `plopkit data "
     )
 
 
