@@ -53,6 +53,9 @@ class Data(Frozen):
     )
     scenes: int = Field(1000, ge=1, le=1_000_000, description="number of training scenes to draw (emoji only)")
     val_scenes: int = Field(300, ge=1, le=1_000_000, description="number of validation scenes to draw (emoji only)")
+    binary: bool = Field(
+        False, description="255 in the masks is the one class of classes.txt, not ignored pixels (folder only)"
+    )
 
     @field_validator("root")
     @classmethod
@@ -149,7 +152,7 @@ class Compute(Frozen):
     )
 
 
-SINCE_0_2 = ("compute.tf32", "compute.search", "compute.compile", "optim.min_iterations", "future")
+SINCE_0_2 = ("compute.tf32", "compute.search", "compute.compile", "optim.min_iterations", "future", "data.binary")
 """Settings that version 0.1 does not have."""
 
 LATER_ONLY = ("lr_later", "epochs_later", "min_iterations")

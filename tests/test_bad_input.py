@@ -108,7 +108,7 @@ BROKEN: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     "too few classes": (
         lambda root: (root / "classes.txt").write_text("background\n"),
         "classes.txt",
-        "1 names; the background and 2 to 254 classes are needed",
+        "1 names; the background and 1 to 254 classes are needed",
     ),
     "a class twice": (
         lambda root: (root / "classes.txt").write_text("background\na\nb\na\n"),
@@ -131,14 +131,14 @@ BROKEN: dict[str, tuple[Callable[[Path], Any], str, str]] = {
         "the task '2-1' does not fit; possible: base-increment with base + increment + … + increment = 2 classes",
     ),
     "a mask in colour": (
-        lambda root: save_mask(root / "masks/train-00.png", np.zeros((64, 64, 3), np.uint8)),
+        lambda root: save_mask(root / "masks/train-00.png", np.full((64, 64, 3), (0, 0, 1), np.uint8)),
         "masks/train-00.png",
         "RGB'; save the labels in that format (255 marks ignored pixels)",
     ),
     "a mask of 16 bits": (
-        lambda root: save_mask(root / "masks/train-00.png", np.ones((64, 64), np.uint16)),
+        lambda root: save_mask(root / "masks/train-00.png", np.full((64, 64), 300, np.uint16)),
         "masks/train-00.png",
-        "I;16'; save the labels in that format",
+        "label 300 is outside the classes, which are 0 to 3",
     ),
     "an image of 16 bits": (
         lambda root: save_image(root, "train-00", np.full((64, 64), 3000, np.uint16)),

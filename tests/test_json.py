@@ -95,11 +95,11 @@ def test_data_check(capsys: Captured, tmp_path: Path) -> None:
     words = ["data", "check", "emoji 19-1 overlap", "--config", str(config)]
     code = main([*words, "--json"])
     value = strict(capsys.readouterr().out)
-    assert set(value) == {"scenario", "steps", "classes", "differences", "gaps"}
+    assert set(value) == {"scenario", "steps", "classes", "findings"}
     assert value["scenario"] == "emoji 19-1 overlap"
     assert [step["step"] for step in value["steps"]] == [0, 1]
     assert {row["label"] for row in value["classes"]} == set(range(21))
-    assert main(words) == code == (1 if value["gaps"] else 0)
+    assert main(words) == code == int(any(finding["kind"] == "error" for finding in value["findings"]))
 
 
 def test_values_become_plain_json(capsys: Captured) -> None:

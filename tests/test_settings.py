@@ -200,6 +200,7 @@ OTHER: dict[str, Any] = {
     "data.scale": (0.25, 1.0),
     "data.scenes": 900,
     "data.val_scenes": 301,
+    "data.binary": True,
     "model.encoder": "resnet18",
     "model.weights": "none",
     "model.norm": "iabn",

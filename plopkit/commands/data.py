@@ -5,6 +5,9 @@ from collections.abc import Sequence
 
 from plopkit.commands.words import as_path, parser_of, print_json, say
 
+LOOKED_AT = ("data.", "optim.batch", "seed")
+"""The settings of a file that `data check` looks at."""
+
 
 def data(arguments: Sequence[str]) -> None:
     """Download a data set, or count what is in one: plopkit data get voc --root data/voc"""
@@ -21,14 +24,21 @@ def data(arguments: Sequence[str]) -> None:
     for word in archives:
         get.add_argument(f"--url.{word}", metavar="URL", help=f"another place for the archive of {word}")
     get.add_argument("--any-archive", action="store_true", help="accept archives of another size or checksum")
-    text = "images and pixels per step and class, compared with the known counts where there are any"
+    text = "images and pixels per step and class, what stops a run (exit code 1), and what may be wrong"
     check = kinds.add_parser("check", help=text, description=text)
     check.add_argument("scenario", nargs="?", help="the scenario, unless the settings file names it")
     check.add_argument("--config", type=as_path, metavar="YAML", help="file with settings, which flags override")
     check.add_argument("--json", action="store_true", help="print everything as JSON, and nothing else")
     check.add_argument("--data.root", type=as_path, dest="root", help="the data set's folder; emoji needs none")
+    check.add_argument("--data.binary", action="store_true", dest="binary", help="255 in the masks is the one class")
+    check.add_argument("--data.size", type=int, dest="size", metavar="SIZE", help="side of the crops, as in the run")
+    check.add_argument("--optim.batch", type=int, dest="batch", metavar="BATCH", help="images per iteration of the run")
+    check.add_argument("--preset", help="preset of the run; by default laptop, and small steps are warnings")
+    check.add_argument("--method", help="method of the run (plop)")
+    check.add_argument("--seed", type=int, help="seed of the run")
     check.add_argument("--all", action="store_true", help="print every class at every step")
     check.add_argument("-o", type=as_path, dest="table", metavar="CSV", help="file for all steps and classes")
+    check.add_argument("--findings", type=as_path, metavar="CSV", help="file for all errors, warnings and their files")
     args = parser.parse_args(arguments)
     if args.kind == "get":
         named = {word: getattr(args, f"url.{word}") for word in archives}
@@ -40,27 +50,34 @@ def data(arguments: Sequence[str]) -> None:
 
 def _check_data(args: argparse.Namespace) -> None:
     from plopkit.config import read_config
-    from plopkit.datasets import check
-    from plopkit.presets import configure, open_scenario
+    from plopkit.datasets.examine import examine, text_of
+    from plopkit.presets import configure
     from plopkit.support.files import write_table
 
     config = read_config(args.config)
-    scenario_words = config.word("scenario", args.scenario, "")
-    if not scenario_words:
+    scenario = config.word("scenario", args.scenario, "")
+    if not scenario:
         raise ValueError("name the scenario, or a file with --config that does")
-    overrides = {name: config.values[name] for name in config.values if name.startswith(("data.", "seed"))}
-    overrides |= {"data.root": args.root} if args.root else {}
+    flags = {
+        "data.root": args.root,
+        "data.binary": args.binary or None,
+        "data.size": args.size,
+        "optim.batch": args.batch,
+        "seed": args.seed,
+    }
+    overrides = {name: config.values[name] for name in config.values if name.startswith(LOOKED_AT)}
+    overrides |= {name: value for name, value in flags.items() if value is not None}
+    method, preset = config.word("method", args.method, "plop"), config.word("preset", args.preset, "")
     with config.named_in_errors():
-        settings = configure(scenario_words, preset=config.word("preset", None, "laptop"), overrides=overrides)
-    scenario = open_scenario(settings)
-    steps, classes = check.count(scenario, settings.data, settings.seed)
-    differences, gaps = check.differences(scenario, steps), check.gaps(steps)
+        settings = configure(scenario, method, preset or "laptop", overrides)
+    examination = examine(settings, batch_is_chosen=bool(preset) or "optim.batch" in overrides)
     if args.json:
-        tables = {"steps": steps.reset_index(), "classes": classes}
-        print_json({"scenario": str(scenario), **tables, "differences": differences, "gaps": gaps})
+        print_json({"scenario": settings.scenario, **examination.tables()})
     else:
-        say(check.report(scenario, steps, classes, args.all))
-    if args.table:
-        write_table(args.table, classes)
-    if differences or gaps:
+        say(text_of(examination, args.all))
+    if args.table and examination.classes is not None:
+        write_table(args.table, examination.classes)
+    if args.findings:
+        write_table(args.findings, examination.files())
+    if examination.errors:
         raise SystemExit(1)

@@ -1,9 +1,10 @@
 """ADE20K as released for its scene parsing challenge of 2016: 150 classes; label 0 is everything without a class."""
 
-import os
 from pathlib import Path
 
-from plopkit.datasets.files import FileSource, in_folder
+from plopkit.datasets.file_index import FileIndex
+from plopkit.datasets.files import FileSource
+from plopkit.datasets.layout import Layout
 from plopkit.settings import Data
 from plopkit.support import resources
 from plopkit.support.places import expanded
@@ -26,15 +27,10 @@ def ade(root: Path, split: str) -> FileSource:
     for folder in (images, masks):
         if not folder.is_dir():
             raise FileNotFoundError(f"{folder}: no such folder; ADE20K has images/ and annotations/ for both splits")
-    stems = sorted(name.removesuffix(".jpg") for name in os.listdir(images) if name.endswith(".jpg"))
-    if not stems:
+    pairs = Layout(base, FileIndex(images), FileIndex(masks)).everything()
+    if not pairs.stems:
         raise FileNotFoundError(f"{images}: it contains no *.jpg; unpack ADEChallengeData2016.zip again")
-    return FileSource(
-        resources.class_names("ade"),
-        stems,
-        in_folder(images, stems, ".jpg"),
-        in_folder(masks, stems, ".png"),
-    )
+    return FileSource(resources.class_names("ade"), pairs.stems, pairs.images, pairs.masks)
 
 
 def ade_base(root: Path) -> Path:

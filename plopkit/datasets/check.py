@@ -19,7 +19,6 @@ __all__ = [
     "compare",
     "count",
     "differences",
-    "gaps",
     "hidden_table",
     "report",
     "steps_table",
@@ -98,17 +97,8 @@ def differences(scenario: Scenario, steps: pd.DataFrame) -> list[str]:
     return lines
 
 
-def gaps(steps: pd.DataFrame) -> list[str]:
-    """A line for each step without images to train or evaluate on, which a run would refuse."""
-    return [
-        f"step {step}: no {kind}, but a run needs some at every step; add images of its classes, or choose another task"
-        for kind in KINDS
-        for step in steps.index[steps[kind] == 0]
-    ]
-
-
 def report(scenario: Scenario, steps: pd.DataFrame, classes: pd.DataFrame, every: bool = False) -> str:
-    """Format the tables as text, followed by the lines of `compare` and `gaps`.
+    """Format the tables as text.
 
     Args:
         scenario: The scenario.
@@ -116,18 +106,16 @@ def report(scenario: Scenario, steps: pd.DataFrame, classes: pd.DataFrame, every
         classes: Its `classes_table`.
         every: Print each class at each step, instead of training at the step that learns it and validation at the last.
     """
-    remarks = "\n".join([*compare(scenario, steps), *gaps(steps)])
+    parts = [f"{scenario}", _aligned(steps.reset_index())]
     if every:
-        blocks = [_aligned(rows) for _, rows in classes.groupby("step")]
-        return "\n\n".join(filter(None, [f"{scenario}", _aligned(steps.reset_index()), *blocks, remarks]))
+        return "\n\n".join([*parts, *(_aligned(rows) for _, rows in classes.groupby("step"))])
     trained = classes[classes["step"] == classes["learnt at"]].set_index("label")
     evaluated = classes[classes["step"] == classes["step"].max()].set_index("label")
     shown = trained.drop(columns=["step"]).assign(
         **{name: evaluated[name] for name in ("validation images", "validation pixels")}
     )
-    parts = [f"{scenario}", _aligned(steps.reset_index()), _aligned(shown.reset_index())]
-    parts[2] += "\ntraining: at the step that learns the class; validation: at the last step. All: --all or -o CSV"
-    return "\n\n".join(filter(None, [*parts, remarks]))
+    note = "training: at the step that learns the class; validation: at the last step. All: --all or -o CSV"
+    return "\n\n".join([*parts, f"{_aligned(shown.reset_index())}\n{note}"])
 
 
 def _expected(scenario: Scenario) -> pd.DataFrame | None:

@@ -27,9 +27,7 @@ def presence(source: Source, cache: Path | None = None, threads: int | None = No
     Raises:
         ValueError: A file cannot be read, or a mask contains a label outside the classes. The message names the file.
     """
-    folder = cache or cache_folder()
-    path = folder and folder / f"presence-{source.cache_key}.npz"
-    width = table_width(len(source.classes))
+    path, width = _presence_path(source, cache), table_width(len(source.classes))
     packed = load_table(path, (len(source), -(-width // 8)), np.uint8)
     if packed is not None:
         return np.unpackbits(packed, axis=1, count=width).astype(bool)
@@ -37,8 +35,14 @@ def presence(source: Source, cache: Path | None = None, threads: int | None = No
     labels_per_image = in_threads(source.labels, range(len(source)), "finding the labels of each image", threads)
     for index, labels in enumerate(labels_per_image):
         table[index, [min(label, width - 1) for label in labels]] = True
-    save_table(path, np.packbits(table, axis=1), "the table of labels per image is not cached and will be made again")
+    remember_presence(source, table, cache)
     return table
+
+
+def remember_presence(source: Source, table: np.ndarray, cache: Path | None = None) -> None:
+    """Cache the table of labels per image, so that `presence` need not make it."""
+    warning = "the table of labels per image is not cached and will be made again"
+    save_table(_presence_path(source, cache), np.packbits(table, axis=1), warning)
 
 
 def pixels(source: Source, cache: Path | None = None, threads: int | None = None) -> np.ndarray:
@@ -66,6 +70,11 @@ def pixels(source: Source, cache: Path | None = None, threads: int | None = None
             table[index] = counts
         save_table(path, table, "the pixel counts are not cached and will be made again")
     return table
+
+
+def _presence_path(source: Source, cache: Path | None) -> Path | None:
+    folder = cache or cache_folder()
+    return folder and folder / f"presence-{source.cache_key}.npz"
 
 
 def _count(source: Source, index: int) -> np.ndarray:

@@ -2,11 +2,9 @@
 
 import hashlib
 import os
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,22 +13,11 @@ from PIL import Image
 
 from plopkit.datasets.listing import FileState, file_states
 from plopkit.datasets.lookup import label_counts, look_up
+from plopkit.datasets.masks import WIDE_MODES, kind_of, mask_labels, outside
 from plopkit.datasets.pictures import load, opened, pixels
-from plopkit.datasets.source import Pair, Source
-from plopkit.scenario import IGNORE, WIDE_IGNORE, ignored_id
-from plopkit.support.places import read_limited
-from plopkit.support.printable import control_character, one_line
-
-MASK_KINDS = {
-    IGNORE: ("8-bit channel (grey or palette)", ("PNG L", "PNG P")),
-    WIDE_IGNORE: ("16-bit channel (grey), because there are more than 255 classes", ("PNG I;16",)),
-}
-"""By the label of ignored pixels: the kind of file that can hold the labels, in words and as Pillow says it."""
-
-
-LARGEST_LIST = 2**24
-"""Bytes of a list: a million names."""
-LONGEST_LINE = 1000
+from plopkit.datasets.source import Inspection, Pair, Source, digest_of
+from plopkit.datasets.turns import Turn, orientation_of, turn_of, turned
+from plopkit.scenario import ignored_id
 
 
 class FileSource(Source):
@@ -42,9 +29,11 @@ class FileSource(Source):
         classes: The name of each label; a mask may contain the labels 0 to len(classes) - 1, and 255.
         stems: The name of each image.
         images: The file of each image.
-        masks: The file of each mask: a PNG with one 8-bit channel. Beyond 255 classes it has 16 bits, and 65535 takes
-            the place of 255.
+        masks: The file of each mask, of a kind that `mask_labels` reads. Beyond 255 classes it has 16 bits, and 65535
+            takes the place of 255.
         table: The label of each id in the masks, (256,) uint8, where these are not the labels themselves.
+        turn: Whether images are turned as their EXIF flag says (`turn_of`). The released codes turn none.
+        remarks: What was put right when the files were looked for.
 
     Raises:
         FileNotFoundError: A file is missing.
@@ -57,6 +46,8 @@ class FileSource(Source):
         images: Sequence[str | Path],
         masks: Sequence[str | Path],
         table: UInt8[np.ndarray, "256"] | None = None,
+        turn: bool = False,
+        remarks: Sequence[str] = (),
     ):
         # Texts, because making a path takes longer than looking at its file.
         self._images, self._masks = ([os.fspath(path) for path in paths] for paths in (images, masks))
@@ -70,7 +61,9 @@ class FileSource(Source):
         self.classes = tuple(classes)
         self._ignored = ignored_id(len(self.classes))
         self.stems = tuple(stems)
+        self.remarks = tuple(remarks)
         self._table = table
+        self._turn = turn
         self.fingerprint = _fingerprint(
             filter(None, states), len(self.classes), b"" if table is None else table.tobytes()
         )
@@ -88,74 +81,84 @@ class FileSource(Source):
     def mask_bits(self, index: int) -> int:
         """Bits per pixel of a mask's file: 8 or 16."""
         with opened(self._masks[index]) as picture:
-            return 16 if picture.mode.startswith("I") else 8
+            return 16 if picture.mode in WIDE_MODES else 8
 
     def where(self, index: int) -> str:
         return self._masks[index]
 
     def read(self, index: int) -> Pair:
-        with opened(self._images[index]) as picture:
-            _check_depth(picture, self._images[index])
-            image = pixels(picture, self._images[index], "RGB")
+        image, orientation = self._image(index)
         mask = self._mask(index)
-        if image.shape[:2] != mask.shape:
-            raise _size_mismatch(self._images[index], image.shape[1::-1], self._masks[index], mask.shape[::-1])
-        return Pair(torch.from_numpy(image).permute(2, 0, 1), torch.from_numpy(mask))
+        turn = self._fitting(index, image.shape[1::-1], orientation, mask)
+        return Pair(
+            torch.from_numpy(turned(image, turn.image)).permute(2, 0, 1), torch.from_numpy(turned(mask, turn.mask))
+        )
 
     def labels(self, index: int) -> frozenset[int]:
-        mask = torch.from_numpy(self._mask(index))
-        present = label_counts(mask).nonzero()[0].tolist()
-        self._check_image(index, (mask.shape[1], mask.shape[0]))
-        outside = [label for label in present if len(self.classes) <= label < self._ignored]
-        if outside:
-            raise ValueError(
-                f"{self._masks[index]}: label {outside[0]} is outside the classes, which are 0 to "
-                f"{len(self.classes) - 1}; correct the mask ({self._ignored} marks ignored pixels), or add the class "
-                "name"
-            )
-        return frozenset(present)
+        mask = self._mask(index)
+        self._check_image(index, mask)
+        return frozenset(self._counts(index, mask).nonzero()[0].tolist())
+
+    def inspect(self, index: int) -> Inspection:
+        try:
+            mask = self._mask(index)
+            image, orientation = self._image(index)
+            turn = self._fitting(index, image.shape[1::-1], orientation, mask)
+            counts = self._counts(index, mask)
+        except ValueError:
+            self.labels(index)  # a run says what this says
+            raise
+        image = turned(image, turn.image)
+        return Inspection(counts, image.shape[:2], turn, digest_of(image))
+
+    def _counts(self, index: int, mask: np.ndarray) -> np.ndarray:
+        counts = label_counts(torch.from_numpy(mask))
+        wrong = np.flatnonzero(counts[len(self.classes) : self._ignored])
+        if len(wrong):
+            raise outside(self._masks[index], len(self.classes) + int(wrong[0]), len(self.classes))
+        return counts
 
     def _mask(self, index: int) -> np.ndarray:
         path = self._masks[index]
         with opened(path) as picture:
-            channel, kinds = MASK_KINDS[self._ignored]
-            if (kind := _kind(picture)) not in kinds:
-                raise ValueError(
-                    f"{path}: a mask must be a PNG with one {channel}, but this is {kind!r}; "
-                    f"save the labels in that format ({self._ignored} marks ignored pixels)"
-                )
-            ids = pixels(picture, path)
+            ids = mask_labels(picture, path, len(self.classes))
         return ids if self._table is None else look_up(torch.from_numpy(ids), self._table).numpy()
 
-    def _check_image(self, index: int, mask_size: tuple[int, int]) -> None:
+    def _image(self, index: int) -> tuple[np.ndarray, int]:
+        """An image as it is stored, and its orientation."""
+        path = self._images[index]
+        with opened(path) as picture:
+            _check_depth(picture, path)
+            return pixels(picture, path, "RGB"), orientation_of(picture) if self._turn else 1
+
+    def _check_image(self, index: int, mask: np.ndarray) -> None:
         """Check an image by its header, and that it is not truncated: better now than in the middle of training."""
         path = self._images[index]
         with opened(path) as picture:
             _check_depth(picture, path)
-            if picture.size != mask_size:
-                raise _size_mismatch(path, picture.size, self._masks[index], mask_size)
+            size = picture.size
             if not (picture.format == "JPEG" and _ends_as_jpeg(path)):
                 # An eighth of a JPEG is cheap; no pixel is used.
                 picture.draft("RGB", (picture.width // 8 or 1, picture.height // 8 or 1))
                 load(picture, path)
+            orientation = orientation_of(picture) if self._turn else 1
+        self._fitting(index, size, orientation, mask)
+
+    def _fitting(self, index: int, image_size: tuple[int, int], orientation: int, mask: np.ndarray) -> Turn:
+        """How an image and its mask are turned; an error where their sizes differ."""
+        mask_size = mask.shape[1], mask.shape[0]
+        turn = turn_of(image_size, orientation, mask_size)
+        if turn is None:
+            raise _size_mismatch(self._images[index], image_size, self._masks[index], mask_size)
+        return turn
 
 
 def _check_depth(picture: Image.Image, path: str) -> None:
     if picture.mode.startswith(("I", "F")):  # converted to RGB by Pillow, every value above 255 would be white
         raise ValueError(
-            f"{path}: an image must have 8 bits per channel (grey or colour), but this is {_kind(picture)!r}; "
+            f"{path}: an image must have 8 bits per channel (grey or colour), but this is {kind_of(picture)!r}; "
             "save it with 8 bits"
         )
-
-
-def _kind(picture: Any) -> str:
-    """File format and mode.
-
-    Grey images of 2 and 4 bits are "L;2" and "L;4": Pillow stretches their values, so label 1 would become 85 or 17.
-    Palette images of 1, 2 or 4 bits are not stretched.
-    """
-    grey_png = (picture.format, picture.mode) == ("PNG", "L") and picture.tile
-    return f"{picture.format} {picture.tile[0][3] if grey_png else picture.mode}"
 
 
 def _ends_as_jpeg(path: str) -> bool:
@@ -178,49 +181,3 @@ def _fingerprint(states: Iterable[FileState], n_classes: int, table: bytes) -> s
     for path, size, mtime_ns in states:
         digest.update(f"{path}\0{size}\0{mtime_ns}\n".encode())
     return digest.hexdigest()[:20]
-
-
-def in_folder(folder: Path, names: Iterable[str], suffix: str = "") -> list[str]:
-    """The paths of files in one folder, as texts: quicker than `folder / name` for many of them."""
-    prefix = os.path.join(folder, "")
-    return [f"{prefix}{name}{suffix}" for name in names]
-
-
-def read_stems(path: Path, columns: bool = False) -> list[str]:
-    """Read the file stems in a split file, one per line.
-
-    Args:
-        path: The split file.
-        columns: Whether lines have several columns, of which only the first is read.
-
-    Raises:
-        ValueError: The file is empty, repeats a stem, or is not UTF-8.
-    """
-    stems = [line.split()[0] if columns else line for line in read_lines(path) if line]
-    if not stems:
-        raise ValueError(f"{path}: the split is empty; write one file stem per line")
-    if repeated := [stem for stem, times in Counter(stems).items() if times > 1]:
-        raise ValueError(f"{path}: {one_line(repeated[0])} is listed twice; list every image once")
-    return stems
-
-
-def read_lines(path: Path) -> list[str]:
-    """Read the lines of a list, without trailing blank lines.
-
-    Raises:
-        ValueError: It is larger than `LARGEST_LIST`, not UTF-8, or a line is no name: too long, or with a control
-            character. The message names the line.
-    """
-    try:
-        text = read_limited(path, LARGEST_LIST, "a list").decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 text ({error}); save it as UTF-8") from error
-    # Only line ends separate lines: str.splitlines also splits at separators that may stand in a name by mistake.
-    text = text.rstrip().replace("\r\n", "\n").replace("\r", "\n")
-    lines = [line.strip() for line in text.split("\n")] if text else []
-    for number, line in enumerate(lines, 1):
-        if not line.isprintable() and (wrong := control_character(line.replace("\t", " "))):
-            raise ValueError(f"{path}: line {number} holds the control character {wrong}; correct the line")
-        if len(line) > LONGEST_LINE:
-            raise ValueError(f"{path}: line {number} has {len(line):,} characters; write one name per line")
-    return lines

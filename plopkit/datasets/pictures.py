@@ -1,4 +1,4 @@
-"""Image files from anywhere: only JPEG and PNG, within a number of pixels, and few large ones at a time.
+"""Image files from anywhere: five formats, within a number of pixels, and few large ones at a time.
 
 Pillow knows forty formats, and starts a program for some of them (an EPS named .png would start Ghostscript).
 """
@@ -16,7 +16,8 @@ from PIL import Image
 
 from plopkit.support.places import read_limited
 
-FORMATS = ("JPEG", "PNG")
+FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
+FORMATS_IN_WORDS = "JPEG, PNG, TIFF, BMP and WebP"
 MOST_PIXELS = 2**26
 """Pixels of an image: 8192 x 8192, which take 450 MB while they are decoded."""
 LARGE = 2**22
@@ -43,6 +44,7 @@ _SIGNATURES = (
     (b"\xff\x0a", "a JPEG XL"),
     (b"version https://git-lfs", "the pointer of Git LFS to a file that was not fetched (git lfs pull)"),
 )
+_READ = ("a BMP", "a TIFF", "a WebP")
 _BRANDS = {b"avif": "an AVIF", b"avis": "an AVIF", b"heic": "a HEIC", b"heix": "a HEIC", b"mif1": "a HEIC"}
 _PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 
@@ -60,7 +62,9 @@ def opened(path: str | Path) -> Iterator[Image.Image]:
                 f"{path}: {picture.width} x {picture.height} pixels; an image has at most {MOST_PIXELS:,}: make it "
                 "smaller, or cut it into several, and its mask alike"
             )
-        if n_pixels > 2**16 and picture.format != "PNG" and _n_scans(picture, path) > MOST_SCANS:
+        if _has_pages(picture, path):
+            raise ValueError(f"{path}: it holds several pictures; save each as a file")
+        if n_pixels > 2**16 and picture.format in ("JPEG", "MPO") and _n_scans(picture, path) > MOST_SCANS:
             raise ValueError(f"{path}: a JPEG of more than {MOST_SCANS} scans; save it again")
         with _share(n_pixels):
             yield picture
@@ -89,7 +93,11 @@ def pixels(picture: Image.Image, path: str | Path, mode: str | None = None) -> n
     """The decoded pixels, as a writable array: of the file's own mode, or of another one, such as "RGB"."""
     picture = load(picture, path)
     picture.info.pop("transparency", None)  # Pillow would advise, for each image, to keep that of a palette
-    return np.array(picture if mode in (None, picture.mode) else picture.convert(mode))  # a copy: torch writes to it
+    try:
+        picture = picture if mode in (None, picture.mode) else picture.convert(mode)
+    except ValueError as error:  # from LAB, for example
+        raise ValueError(f"{path}: colours of the kind {picture.mode!r}; save it with {mode} colours") from error
+    return np.array(picture)  # a copy: torch writes to it
 
 
 def _opened(path: str | Path) -> Image.Image:
@@ -127,7 +135,7 @@ def _without_metadata(path: str | Path) -> io.BytesIO:
 
 
 def _kind(path: str | Path) -> str:
-    """What a file is that is neither a JPEG nor a PNG, as far as its first bytes tell."""
+    """What a file is that could not be read as a picture, as far as its first bytes tell."""
     with contextlib.suppress(OSError), open(path, "rb") as file:
         begin = file.read(64)
         if not begin:
@@ -137,8 +145,24 @@ def _kind(path: str | Path) -> str:
             kind = _BRANDS.get(begin[8:12], "an image or film in an ISO container")
         if begin[:4] == b"RIFF" and begin[8:12] == b"WEBP":
             kind = "a WebP"
-        return kind and f"it is {kind}, and JPEG and PNG are read"
+        if kind in _READ:
+            return f"it is {kind} of a kind that is not read, or damaged: save it as PNG with 8 bits"
+        return kind and f"it is {kind}, and {FORMATS_IN_WORDS} are read"
     return ""
+
+
+def _has_pages(picture: Image.Image, path: str | Path) -> bool:
+    """Whether a TIFF or WebP holds several pictures; a JPEG's further ones are previews."""
+    if picture.format not in ("TIFF", "WEBP"):
+        return False
+    try:
+        with contextlib.suppress(EOFError):
+            picture.seek(1)
+            return True
+        picture.seek(0)
+    except Exception as error:  # a decoder of a damaged file raises almost anything
+        raise ValueError(f"{path}: damaged or truncated ({_words(error)}); replace the file") from error
+    return False
 
 
 def _words(error: Exception) -> str:

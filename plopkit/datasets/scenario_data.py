@@ -11,6 +11,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from plopkit.catalogue import DATASETS
 from plopkit.datasets import Source, open_for
 from plopkit.datasets.counts import presence
 from plopkit.datasets.steps import Selection, StepDataset, eval_loader, protocol_presence, train_loader
@@ -19,6 +20,7 @@ from plopkit.datasets.transforms import eval_transform, net_input, picture, trai
 from plopkit.presets import open_scenario
 from plopkit.scenario import Scenario, Step, ignored_id, with_domains
 from plopkit.settings import Settings
+from plopkit.support.bars import notice
 from plopkit.support.seeding import seed_of
 
 
@@ -52,6 +54,8 @@ class ScenarioData:
     scenario: Scenario
     train: Source
     val: Source
+    known_presence: tuple[np.ndarray, np.ndarray] | None = None
+    """`mask_presence`, where it is known without reading the masks"""
 
     @classmethod
     def open(cls, settings: Settings, scenario: Scenario | None = None, trains: bool = True) -> Self:
@@ -67,27 +71,52 @@ class ScenarioData:
             FileNotFoundError: A file or folder is missing.
         """
         scenario = scenario or open_scenario(settings)
-        sources = (open_for(scenario, split, settings.data, settings.seed) for split in ("train", "val"))
-        data = cls(settings, scenario, *sources)
+        train, val = (open_for(scenario, split, settings.data, settings.seed) for split in ("train", "val"))
+        data = cls(settings, scenario, train, val)
+        for remark in (*data.train.remarks, *data.val.remarks):
+            notice(remark)
+        data.check_labels()
         for step in scenario.steps:
-            if trains:
-                data.train_loader(step)
-            if not len(data._val_set(step)):
-                lacking = (
-                    f"comes from any of the domains seen so far, {', '.join(step.seen_domains)}"
-                    if step.seen_domains
-                    else f"contains any of the labels seen so far, {step.seen[1:]}"
-                )
-                raise ValueError(
-                    f"{scenario}, step {step.index}: no validation image {lacking}; add such images, or choose another "
-                    "task"
-                )
+            data.check_step(step, trains)
         return data
+
+    def check_labels(self) -> None:
+        """ValueError where a user's masks hold nothing but 0 and 255, as binary masks do."""
+        present = np.asarray(self.mask_presence[0].any(axis=0))
+        if not DATASETS[self.scenario.dataset].is_users_own or present[1:-1].any() or not present[-1]:
+            return
+        one = len(self.train.classes) == 2
+        remedy = "" if one else "write the background and one class there, and "
+        raise ValueError(
+            f"{self.settings.data.root}: binary masks: they hold only 0 and 255, and 255 marks ignored pixels, so that "
+            f"none shows {self.train.classes[1]!r} of classes.txt{'' if one else ' or another class'}; {remedy}set "
+            f"data.binary (--data.binary) to take 255 for the class"
+        )
+
+    def check_step(self, step: Step, trains: bool = True) -> None:
+        """ValueError where a step has too few images to train on, or none to be evaluated on."""
+        if trains:
+            if not step.trains_on(self.presence[0]).any():
+                raise ValueError(
+                    f"{self.scenario}, step {step.index}: no training images, but a run needs some at every step; add "
+                    "images of its classes, or choose another task"
+                )
+            self.train_loader(step)
+        if not len(self._val_set(step)):
+            lacking = (
+                f"comes from any of the domains seen so far, {', '.join(step.seen_domains)}"
+                if step.seen_domains
+                else f"contains any of the labels seen so far, {step.seen[1:]}"
+            )
+            raise ValueError(
+                f"{self.scenario}, step {step.index}: no validation image {lacking}; add such images, or choose "
+                "another task"
+            )
 
     @cached_property
     def mask_presence(self) -> tuple[np.ndarray, np.ndarray]:
         """Which labels the training and the validation masks contain: two (N, 256) bool."""
-        return presence(self.train), presence(self.val)
+        return self.known_presence or (presence(self.train), presence(self.val))
 
     @cached_property
     def presence(self) -> tuple[np.ndarray, np.ndarray]:

@@ -1,10 +1,16 @@
 """A source: images with their masks, in a fixed order. Every data set provides one for each split."""
 
+import hashlib
 from abc import ABC, abstractmethod
 from typing import NamedTuple
 
-from jaxtyping import UInt8, UInt16
+import numpy as np
+from jaxtyping import Int, UInt8, UInt16
 from torch import Tensor
+
+from plopkit.datasets.lookup import label_counts
+from plopkit.datasets.turns import Turn
+from plopkit.scenario import ignored_id
 
 
 class Pair(NamedTuple):
@@ -15,6 +21,24 @@ class Pair(NamedTuple):
 
     image: UInt8[Tensor, "3 H W"]
     mask: UInt8[Tensor, "H W"] | UInt16[Tensor, "H W"]
+
+
+class Inspection(NamedTuple):
+    """What an image and its mask hold."""
+
+    counts: Int[np.ndarray, "ids"]
+    """(256,) or (65536,): pixels of each label"""
+    size: tuple[int, int]
+    """height and width, upright"""
+    turn: Turn
+    digest: bytes
+    """equal for images of equal pixels"""
+
+
+def digest_of(image: UInt8[np.ndarray, "H W 3"]) -> bytes:
+    """Sixteen bytes that are equal for images of equal size and pixels."""
+    pixels = np.ascontiguousarray(image)
+    return hashlib.blake2b(pixels.data, digest_size=16, key=repr(pixels.shape).encode()).digest()
 
 
 class Source(ABC):
@@ -45,6 +69,9 @@ class Source(ABC):
     domains: tuple[str, ...] = ()
     """The domain of each image; () where it was not opened for the protocol `domain`."""
 
+    remarks: tuple[str, ...] = ()
+    """What was put right when the images were looked for, such as a list that repeats one: for the user to know."""
+
     credit: str = ""
     """Whom to name in a picture made from these images."""
 
@@ -73,6 +100,18 @@ class Source(ABC):
         Raises:
             ValueError: A file cannot be read, or the mask contains a label outside the classes.
         """
+
+    def inspect(self, index: int) -> Inspection:
+        """All that `plopkit data check` says about an image and its mask; both are read in full.
+
+        Raises:
+            ValueError: As for `labels`, with the same message.
+        """
+        image, mask = self.read(index)
+        counts, n_labels = label_counts(mask), len(self.classes)
+        if counts[n_labels : ignored_id(n_labels)].any():
+            self.labels(index)  # raises the error that explains it
+        return Inspection(counts, (mask.shape[0], mask.shape[1]), Turn(), digest_of(image.permute(1, 2, 0).numpy()))
 
     def where(self, index: int) -> str:
         """The name of an image in error messages."""

@@ -1,11 +1,16 @@
 """PASCAL VOC 2012 in its own layout, with or without the masks of SBD."""
 
+from collections import Counter
 from pathlib import Path
 
-from plopkit.datasets.files import FileSource, in_folder, read_stems
+from plopkit.datasets.file_index import FileIndex
+from plopkit.datasets.files import FileSource
+from plopkit.datasets.layout import Layout
+from plopkit.datasets.lists import numbered_lines
 from plopkit.settings import Data
 from plopkit.support import resources
 from plopkit.support.places import expanded
+from plopkit.support.printable import one_line
 
 MASKS = ("SegmentationClassAug", "SegmentationClass")
 LISTS = ("ImageSets/Segmentation", "splits")  # VOC's folder, and that of the released repositories
@@ -23,7 +28,7 @@ def voc(root: Path, split: str) -> FileSource:
 
     Raises:
         FileNotFoundError: A folder, list, image or mask is missing. The message names it.
-        ValueError: A list is empty or names an image twice.
+        ValueError: A list is empty or unreadable.
 
     Example:
         >>> voc(Path("data/voc"), "val").classes[20]
@@ -39,9 +44,10 @@ def voc(root: Path, split: str) -> FileSource:
         raise FileNotFoundError(
             f"{base / LISTS[0]}: no {split} list; one of {', '.join(SPLITS[split])} is needed there or in splits"
         )
-    stems = listed(usable[0])
-    images = in_folder(base / "JPEGImages", stems, ".jpg")
-    return FileSource(resources.class_names("voc"), stems, images, in_folder(folders[0], stems, ".png"))
+    layout = Layout(base, FileIndex(base / "JPEGImages"), FileIndex(folders[0]), own_masks=True)
+    pairs = layout.listed(usable[0])
+    stems = [stem.rpartition("/")[2] for stem in pairs.stems]
+    return FileSource(resources.class_names("voc"), stems, pairs.images, pairs.masks, remarks=pairs.remarks)
 
 
 def lists(base: Path, split: str) -> list[Path]:
@@ -51,10 +57,19 @@ def lists(base: Path, split: str) -> list[Path]:
 
 
 def listed(path: Path) -> list[str]:
-    """The stems in a list. Its lines may be file names, with the mask in a second column."""
-    names = read_stems(path, columns=True)
+    """The stems in a list, whether or not their files exist. Its lines may be paths, with the mask in a second column.
+
+    Raises:
+        ValueError: The list is unreadable, or names an image twice.
+    """
+    names = [line.text.split()[0] for line in numbered_lines(path) if not line.text.startswith("#")]
     is_stem = {"/", "."}.isdisjoint  # most lists hold nothing else, and splitting 10,000 paths takes longer than asking
-    return [name if is_stem(name) else Path(name).stem for name in names]
+    stems = [name if is_stem(name) else Path(name).stem for name in names]
+    if repeated := [stem for stem, times in Counter(stems).items() if times > 1]:
+        raise ValueError(f"{path}: {one_line(repeated[0])} is listed twice; list every image once")
+    if not stems:
+        raise ValueError(f"{path}: the split is empty; write one file stem per line")
+    return stems
 
 
 def voc_base(root: Path) -> Path:

@@ -47,6 +47,12 @@ def test_both_splits_are_read(below: str, ade_root: Path) -> None:
             assert set(pair.mask.unique().tolist()) == {0, *labels}
 
 
+def test_hidden_files_are_no_images(ade_root: Path) -> None:
+    for place in ("images", "annotations"):
+        (ade_root / "ADEChallengeData2016" / place / "training" / "._ADE_train_00000001.jpg").write_bytes(b"\0\5\x16\7")
+    assert len(ade(ade_root, "train")) == 3
+
+
 def test_every_label_has_its_own_name() -> None:
     names = resources.class_names("ade")
     assert len(names) == len(set(names)) == Scenario.parse("ade joint").n_labels == 151
@@ -76,7 +82,7 @@ def without(name: str) -> Callable[[Path], None]:
 
 def without_jpegs(root: Path) -> None:
     for path in (root / "ADEChallengeData2016" / "images" / "validation").iterdir():
-        path.rename(path.with_suffix(".jpeg"))
+        path.rename(path.with_suffix(".jp2"))
 
 
 def label_outside_the_classes(root: Path) -> None:

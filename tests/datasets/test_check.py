@@ -48,7 +48,7 @@ def voc_pixels(request: pytest.FixtureRequest) -> tuple[np.ndarray, np.ndarray]:
 def test_the_report_lists_every_step_and_class(voc_root: Root) -> None:
     scenario = Scenario.parse("voc 15-5 overlap")
     steps, classes = count(scenario, Data(root=voc_root()))
-    first, middle, last, known = report(scenario, steps, classes).split("\n\n")
+    first, middle, last = report(scenario, steps, classes).split("\n\n")
     assert first == "voc 15-5 overlap"
     assert len(middle.splitlines()) == 1 + 2
     names, *rows = last.splitlines()
@@ -57,10 +57,8 @@ def test_the_report_lists_every_step_and_class(voc_root: Root) -> None:
     assert len(rows) == 21
     assert rows[3].split()[:3] == ["3", "bird", "0"]
     assert rows[16].split()[:3] == ["16", "pottedplant", "1"]
-    assert known.startswith("step 0: 3 training images, expected 9,568\n")
-    assert len(known.splitlines()) == 5
-    assert known.splitlines()[4].startswith("step 1: no training images, but a run needs some at every step; add")
-    blocks = report(scenario, steps, classes, every=True).split("\n\n")[2:4]
+    blocks = report(scenario, steps, classes, every=True).split("\n\n")[2:]
+    assert len(blocks) == 2
     for step, block in enumerate(blocks):
         assert len(block.splitlines()) == 1 + (classes["step"] == step).sum()
 
@@ -124,7 +122,7 @@ def test_the_command_prints_and_writes_the_tables(
     assert main(words) == 0
     output = capsys.readouterr().out
     assert output.startswith("voc 10-10 overlap\n")
-    assert output.endswith("\n\nimages per step: as expected\n")
+    assert "\n\nimages per step: as expected\n\n" in output
     table = pd.read_csv(tmp_path / "all.csv")
     assert table.groupby("step").size().to_dict() == {0: 11, 1: 21}
 
@@ -149,12 +147,13 @@ def test_a_step_without_images_is_reported(
     (root / f"{split}.txt").write_text(f"{split}-00\n", encoding="utf-8")
     scenario = "folder 2-1 overlap" if split == "train" else "folder 1-2 overlap order=3,1,2"
     assert main(["data", "check", scenario, "--data.root", str(root), *flags]) == 1
-    kind, step = ("training", 1) if split == "train" else ("validation", 0)
-    remarks = capsys.readouterr().out.split("\n\n")[-1]
-    assert remarks == (
-        f"step {step}: no {kind} images, but a run needs some at every step; add images of its classes, or choose "
-        "another task\n"
-    )
+    output = capsys.readouterr().out
+    if split == "train":
+        assert f"\nerror: {scenario}, step 1: no training images, but a run needs some at every step; add" in output
+    else:
+        assert (
+            f"\nerror: {scenario}, step 0: no validation image contains any of the labels seen so far, (3,);" in output
+        )
 
 
 @pytest.mark.parametrize(

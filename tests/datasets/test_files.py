@@ -31,15 +31,16 @@ def rotated_image(root: Path) -> str:
 
 
 def mask_of_16_bits(root: Path) -> str:
-    save_mask(root / "masks" / "train-01.png", np.zeros((40, 48), np.uint16))
-    return (
-        r"train-01.png: a mask must be a PNG with one 8-bit channel \(grey or palette\), but this is 'PNG I;16'; save"
-    )
+    save_mask(root / "masks" / "train-01.png", np.full((40, 48), 300, np.uint16))
+    return r"train-01.png: label 300 is outside the classes, which are 0 to 3; correct the mask"
 
 
 def mask_of_colours(root: Path) -> str:
-    save_mask(root / "masks" / "train-01.png", np.zeros((40, 48, 3), np.uint8))
-    return r"train-01.png: .* but this is 'PNG RGB'; save the labels in that format \(255 marks ignored pixels\)"
+    save_mask(root / "masks" / "train-01.png", np.full((40, 48, 3), (0, 0, 1), np.uint8))
+    return (
+        r"train-01.png: a mask must be a PNG with one 8-bit channel \(grey or palette\), but this is 'PNG RGB'; save "
+        r"the labels in that format \(255 marks ignored pixels\), or make labels of its colours with `plopkit data "
+    )
 
 
 def mask_with_transparency(root: Path) -> str:

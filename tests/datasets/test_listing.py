@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from plopkit.datasets.files import in_folder
 from plopkit.datasets.listing import FileState, file_states
 
 
@@ -54,8 +53,3 @@ def test_a_file_that_the_listing_lacks_is_asked_for(files: list[Path], monkeypat
 
     monkeypatch.setattr(os, "scandir", nothing)
     assert file_states(list(map(str, files[:-1]))) == [asked(path) for path in files[:-1]]
-
-
-def test_paths_in_a_folder(tmp_path: Path) -> None:
-    assert in_folder(tmp_path, ["a", "b/c"], ".png") == [str(tmp_path / "a.png"), str(tmp_path / "b" / "c.png")]
-    assert in_folder(tmp_path, []) == []

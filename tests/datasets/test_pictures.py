@@ -1,4 +1,4 @@
-"""Images from strangers: two formats, a number of pixels, and any metadata."""
+"""Images from strangers: five formats, a number of pixels, and any metadata."""
 
 import io
 import struct
@@ -38,7 +38,7 @@ def source_of(folder: Path, image: bytes | None = None, mask: bytes | None = Non
     return FileSource(("background", "one", "two"), ["a"], [folder / "a.jpg"], [folder / "a.png"])
 
 
-@pytest.mark.parametrize("kind", ["GIF", "BMP", "TIFF", "EPS", "PDF", "WEBP", "AVIF", "JPEG2000"])
+@pytest.mark.parametrize("kind", ["GIF", "EPS", "PDF", "AVIF", "JPEG2000"])
 @pytest.mark.parametrize("name", ["image", "mask"])
 def test_other_formats_are_named_and_start_no_program(
     tmp_path: Path, kind: str, name: str, monkeypatch: pytest.MonkeyPatch
@@ -52,10 +52,11 @@ def test_other_formats_are_named_and_start_no_program(
     monkeypatch.setattr(subprocess, "Popen", lambda *args, **named: started.append(args))
     content = {name: buffer.getvalue()}
     source = source_of(tmp_path, **content)
-    known = {"JPEG2000": "JPEG 2000", "WEBP": "WebP"}.get(kind, kind)
+    known = {"JPEG2000": "JPEG 2000"}.get(kind, kind)
     for verb in (source.read, source.labels):
         with pytest.raises(
-            ValueError, match=rf"a\.(jpg|png): not a readable image \(it is an? {known}, and JPEG and PNG"
+            ValueError,
+            match=rf"a\.(jpg|png): not a readable image \(it is an? {known}, and JPEG, PNG, TIFF, BMP and WebP",
         ):
             verb(0)
     assert not started

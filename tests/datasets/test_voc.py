@@ -61,6 +61,40 @@ def test_lists_may_contain_paths(voc_root: Root) -> None:
     assert voc(root, "val").stems == ("2007_000004",)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xef\xbb\xbf2007_000004\r\n\r\n2007_000003 -1\r\n",
+        "2007_000004\n2007_000003\n".encode("utf-16"),
+        b"# validation\nimage,mask\nJPEGImages/2007_000004.jpg,SegmentationClassAug/2007_000004.png\n2007_000003.jpg\n",
+        b"C:\\VOC2012\\JPEGImages\\2007_000004.jpg\n./JPEGImages/2007_000003.jpg\n2007_000004\n",
+    ],
+)
+def test_its_lists_are_read_as_all_others(content: bytes, voc_root: Root) -> None:
+    root = voc_root(plain=False)
+    (root / "VOCdevkit/VOC2012/ImageSets/Segmentation/val.txt").write_bytes(content)
+    source = voc(root, "val")
+    assert source.stems == ("2007_000004", "2007_000003")
+    assert [source.labels(index) for index in range(2)] == [{0, 5, 16, IGNORE}, {0, 4, 15, IGNORE}]
+
+
+def test_a_list_of_other_masks_does_not_choose_them(voc_root: Root) -> None:
+    """The augmented masks are used, although the list names VOC's own."""
+    root = voc_root()
+    listing = root / "VOCdevkit" / "VOC2012" / "ImageSets" / "Segmentation" / "val.txt"
+    listing.write_text("JPEGImages/2007_000003.jpg SegmentationClass/2007_000003.png\n", encoding="utf-8")
+    assert voc(root, "val").labels(0) == {0, 4, 15, IGNORE}
+
+
+def test_a_missing_image_of_voc_is_named_with_its_line(voc_root: Root) -> None:
+    root = voc_root()
+    (root / "VOCdevkit/VOC2012/JPEGImages/2007_000004.jpg").unlink()
+    with pytest.raises(
+        FileNotFoundError, match=r"val.txt: line 2: .*2007_000004.jpg is missing; complete the data set"
+    ):
+        voc(root, "val")
+
+
 def test_missing_folders_of_voc_are_named(voc_root: Root, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"elsewhere: no such folder; data.root must be a VOC 2012 folder"):
         voc(tmp_path / "elsewhere", "val")

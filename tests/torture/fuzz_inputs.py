@@ -193,6 +193,7 @@ def images(random: Random, folder: Path) -> None:
 
 def _any_picture(random: Random, mode: str = "RGB") -> bytes:
     way = random.randrange(6)
+    options: dict[str, Any]
     if way == 0:
         kind = random.choice(
             ("GIF", "BMP", "TIFF", "EPS", "WEBP", "PPM", "ICO", "AVIF", "TGA", "PDF", "SGI", "PCX", "JPEG2000")
@@ -200,10 +201,17 @@ def _any_picture(random: Random, mode: str = "RGB") -> bytes:
         with contextlib.suppress(KeyError, OSError):  # a Pillow without this format
             content = _picture("RGB", kind)
             return content if random.random() < 0.7 else damaged(content, random)
+    if way == 5:
+        own = random.choice((mode, "L", "RGB", "P", "1", "I;16"))
+        kind = random.choice(("TIFF", "TIFF", "WEBP", "BMP") if own != "I;16" else ("TIFF",))
+        options = {"compression": random.choice((None, "tiff_lzw", "tiff_deflate"))} if kind == "TIFF" else {}
+        own = own if kind != "WEBP" else "RGB"
+        content = _picture(own if own != "I;16" else "L", kind, random.choice((8, 24, 100)), **options)
+        return damaged(content, random) if random.random() < 0.9 else content
     kind = "PNG" if mode == "L" or random.random() < 0.5 else "JPEG"
     modes = ("L", "RGB", "1", "P", "LA", "RGBA", "I;16") if kind == "PNG" else ("L", "RGB", "CMYK")
     own = random.choice((mode, *modes))
-    options: dict[str, Any] = {"progressive": random.random() < 0.5} if kind == "JPEG" else {}
+    options = {"progressive": random.random() < 0.5} if kind == "JPEG" else {}
     content = _picture("L" if own == "I;16" else own, kind, random.choice((8, 24, 100)), **options)
     if kind == "PNG" and way < 4:
         return _spoilt_png(content, random)

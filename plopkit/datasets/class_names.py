@@ -1,0 +1,87 @@
+"""`classes.txt`: the names of a user's classes, with or without their labels."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from plopkit.datasets.lists import Line, numbered_lines, read_lines
+from plopkit.scenario import IGNORE, WIDE_IGNORE
+
+_NUMBERED = re.compile(r"(\d{1,6})(?:\s*[,;:\t]\s*|\s+)(\S.*)")
+_COLOURED = re.compile(r"([^,;\t]*[,;\t ]\s*)?\d{1,3}[,;\t ]\s*\d{1,3}[,;\t ]\s*\d{1,3}([,;\t ].*)?")
+_HEADER = re.compile(r"\W*(id|label|index|value|class[_ ]?id)\W+(name|class|label|class[_ ]?name)\W*", re.IGNORECASE)
+_NO_CLASS = ("ignore", "ignored", "void", "unlabeled", "unlabelled", "don't care")
+BACKGROUND = "background"
+
+
+def class_names(path: Path) -> tuple[str, ...]:
+    """The name of each label: one a line, background first, or as `label name` or `label,name` in any order.
+
+    Lines that begin with `#` are comments. Labels begin at 0, which is the background, or at 1: then label 0 is named
+    "background".
+
+    Raises:
+        ValueError: A name or a label is repeated or missing, or there are too few or too many.
+    """
+    lines = [line for line in numbered_lines(path) if not line.text.startswith("#")]
+    if len(lines) > 1 and _HEADER.fullmatch(lines[0].text):
+        lines = lines[1:]
+    matches = [_NUMBERED.fullmatch(line.text) for line in lines]
+    if lines and all(_COLOURED.fullmatch(line.text) for line in lines):
+        raise ValueError(
+            f"{path}: its lines hold colours, and masks hold labels; `plopkit data convert` makes labels of colours"
+        )
+    if lines and all(matches):
+        names = _by_label(path, {line: match for line, match in zip(lines, matches, strict=True) if match})
+    else:
+        _check_no_gap(path)
+        names = tuple(line.text for line in lines)
+    names = tuple(name.strip('"') for name in names)
+    if not 2 <= len(names) <= WIDE_IGNORE:
+        raise wrong_number(path, len(names))
+    if len(set(names)) < len(names):
+        repeated = Counter(names).most_common(1)[0][0]
+        raise ValueError(f"{path}: the class name {repeated!r} is repeated; every name must be unique")
+    return names
+
+
+def wrong_number(path: Path, n_names: int) -> ValueError:
+    """The error where there are too few or too many names."""
+    return ValueError(
+        f"{path}: {n_names} names; the background and 1 to {IGNORE - 1} classes are needed, one per line, or up to "
+        f"{WIDE_IGNORE - 1:,} where the masks have 16 bits"
+    )
+
+
+def _by_label(path: Path, matches: dict[Line, re.Match[str]]) -> tuple[str, ...]:
+    names: dict[int, str] = {}
+    for line, match in matches.items():
+        label, name = int(match[1]), match[2].strip()
+        if label in (IGNORE, WIDE_IGNORE) and name.lower() in _NO_CLASS:
+            continue
+        if label in names:
+            raise ValueError(f"{path}: line {line.number} repeats label {label}; give every class its own")
+        names[label] = name
+    first = min(names, default=0)
+    if first == 1:
+        if names[1].lower() == BACKGROUND:
+            raise ValueError(
+                f"{path}: label 1 is the background, but the background has label 0 in masks; number from 0, and check "
+                "the masks"
+            )
+        names[0] = BACKGROUND
+    labels: Sequence[int] = sorted(names)
+    gap = next((label for label, there in enumerate(labels) if label != there), None)
+    if gap is not None:
+        raise ValueError(
+            f"{path}: label {gap} has no name, and the largest label is {labels[-1]}; labels run from 0 without gaps: "
+            f"give it a name, or renumber the masks with `plopkit data convert`"
+        )
+    return tuple(names[label] for label in labels)
+
+
+def _check_no_gap(path: Path) -> None:
+    lines = read_lines(path)
+    if "" in lines:
+        raise ValueError(f"{path}: line {lines.index('') + 1} is empty; line n names label n - 1, so give it a name")
