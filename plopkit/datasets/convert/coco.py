@@ -17,7 +17,6 @@ from plopkit.datasets.convert.reading import frame_of, required
 from plopkit.datasets.convert.request import Request
 from plopkit.datasets.convert.rle import coco_mask
 from plopkit.datasets.convert.shapes import Mask, Size
-from plopkit.datasets.convert.splits import split_of
 from plopkit.support.printable import one_line, quoted
 
 Id = int | str
@@ -55,7 +54,7 @@ def read(request: Request, files: Mapping[Path, Any]) -> Annotated:
                 frame = frame_of(image, "height", "width", where)
                 name = request.found_images.name_of(file)
                 empty = image_id not in by_image
-                pictures.append(Picture(name, file, where, painter, frame, split_of(path), empty))
+                pictures.append(Picture(name, file, where, painter, frame, request.split_of(path), empty))
     request.found_images.check(notes)
     return Annotated(tuple(names.names), tuple(pictures), notes)
 
@@ -97,7 +96,7 @@ def images_of(path: Path, content: Any) -> dict[Id, Any]:
 
 def find_image(request: Request, path: Path, image: Any, where: str) -> Path | None:
     """The file of an image; None where it is missing."""
-    return request.found_images.find(image["file_name"], where, path.parent, split_of(path))
+    return request.found_images.find(image["file_name"], where, path.parent, request.split_of(path))
 
 
 def category_of(entry: Any, categories: Mapping[Id, str], where: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from plopkit.datasets.convert.folders import IMAGE_FOLDERS, MASK_FOLDERS
-from plopkit.datasets.convert.images import is_hidden, is_image
+from plopkit.datasets.convert.images import files_below, is_image
 from plopkit.datasets.convert.reading import read_json
 from plopkit.support.errors import unknown_name
 
@@ -141,8 +141,7 @@ def _add_json(folder: Path, found: dict[str, dict[Path, Any]]) -> None:
 
 
 def _files(folder: Path, suffix: str) -> list[Path]:
-    paths = (path for path in folder.rglob(f"*{suffix}") if path.is_file())
-    return sorted(path for path in paths if not any(map(is_hidden, path.relative_to(folder).parts)))
+    return [path for path in files_below(folder) if path.suffix.lower() == suffix]
 
 
 def _begins_as_cvat(path: Path) -> bool:

@@ -13,6 +13,8 @@ from plopkit.support.printable import one_line
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
 """In any case."""
+MANIFEST = "converted.json"
+"""In a folder that was converted; says what made it, and lists its files."""
 
 
 class Images:
@@ -103,11 +105,19 @@ class Images:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """The image files in a folder and below, sorted; hidden files and folders are not looked at."""
+    """The image files in a folder and below, sorted."""
+    return [path for path in files_below(folder) if is_image(path.name)]
+
+
+def files_below(folder: Path) -> list[Path]:
+    """All files in a folder and below, sorted, except hidden ones and those that a conversion has written."""
     found = []
     for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not is_hidden(name))
-        found += [Path(place, name) for name in names if is_image(name)]
+        if MANIFEST in names and Path(place) != folder:
+            folders.clear()
+            continue
+        folders[:] = [name for name in folders if not is_hidden(name)]
+        found += [Path(place, name) for name in names if not is_hidden(name)]
     return sorted(found)
 
 

@@ -63,7 +63,7 @@ def _image_of(request: Request, path: Path, content: Any) -> tuple[Any, str]:
         return file, "" if file is None else request.found_images.name_of(file)
     if (file := request.found_images.known(image_path, path.parent)) is not None:
         return file, request.found_images.name_of(file)
-    name = path.relative_to(request.folder) if path.is_relative_to(request.folder) else Path(path.name)
+    name = path.absolute().relative_to(request.folder.absolute())
     return (lambda: embedded_image(path)), name.with_suffix(".png").as_posix()
 
 

@@ -16,7 +16,6 @@ from plopkit.datasets.convert.coco import Id, categories_of, category_of, find_i
 from plopkit.datasets.convert.images import Images
 from plopkit.datasets.convert.reading import frame_of, required
 from plopkit.datasets.convert.request import Request
-from plopkit.datasets.convert.splits import split_of
 from plopkit.datasets.pictures import opened, pixels
 from plopkit.support.printable import one_line, quoted
 
@@ -57,7 +56,7 @@ def read(request: Request, files: Mapping[Path, Any]) -> Annotated:
                 painter = _Painter(mask, segments)
                 frame = frame_of(images[image_id], "height", "width", where)
                 name = request.found_images.name_of(file)
-                pictures.append(Picture(name, file, where, painter, frame, split_of(path), not segments))
+                pictures.append(Picture(name, file, where, painter, frame, request.split_of(path), not segments))
         masks.check(notes)
         if unannotated := len(images) - len(seen):
             notes.add("images without a panoptic annotation, left out", path, unannotated)

@@ -12,14 +12,12 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from plopkit.datasets.convert.images import is_hidden
+from plopkit.datasets.convert.images import MANIFEST, is_hidden
 from plopkit.datasets.convert.reading import read_json
 from plopkit.support import durable
 from plopkit.support.files import disk_error
 
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-MANIFEST = "converted.json"
-"""Says what made a folder, and lists its files."""
 
 
 @contextlib.contextmanager

@@ -1,10 +1,12 @@
 """What the user has asked for."""
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from plopkit.datasets.convert.images import Images
+from plopkit.datasets.convert.splits import split_of
 
 ANNOTATION_FOLDERS = ("annotations", "annotation", "labels", "result", "json")
 """Folders that hold annotations, next to those of the images."""
@@ -43,8 +45,12 @@ class Request:
         """The folder of everything: the source itself, or the one that contains its files."""
         if self.source.is_dir():
             return self.source
-        parent = self.source.parent
+        parent = Path(os.path.commonpath([path.parent.absolute() for path in self.sources]))
         return parent.parent if parent.name.casefold() in ANNOTATION_FOLDERS else parent
+
+    def split_of(self, path: Path) -> str | None:
+        """The split that a file's path below the source says; where the source itself lies does not matter."""
+        return split_of(path.absolute().relative_to(self.folder.absolute()))
 
     @cached_property
     def found_images(self) -> Images:

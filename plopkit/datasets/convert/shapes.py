@@ -147,7 +147,7 @@ def ellipse(centre: Point, radii: Point, size: Size, degrees: float = 0.0) -> Ma
     return ((cosine * dx + sine * dy) / radii[0]) ** 2 + ((cosine * dy - sine * dx) / radii[1]) ** 2 <= 1
 
 
-def pasted(bitmap: Mask, left: int, top: int, size: Size) -> Mask:
+def pasted(bitmap: Bool[np.ndarray, "rows columns"], left: int, top: int, size: Size) -> Mask:
     """A small mask at its place in the picture; what lies outside is cut off."""
     mask = np.zeros(size, bool)
     x0, y0 = max(left, 0), max(top, 0)

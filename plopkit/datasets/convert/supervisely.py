@@ -17,7 +17,7 @@ from PIL import Image
 
 from plopkit.datasets.convert import shapes
 from plopkit.datasets.convert.annotated import Annotated, Canvas, ClassNames, Notes, Picture
-from plopkit.datasets.convert.images import is_hidden
+from plopkit.datasets.convert.images import files_below
 from plopkit.datasets.convert.reading import frame_of, points_of, read_json, required
 from plopkit.datasets.convert.request import Request
 from plopkit.datasets.convert.splits import known_split, split_of
@@ -64,8 +64,7 @@ def read(request: Request) -> Annotated:
 
 def annotation_files(folder: Path) -> list[Path]:
     """The annotations of all data sets in a project, also of nested ones."""
-    found = (path for path in folder.rglob("*.json") if path.parent.name == "ann" and not is_hidden(path.name))
-    return sorted(found)
+    return [path for path in files_below(folder) if path.parent.name == "ann" and path.suffix == ".json"]
 
 
 def _tagged_split(content: Any) -> str | None:
