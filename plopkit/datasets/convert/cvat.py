@@ -14,6 +14,7 @@ from plopkit.datasets.convert import shapes
 from plopkit.datasets.convert.annotated import Annotated, Canvas, ClassNames, Notes, Picture
 from plopkit.datasets.convert.colours import colour_table
 from plopkit.datasets.convert.folders import annotated, colour_fill
+from plopkit.datasets.convert.reading import located
 from plopkit.datasets.convert.request import Request
 from plopkit.datasets.convert.rle import runs
 from plopkit.datasets.convert.splits import known_split
@@ -126,7 +127,7 @@ def shape_mask(shape: Element, size: shapes.Size, where: str) -> shapes.Mask | N
         bitmap = runs([int(count) for count in shape.get("rle", "").split(",")], height * width)
         return shapes.pasted(bitmap.reshape(height, width), int(value("left")), int(value("top")), size)
     except (ValueError, OverflowError) as error:
-        raise ValueError(f"{where}: {shape.tag} of {quoted(shape.get('label'))}: {error}; export it again") from error
+        raise located(error, where, f"correct the {shape.tag} of {quoted(shape.get('label'))}") from error
 
 
 def _points(text: str) -> list[shapes.Point]:

@@ -131,13 +131,16 @@ def _of_folder(folder: Path, chosen: str) -> dict[str, dict[Path, Any]]:
 
 def _add_json(folder: Path, found: dict[str, dict[Path, Any]]) -> None:
     paths = _files(folder, ".json")
+    other = []
     for path in paths[:LOOKED_AT]:
         content = read_json(path)
         kind = json_format(path, content)
         if kind is not None:
             found.setdefault(kind, {})[path] = None if kind == "labelme" else content
+        else:
+            other.append(path)
     if "labelme" in found:
-        found["labelme"] |= dict.fromkeys(paths[LOOKED_AT:])
+        found["labelme"] |= dict.fromkeys([*other, *paths[LOOKED_AT:]])
 
 
 def _files(folder: Path, suffix: str) -> list[Path]:

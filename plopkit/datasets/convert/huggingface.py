@@ -54,13 +54,15 @@ def read(request: Request) -> Annotated:
 def _opened(source: Path) -> Any:
     try:
         import datasets
-    except ModuleNotFoundError as error:
+
+        load_from_disk, load_dataset = datasets.load_from_disk, datasets.load_dataset
+    except (ModuleNotFoundError, AttributeError) as error:  # a folder named datasets is importable, too
         raise ModuleNotFoundError(
             "data sets of Hugging Face are read by the package datasets: pip install datasets"
         ) from error
     if any((source / name).is_file() for name in MARKERS):
-        return datasets.load_from_disk(str(source))
-    return datasets.load_dataset(str(source) if source.is_dir() else source.as_posix())
+        return load_from_disk(str(source))
+    return load_dataset(str(source) if source.is_dir() else source.as_posix())
 
 
 def _splits(loaded: Any) -> Mapping[str, Any]:

@@ -166,6 +166,7 @@ def _clean(name: str) -> str:
     """A relative path with slashes, without what a line of a list or a file name cannot hold."""
     text = unicodedata.normalize("NFC", name).replace("\\", "/")
     parts = [part.strip() for part in text.split("/") if part.strip() not in ("", ".", "..")]
+    parts = [re.sub(r"\s+(?=\.[^.]*$)", "", part) for part in parts]  # a line of a list has no blanks at its ends
     text = "/".join(re.sub(r'[\x00-\x1f\x7f:*?"<>|]', "_", part) for part in parts)
     text = "".join(character if character.isprintable() else "_" for character in text)
     return re.sub(r"(^|/)[#.]+", r"\1_", text)  # a line with # is a comment, a file with . is hidden

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from plopkit.datasets.convert import shapes
 from plopkit.datasets.convert.annotated import Annotated, Canvas, ClassNames, Notes, Picture
 from plopkit.datasets.convert.images import is_image
-from plopkit.datasets.convert.reading import entry_of, frame_of, number, points_of, required
+from plopkit.datasets.convert.reading import entry_of, frame_of, located, number, points_of, required
 from plopkit.datasets.convert.request import Request
 from plopkit.datasets.convert.rle import label_studio_values
 from plopkit.support.printable import one_line, quoted
@@ -164,7 +164,7 @@ def region_mask(region: Region, size: shapes.Size) -> shapes.Mask | None:
         width, height = number(value, "width", where) * across, number(value, "height", where) * down
         return shapes.polygon(shapes.box(x, y, width, height, turned, pivot=(x, y)), size)
     except ValueError as error:
-        raise ValueError(f"{where}: {error}") from error
+        raise located(error, where, "correct the region") from error
 
 
 def _brush(value: Mapping[str, Any], size: shapes.Size, where: str) -> shapes.Mask:
@@ -172,7 +172,7 @@ def _brush(value: Mapping[str, Any], size: shapes.Size, where: str) -> shapes.Ma
     try:
         values = label_studio_values(bytes(required(value, "rle", list, where)), n_values)
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{where}: {error}; export it again") from error
+        raise located(error, where, "export it again") from error
     if len(values) != n_values:
         raise ValueError(
             f"{where}: its mask has {len(values) // 4:,} pixels, but the picture {size[1]} x {size[0]}; was the image "

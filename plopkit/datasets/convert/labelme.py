@@ -16,7 +16,7 @@ from PIL import Image
 
 from plopkit.datasets.convert import shapes
 from plopkit.datasets.convert.annotated import Annotated, Canvas, ClassNames, Notes, Picture
-from plopkit.datasets.convert.reading import entry_of, frame_of, points_of, read_json, required
+from plopkit.datasets.convert.reading import frame_of, located, points_of, read_json, required
 from plopkit.datasets.convert.request import Request
 from plopkit.datasets.convert.splits import split_of
 from plopkit.support.printable import one_line, quoted
@@ -39,7 +39,10 @@ def read(request: Request, files: Sequence[Path]) -> Annotated:
     names, notes = ClassNames(), Notes()
     pictures = []
     for path in sorted(files):
-        content = dict(entry_of(read_json(path), str(path)))
+        content = read_json(path)
+        if not isinstance(content, dict) or "shapes" not in content:
+            notes.add("JSON files that are not labelme's, left out", path)
+            continue
         content["imageData"] = bool(content.get("imageData"))  # it would stay in memory
         drawn = []
         for number, shape in enumerate(required(content, "shapes", list, str(path))):
@@ -114,7 +117,7 @@ def shape_mask(kind: str, points: list[shapes.Point], shape: Any, size: shapes.S
             (left, top), _ = points
             return shapes.pasted(_bitmap(required(shape, "mask", str, where)), int(left), int(top), size)
     except (ValueError, binascii.Error, OSError) as error:
-        raise ValueError(f"{where}: {error}; correct the shape") from error
+        raise located(error, where, "correct the shape") from error
     raise ValueError(f"{where}: {quoted(kind)} is no shape_type of labelme with an area; known: polygon, rectangle, "
                      f"circle, mask, and without an area {one_line(', '.join(NO_AREA))}")  # fmt: skip
 

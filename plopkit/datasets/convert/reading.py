@@ -79,6 +79,12 @@ def frame_of(entry: Any, height: str, width: str, where: str) -> tuple[int, int]
     return size
 
 
+def located(error: Exception, where: str, advice: str) -> ValueError:
+    """The same error with its place and what to do, where it does not name the place already."""
+    text = str(error)
+    return ValueError(text if text.startswith(where) else f"{where}: {text}; {advice}")
+
+
 def points_of(value: Any, where: str) -> list[tuple[float, float]]:
     """Pairs of numbers.
 
@@ -94,4 +100,5 @@ def points_of(value: Any, where: str) -> list[tuple[float, float]]:
 def _words(kind: type | tuple[type, ...]) -> str:
     names = {str: "a text", int: "a whole number", float: "a number", list: "a list", dict: "an object"}
     kinds = kind if isinstance(kind, tuple) else (kind,)
+    kinds = (float,) if float in kinds else kinds
     return " or ".join(names.get(item, item.__name__) for item in kinds)

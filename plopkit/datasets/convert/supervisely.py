@@ -18,7 +18,7 @@ from PIL import Image
 from plopkit.datasets.convert import shapes
 from plopkit.datasets.convert.annotated import Annotated, Canvas, ClassNames, Notes, Picture
 from plopkit.datasets.convert.images import files_below
-from plopkit.datasets.convert.reading import frame_of, points_of, read_json, required
+from plopkit.datasets.convert.reading import frame_of, located, points_of, read_json, required
 from plopkit.datasets.convert.request import Request
 from plopkit.datasets.convert.splits import known_split, split_of
 from plopkit.support.printable import one_line
@@ -81,7 +81,7 @@ class _Painter:
             try:
                 mask = shape_mask(kind, shape, canvas.size, where)
             except (ValueError, binascii.Error, zlib.error, OSError) as error:
-                raise ValueError(f"{where}: {error}; export the project again") from error
+                raise located(error, where, "export the project again") from error
             if mask is None:
                 canvas.notes.add("objects without an area, left out", where)
             else:

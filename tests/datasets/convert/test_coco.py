@@ -127,7 +127,10 @@ def test_a_folder_with_a_file_per_split(tmp_path: Path) -> None:
         save_json(tmp_path / "in" / split / "_annotations.coco.json", content)
     done = convert(tmp_path / "in", root=tmp_path / "root")
     assert (done.format, done.train, done.val) == ("coco", 1, 1)
-    assert {stem: int(mask[0, 0]) for stem, mask in masks_in(tmp_path / "root").items()} == {"train__a": 2, "valid__a": 3}
+    assert {stem: int(mask[0, 0]) for stem, mask in masks_in(tmp_path / "root").items()} == {
+        "train__a": 2,
+        "valid__a": 3,
+    }
     assert any("another split of the source, such as test, left out: 1" in note for note in done.notes)
 
 
@@ -144,12 +147,16 @@ def test_missing_images_are_named_or_left_out(tmp_path: Path) -> None:
     path = source(tmp_path, [{"image_id": 0, "category_id": 3, "segmentation": [box(0, 0, 8, 6)]}], n_images=4)
     for name in ("2.jpg", "3.jpg"):
         (tmp_path / "images" / name).unlink()
-    with pytest.raises(FileNotFoundError, match=r"instances\.json: image 2: the image 2\.jpg is missing in .* and 1 more.*--images"):
+    with pytest.raises(
+        FileNotFoundError, match=r"instances\.json: image 2: the image 2\.jpg is missing in .* and 1 more.*--images"
+    ):
         convert(path, root=tmp_path / "root")
     assert not (tmp_path / "root").exists()
     done = convert(path, root=tmp_path / "root", leave_out=frozenset({"missing"}))
     assert done.train + done.val == 2
-    assert any(note.startswith("pictures whose image is missing, left out: 2, the first in 2.jpg") for note in done.notes)
+    assert any(
+        note.startswith("pictures whose image is missing, left out: 2, the first in 2.jpg") for note in done.notes
+    )
 
 
 def test_odd_shapes_are_left_out_and_counted(tmp_path: Path) -> None:
@@ -269,7 +276,9 @@ def test_more_than_254_classes_have_16_bits(tmp_path: Path) -> None:
 
 
 def test_chosen_classes(tmp_path: Path) -> None:
-    shapes = [{"image_id": 0, "category_id": key, "segmentation": [box(2 * i, 0, 2, 6)]} for i, key in enumerate((90, 3, 7))]
+    shapes = [
+        {"image_id": 0, "category_id": key, "segmentation": [box(2 * i, 0, 2, 6)]} for i, key in enumerate((90, 3, 7))
+    ]
     path = source(tmp_path, shapes)
     chosen = tmp_path / "mine.txt"
     chosen.write_text("background\nbird\ndog\n", encoding="utf-8")

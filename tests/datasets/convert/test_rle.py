@@ -36,7 +36,9 @@ def test_runs_of_another_sum_are_refused(counts: list[int], n: int) -> None:
         runs(counts, n)
 
 
-@pytest.mark.parametrize(("code", "what"), [("a", "ends within a number"), ("1 2", "the character ' '"), ("é", "character")])
+@pytest.mark.parametrize(
+    ("code", "what"), [("a", "ends within a number"), ("1 2", "the character ' '"), ("é", "character")]
+)
 def test_damaged_coco_codes_are_refused(code: str, what: str) -> None:
     with pytest.raises(ValueError, match=what):
         coco_counts(code)
