@@ -79,7 +79,7 @@ def convert(
     labels = numbered(source.classes, request.void, _chosen(request, found.format), request.unknown,
                       str(request.source), notes)  # fmt: skip
     stems = file_stems(picture.name for picture in pictures)
-    splits, divided = _divided(pictures, stems, division, notes)
+    splits, divided = _divided(pictures, stems, division, request, notes)
     used = sorted(index for own in splits.values() for index in own)
     if unused := len(pictures) - len(used):
         notes.add("pictures of another split of the source, such as test, left out", request.source, unused)
@@ -132,11 +132,17 @@ def _kept(pictures: Sequence[Picture], request: Request, notes: Notes) -> list[P
         notes.add(f"pictures without annotations, {what}", empty[0].where, len(empty))
     if not kept:
         raise ValueError(f"{request.source}: there is no picture to write")
+    annotated: dict[Path, str] = {}
+    for picture in kept:
+        if isinstance(picture.image, Path):
+            other = annotated.setdefault(picture.image, picture.where)
+            if other != picture.where:
+                raise ValueError(f"{picture.where} and {other} annotate the same image, {picture.image}; remove one")
     return kept
 
 
 def _divided(
-    pictures: Sequence[Picture], stems: Sequence[str], division: Division, notes: Notes
+    pictures: Sequence[Picture], stems: Sequence[str], division: Division, request: Request, notes: Notes
 ) -> tuple[dict[str, list[int]], str]:
     if division.listed is not None:
         names = [
@@ -150,6 +156,11 @@ def _divided(
         return own, "as in the source"
     share = 0.2 if division.share is None else division.share
     usable = [i for i, picture in enumerate(pictures) if picture.split != "test"]
+    if len(usable) < 2:
+        raise ValueError(
+            f"{request.source}: {len(usable)} picture{'s'[: len(usable) != 1]}; at least 2 are needed, to train and to "
+            "validate"
+        )
     drawn = at_random([stems[i] for i in usable], share, division.seed)
     splits = {split: [usable[i] for i in indices] for split, indices in drawn.items()}
     return splits, f"at random, {share:.0%} for validation, seed {division.seed}"

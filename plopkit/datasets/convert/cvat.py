@@ -125,7 +125,7 @@ def shape_mask(shape: Element, size: shapes.Size, where: str) -> shapes.Mask | N
         if height * width > size[0] * size[1] + 2 * sum(size) + 4:
             raise ValueError(f"its mask of {width} x {height} is larger than the picture")
         bitmap = runs([int(count) for count in shape.get("rle", "").split(",")], height * width)
-        return shapes.pasted(bitmap.reshape(height, width), int(value("left")), int(value("top")), size)
+        return shapes.pasted(bitmap.reshape(height, width), value("left"), value("top"), size)
     except (ValueError, OverflowError) as error:
         raise located(error, where, f"correct the {shape.tag} of {quoted(shape.get('label'))}") from error
 

@@ -106,7 +106,7 @@ def file_names(address: str) -> list[str]:
 
 def regions_of(results: Sequence[Any], names: ClassNames, where: str, notes: Notes) -> list[Region]:
     """The areas of an annotation; a region may be described by several results with its id."""
-    merged: dict[Any, dict[str, Any]] = {}
+    merged: dict[str, dict[str, Any]] = {}
     for index, result in enumerate(results):
         entry = entry_of(result, where)
         if entry.get("image_rotation"):
@@ -116,7 +116,7 @@ def regions_of(results: Sequence[Any], names: ClassNames, where: str, notes: Not
             )
         value = entry.get("value")
         if isinstance(value, Mapping):
-            region = merged.setdefault(entry.get("id", index), {})
+            region = merged.setdefault(str(entry.get("id", index)), {})
             for key, item in value.items():
                 region.setdefault(key, item)
     regions = []

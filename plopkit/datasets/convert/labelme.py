@@ -115,7 +115,7 @@ def shape_mask(kind: str, points: list[shapes.Point], shape: Any, size: shapes.S
             return shapes.outlined_circle(points[0], points[1], size)
         if kind == "mask":
             (left, top), _ = points
-            return shapes.pasted(_bitmap(required(shape, "mask", str, where)), int(left), int(top), size)
+            return shapes.pasted(_bitmap(required(shape, "mask", str, where)), left, top, size)
     except (ValueError, binascii.Error, OSError) as error:
         raise located(error, where, "correct the shape") from error
     raise ValueError(f"{where}: {quoted(kind)} is no shape_type of labelme with an area; known: polygon, rectangle, "

@@ -147,8 +147,13 @@ def ellipse(centre: Point, radii: Point, size: Size, degrees: float = 0.0) -> Ma
     return ((cosine * dx + sine * dy) / radii[0]) ** 2 + ((cosine * dy - sine * dx) / radii[1]) ** 2 <= 1
 
 
-def pasted(bitmap: Bool[np.ndarray, "rows columns"], left: int, top: int, size: Size) -> Mask:
-    """A small mask at its place in the picture; what lies outside is cut off."""
+def pasted(bitmap: Bool[np.ndarray, "rows columns"], left: float, top: float, size: Size) -> Mask:
+    """A small mask at its place in the picture; what lies outside is cut off.
+
+    Raises:
+        ValueError: The place is no number, or farther away than any picture is large.
+    """
+    left, top = _checked([(left, top)])[0].astype(int).tolist()
     mask = np.zeros(size, bool)
     x0, y0 = max(left, 0), max(top, 0)
     x1, y1 = min(left + bitmap.shape[1], size[1]), min(top + bitmap.shape[0], size[0])

@@ -45,17 +45,10 @@ def at_random(stems: Sequence[str], share: float, seed: int) -> dict[str, list[i
     So the same names give the same choice on every machine, and most pictures keep their split when others are added.
 
     Args:
-        stems: The names.
+        stems: The names, two at least.
         share: Of the pictures for validation; each split has at least one.
         seed: Another one chooses others.
-
-    Raises:
-        ValueError: There are fewer than two pictures.
     """
-    if len(stems) < 2:
-        raise ValueError(
-            f"{len(stems)} picture{'s'[: len(stems) != 1]}; at least 2 are needed, to train and to validate"
-        )
     ranks = sorted(range(len(stems)), key=lambda i: hashlib.sha256(f"{seed}\0{stems[i]}".encode()).digest())
     n_val = min(max(1, round(share * len(stems))), len(stems) - 1)
     return {"train": sorted(ranks[n_val:]), "val": sorted(ranks[:n_val])}

@@ -39,7 +39,8 @@ def read(request: Request) -> Annotated:
     kinds = {}
     for number, entry in enumerate(required(read_json(meta), "classes", list, str(meta))):
         where = f"{meta}: class {number}"
-        kinds[names.add(required(entry, "title", str, where), where)] = entry.get("shape")
+        name = names.add(required(entry, "title", str, where), where)
+        kinds[name] = entry.get("shape")
     pictures = []
     for path in annotation_files(request.folder):
         content = read_json(path)
@@ -68,7 +69,8 @@ def annotation_files(folder: Path) -> list[Path]:
 
 
 def _tagged_split(content: Any) -> str | None:
-    tags = [tag.get("name") for tag in content.get("tags") or [] if isinstance(tag, Mapping)]
+    listed = content.get("tags")
+    tags = [tag.get("name") for tag in listed if isinstance(tag, Mapping)] if isinstance(listed, list) else []
     return next(filter(None, (known_split(str(tag)) for tag in tags)), None)
 
 
@@ -97,7 +99,7 @@ def shape_mask(kind: Any, shape: Any, size: shapes.Size, where: str) -> shapes.M
     if kind == "bitmap":
         bitmap = required(shape, "bitmap", dict, where)
         ((left, top),) = points_of([bitmap.get("origin")], where)
-        return shapes.pasted(decoded_bitmap(required(bitmap, "data", str, where)), int(left), int(top), size)
+        return shapes.pasted(decoded_bitmap(required(bitmap, "data", str, where)), left, top, size)
     if kind not in ("polygon", "rectangle"):
         return None
     points = required(shape, "points", dict, where)
@@ -109,7 +111,7 @@ def shape_mask(kind: Any, shape: Any, size: shapes.Size, where: str) -> shapes.M
     if len(exterior) < 3:
         return None
     mask = shapes.outlined_polygon(exterior, size)
-    for hole in points.get("interior") or []:
+    for hole in required(points, "interior", list, where) if points.get("interior") else []:
         mask &= ~shapes.outlined_polygon(points_of(hole, where), size)
     return mask
 

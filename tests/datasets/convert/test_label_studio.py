@@ -156,3 +156,10 @@ def test_other_exports_are_refused_with_the_right_one(tmp_path: Path) -> None:
     two["data"] = {"left": "1.jpg", "right": "2.jpg"}
     with pytest.raises(ValueError, match=r"task 1: its data name several images \(left, right\)"):
         convert(source(tmp_path, two), root=tmp_path / "root")
+
+
+def test_an_image_that_is_annotated_twice(tmp_path: Path) -> None:
+    whole = region("rectanglelabels", "cat", x=0, y=0, width=100, height=100)
+    path = source(tmp_path, task(1, whole), task(2, whole, image="1.jpg"))
+    with pytest.raises(ValueError, match=r"task 2 and .*task 1 annotate the same image, .*1\.jpg; remove one"):
+        convert(path, root=tmp_path / "root")

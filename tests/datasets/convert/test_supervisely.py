@@ -92,6 +92,14 @@ def test_tags_and_data_sets_are_splits(tmp_path: Path) -> None:
         (thing("car", "rectangle", points={"exterior": [[1, 1]]}), "a rectangle has 2 points, not 1"),
         (thing("cat", "bitmap", bitmap={"data": "AAAA", "origin": [0, 0]}), "object 0: .*; export the project again"),
         (thing("cat", "bitmap", bitmap={"data": bitmap(np.ones((2, 2)))}), "pairs of x and y are needed"),
+        (
+            thing("cat", "bitmap", bitmap={"data": bitmap(np.ones((2, 2))), "origin": [0, float("inf")]}),
+            "object 0: it has a",
+        ),
+        (
+            polygon("car", [[0, 0], [1, 0], [1, 1]]) | {"points": {"exterior": [[0, 0]] * 3, "interior": 3}},
+            "'interior' must",
+        ),
     ],
 )
 def test_damaged_objects_are_named(tmp_path: Path, damaged: dict[str, Any], message: str) -> None:
