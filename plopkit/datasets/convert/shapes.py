@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float, Int
 from PIL import Image, ImageDraw
 
 Point = tuple[float, float]
@@ -23,6 +23,8 @@ FARTHEST = 2.0**30
 """Coordinates of this size or more are no place in or near a picture."""
 _FINE = 5
 """COCO rounds corners to a fifth of a pixel."""
+_EDGES = 512
+"""Of a polygon, at a time, so that absurd ones take time and not the memory."""
 
 
 def polygon(points: Sequence[Point], size: Size) -> Mask:
@@ -40,53 +42,61 @@ def polygon(points: Sequence[Point], size: Size) -> Mask:
         ValueError: A coordinate is no number, or farther away than any picture is large.
     """
     height, width = size
-    corners = np.trunc(_FINE * _checked(points) + 0.5).astype(np.int64)
-    crossings = [_crossings(a, b, width) for a, b in zip(corners, np.roll(corners, -1, 0), strict=True)]
-    columns, rows = (np.concatenate(parts) for parts in zip(*crossings, strict=True))
     mask = np.zeros(size, bool)
-    if not len(columns):
+    corners = np.trunc(_FINE * _checked(points) + 0.5).astype(np.int64)
+    # The part of the picture around the polygon, with a margin for rounding.
+    (left, top), (right, bottom) = corners.min(0) // _FINE - 1, corners.max(0) // _FINE + 2
+    left, top, right, bottom = max(left, 0), min(max(top, 0), height), min(right, width), max(min(bottom, height), 0)
+    if left >= right or top > bottom:
         return mask
-    first = np.ceil(np.clip((rows + 0.5) / _FINE - 0.5, 0, height)).astype(np.int64)
-    left, top, right, bottom = columns.min(), first.min(), columns.max() + 1, first.max() + 1
-    changes = np.zeros((right - left, bottom - top), bool)
-    np.logical_xor.at(changes, (columns - left, first - top), True)
+    changes = np.zeros((right - left, bottom - top + 1), bool)
+    ends = np.roll(corners, -1, 0)
+    for first in range(0, len(corners), _EDGES):
+        columns, rows = _crossings(corners[first : first + _EDGES], ends[first : first + _EDGES], width)
+        below = np.ceil(np.clip((rows + 0.5) / _FINE - 0.5, 0, height)).astype(np.int64)
+        np.logical_xor.at(changes, (columns - left, below - top), True)
     inside = np.logical_xor.accumulate(changes, axis=1)
-    mask[top:bottom, left:right] = inside.T[: height - top]
+    mask[top:bottom, left:right] = inside[:, : bottom - top].T
     return mask
 
 
-def _crossings(start: np.ndarray, end: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where an edge crosses the middle of columns of pixels.
+def _crossings(
+    starts: Int[np.ndarray, "edges 2"], ends: Int[np.ndarray, "edges 2"], width: int
+) -> tuple[Int[np.ndarray, "n"], Float[np.ndarray, "n"]]:
+    """Where edges cross the middle of columns of pixels.
 
-    The edge is a chain of points on the fine grid, a step along its longer side from each to the next. It crosses the
+    An edge is a chain of points on the fine grid, a step along its longer side from each to the next. It crosses the
     middle of column c where it steps from 5 c + 2 to 5 c + 3, or back, and the upper one of the two points counts.
 
     Returns:
         The columns, and the rows of the points on the fine grid.
     """
-    (x0, y0), (x1, y1) = start.tolist(), end.tolist()
-    lowest, highest = min(x0, x1), max(x0, x1)
-    columns = np.arange(max(0, -((2 - lowest) // _FINE)), min(width - 1, (highest - 3) // _FINE) + 1)
-    dx, dy = abs(x1 - x0), abs(y1 - y0)
-    if (dx >= dy and x0 > x1) or (dx < dy and y0 > y1):
-        x0, y0, x1, y1 = x1, y1, x0, y0
+    dx, dy = np.abs(ends - starts).T
+    is_flat = dx >= dy
+    swapped = np.where(is_flat, starts[:, 0] > ends[:, 0], starts[:, 1] > ends[:, 1])[:, None]
+    (x0, y0), (x1, y1) = np.where(swapped, ends, starts).T, np.where(swapped, starts, ends).T
+    first = np.maximum(0, -((2 - np.minimum(x0, x1)) // _FINE))
+    last = np.minimum(width - 1, (np.maximum(x0, x1) - 3) // _FINE)
+    counts = np.maximum(last - first + 1, 0)
+    edges = np.repeat(np.arange(len(starts)), counts)
+    columns = np.arange(len(edges)) - np.repeat(np.cumsum(counts) - counts, counts) + first[edges]
     before = _FINE * columns + 2
-    if dx >= dy:
-        slope = (y1 - y0) / dx if dx else 0.0
-        step = before - x0
-        rows = np.minimum(np.trunc(y0 + slope * step + 0.5), np.trunc(y0 + slope * (step + 1) + 0.5))
-        return columns, rows
-    slope = (x1 - x0) / dy
-    if not len(columns):
-        return columns, np.zeros(0)
+
+    rows = np.zeros(len(edges))
+    flat = is_flat[edges]
+    edge = edges[flat]
+    slope, step = (y1 - y0)[edge] / dx[edge], before[flat] - x0[edge]
+    rows[flat] = np.minimum(*(np.trunc(y0[edge] + slope * place + 0.5) for place in (step, step + 1)))
+
+    edge = edges[~flat]
+    slope, x, crossed = (x1 - x0)[edge] / dy[edge], x0[edge], before[~flat] + 1
 
     def is_past(step: np.ndarray) -> np.ndarray:  # rounded as the chain is, so that no step is missed or taken twice
-        past = np.trunc(x0 + slope * step + 0.5) >= before + 1
-        return past if slope > 0 else ~past
+        return (np.trunc(x + slope * step + 0.5) >= crossed) == (slope > 0)
 
-    near = np.round((before + 0.5 - x0) / slope).astype(np.int64)
-    step = near + 2 - sum(is_past(near + shift).astype(np.int64) for shift in (-1, 0, 1))
-    return columns, y0 + step - 1
+    near = np.round((crossed - 0.5 - x) / slope).astype(np.int64)
+    rows[~flat] = y0[edge] + near + 1 - sum(is_past(near + shift).astype(np.int64) for shift in (-1, 0, 1))
+    return columns, rows
 
 
 def outlined_polygon(points: Sequence[Point], size: Size) -> Mask:
