@@ -66,7 +66,7 @@ def read_masks(request: Request) -> Annotated:
     """
     names, notes = ClassNames(), Notes()
     table = colour_table(request.classes or request.folder / "labelmap.txt", names)
-    splits = {}
+    splits: dict[str, str] = {}
     for path in sorted((request.folder / "ImageSets" / "Segmentation").glob("*.txt")):
         if split := known_split(path.stem):
             splits |= dict.fromkeys(read_lines(path), split)

@@ -2,8 +2,9 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Integer, UInt8
@@ -61,7 +62,7 @@ def write_image(path: Path, stem: Path, link: bool) -> tuple[Header, Path]:
         upright = ImageOps.exif_transpose(load(picture, path))
         upright = upright if upright.mode in ("L", "RGB") else upright.convert("RGB")
         # A picture is turned once, so that its JPEG loses little.
-        options = {"quality": 95, "subsampling": 0} if suffix == ".jpg" else {}
+        options: dict[str, Any] = {"quality": 95, "subsampling": 0} if suffix == ".jpg" else {}
         upright.info.clear()
         upright.save(target, **options)
     return header, target
@@ -113,7 +114,7 @@ def turned(mask: np.ndarray, orientation: int) -> np.ndarray:
         mask: (h, w).
         orientation: 1 to 8.
     """
-    turns = {
+    turns: dict[int, Callable[[Any], Any]] = {
         1: lambda a: a,
         2: np.fliplr,
         3: lambda a: np.rot90(a, 2),

@@ -67,9 +67,9 @@ def test_what_is_none_is_said(tmp_path: Path, name: str, message: str) -> None:
 
 
 def test_missing_sources_and_formats(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="no such file or folder; .*--format huggingface"):
+    with pytest.raises(FileNotFoundError, match=r"no such file or folder; .*--format huggingface"):
         detect([tmp_path / "nothing"])
-    with pytest.raises(ValueError, match="there is no format 'cocoo' .*did you mean coco"):
+    with pytest.raises(ValueError, match=r"there is no format 'cocoo' .*did you mean coco"):
         detect([tmp_path], "cocoo")
     with pytest.raises(ValueError, match="one folder, or one or several files"):
         detect([tmp_path, tmp_path])
@@ -86,4 +86,4 @@ def test_every_format_has_a_reader_and_is_offered() -> None:
     from plopkit.commands import convert
 
     assert set(READERS) == set(FORMATS)
-    assert convert.FORMATS == ("auto", *FORMATS)
+    assert ("auto", *FORMATS) == convert.FORMATS

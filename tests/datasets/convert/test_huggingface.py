@@ -121,7 +121,7 @@ def test_what_is_needed_is_said(
     hub["me/mine"] = rows(encoded(array(IDS[0])))
     with pytest.raises(ValueError, match="name the classes with --classes"):
         convert(Path("me/mine"), root=tmp_path / "root", format="huggingface")
-    with pytest.raises(ValueError, match="there is no column label; its columns are image, annotation: .*--columns"):
+    with pytest.raises(ValueError, match=r"there is no column label; its columns are image, annotation: .*--columns"):
         convert(
             Path("me/mine"), root=tmp_path / "root", format="huggingface", classes=names, columns=("image", "label")
         )

@@ -28,7 +28,7 @@ def test_stems(names: list[str], stems: list[str]) -> None:
 
 @pytest.mark.parametrize("names", [["1.jpg", "1.jpg"], ["a/1.jpg", "b/1.jpg", "a__1.jpg"], ["a/1.jpg", "A/1.jpg"]])
 def test_pictures_that_cannot_be_told_apart(names: list[str]) -> None:
-    with pytest.raises(ValueError, match="the pictures .* and .* would both be written as"):
+    with pytest.raises(ValueError, match=r"the pictures .* and .* would both be written as"):
         file_stems(names)
 
 

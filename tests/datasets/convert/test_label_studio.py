@@ -150,7 +150,7 @@ def test_other_exports_are_refused_with_the_right_one(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON-MIN; export JSON instead"):
         convert(path, root=tmp_path / "root")
     save_image(tmp_path / "png" / "task-1-annotation-2-by-1-tag-cat-0.png")
-    with pytest.raises(ValueError, match="brush masks as PNG do not say which picture.*export JSON"):
+    with pytest.raises(ValueError, match=r"brush masks as PNG do not say which picture.*export JSON"):
         convert(tmp_path / "png", root=tmp_path / "root")
     two = task(1)
     two["data"] = {"left": "1.jpg", "right": "2.jpg"}

@@ -32,7 +32,7 @@ def test_uncompressed_runs_go_down_the_columns() -> None:
 
 @pytest.mark.parametrize(("counts", "n"), [([3, 4], 6), ([3, 2], 6), ([-1, 7], 6), ([2**40], 6), ([], 6)])
 def test_runs_of_another_sum_are_refused(counts: list[int], n: int) -> None:
-    with pytest.raises(ValueError, match="run lengths add up to .* covers 6 pixels"):
+    with pytest.raises(ValueError, match=r"run lengths add up to .* covers 6 pixels"):
         runs(counts, n)
 
 
