@@ -1,8 +1,9 @@
-"""`plopkit data`: download a data set, or count what is in one."""
+"""`plopkit data`: download a data set, convert one, or count what is in one."""
 
 import argparse
 from collections.abc import Sequence
 
+from plopkit.commands.convert import add_convert, convert
 from plopkit.commands.words import as_path, parser_of, print_json, say
 
 LOOKED_AT = ("data.", "optim.batch", "seed")
@@ -10,7 +11,7 @@ LOOKED_AT = ("data.", "optim.batch", "seed")
 
 
 def data(arguments: Sequence[str]) -> None:
-    """Download a data set, or count what is in one: plopkit data get voc --root data/voc"""
+    """Download or convert a data set, or count what is in one: plopkit data get voc --root data/voc"""
     from plopkit.catalogue import DATASETS
 
     parser = parser_of(data)
@@ -39,8 +40,11 @@ def data(arguments: Sequence[str]) -> None:
     check.add_argument("--all", action="store_true", help="print every class at every step")
     check.add_argument("-o", type=as_path, dest="table", metavar="CSV", help="file for all steps and classes")
     check.add_argument("--findings", type=as_path, metavar="CSV", help="file for all errors, warnings and their files")
+    add_convert(kinds)
     args = parser.parse_args(arguments)
-    if args.kind == "get":
+    if args.kind == "convert":
+        convert(args)
+    elif args.kind == "get":
         named = {word: getattr(args, f"url.{word}") for word in archives}
         urls = {word: url for word, url in named.items() if url is not None}
         say(DATASETS[args.dataset].download(args.root, urls, args.any_archive))
