@@ -28,11 +28,11 @@ from plopkit.support.parents import end_with_parent
 from plopkit.support.signals import Terminated, terminating
 
 CONTINUES = "the same command continues where it was saved"
-NAMES = ("run", "compare", "report", "rows", "evaluate", "export", "data", "demo", "grid", "lessons")
+NAMES = ("run", "compare", "report", "rows", "evaluate", "predict", "export", "data", "demo", "grid", "lessons")
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     name: getattr(importlib.import_module(f"plopkit.commands.{name}"), name) for name in NAMES
 }
-SHOW_PROGRESS = ("run", "evaluate", "demo", "grid")
+SHOW_PROGRESS = ("run", "evaluate", "predict", "demo", "grid")
 """The commands that have `--quiet`."""
 
 
