@@ -26,6 +26,7 @@ PAGES = (
     Page("later", "Terms of later methods", ("contrast", "cube", "fusion", "prototypes")),
     Page("pod", "Local POD", ("pod", "strips")),
     Page("pseudo", "Pseudo-labels and thresholds", ("pseudo", "entropy", "histograms", "thresholds")),
+    Page("tiling", "Tiles", ("tiling",)),
     Page("metrics", "Metrics", ("metrics", "confusion")),
     Page("methods", "Methods", ("methods",)),
     Page("model", "The network", ("model",)),

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from plopkit.presets import PRESETS, configure, open_scenario
     from plopkit.runs.experiment import Experiment, run
     from plopkit.runs.folder import RunFolder
+    from plopkit.runs.loading import load
+    from plopkit.runs.predictor import Predictor
     from plopkit.runs.results import compare, forgetting_table, load_results, published, report, summarise
     from plopkit.scenario import Scenario, Step
     from plopkit.settings import Settings, to_yaml
@@ -34,6 +36,7 @@ __all__ = [
     "DataSet",
     "Experiment",
     "GridResult",
+    "Predictor",
     "RunFolder",
     "Scenario",
     "Settings",
@@ -43,6 +46,7 @@ __all__ = [
     "forgetting_table",
     "from_parameters",
     "grid",
+    "load",
     "load_plugin",
     "load_results",
     "open_scenario",
@@ -60,6 +64,8 @@ _MODULES = {
     "presets": ("PRESETS", "configure", "open_scenario"),
     "runs.experiment": ("Experiment", "run"),
     "runs.folder": ("RunFolder",),
+    "runs.loading": ("load",),
+    "runs.predictor": ("Predictor",),
     "runs.results": ("compare", "forgetting_table", "load_results", "published", "report", "summarise"),
     "scenario": ("Scenario", "Step"),
     "settings": ("Settings", "to_yaml"),

@@ -32,17 +32,17 @@ from plopkit.support.parents import end_with_parent
 from plopkit.support.signals import Terminated, terminating
 
 CONTINUES = "the same command continues where it was saved"
-NAMES = ("run", "compare", "report", "rows", "evaluate", "export", "data", "demo", "grid", "lessons")
+NAMES = ("run", "compare", "report", "rows", "evaluate", "predict", "export", "data", "demo", "grid", "lessons")
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     name: getattr(importlib.import_module(f"plopkit.commands.{name}"), name) for name in NAMES
 }
 EXIT_CODES = {
     "0": "done",
-    "1": "a run of a grid failed, data check found what stops a run, or plopkit has a mistake (traceback)",
+    "1": "a run of a grid or a picture failed, data check found what stops a run, or plopkit has a mistake (traceback)",
     "2": "wrong words, settings or files, or a machine that lacks something; the message says what to do",
     "130, 143": "stopped by Ctrl-C, or by SIGTERM; the same command continues",
 }
-SHOW_PROGRESS = ("run", "evaluate", "demo", "grid")
+SHOW_PROGRESS = ("run", "evaluate", "predict", "demo", "grid")
 """The commands that have `--quiet`."""
 TAKE_CONFIG = ("run", "grid", "evaluate", "demo", "data check")
 """The commands that have settings, which `--config` reads from a file."""

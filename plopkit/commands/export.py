@@ -1,29 +1,47 @@
 """`plopkit export`: a run's nets for inference."""
 
+import argparse
+import functools
+import sys
 from collections.abc import Sequence
 
 from plopkit.commands.words import as_path, parser_of, say
 
+RELEASED = ("official", "cssegmentation", "plopkit")
+STANDALONE = ("safetensors", "onnx", "torchscript")
+
 
 def export(arguments: Sequence[str]) -> None:
-    """A run's nets for inference, as the released code saves them: plopkit export runs/… --as official -o exported"""
+    """Nets for other programs: plopkit export runs/… --as onnx -o exported"""
     parser = parser_of(export)
-    parser.add_argument(
-        "run", type=as_path, metavar="RUN", help="a run folder; its encoder is a released ResNet, except for plopkit"
+    parser.formatter_class = functools.partial(argparse.RawDescriptionHelpFormatter, max_help_position=24)
+    parser.usage = "plopkit export RUN --as KIND -o OUT [--step N]"
+    parser.epilog = (
+        "official, cssegmentation: step-0.pth, step-1.pth, … as those codes save them; the encoder is a released ResNet\n"
+        "plopkit: step-0.safetensors, …, which describe their net, so that it can be any\n"
+        "safetensors, onnx, torchscript: one step's net with its classes and normalisation, and model.json about it;\n"
+        "    RUN may be a checkpoint. images (B, 3, H, W) -> logits (B, classes, H, W). safetensors is for plopkit alone"
     )
-    parser.add_argument(
-        "--as",
-        dest="layout",
-        default="official",
-        choices=("official", "cssegmentation", "plopkit"),
-        help="whose names the tensors have; plopkit also describes the net, so that it can be any",
-    )
-    parser.add_argument("-o", type=as_path, dest="out", required=True, help="folder for step-0.pth, step-1.pth, …")
+    parser.add_argument("run", type=as_path, metavar="RUN", help="a run's folder")
+    text = "the kind of file (official)"
+    kinds = (*RELEASED, *STANDALONE)
+    parser.add_argument("--as", dest="kind", metavar="KIND", default="official", choices=kinds, help=text)
+    parser.add_argument("-o", type=as_path, dest="out", metavar="OUT", required=True, help="folder for the files")
+    text = "this step alone (all, or the last one for safetensors, onnx and torchscript)"
+    parser.add_argument("--step", type=int, metavar="N", help=text)
     args = parser.parse_args(arguments)
+    if args.kind in STANDALONE:
+        from plopkit.runs.exporting import export_net
+
+        written = export_net(args.run, args.kind, args.out, args.step)
+        say(f"{written.file}\n{written.about}")
+        if not written.checked:
+            say("not checked against the net: that needs onnxruntime (pip install onnxruntime)", sys.stderr)
+        return
     from plopkit.runs.folder import RunFolder
     from plopkit.runs.released import export as export_run
 
-    for path in export_run(args.run, args.layout, args.out):
+    for path in export_run(args.run, args.kind, args.out, args.step):
         say(path)
-    if (stride := RunFolder(args.run).settings.model.output_stride) != 16 and args.layout != "plopkit":
+    if (stride := RunFolder(args.run).settings.model.output_stride) != 16 and args.kind != "plopkit":
         say(f"the files do not hold their output stride: read them with --model.output-stride {stride}")

@@ -29,6 +29,7 @@ __all__ = [
     "net_input",
     "normalised",
     "picture",
+    "short_side_resized",
     "to_device",
     "train_transform",
 ]
@@ -110,6 +111,11 @@ def eval_transform(size: int | None) -> Transform:
     if size is None:
         return Transform()
     return Transform(Resize(size, antialias=True), v2.CenterCrop(size))
+
+
+def short_side_resized(image: UInt8[Tensor, "3 H W"], size: int) -> UInt8[Tensor, "3 h w"]:
+    """An image as `eval_transform` resizes it, without the central square."""
+    return v2.functional.resize_image(image, [size], antialias=True)
 
 
 def to_device(image: Tensor, target: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -23,6 +23,7 @@ from plopkit.model.keys import (
     segmenter_state,
     unexpected_keys,
 )
+from plopkit.model.norms import available_norm
 from plopkit.model.resnet import BLOCKS, BOTTLENECKS
 from plopkit.model.segmenter import Segmenter
 from plopkit.scenario import WIDE_IGNORE
@@ -39,6 +40,8 @@ KNOWN = (
 LAYOUTS = ("official", "cssegmentation", "plopkit")
 RECIPE = "net"
 """The text in a file of layout "plopkit" that describes the net."""
+STEP = "step"
+"""The text in a run's own checkpoint, which holds such a description."""
 WIDEST = 2048  # as `plopkit.settings.Model.width`
 RELEASED_SLOPE = 0.01  # of the leaky ReLU
 
@@ -48,7 +51,7 @@ def load_published(path: Path | str, output_stride: int = 16, pool: int | None =
 
     The keys say which code base wrote it, how deep the ResNet is, and how many channels each step added. The file is
     read without running code from it. ImageNet weights give a net with one untrained classifier of 21 channels. A file
-    of layout "plopkit" describes its net itself, and the other arguments do not matter.
+    of layout "plopkit" and a run's own checkpoint describe their net themselves, and the other arguments do not matter.
 
     Args:
         path: the checkpoint.
@@ -102,7 +105,9 @@ def load_published(path: Path | str, output_stride: int = 16, pool: int | None =
     return net.eval()
 
 
-def save_published(net: Segmenter, path: Path | str, layout: str = "official") -> None:
+def save_published(
+    net: Segmenter, path: Path | str, layout: str = "official", about: Mapping[str, str] | None = None
+) -> None:
     """Write a net for inference, with its branches merged where it has two (`Segmenter.merged`).
 
     Args:
@@ -111,6 +116,7 @@ def save_published(net: Segmenter, path: Path | str, layout: str = "official") -
         layout: "official" or "cssegmentation": a net with a released ResNet, so that their code can load it. The file
             does not say its output stride; the released scripts use 16. Their decoders are 256 wide; `load_published`
             reads any width. "plopkit": any net, as safetensors that describe it, for `load_published` alone.
+        about: texts by name that a file of layout "plopkit" holds as well.
 
     Raises:
         ValueError: for another layout, and for a net that the released code would read as a different one.
@@ -121,7 +127,7 @@ def save_published(net: Segmenter, path: Path | str, layout: str = "official") -
     state = net.state_dict()
     if layout == "plopkit":
         tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in state.items()}
-        write_bytes(expanded(path), as_bytes(tensors, {RECIPE: json.dumps(net.recipe())}))
+        write_bytes(expanded(path), as_bytes(tensors, {RECIPE: json.dumps(net.recipe()), **(about or {})}))
         return
     if net.encoder.name not in BLOCKS:
         raise ValueError(f"the {layout} code knows the encoders {', '.join(BLOCKS)} only, and this net has another one")
@@ -142,16 +148,21 @@ def save_published(net: Segmenter, path: Path | str, layout: str = "official") -
 
 
 def _recipe_in(path: Path) -> str | None:
-    """The text that describes the net in a file of layout "plopkit"; None in other files."""
-    return read_metadata(path).get(RECIPE) if path.suffix == ".safetensors" else None
+    """The text that describes the net in a file of layout "plopkit" or in a run's own checkpoint; None in others."""
+    texts = read_metadata(path) if path.suffix == ".safetensors" else {}
+    return texts.get(RECIPE) or texts.get(STEP)
 
 
-def _described(path: Path, recipe: str, state: dict[str, Tensor]) -> Segmenter:
-    """The net that a file of layout "plopkit" describes."""
+def _described(path: Path, text: str, state: dict[str, Tensor]) -> Segmenter:
+    """The net that such a file describes."""
     try:
-        described = json.loads(recipe)
+        described = json.loads(text)
+        if isinstance(described, dict) and isinstance(described.get("recipe"), dict):  # of a step
+            described = described["recipe"]
         if not isinstance(described, dict):
             raise ValueError(f"describes no net, but {one_line(described, 60)}")
+        if isinstance(encoder := described.get("encoder"), dict) and "norm" in encoder:
+            encoder["norm"] = available_norm(encoder["norm"])
         return Segmenter.restored(described, state).eval()
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: {one_line(error, 300)}") from error

@@ -77,8 +77,28 @@ class ASPP(nn.Module):
         """The mean over the map or, at evaluation with a window, over the window around each pixel."""
         if self.training or self.pool is None:
             return x.mean((2, 3), keepdim=True)
+        if torch.jit.is_tracing():
+            return _window_means(x, self.pool)
         height, width = x.shape[2:]
         window = (min(self.pool, height), min(self.pool, width))
         x = F.avg_pool2d(x, window, stride=1)
         rest_h, rest_w = window[0] - 1, window[1] - 1
         return F.pad(x, (rest_w // 2, rest_w - rest_w // 2, rest_h // 2, rest_h - rest_h // 2), mode="replicate")
+
+
+def _window_means(x: Tensor, side: int) -> Tensor:
+    """As `ASPP._pooled` with a window, by operations that a traced net can repeat at any size: products of matrices.
+
+    `avg_pool2d` would keep the window of the picture that it was traced with.
+    """
+    rows, columns = (_window_weights(x, n, side) for n in x.shape[2:])
+    return rows @ x @ columns.T
+
+
+def _window_weights(like: Tensor, n: Any, side: int) -> Tensor:
+    """(n, n): the share of pixel j in the mean of the window around pixel i, which stays within the map."""
+    at = torch.arange(n, device=like.device)
+    window = torch.arange(1, side + 1, device=like.device)[:n].amax()  # the smaller of side and n
+    first = torch.minimum((at - (window - 1) // 2).clamp(min=0), n - window)
+    inside = (at[None] >= first[:, None]) & (at[None] < first[:, None] + window)
+    return inside.to(like.dtype) / window.to(like.dtype)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 
 from torch import nn
 
@@ -36,6 +37,11 @@ def norm_of(kind: str, slope: float = 0.01) -> Norm:
             "--no-build-isolation inplace-abn==1.1.0`, or use model.norm abn, which computes the same"
         ) from error
     return partial(InPlace, slope=slope)
+
+
+def available_norm(kind: str) -> str:
+    """The kind that a checkpoint names, or "abn" where inplace-abn is not built: the same state, the same numbers."""
+    return "abn" if kind == "iabn" and find_spec("inplace_abn") is None else kind
 
 
 def norm_names(net: nn.Module) -> list[str]:

@@ -20,6 +20,8 @@ def upsample(small: Float[Tensor, "B C h w"], size: Sequence[int]) -> Float[Tens
     them. Both agree to rounding.
     """
     small = at_least_float32(small).contiguous()
+    if torch.jit.is_tracing():  # the matrices below would keep their size
+        return F.interpolate(small, tuple(size), mode="bilinear", align_corners=False)
     if small.device.type != "cpu":
         return _Upsample.apply(small, tuple(size))
     rows, columns = _weights(small, small.shape[2:], size)

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from plopkit.methods.base import State
 from plopkit.model.keys import current_names
+from plopkit.model.norms import available_norm
 from plopkit.model.segmenter import Segmenter, segmenter_of
 from plopkit.runs.step_files import AGAIN, Ticks, load_tensors, load_ticks, save_tensors, save_ticks, unreadable
 from plopkit.runs.unfinished import TrainingStore
@@ -176,8 +176,7 @@ class StepStore:
             plain = model.model_copy(update={"weights": "none", "norm": "abn"})  # the checkpoint has all weights
             recipe = segmenter_of(plain, self.classes()).recipe()
             recipe["encoder"]["norm"] = model.norm
-        if recipe["encoder"]["norm"] == "iabn" and find_spec("inplace_abn") is None:
-            recipe["encoder"]["norm"] = "abn"  # the same state, the same numbers
+        recipe["encoder"]["norm"] = available_norm(recipe["encoder"]["norm"])
         weights = self.weights()
         try:
             return Segmenter.restored(recipe, weights)

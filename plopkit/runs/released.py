@@ -95,13 +95,14 @@ def tiny_checkpoint(folder: Path | str) -> tuple[RunFolder, list[Path]]:
     return trained, export(trained.path, "official", trained.path / "exported")
 
 
-def export(run: Path, layout: str, out: Path) -> list[Path]:
+def export(run: Path, layout: str, out: Path, step: int | None = None) -> list[Path]:
     """Write a run's nets for inference, in the layout of the official code, of cssegmentation or of plopkit.
 
     Args:
         run: the run folder.
         layout: "official", "cssegmentation" or "plopkit", as in `plopkit.model.checkpoints.save_published`.
         out: the folder for step-0.pth, step-1.pth, …, or with layout "plopkit" step-0.safetensors, …
+        step: the step whose net is written; None for all.
 
     Returns:
         The files written.
@@ -115,8 +116,11 @@ def export(run: Path, layout: str, out: Path) -> list[Path]:
         raise FileNotFoundError(f"{run}: no finished step in it; name a run folder")
     if not folder.settings_file.is_file():
         raise FileNotFoundError(f"{run}: no settings.yaml in it; copy the whole run folder")
+    steps = range(folder.evaluated())
+    if step is not None and step not in steps:
+        raise FileNotFoundError(f"{run}: step {step} is not finished; there are 0 to {steps[-1]}")
     written = []
-    for index in range(folder.evaluated()):
+    for index in steps if step is None else [step]:
         written.append(out / f"step-{index}.{'safetensors' if layout == 'plopkit' else 'pth'}")
         save_published(folder.net(index), written[-1], layout)
     return written

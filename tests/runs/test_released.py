@@ -190,7 +190,7 @@ def test_a_checkpoint_with_iabn_is_opened_without_the_package(
     weights = store.weights()
     save_file(weights, store.checkpoint, {"step": json.dumps({"classes": store.classes(), "recipe": recipe})})
     seals.write_seal(store.checkpoint, seals.digest_of(store.checkpoint))
-    monkeypatch.setattr("plopkit.runs.checkpoints.find_spec", lambda name: None)
+    monkeypatch.setattr("plopkit.model.norms.find_spec", lambda name: None)
     net = RunFolder(path).net(1)
     assert net.classes == (16, 5)
     assert all(torch.equal(weights[name], tensor) for name, tensor in net.state_dict().items())
