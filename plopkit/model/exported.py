@@ -98,7 +98,7 @@ def save_onnx(net: Segmenter, path: Path | str, about: Mapping[str, Any]) -> boo
         torch.onnx.export(
             module,
             (_noise(TRACED),),
-            buffer,
+            buffer,  # type: ignore[arg-type]  # dynamo=False writes to files, too, which the annotation leaves out
             dynamo=False,  # the other exporter would need onnxscript
             opset_version=OPSET,
             input_names=[INPUT],

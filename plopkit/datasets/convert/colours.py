@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from plopkit.datasets.convert.annotated import BACKGROUND, Canvas, ClassNames
-from plopkit.datasets.files import read_lines
+from plopkit.datasets.lists import read_lines
 from plopkit.support.printable import one_line
 
 Colour = tuple[int, int, int]

@@ -17,7 +17,7 @@ from plopkit.datasets.convert.pixels import painted_mask, write_image, write_mas
 from plopkit.datasets.convert.replacing import check_replaceable, made_whole
 from plopkit.datasets.convert.request import Request
 from plopkit.datasets.convert.splits import at_random, by_list, by_source
-from plopkit.datasets.files import read_lines
+from plopkit.datasets.lists import read_lines
 from plopkit.support.bars import progress_bar
 
 

@@ -18,7 +18,7 @@ from plopkit.datasets.convert.reading import located
 from plopkit.datasets.convert.request import Request
 from plopkit.datasets.convert.rle import runs
 from plopkit.datasets.convert.splits import known_split
-from plopkit.datasets.files import read_lines
+from plopkit.datasets.lists import read_lines
 from plopkit.support.places import read_limited
 from plopkit.support.printable import one_line, quoted
 

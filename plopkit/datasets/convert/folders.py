@@ -13,7 +13,7 @@ from plopkit.datasets.convert.ids import paint_ids
 from plopkit.datasets.convert.images import Images
 from plopkit.datasets.convert.request import Request
 from plopkit.datasets.convert.splits import split_of
-from plopkit.datasets.files import read_lines
+from plopkit.datasets.lists import read_lines
 from plopkit.datasets.pictures import opened, pixels
 
 Fill = Callable[[Canvas, np.ndarray, str], None]

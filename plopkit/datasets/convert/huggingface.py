@@ -17,7 +17,7 @@ from plopkit.datasets.convert.colours import Colour, colour_table, has_colours, 
 from plopkit.datasets.convert.ids import paint_ids
 from plopkit.datasets.convert.request import Request
 from plopkit.datasets.convert.splits import known_split
-from plopkit.datasets.files import read_lines
+from plopkit.datasets.lists import read_lines
 from plopkit.datasets.pictures import MOST_PIXELS
 from plopkit.support.printable import one_line
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 
 from plopkit.datasets.convert.annotated import Notes
-from plopkit.datasets.files import read_lines
+from plopkit.datasets.lists import read_lines
 from plopkit.support.printable import one_line
 
 WORDS = {
