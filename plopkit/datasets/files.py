@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,6 +19,10 @@ from plopkit.datasets.pictures import load, opened, pixels
 from plopkit.datasets.source import Inspection, Pair, Source, digest_of
 from plopkit.datasets.turns import Turn, orientation_of, turn_of, turned
 from plopkit.scenario import ignored_id
+from plopkit.support.moved import renamed
+
+if not TYPE_CHECKING:
+    __getattr__ = renamed(__name__)
 
 
 class FileSource(Source):

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,7 +12,12 @@ from plopkit.datasets.files import FileSource
 from plopkit.datasets.layout import Layout, Pairs
 from plopkit.scenario import IGNORE, N_IDS
 from plopkit.settings import Data
+from plopkit.support.moved import renamed
 from plopkit.support.places import expanded
+
+if not TYPE_CHECKING:
+    __getattr__ = renamed(__name__)
+
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "jpegimages")
 MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "annotation", "segmentationclass")
