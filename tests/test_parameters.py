@@ -34,6 +34,12 @@ def test_overrides_may_be_papermill_text():
         from_parameters(CELL | {"overrides": "seed 3"})
 
 
+def test_a_notebook_logs_to_the_trackers_that_its_overrides_name():
+    settings = from_parameters(CELL | {"overrides": "log=jsonl,tensorboard seed=1"})
+    assert settings.log == ("jsonl", "tensorboard")
+    assert settings == from_parameters(CELL | {"overrides": {"log": ["jsonl", "tensorboard"], "seed": 1}})
+
+
 def test_data_root_becomes_the_setting_of_that_name(tmp_path):
     assert from_parameters(CELL | {"data_root": str(tmp_path)}).data.root == tmp_path
 
