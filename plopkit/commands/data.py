@@ -60,7 +60,7 @@ def _check_data(args: argparse.Namespace) -> None:
 
     config = read_config(args.config)
     scenario = config.word("scenario", args.scenario, "")
-    if not scenario:
+    if args.scenario is None and "scenario" not in config.words:
         raise ValueError("name the scenario, or a file with --config that does")
     flags = {
         "data.root": args.root,

@@ -18,7 +18,7 @@ def _write(root: Path, names: tuple[str, ...]) -> None:
     for kind in ("images", "masks"):
         (root / kind).mkdir(parents=True)
     random = np.random.default_rng(0)
-    for split, count in (("train", 8), ("val", 4)):
+    for split, count in (("train", 16), ("val", 4)):
         stems = [f"{split} {index}" for index in range(count)]
         for index, stem in enumerate(stems):
             labels = [0, *(1 + (index + k) % 3 for k in (0, 1))]
