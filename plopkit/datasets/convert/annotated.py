@@ -40,7 +40,7 @@ class Notes:
 
     def lines(self) -> list[str]:
         """A line per kind, in the order in which they were met."""
-        return [f"{what}: {count:,}, the first in {first}" for what, (count, first) in self._found.items()]
+        return [f"{what}: {count:,} (the first: {first})" for what, (count, first) in self._found.items()]
 
 
 class Labels(NamedTuple):

@@ -37,8 +37,8 @@ def test_exact_colours_and_void(tmp_path: Path) -> None:
 def test_an_unknown_colour_is_named_with_the_nearest_one(tmp_path: Path) -> None:
     path = source(tmp_path / "in", "s?v rrw")
     message = (
-        r"masks/0\.png: 1 pixels have the colour \((71, 130, 180|255, 255, 255)\), which is no class, and 1 more colours"
-        r" are unknown; the nearest is (sky|road) \(.*--unknown ignore"
+        r"masks/0\.png: 1 pixels have the colour \((71, 130, 180|255, 255, 255)\), which is no class, and 1 more"
+        r" colours are unknown; the nearest is (sky|road) \(.*--unknown ignore"
     )
     with pytest.raises(ValueError, match=message):
         convert(path, root=tmp_path / "root", classes=path / "classes.csv")

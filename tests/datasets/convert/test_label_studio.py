@@ -76,7 +76,7 @@ def test_a_label_may_be_a_result_of_its_own(tmp_path: Path) -> None:
                region("rectangle", "", "b", **shape)]  # fmt: skip
     done = convert(source(tmp_path, task(1, *results), task(2)), root=tmp_path / "root")
     assert (masks_in(tmp_path / "root")["1"] == array("11110000 " * 6)).all()
-    assert any(note.startswith("regions without a label, left out: 1, the first in") for note in done.notes)
+    assert any(note.startswith("regions without a label, left out: 1 (the first: ") for note in done.notes)
     assert any(note.startswith("pictures without annotations, all background: 1") for note in done.notes)
 
 
