@@ -131,6 +131,8 @@ class ClassNames:
         """
         if not isinstance(name, str) or not (text := unicodedata.normalize("NFC", name).strip()):
             raise ValueError(f"{where}: the class name {quoted(name)} is empty or no text; name the class")
+        if text.startswith("#"):
+            raise ValueError(f"{where}: the class name {quoted(name)} would be a comment in a list; rename the class")
         if wrong := control_character(text):
             raise ValueError(f"{where}: the class name {quoted(name)} holds {wrong}; rename the class")
         self.names.setdefault(text)

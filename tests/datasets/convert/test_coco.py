@@ -211,6 +211,7 @@ def test_damaged_annotations_are_named_and_nothing_is_written(
         ({"categories": [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]}, "category 1: the id 1 is that of a, too"),
         ({"categories": [{"id": 1, "name": " "}]}, "category 0: the class name ' ' is empty"),
         ({"categories": [{"id": 1, "name": "a\nb"}]}, r"the class name 'a\\nb' holds \\n"),
+        ({"categories": [{"id": 1, "name": "#1"}]}, "the class name '#1' would be a comment in a list"),
         ({"categories": [{"id": 1}]}, "category 0: 'name' must be a text, but there is none"),
         ({"categories": []}, "no class besides the background"),
         ({"images": [{"id": 0, "file_name": "0.jpg"}] * 2}, "image 1: the id 0 is that of another image"),
