@@ -140,9 +140,9 @@ def _kept(pictures: Sequence[Picture], request: Request, notes: Notes) -> list[P
     annotated: dict[Path, str] = {}
     for picture in kept:
         if isinstance(picture.image, Path):
-            other = annotated.setdefault(picture.image, picture.where)
-            if other != picture.where:
+            if other := annotated.get(picture.image):
                 raise ValueError(f"{picture.where} and {other} annotate the same image, {picture.image}; remove one")
+            annotated[picture.image] = picture.where
     return kept
 
 
