@@ -19,22 +19,32 @@ Exit codes (`EXIT_CODES`; docs/guides/settings.md says more): 0 for success, 1 w
 failed, 2 for what a user or a machine does, 130 for an interrupt, 143 for SIGTERM.
 """
 
-import importlib
 import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from plopkit.commands.compare import compare
+from plopkit.commands.data import data
+from plopkit.commands.demo import demo
+from plopkit.commands.evaluate import evaluate
+from plopkit.commands.export import export
+from plopkit.commands.grid import grid
+from plopkit.commands.lessons import lessons
+from plopkit.commands.predict import predict
+from plopkit.commands.report import report
+from plopkit.commands.rows import rows
+from plopkit.commands.run import run
 from plopkit.commands.words import say, split_at, values_of, without
 from plopkit.support.cpus import spin_briefly
 from plopkit.support.parents import end_with_parent
 from plopkit.support.signals import Terminated, terminating
 
 CONTINUES = "the same command continues where it was saved"
-NAMES = ("run", "compare", "report", "rows", "evaluate", "predict", "export", "data", "demo", "grid", "lessons")
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
-    name: getattr(importlib.import_module(f"plopkit.commands.{name}"), name) for name in NAMES
+    command.__name__: command
+    for command in (run, compare, report, rows, evaluate, predict, export, data, demo, grid, lessons)
 }
 EXIT_CODES = {
     "0": "done",

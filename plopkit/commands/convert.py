@@ -86,10 +86,8 @@ def convert(args: argparse.Namespace) -> None:
     say(f"classes: {shown}{', …' if n_classes >= 30 else ''}")
     for note in done.notes:
         say(f"note: {note}")
-    if n_classes < 2:
-        say("note: a scenario needs 2 classes at least; this folder has 1")
-    else:
-        say(f'next: plopkit data check "folder {n_classes - 1}-1 overlap" --data.root {_shell(root)}')
+    task = f"{n_classes - 1}-1 overlap" if n_classes > 1 else "joint"
+    say(f'next: plopkit data check "folder {task}" --data.root {_shell(root)}')
 
 
 def _shell(path: Path) -> str:

@@ -40,7 +40,7 @@ class Notes:
 
     def lines(self) -> list[str]:
         """A line per kind, in the order in which they were met."""
-        return [f"{what}: {count:,}, the first in {first}" for what, (count, first) in self._found.items()]
+        return [f"{what}: {count:,} (the first: {first})" for what, (count, first) in self._found.items()]
 
 
 class Labels(NamedTuple):
@@ -131,6 +131,8 @@ class ClassNames:
         """
         if not isinstance(name, str) or not (text := unicodedata.normalize("NFC", name).strip()):
             raise ValueError(f"{where}: the class name {quoted(name)} is empty or no text; name the class")
+        if text.startswith("#"):
+            raise ValueError(f"{where}: the class name {quoted(name)} would be a comment in a list; rename the class")
         if wrong := control_character(text):
             raise ValueError(f"{where}: the class name {quoted(name)} holds {wrong}; rename the class")
         self.names.setdefault(text)

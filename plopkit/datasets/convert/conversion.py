@@ -84,11 +84,16 @@ def convert(
     if unused := len(pictures) - len(used):
         notes.add("pictures of another split of the source, such as test, left out", request.source, unused)
     facts = {"format": found.format, "source": [str(path) for path in request.sources], "divided": divided}
+    shown_labels: set[int] = set()
     with made_whole(root, facts) as folder:
         for name in ("images", "masks"):
             (folder / name).mkdir()
         for index in progress_bar(used, "converting", len(used), shown=shown):
-            _write(pictures[index], stems[index], folder, labels, colours(labels.ignored), notes, link)
+            mask = _write(pictures[index], stems[index], folder, labels, colours(labels.ignored), notes, link)
+            shown_labels |= set(np.unique(mask).tolist())
+        for label, name in enumerate(labels.names):
+            if label and label not in shown_labels:
+                notes.add("classes that no picture shows; --classes can leave them out", name)
         _write_lists(folder, labels.names, {split: [stems[i] for i in own] for split, own in splits.items()})
     return Converted(
         found.format, labels.names, len(splits["train"]), len(splits["val"]), divided, tuple(notes.lines())
@@ -135,9 +140,9 @@ def _kept(pictures: Sequence[Picture], request: Request, notes: Notes) -> list[P
     annotated: dict[Path, str] = {}
     for picture in kept:
         if isinstance(picture.image, Path):
-            other = annotated.setdefault(picture.image, picture.where)
-            if other != picture.where:
+            if other := annotated.get(picture.image):
                 raise ValueError(f"{picture.where} and {other} annotate the same image, {picture.image}; remove one")
+            annotated[picture.image] = picture.where
     return kept
 
 
@@ -168,7 +173,7 @@ def _divided(
 
 def _write(
     picture: Picture, stem: str, folder: Path, labels: Labels, colours: np.ndarray, notes: Notes, link: bool
-) -> None:
+) -> np.ndarray:
     target = folder / "images" / stem
     if isinstance(picture.image, Path):
         header, _ = write_image(picture.image, target, link)
@@ -180,7 +185,9 @@ def _write(
                 header, _ = write_image(content, target, link=False)
             except ValueError as error:
                 raise ValueError(str(error).replace(str(content), picture.where)) from error
-    write_mask(painted_mask(picture, header, labels, notes), folder / "masks" / f"{stem}.png", colours)
+    mask = painted_mask(picture, header, labels, notes)
+    write_mask(mask, folder / "masks" / f"{stem}.png", colours)
+    return mask
 
 
 def _write_lists(folder: Path, classes: Sequence[str], splits: Mapping[str, Sequence[str]]) -> None:

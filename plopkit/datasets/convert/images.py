@@ -29,6 +29,7 @@ class Images:
         self.folder, self.leave_out_missing = folder, leave_out_missing
         self.files = image_files(folder)
         self._missing: list[tuple[str, str]] = []
+        self._named: set[Path] = set()
         self._by_name: dict[str, list[Path]] = defaultdict(list)
         for path in self.files:
             self._by_name[_key(path.name)].append(path)
@@ -61,7 +62,7 @@ class Images:
             return None
         keys = [_key(part) for part in parts]
         if near is not None and (own := near.joinpath(*parts)) in candidates:
-            return own
+            return self._noted(own)
         shared = [_shared_end(keys, path) for path in candidates]
         best = [path for path, length in zip(candidates, shared, strict=True) if length == max(shared)]
         if len(best) > 1:
@@ -73,23 +74,34 @@ class Images:
                 f"{where}: the image {one_line(name)} may be {best[0]} or {best[1]}; name the folder of the right one "
                 "with --images"
             )
-        return best[0]
+        return self._noted(best[0])
 
     def known(self, name: str, near: Path) -> Path | None:
         """The file of this name in a folder; None where there is none, which is no error."""
         path = near.joinpath(*_parts(name))
-        return path if path in self._by_name.get(_key(path.name), []) else None
+        return self._noted(path) if path in self._by_name.get(_key(path.name), []) else None
 
     def name_of(self, path: Path) -> str:
         """The path of a file below the folder."""
         return path.relative_to(self.folder).as_posix()
 
-    def check(self, notes: Notes) -> None:
+    def _noted(self, path: Path) -> Path:
+        self._named.add(path)
+        return path
+
+    def check(self, notes: Notes, unnamed: bool = True) -> None:
         """Report the images that were not found.
+
+        Args:
+            notes: For what is left out.
+            unnamed: Whether to count the files that no annotation names, too.
 
         Raises:
             FileNotFoundError: There are some, and they are not left out.
         """
+        others = [path for path in self.files if path not in self._named] if unnamed else []
+        if others:
+            notes.add("image files that no annotation names, left out", others[0], len(others))
         if not self._missing:
             return
         if self.leave_out_missing:

@@ -57,10 +57,10 @@ def read(request: Request, files: Mapping[Path, Any]) -> Annotated:
                 frame = frame_of(images[image_id], "height", "width", where)
                 name = request.found_images.name_of(file)
                 pictures.append(Picture(name, file, where, painter, frame, request.split_of(path), not segments))
-        masks.check(notes)
+        masks.check(notes, unnamed=False)
         if unannotated := len(images) - len(seen):
             notes.add("images without a panoptic annotation, left out", path, unannotated)
-    request.found_images.check(notes)
+    request.found_images.check(notes, unnamed=False)  # the PNGs may be among them
     return Annotated((*names.names, VOID), tuple(pictures), notes)
 
 

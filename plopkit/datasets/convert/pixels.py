@@ -75,7 +75,8 @@ def _header(picture: Image.Image, path: Path) -> Header:
         )
     kind = "JPEG" if picture.format == "MPO" else str(picture.format)  # several pictures in one JPEG, by phones
     try:
-        orientation = int(picture.getexif().get(ORIENTATION, 1))
+        # Pillow turns a TIFF itself, while it is decoded.
+        orientation = 1 if kind == "TIFF" else int(picture.getexif().get(ORIENTATION, 1))
     except Exception:  # damaged EXIF, which viewers do not obey either
         orientation = 1
     return Header(kind, (picture.height, picture.width), orientation if 2 <= orientation <= 8 else 1)

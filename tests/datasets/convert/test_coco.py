@@ -155,7 +155,7 @@ def test_missing_images_are_named_or_left_out(tmp_path: Path) -> None:
     done = convert(path, root=tmp_path / "root", leave_out=frozenset({"missing"}))
     assert done.train + done.val == 2
     assert any(
-        note.startswith("pictures whose image is missing, left out: 2, the first in 2.jpg") for note in done.notes
+        note.startswith("pictures whose image is missing, left out: 2 (the first: 2.jpg)") for note in done.notes
     )
 
 
@@ -175,6 +175,7 @@ def test_odd_shapes_are_left_out_and_counted(tmp_path: Path) -> None:
         "polygons of fewer than 3 points",
         "annotations with a box and no outline",
         "shapes that cover no pixel",
+        "classes that no picture shows; --classes can leave them out: 2 (the first: dog)",
     ]
 
 
@@ -210,6 +211,7 @@ def test_damaged_annotations_are_named_and_nothing_is_written(
         ({"categories": [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]}, "category 1: the id 1 is that of a, too"),
         ({"categories": [{"id": 1, "name": " "}]}, "category 0: the class name ' ' is empty"),
         ({"categories": [{"id": 1, "name": "a\nb"}]}, r"the class name 'a\\nb' holds \\n"),
+        ({"categories": [{"id": 1, "name": "#1"}]}, "the class name '#1' would be a comment in a list"),
         ({"categories": [{"id": 1}]}, "category 0: 'name' must be a text, but there is none"),
         ({"categories": []}, "no class besides the background"),
         ({"images": [{"id": 0, "file_name": "0.jpg"}] * 2}, "image 1: the id 0 is that of another image"),
@@ -288,3 +290,14 @@ def test_chosen_classes(tmp_path: Path) -> None:
         done = convert(path, root=tmp_path / "root", classes=chosen, unknown=unknown)
         assert done.classes == ("background", "bird", "dog")
         assert np.array_equal(masks_in(tmp_path / "root")["0"], array(" ".join([expected] * 6)))
+
+
+def test_images_that_no_annotation_names_are_counted(tmp_path: Path) -> None:
+    path = source(tmp_path, [{"image_id": 0, "category_id": 3, "segmentation": [box(0, 0, 8, 6)]}])
+    save_image(tmp_path / "images" / "new.jpg")
+    done = convert(path, root=tmp_path / "root")
+    assert (
+        f"image files that no annotation names, left out: 1 (the first: {tmp_path / 'images' / 'new.jpg'})"
+        in done.notes
+    )
+    assert not (tmp_path / "root" / "images" / "new.jpg").exists()

@@ -106,12 +106,12 @@ def test_wrong_words_are_explained(
     assert not (tmp_path / "root").exists()
 
 
-def test_one_class_is_no_scenario(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_class_is_learnt_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for i in range(2):
         save_image(tmp_path / "images" / f"{i}.jpg", (2, 2))
         save_image(tmp_path / "masks" / f"{i}.png", pixels=array("01 10") * np.uint8(255))
     assert main(["data", "convert", str(tmp_path), "-o", str(tmp_path / "root"), "--binary", "crack"]) == 0
-    assert "a scenario needs 2 classes at least; this folder has 1" in capsys.readouterr().out
+    assert 'next: plopkit data check "folder joint" --data.root' in capsys.readouterr().out
 
 
 def test_help_is_short(capsys: pytest.CaptureFixture[str]) -> None:

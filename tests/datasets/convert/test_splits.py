@@ -57,7 +57,7 @@ def test_lists_by_stem_file_name_or_path(tmp_path: Path) -> None:
     path.write_bytes("\ufeffb\\1.jpg\r\ngro\u0308ße\r\n\r\ngröße.jpg\r\n".encode())
     notes = Notes()
     assert by_list(path, NAMES, notes) == {"train": [0], "val": [1, 2]}
-    assert notes.lines() == ["lines of --val-list that are repeated: 1, the first in größe.jpg"]
+    assert notes.lines() == ["lines of --val-list that are repeated: 1 (the first: größe.jpg)"]
 
 
 @pytest.mark.parametrize(
