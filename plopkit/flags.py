@@ -19,6 +19,8 @@ if not TYPE_CHECKING:
 
 
 SCENARIO = "emoji 15-5 overlap"
+SHORT = {"--from": "--start.checkpoint", "--from-classes": "--start.classes", "--from-step": "--start.step"}
+"""Short forms of flags."""
 
 
 def parse_run(arguments: Sequence[str], description: str = "Train a scenario.") -> Settings:
@@ -32,6 +34,7 @@ def parse_run(arguments: Sequence[str], description: str = "Train a scenario.") 
         ValueError: A setting is wrong; says what is possible.
         SystemExit: A flag is unknown or lacks its value, or help was printed; the message has been printed.
     """
+    arguments = [_in_full(word) for word in arguments]
     early = argparse.ArgumentParser("plopkit run", add_help=False, allow_abbrev=False)
     early.add_argument("--preset", default="laptop")
     early.add_argument("--method", default="plop")
@@ -66,12 +69,19 @@ def run_words(settings: Settings, preset: str, recipe: str = "own") -> list[str]
     return words
 
 
+def _in_full(word: str) -> str:
+    """A flag's full form; any other word as it is."""
+    flag, equals, value = word.partition("=")
+    return SHORT.get(flag, flag) + equals + value
+
+
 def _flag(name: str, value: Any) -> list[str]:
     """A flag as tyro reads it: `--data.scale 0.5 1.0`, `--compute.no-cpu`, `--model.pool None`."""
     *groups, last = name.replace("_", "-").split(".")
     if isinstance(value, bool):
         return ["--" + ".".join([*groups, last if value else f"no-{last}"])]
     dashed = "--" + ".".join([*groups, last])
+    dashed = next((short for short, full in SHORT.items() if full == dashed), dashed)
     if isinstance(value, list):
         return [dashed, *map(str, value)]
     return [f"{dashed}={value}"] if str(value).startswith("-") else [dashed, str(value)]

@@ -46,6 +46,7 @@ def folder(root: Path, split: str) -> FileSource:
             raise ValueError(f"{listing}: {stem!r} leads out of the folder images/; write the image's file stem")
     images = in_folder(root / "images", [names.get(stem, f"{stem}.jpg") for stem in stems])
     source = FileSource(classes, stems, images, in_folder(root / "masks", stems, ".png"))
+    source.listing = str(listing)
     if len(classes) > IGNORE and source.mask_bits(0) == 8:
         raise _wrong_number(root / "classes.txt", len(classes))
     return source

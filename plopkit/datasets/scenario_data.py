@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from plopkit.datasets import Source, open_for
 from plopkit.datasets.counts import presence
+from plopkit.datasets.lacking import too_few_images
 from plopkit.datasets.steps import Selection, StepDataset, eval_loader, protocol_presence, train_loader
 from plopkit.datasets.tables import steps_table
 from plopkit.datasets.transforms import eval_transform, net_input, picture, train_transform
@@ -54,13 +55,15 @@ class ScenarioData:
     val: Source
 
     @classmethod
-    def open(cls, settings: Settings, scenario: Scenario | None = None, trains: bool = True) -> Self:
+    def open(cls, settings: Settings, scenario: Scenario | None = None, trains: bool = True, n_given: int = 0) -> Self:
         """Open both splits and check all images, masks and steps.
 
         Args:
             settings: The settings of a run.
             scenario: Their scenario, as `open_scenario(settings)` gives it, which is called if it is left out.
             trains: Whether each step needs enough images to train on.
+            n_given: The number of first steps that are not trained. These need no images, neither for training nor for
+                validation.
 
         Raises:
             ValueError: A file is damaged, or a step has too few images. The message names the file or the step.
@@ -69,7 +72,7 @@ class ScenarioData:
         scenario = scenario or open_scenario(settings)
         sources = (open_for(scenario, split, settings.data, settings.seed) for split in ("train", "val"))
         data = cls(settings, scenario, *sources)
-        for step in scenario.steps:
+        for step in scenario.steps[n_given:]:
             if trains:
                 data.train_loader(step)
             if not len(data._val_set(step)):
@@ -125,6 +128,9 @@ class ScenarioData:
         dataset = StepDataset(self.train, selection, train_transform(s.data.size, s.data.scale))
         try:
             selection.check(len(self.train))
+            if len(selection) < s.optim.batch:
+                presence = self.mask_presence[0]
+                raise ValueError(too_few_images(step, len(selection), s.optim.batch, presence, self.train))
             return train_loader(dataset, s.optim.batch, seed_of(s.seed, step.index), s.compute.workers, shard)
         except ValueError as error:
             raise ValueError(f"{self.scenario}, step {step.index}: {error}") from None

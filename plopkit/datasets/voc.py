@@ -41,7 +41,9 @@ def voc(root: Path, split: str) -> FileSource:
         )
     stems = listed(usable[0])
     images = in_folder(base / "JPEGImages", stems, ".jpg")
-    return FileSource(resources.class_names("voc"), stems, images, in_folder(folders[0], stems, ".png"))
+    source = FileSource(resources.class_names("voc"), stems, images, in_folder(folders[0], stems, ".png"))
+    source.listing = str(usable[0])
+    return source
 
 
 def lists(base: Path, split: str) -> list[Path]:

@@ -27,21 +27,31 @@ from plopkit.trainer import teacher_output
 from plopkit.training import Training
 
 
-def dry_run(settings: Settings, method: Method, net: Segmenter, data: ScenarioData, accelerator: Accelerator) -> None:
+def dry_run(
+    settings: Settings,
+    method: Method,
+    net: Segmenter,
+    data: ScenarioData,
+    accelerator: Accelerator,
+    given: tuple[int, State] = (0, {}),
+) -> None:
     """Check that every step has a batch, and pass a blank one through all verbs of step 0 and of a later step.
 
     Args:
         settings: settings of the run.
         method: method of the run.
-        net: net of step 0, on its device; it is changed.
+        net: net of step 0, or of the last given step, on its device; it is changed.
         data: images of the run.
         accelerator: accelerator of the run.
+        given: number of the first steps that are not trained, and the method's state after them.
 
     Raises:
         ValueError: names the step, or the settings to change.
     """
-    first, *later = data.scenario.steps[:2]
-    for each in data.scenario.steps:
+    n_given, state = given
+    trained = data.scenario.steps[n_given:]
+    later = trained[0] if n_given else next(iter(trained[1:]), None)
+    for each in trained:
         data.train_loader(each, trainer_of(method, each).images(each, data.presence[0], {}))
     size, batch = settings.data.size, settings.optim.batch
     with resources_explained(settings):
@@ -50,9 +60,10 @@ def dry_run(settings: Settings, method: Method, net: Segmenter, data: ScenarioDa
         try:
             with seeded(settings.seed), accelerator.autocast():
                 _check_encoder(settings, net, images[:2])
-                net, state = rehearsal.step(first, net, None, {})
-                if later:
-                    rehearsal.step(later[0], method.begin_step(net, later[0]), net, state)
+                if not n_given:
+                    net, state = rehearsal.step(trained[0], net, None, {})
+                if later is not None:
+                    rehearsal.step(later, method.begin_step(net, later), net, state)
         except (ValueError, RuntimeError) as error:
             if advice_on(error) is not None:
                 raise

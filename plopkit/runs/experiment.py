@@ -10,6 +10,7 @@ from accelerate import Accelerator
 
 from plopkit.compute import make_accelerator
 from plopkit.datasets.scenario_data import ScenarioData
+from plopkit.methods.base import State
 from plopkit.model.layout import laid_out
 from plopkit.model.segmenter import Segmenter
 from plopkit.presets import method_of, open_scenario, settle
@@ -20,6 +21,8 @@ from plopkit.runs.domains import domain_rows
 from plopkit.runs.dry_run import dry_run
 from plopkit.runs.evaluation import counts_by_domain
 from plopkit.runs.folder import RunFolder, check_places
+from plopkit.runs.given import open_given
+from plopkit.runs.images import images_text
 from plopkit.runs.machine import explaining_resources
 from plopkit.runs.mending import mended, missing_examples
 from plopkit.runs.opening import check_room, open_folder
@@ -28,6 +31,7 @@ from plopkit.runs.progress import Bars, Progress, no_progress
 from plopkit.runs.results import step_rows
 from plopkit.runs.sharing import failing_together
 from plopkit.runs.sources import sources_of
+from plopkit.runs.start import with_start
 from plopkit.runs.step_training import StepTrainer
 from plopkit.runs.steps import Steps, first_net
 from plopkit.scenario import Scenario, Step
@@ -72,7 +76,7 @@ class Experiment:
 
     def __init__(self, settings: Settings, force: bool = False):
         self.force = force
-        self.settings = settle(settings)
+        self.settings = with_start(settle(settings))
         self.method = method_of(self.settings)
         self.folder = RunFolder(self.settings.folder())
         self.main = True
@@ -176,21 +180,32 @@ class Experiment:
         accelerator = make_accelerator(self.settings)  # refuses what this machine cannot do
         self.main = accelerator.is_main_process
         check_places(self.folder.path)
-        data = ScenarioData.open(self.settings, self.scenario, trains=not checkpoints)
+        given = open_given(self.settings, self.scenario, self.method, self.folder)
+        n_given = 0 if given is None else len(given)
+        data = ScenarioData.open(self.settings, self.scenario, trains=not checkpoints, n_given=n_given)
         steps = self.scenario.steps
         if not self._seems_finished():  # a finished run needs neither disk space nor weights
-            net = first_net(self.settings, self.scenario, self.method.first_step())  # checks the encoder's name
+            state: State = {}
+            if given is None:
+                net = first_net(self.settings, self.scenario, self.method.first_step())  # checks the encoder's name
+            else:
+                net, state = given.check(data)
+                self.settings = self.settings.model_copy(update={"model": given.model()})
             if not checkpoints:
-                dry_run(self.settings, self.method, net.to(accelerator.device), data, accelerator)
+                start = n_given, state
+                dry_run(self.settings, self.method, net.to(accelerator.device), data, accelerator, start)
             copies = 1 if self.method.regularizer(net, {}) is None else 3  # its state is as large as the net, or twice
             check_room(self.settings, 4 * sum(p.numel() for p in net.parameters()) * (len(steps) + 4) * copies)
+        images = images_text(data.train, data.val)
         with failing_together(accelerator):
             if self.main:
-                sources = (data.train.fingerprint, data.val.fingerprint, checkpoints)
-                open_folder(self.settings, " ".join(filter(None, sources)) + "\n")
+                ends = [checkpoints] if checkpoints else []
+                now = [data.train.fingerprint, data.val.fingerprint, *ends]
+                earlier = [data.train.earlier_fingerprint, data.val.earlier_fingerprint, *ends]
+                open_folder(self.settings, *(" ".join(each) + "\n" for each in (now, earlier)), images)
                 if not checkpoints:
                     self._origins = self._compared_origins(accelerator)
-        steps_on_disk = Steps(self.settings, self.scenario, self.method, self.folder, data)
+        steps_on_disk = Steps(self.settings, self.scenario, self.method, self.folder, data, given)
         self._trainer = StepTrainer(steps_on_disk, self.main, self._origins)
 
     def _compared_origins(self, accelerator: Accelerator) -> Origins:

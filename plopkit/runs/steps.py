@@ -15,6 +15,7 @@ from plopkit.model.layout import laid_out
 from plopkit.model.segmenter import Segmenter, make_decoder, make_encoder
 from plopkit.runs.checkpoints import StepStore
 from plopkit.runs.folder import RunFolder
+from plopkit.runs.given import Given
 from plopkit.runs.progress import Progress
 from plopkit.runs.sharing import STEP_0
 from plopkit.runs.sources import digest_of, sources_of
@@ -48,6 +49,8 @@ class Steps:
     method: Method
     folder: RunFolder
     data: ScenarioData
+    given: Given | None = None
+    """the first steps, where they are not trained"""
 
     def store(self, step: Step) -> StepStore:
         """Where a step is kept."""
@@ -63,6 +66,10 @@ class Steps:
             return self.store(step)
         source = step_0_source(self.settings, self.scenario, self.method, self.data.train.fingerprint)
         return StepStore(self.settings.out / STEP_0 / source, 0)
+
+    def names(self, step: Step) -> tuple[str, ...]:
+        """The class of each channel after a step."""
+        return tuple(self.data.val.classes[label] for label in step.seen)
 
     def identity_before(self, step: Step) -> str | None:
         """The `identity` of the checkpoint that a step is trained from; None for step 0."""
