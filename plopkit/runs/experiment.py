@@ -22,6 +22,7 @@ from plopkit.runs.dry_run import dry_run
 from plopkit.runs.evaluation import counts_by_domain
 from plopkit.runs.folder import RunFolder, check_places
 from plopkit.runs.given import open_given
+from plopkit.runs.growth import grown_settings
 from plopkit.runs.images import images_text
 from plopkit.runs.machine import explaining_resources
 from plopkit.runs.mending import mended, missing_examples
@@ -183,6 +184,10 @@ class Experiment:
         given = open_given(self.settings, self.scenario, self.method, self.folder)
         n_given = 0 if given is None else len(given)
         data = ScenarioData.open(self.settings, self.scenario, trains=not checkpoints, n_given=n_given)
+        if not checkpoints and (grown := grown_settings(self.settings, self.method, data)) is not None:
+            self.settings, self.folder = grown, RunFolder(grown.folder())
+            given = open_given(self.settings, self.scenario, self.method, self.folder)
+            n_given = 0 if given is None else len(given)
         steps = self.scenario.steps
         if not self._seems_finished():  # a finished run needs neither disk space nor weights
             state: State = {}
