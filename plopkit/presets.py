@@ -186,6 +186,7 @@ def overrides_of(settings: Settings, preset: str, recipe: str = "own") -> dict[s
     """
     usual = flat(configure(settings.scenario, settings.method, preset, recipe=recipe).model_dump(mode="json"))
     own = flat(settings.model_dump(mode="json"))
+    del own["start.digest"]  # found out again
     return {name: value for name, value in own.items() if value != usual[name]}
 
 

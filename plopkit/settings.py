@@ -47,7 +47,7 @@ class Data(Frozen):
 
     root: Path | None = Field(None, description="folder of the data set; emoji needs none")
     digest: Literal["sample", "all"] = Field(
-        "sample", description="by what files are the same: names, sizes and their first and last 4 KiB, or all bytes"
+        "sample", description="content by which files are the same: both ends, or all"
     )
     size: int = Field(512, ge=16, le=4096, description="side in pixels of training crops and evaluation crops")
     scale: tuple[float, float] = Field(
@@ -76,14 +76,12 @@ class Start(Frozen):
 
     checkpoint: Path | None = Field(
         None,
-        description="a run's folder, a checkpoint of a step or a released one, in place of training step 0 (or --from)",
+        description="a run's folder, a checkpoint of a step or a released one, in place of training step 0",
     )
     classes: Path | None = Field(
-        None, description="list of the checkpoint's classes, background first, if it names none (or --from-classes)"
+        None, description="list of the checkpoint's classes, background first, if it names none"
     )
-    step: int | None = Field(
-        None, ge=0, description="last step taken from a run's folder; None = all that fit (or --from-step)"
-    )
+    step: int | None = Field(None, ge=0, description="last step taken from a run's folder; None = all that fit")
     digest: str = Field("", pattern="^([0-9a-f]{16})?$", description="digest of the checkpoint; found out if left out")
 
     @field_validator("checkpoint", "classes")

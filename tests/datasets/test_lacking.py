@@ -36,32 +36,32 @@ def presence_of(*images: tuple[int, ...]) -> np.ndarray:
             0,
             0,
             [(0, 3), (0, 4), (0,)],
-            "none of the 3 training images listed in /data/train.txt is of its classes (no image shows cat, dog); add such "
-            "images, or where a net has learnt these classes already, begin with it in place of training step 0: --from",
+            "none of the 3 training images listed in /data/train.txt is of its classes (no image shows cat, dog); add "
+            "such images, or where a net has learnt these classes already, begin with it in place of training step 0: ",
         ),
         (
             "overlap",
             1,
             0,
             [(0, 1), (0, 2), (0,)],
-            "none of the 3 training images listed in /data/train.txt is of its classes (no image shows hen, cow); add such "
-            "images, or choose another task",
+            "none of the 3 training images listed in /data/train.txt is of its classes (no image shows hen, cow); add "
+            "such images, or choose another task",
         ),
         (
             "overlap",
             0,
             2,
             [(0, 1), (0, 1), (0, 3)],
-            "this step has 2 training images, fewer than one batch of 4; lower optim.batch, or add images to the data set "
-            "(no image shows dog)",
+            "this step has 2 training images, fewer than one batch of 4; lower optim.batch, or add images to the data "
+            "set (no image shows dog)",
         ),
         (
             "disjoint",
             0,
             0,
             [(0, 1, 3), (0, 2, 4), (0, 4)],
-            "the protocol disjoint takes none of the 2 training images of its classes (each also shows a class of a later "
-            "step; overlap would take them); add other images",
+            "the protocol disjoint takes none of the 2 training images of its classes (each also shows a class of a "
+            "later step; overlap would take them); add other images",
         ),
     ],
 )
