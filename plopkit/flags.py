@@ -21,6 +21,8 @@ if not TYPE_CHECKING:
 
 
 SCENARIO = "emoji 15-5 overlap"
+FROM = {"start.checkpoint": "--from", "start.classes": "--from-classes", "start.step": "--from-step"}
+"""Settings with a short flag, which help explains in its first words."""
 
 
 def parse_run(arguments: Sequence[str], description: str = "Train a scenario.", preset: str = "laptop") -> Settings:
@@ -40,15 +42,19 @@ def parse_run(arguments: Sequence[str], description: str = "Train a scenario.", 
     for flag in ("--preset", "--method", "--recipe"):
         early.add_argument(flag)
     early.add_argument("--config")
+    for name, short in FROM.items():
+        early.add_argument(short, f"--{name}", dest=name)
+    early.add_argument("--start.digest", dest="start.digest")
     chosen, rest = early.parse_known_args(arguments)
+    start = {name: value for name, value in vars(chosen).items() if name.startswith("start.") and value is not None}
     config = read_config(chosen.config and expanded(chosen.config))
     method = config.word("method", chosen.method, "plop")
     preset, recipe = config.word("preset", chosen.preset, preset), config.word("recipe", chosen.recipe, "own")
     n_values = _n_values(Settings) | _n_values(METHODS[method], HYPER)
     scenario = config.word("scenario", next(_positional(rest, n_values), None), SCENARIO)
     with config.named_in_errors():
-        base = configure(scenario, method, preset, config.values, recipe=recipe)
-    values = _read_flags(base, rest, description)
+        base = configure(scenario, method, preset, {**config.values, **start}, recipe=recipe)
+    values = _read_flags(base, rest, description) | {"start": base.start.model_dump()}
     return settle(build(Settings, values | {"method": method}))
 
 
@@ -79,7 +85,7 @@ def _flag(name: str, value: Any) -> list[str]:
     *groups, last = name.replace("_", "-").split(".")
     if isinstance(value, bool):
         return ["--" + ".".join([*groups, last if value else f"no-{last}"])]
-    dashed = "--" + ".".join([*groups, last])
+    dashed = FROM.get(name, "--" + ".".join([*groups, last]))
     if isinstance(value, list):
         return [dashed, *map(str, value)]
     return [f"{dashed}={value}"] if str(value).startswith("-") else [dashed, str(value)]
@@ -118,10 +124,13 @@ def _read_flags(base: Settings, arguments: Sequence[str], description: str) -> d
     """tyro's reading of the flags, over these settings."""
     import tyro  # not needed to spell a command line
 
-    made = _flags(base, {"scenario": base.scenario, "hyper": method_of(base)}, hidden="method")
+    made = _flags(base, {"scenario": base.scenario, "hyper": method_of(base)}, hidden=("method", "start"))
     text = (
         f"{description}. Also: --preset {'|'.join(PRESETS)} (laptop), --method {'|'.join(METHODS)} (plop), "
         f"--recipe {'|'.join(NAMES)} (own: as the method's code trains; common: as PLOP's, for comparison), "
+        "--from RUN|CHECKPOINT (in place of training step 0: a run's folder, or the checkpoint of a step or of a "
+        "released net; --from-classes LIST names its classes, the background first, if it does not itself; "
+        "--from-step N takes a run's steps up to this one), "
         "--config FILE (YAML with settings, which flags override), --print-config (prints all settings as such a file "
         "and ends), --plugin FILE (registers further methods and data sets), --quiet (no progress), --force (goes on "
         "with what is there although the method's source has changed since, or torch, device or processes of an "
@@ -130,7 +139,7 @@ def _read_flags(base: Settings, arguments: Sequence[str], description: str) -> d
     return asdict(tyro.cli(made, args=arguments, prog="plopkit run", description=text))
 
 
-def _flags(model: BaseModel, values: Mapping[str, Any], hidden: str = "") -> type:
+def _flags(model: BaseModel, values: Mapping[str, Any], hidden: tuple[str, ...] = ()) -> type:
     """A dataclass with the fields of a settings model: types and help for tyro.
 
     The bounds are left to `build`, which names settings by their dotted names.
@@ -141,12 +150,14 @@ def _flags(model: BaseModel, values: Mapping[str, Any], hidden: str = "") -> typ
     for name, info in type(model).model_fields.items():
         value = values.get(name, getattr(model, name))
         kind: Any = info.annotation
+        if name in hidden:
+            continue
         if isinstance(value, BaseModel):
             fields.append((name, inner := _flags(value, {}), field(default_factory=inner)))
         elif name == "scenario":
             option = tyro.conf.arg(help=info.description, metavar="[SCENARIO]")
             fields.append((name, Annotated[kind, tyro.conf.Positional, option], field(default=value)))
-        elif name != hidden:
+        else:
             fields.append((name, Annotated[kind, tyro.conf.arg(help=info.description)], field(default=value)))
     made = make_dataclass(type(model).__name__, fields, frozen=True)
     made.__doc__ = type(model).__doc__

@@ -164,7 +164,9 @@ def settle(settings: Settings, kind: "type[Method] | None" = None) -> Settings:
     hyper = build(kind, settings.hyper, "hyper.").model_dump(mode="json")
     root = settings.data.root and expanded(settings.data.root).absolute()
     data = settings.data.model_copy(update={"root": root})
-    return settings.model_copy(update={"hyper": hyper, "data": data, "out": expanded(settings.out)})
+    places = {"checkpoint": settings.start.checkpoint, "classes": settings.start.classes}
+    start = settings.start.model_copy(update={name: path and path.absolute() for name, path in places.items()})
+    return settings.model_copy(update={"hyper": hyper, "data": data, "start": start, "out": expanded(settings.out)})
 
 
 def check_protocol(settings: Settings, kind: "type[Method]") -> None:
@@ -184,6 +186,7 @@ def overrides_of(settings: Settings, preset: str, recipe: str = "own") -> dict[s
     """
     usual = flat(configure(settings.scenario, settings.method, preset, recipe=recipe).model_dump(mode="json"))
     own = flat(settings.model_dump(mode="json"))
+    del own["start.digest"]  # found out again
     return {name: value for name, value in own.items() if value != usual[name]}
 
 

@@ -47,6 +47,9 @@ class Data(Frozen):
     """The images."""
 
     root: Path | None = Field(None, description="folder of the data set; emoji needs none")
+    digest: Literal["sample", "all"] = Field(
+        "sample", description="content by which files are the same: both ends, or all"
+    )
     size: int = Field(512, ge=16, le=4096, description="side in pixels of training crops and evaluation crops")
     scale: tuple[float, float] = Field(
         (0.5, 2.0), description="share of the image's area that a training crop covers, smallest and largest"
@@ -70,6 +73,30 @@ class Data(Frozen):
                 f"scale must be two numbers (smallest, largest) with 0 < smallest <= largest <= 10, not {scale}"
             )
         return scale
+
+
+class Start(Frozen):
+    """What a run begins with in place of training step 0."""
+
+    checkpoint: Path | None = Field(
+        None,
+        description="a run's folder, a checkpoint of a step or a released one, in place of training step 0",
+    )
+    classes: Path | None = Field(
+        None, description="list of the checkpoint's classes, background first, if it names none"
+    )
+    step: int | None = Field(None, ge=0, description="last step taken from a run's folder; None = all that fit")
+    digest: str = Field("", pattern="^([0-9a-f]{16})?$", description="digest of the checkpoint; found out if left out")
+
+    @field_validator("checkpoint", "classes")
+    @classmethod
+    def _can_be_a_path(cls, path: Path | None, info: Any) -> Path | None:
+        return path and usable_path(path, f"start.{info.field_name}")
+
+    @property
+    def is_given(self) -> bool:
+        """Whether the run has a step 0 that it does not train."""
+        return self.checkpoint is not None
 
 
 class Model(Frozen):
@@ -152,11 +179,22 @@ class Compute(Frozen):
     )
 
 
-SINCE_0_2 = ("compute.tf32", "compute.search", "compute.compile", "optim.min_iterations", "future", "data.binary")
+SINCE_0_2 = (
+    "compute.tf32",
+    "compute.search",
+    "compute.compile",
+    "optim.min_iterations",
+    "future",
+    "data.binary",
+    "data.digest",
+)
 """Settings that version 0.1 does not have."""
 
 LATER_ONLY = ("lr_later", "epochs_later", "min_iterations")
 """Settings of `Optim` for later steps only."""
+
+OF_A_CHECKPOINT = ("output_stride", "pool", "norm")
+"""Settings of `Model` that a released checkpoint does not say; all others are its own."""
 
 HYPER_SINCE_0_2 = {"plop": {"distil": "pod"}}
 """Hyper-parameters that a method of version 0.1 did not have, and the values with which it computes what it did."""
@@ -194,6 +232,7 @@ class Settings(Frozen):
         description="what pixels of classes not learnt yet count as at evaluation",
     )
     data: Data = Data()
+    start: Start = Start()
     model: Model = Model()
     optim: Optim = Optim()
     compute: Compute = Compute()
@@ -238,11 +277,22 @@ class Settings(Frozen):
 
     def folder(self) -> Path:
         """The run's folder, `out / name`."""
+        if self.name:
+            return self.out / self.name
         words = self.scenario.replace(" ", "_").replace("=", "-").replace(",", "-").replace(":", "-")[:60]
-        return self.out / (self.name or f"{words}_{self.method}_seed{self.seed}_{self.fingerprint()}")
+        named = f"{words}_{self.method}_seed{self.seed}_"
+        if self.data.root is not None:  # earlier versions counted it as part of the identity
+            identity = self.identity()
+            identity["data"]["root"] = str(self.data.root)
+            if (earlier := self.out / (named + digest(identity))).is_dir():
+                return earlier
+        return self.out / (named + self.fingerprint())
 
     def identity(self) -> dict[str, Any]:
-        """The settings that decide the numbers: not where they are written, nor what is in `Compute` for speed only."""
+        """The settings that decide the numbers: not where data are and results go, nor what is for speed only.
+
+        Which data these are, a run notes by their content (`plopkit.runs.opening`).
+        """
         left_out: dict[str, Any] = dict.fromkeys(NOT_DECISIVE, True) | {"compute": set(WITHOUT_EFFECT)}
         identity = self.model_dump(mode="json", exclude=left_out)
         usual = Settings().model_dump(mode="json")
@@ -251,6 +301,11 @@ class Settings(Frozen):
             own, default = (functools.reduce(dict.__getitem__, above, tree) for tree in (identity, usual))
             if own[last] == default[last]:
                 del own[last]
+        identity["data"]["root"] = None
+        start = identity.pop("start")
+        if self.start.is_given:
+            identity["start"] = {"digest": start["digest"]}
+            identity["model"] = {name: identity["model"][name] for name in OF_A_CHECKPOINT}
         for name, value in HYPER_SINCE_0_2.get(self.method, {}).items():
             if identity["hyper"].get(name) == value:
                 del identity["hyper"][name]

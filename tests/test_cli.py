@@ -18,6 +18,7 @@ from small_runs import contents, small_flags
 import plopkit
 from plopkit import cli, grammar, scenario
 from plopkit.cli import COMMANDS, main
+from plopkit.flags import FROM
 from plopkit.grammar import Words
 from plopkit.methods import METHODS
 from plopkit.presets import PRESETS, configure
@@ -87,8 +88,9 @@ def test_the_help_of_run_lists_every_setting_with_its_default(method: str, capsy
     plain = " ".join(output.replace("│", " ").split())
     settings = configure(method=method)
     for name in known_names(Settings):
-        if name not in ("scenario", "method", "hyper"):
+        if name not in ("scenario", "method", "hyper") and not name.startswith("start."):
             assert f"--{name.replace('_', '-')}" in plain
+    assert all(f"{short} " in plain for short in FROM.values())
     for name, info in METHODS[method].model_fields.items():
         assert f"--hyper.{name.replace('_', '-')}" in plain
         assert info.description is not None

@@ -147,7 +147,7 @@ def test_every_setting_has_a_description() -> None:
     expected = {
         name: info.description for kind in (Settings, *METHODS.values()) for name, info in kind.model_fields.items()
     }
-    groups = {"data", "model", "optim", "compute"}
+    groups = {"data", "start", "model", "optim", "compute"}
     assert all(expected[name] for name in expected if name not in groups)
     for group in groups:
         inner = Settings.model_fields[group].annotation
@@ -196,6 +196,11 @@ def test_settings_are_frozen() -> None:
 OTHER: dict[str, Any] = {
     "seed": 1,
     "data.root": "/elsewhere",
+    "data.digest": "all",
+    "start.checkpoint": "/a/run",
+    "start.classes": "/a/list",
+    "start.step": 1,
+    "start.digest": "0123456789abcdef",
     "data.size": 80,
     "data.scale": (0.25, 1.0),
     "data.scenes": 900,
@@ -234,7 +239,9 @@ OTHER: dict[str, Any] = {
     "name": "another",
     "log": ["jsonl"],
 }
-IRRELEVANT = {"compute.workers", "compute.save_minutes", "out", "name", "log"}
+WITHOUT_CHECKPOINT = {"start.classes", "start.step", "start.digest"}
+"""Settings that say more about a checkpoint, which is not named here."""
+IRRELEVANT = {"compute.workers", "compute.save_minutes", "out", "name", "log", "data.root"} | WITHOUT_CHECKPOINT
 LATER = {"optim.lr_later", "optim.epochs_later", "optim.min_iterations", "evaluate", "future"}
 
 
@@ -248,15 +255,25 @@ def test_the_fingerprint_changes_with_what_affects_the_results(name: str) -> Non
     assert default != other
     assert (default.fingerprint() == other.fingerprint()) == (name in IRRELEVANT)
     assert (default.step0_identity() == other.step0_identity()) == (name in IRRELEVANT | LATER)
-    assert (default.folder() == other.folder()) == (name in ("compute.workers", "compute.save_minutes", "log"))
+    assert (default.folder() == other.folder()) == (name in IRRELEVANT - {"out", "name"})
 
 
 def test_what_earlier_versions_do_not_have_is_no_part_of_the_identity_at_its_default() -> None:
     identity = configure(preset="paper").identity()
     assert not {"tf32", "search", "compile"} & set(identity["compute"])
-    assert "min_iterations" not in identity["optim"] and "future" not in identity
+    assert "min_iterations" not in identity["optim"] and not {"future", "start"} & set(identity)
+    assert "digest" not in identity["data"] and identity["data"]["root"] is None
     changed = configure(preset="paper", overrides={"optim.min_iterations": 7}).identity()
     assert changed == identity | {"optim": identity["optim"] | {"min_iterations": 7}}
+
+
+def test_a_checkpoint_decides_by_its_content_and_says_what_the_net_is() -> None:
+    start = {"start.checkpoint": "/a/run", "start.digest": "0123456789abcdef"}
+    settings = configure(overrides=start)
+    assert settings.identity()["start"] == {"digest": "0123456789abcdef"}
+    same = configure(overrides=start | {"start.checkpoint": "/b", "start.classes": "/c", "model.encoder": "resnet18"})
+    assert same.identity() == settings.identity()
+    assert configure(overrides=start | {"model.output_stride": 8}).identity() != settings.identity()
 
 
 @pytest.mark.parametrize("method", METHODS)

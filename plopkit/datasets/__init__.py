@@ -24,12 +24,19 @@ def open_split(dataset: str, split: str, data: Data, seed: int = 0) -> Source:
         data: Where the images are, or how they are drawn.
         seed: For data sets that are drawn.
     """
-    return DATASETS[dataset].open(split, data, seed)
+    return _digested(DATASETS[dataset].open(split, data, seed), data)
 
 
 def open_for(scenario: Scenario, split: str, data: Data, seed: int = 0) -> Source:
     """Open the images of a scenario's data set as its protocol divides them; other arguments as for `open_split`."""
     entry = DATASETS[scenario.dataset]
     if scenario.domains:
-        return entry.open_domains(split, data, seed, [step.domains for step in scenario.steps])
-    return entry.open(split, data, seed)
+        return _digested(entry.open_domains(split, data, seed, [step.domains for step in scenario.steps]), data)
+    return _digested(entry.open(split, data, seed), data)
+
+
+def _digested(source: Source, data: Data) -> Source:
+    """The source, whose fingerprint depends on as much of its files as the settings say."""
+    if source.digest != data.digest:
+        source.digest = data.digest
+    return source

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,8 @@ import torch
 from jaxtyping import UInt8
 from PIL import Image
 
-from plopkit.datasets.listing import FileState, file_states
+from plopkit.datasets.contents import earlier_fingerprint, pair_digests, place_key
+from plopkit.datasets.listing import file_states
 from plopkit.datasets.lookup import label_counts, look_up
 from plopkit.datasets.masks import WIDE_MODES, kind_of, mask_labels, outside
 from plopkit.datasets.pictures import load, opened, pixels
@@ -69,9 +70,23 @@ class FileSource(Source):
         self.remarks = tuple(remarks)
         self._table = table
         self._turn = turn
-        self.fingerprint = _fingerprint(
-            filter(None, states), len(self.classes), b"" if table is None else table.tobytes()
-        )
+        there = list(filter(None, states))
+        self._about = f"{len(self.classes)}\n".encode() + (b"" if table is None else table.tobytes())
+        self._place_key = place_key(there, self._about)
+        self.earlier_fingerprint = earlier_fingerprint(there, self._about)
+
+    @cached_property
+    def fingerprint(self) -> str:  # type: ignore[override]  # the files are read when it is asked for
+        return hashlib.sha256(self._about + "".join(self.digests).encode()).hexdigest()[:20]
+
+    @cached_property
+    def digests(self) -> tuple[str, ...]:  # type: ignore[override]
+        table = pair_digests(self._images, self._masks, self.digest, self._place_key)
+        return tuple(row.tobytes().hex() for row in table)
+
+    @property
+    def cache_key(self) -> str:
+        return self._place_key
 
     @cached_property
     def images(self) -> tuple[Path, ...]:
@@ -178,11 +193,3 @@ def _size_mismatch(image: str, image_size: tuple[int, ...], mask: str, mask_size
         f"{image} has {image_size[0]} x {image_size[1]} pixels, but its mask {mask} has {mask_size[0]} x "
         f"{mask_size[1]}; make them equal (was one of them resized, or rotated by its EXIF flag?)"
     )
-
-
-def _fingerprint(states: Iterable[FileState], n_classes: int, table: bytes) -> str:
-    """A digest of names, sizes and modification times; reading every byte would take minutes."""
-    digest = hashlib.sha256(f"{n_classes}\n".encode() + table)
-    for path, size, mtime_ns in states:
-        digest.update(f"{path}\0{size}\0{mtime_ns}\n".encode())
-    return digest.hexdigest()[:20]

@@ -53,6 +53,7 @@ def folder(root: Path, split: str, binary: bool = False) -> FileSource:
     source = FileSource(
         classes, pairs.stems, pairs.images, pairs.masks, binary_table() if binary else None, True, pairs.remarks
     )
+    source.listing = str(list_of(root, split) or "")
     if len(classes) > IGNORE and source.mask_bits(0) == 8:
         raise wrong_number(root / "classes.txt", len(classes))
     return source

@@ -1,4 +1,4 @@
-"""Sizes and modification times of many files, from one scan of each folder."""
+"""Sizes and times of many files, from one scan of each folder."""
 
 import contextlib
 import os
@@ -15,6 +15,9 @@ class FileState(NamedTuple):
     size: int
     """in bytes"""
     mtime_ns: int
+    ctime_ns: int
+    """when the system noted the last change; unlike the time of modification, nobody can set it"""
+    inode: int
 
 
 def file_states(paths: Sequence[str]) -> list[FileState | None]:
@@ -61,6 +64,6 @@ class _Folder(NamedTuple):
                 return None
             is_link = entry is None or entry.is_symlink()
             resolved = os.path.realpath(path) if is_link else self.prefix + name
-            return FileState(resolved, found.st_size, found.st_mtime_ns)
+            return FileState(resolved, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
         except (OSError, ValueError):  # ValueError: a null character in the name
             return None

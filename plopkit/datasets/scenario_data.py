@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from plopkit.catalogue import DATASETS
 from plopkit.datasets import Source, open_for
 from plopkit.datasets.counts import presence
+from plopkit.datasets.lacking import too_few_images
 from plopkit.datasets.steps import Selection, StepDataset, eval_loader, protocol_presence, train_loader
 from plopkit.datasets.tables import steps_table
 from plopkit.datasets.transforms import eval_transform, net_input, picture, train_transform
@@ -58,13 +59,15 @@ class ScenarioData:
     """`mask_presence`, where it is known without reading the masks"""
 
     @classmethod
-    def open(cls, settings: Settings, scenario: Scenario | None = None, trains: bool = True) -> Self:
+    def open(cls, settings: Settings, scenario: Scenario | None = None, trains: bool = True, n_given: int = 0) -> Self:
         """Open both splits and check all images, masks and steps.
 
         Args:
             settings: The settings of a run.
             scenario: Their scenario, as `open_scenario(settings)` gives it, which is called if it is left out.
             trains: Whether each step needs enough images to train on.
+            n_given: The number of first steps that are not trained. These need no images, neither for training nor for
+                validation.
 
         Raises:
             ValueError: A file is damaged, or a step has too few images. The message names the file or the step.
@@ -76,7 +79,7 @@ class ScenarioData:
         for remark in (*data.train.remarks, *data.val.remarks):
             notice(remark)
         data.check_labels()
-        for step in scenario.steps:
+        for step in scenario.steps[n_given:]:
             data.check_step(step, trains)
         return data
 
@@ -96,11 +99,6 @@ class ScenarioData:
     def check_step(self, step: Step, trains: bool = True) -> None:
         """ValueError where a step has too few images to train on, or none to be evaluated on."""
         if trains:
-            if not step.trains_on(self.presence[0]).any():
-                raise ValueError(
-                    f"{self.scenario}, step {step.index}: no training images, but a run needs some at every step; add "
-                    "images of its classes, or choose another task"
-                )
             self.train_loader(step)
         if not len(self._val_set(step)):
             lacking = (
@@ -154,6 +152,9 @@ class ScenarioData:
         dataset = StepDataset(self.train, selection, train_transform(s.data.size, s.data.scale))
         try:
             selection.check(len(self.train))
+            if len(selection) < s.optim.batch:
+                presence = self.mask_presence[0]
+                raise ValueError(too_few_images(step, len(selection), s.optim.batch, presence, self.train))
             return train_loader(dataset, s.optim.batch, seed_of(s.seed, step.index), s.compute.workers, shard)
         except ValueError as error:
             raise ValueError(f"{self.scenario}, step {step.index}: {error}") from None

@@ -2,7 +2,7 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Int, UInt8, UInt16
@@ -66,18 +66,32 @@ class Source(ABC):
     fingerprint: str
     """Changes whenever an image, a mask or their order changes. A run stores it and refuses to resume on other data."""
 
+    earlier_fingerprint: str = ""
+    """What an earlier version would have stored for the same images, where that was something else."""
+
+    digest: Literal["sample", "all"] = "sample"
+    """What of each file the fingerprint depends on, as `Data.digest`; of no effect where images are drawn."""
+
+    digests: tuple[str, ...] = ()
+    """A digest of each image and its mask; () where only the fingerprint is known."""
+
     domains: tuple[str, ...] = ()
     """The domain of each image; () where it was not opened for the protocol `domain`."""
 
     remarks: tuple[str, ...] = ()
     """What was put right when the images were looked for, such as a list that repeats one: for the user to know."""
+    listing: str = ""
+    """The file that lists the images, for messages; "" where there is none."""
 
     credit: str = ""
     """Whom to name in a picture made from these images."""
 
     @property
     def cache_key(self) -> str:
-        """Names the cached tables: the fingerprint and, for generated images, the versions of what generates them."""
+        """Names the cached tables: changes whenever the images or what generates them may have changed.
+
+        For files this is their place, their size and their times, so that they need not be read.
+        """
         return self.fingerprint
 
     def __len__(self) -> int:

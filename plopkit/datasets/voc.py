@@ -47,7 +47,9 @@ def voc(root: Path, split: str) -> FileSource:
     layout = Layout(base, FileIndex(base / "JPEGImages"), FileIndex(folders[0]), own_masks=True)
     pairs = layout.listed(usable[0])
     stems = [stem.rpartition("/")[2] for stem in pairs.stems]
-    return FileSource(resources.class_names("voc"), stems, pairs.images, pairs.masks, remarks=pairs.remarks)
+    source = FileSource(resources.class_names("voc"), stems, pairs.images, pairs.masks, remarks=pairs.remarks)
+    source.listing = str(usable[0])
+    return source
 
 
 def lists(base: Path, split: str) -> list[Path]:

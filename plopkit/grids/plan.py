@@ -13,6 +13,7 @@ from plopkit.grammar import read_words
 from plopkit.orders import expanded_orders
 from plopkit.presets import configure, method_of, open_scenario
 from plopkit.runs.folder import RunFolder
+from plopkit.runs.start import with_start
 from plopkit.runs.steps import step_0_source
 from plopkit.scenario import Scenario
 from plopkit.settings import Settings, known_names
@@ -189,6 +190,7 @@ def _checked(
     varied = tuple((name, value) for name, value in chosen.items() if len(choices[name]) > 1)
     try:
         settings = configure(scenario, method, preset, {**chosen, "seed": seed, "out": out}, recipe=recipe)
+        settings = with_start(settings)
         opened_scenario = open_scenario(settings)
         value = method_of(settings)
         dataset = DATASETS[read_words(settings.scenario).dataset]

@@ -67,6 +67,8 @@ def is_finished(run: PlannedRun) -> bool:
         return False
     try:
         same = folder.settings_file.is_file() and folder.settings.identity() == run.settings.identity()
+        # Data elsewhere may be others; the run itself looks at their content.
+        same = same and folder.settings.data.root == run.settings.data.root
         return same and folder.evaluated() == run.n_steps and (folder.pictures / LAST_PICTURE).is_file()
     except ValueError:  # damaged: the run mends it, or says why not
         return False

@@ -1,7 +1,7 @@
 """Where one step's training is kept: its state while it runs, weights and the method's state when it is done."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,9 @@ class StepStore:
         """The last undamaged training that `save_epoch` kept, if any; see `TrainingStore.load`."""
         return self.training.load(self._identity_before(), tell)
 
-    def finish(self, net: Segmenter, ticks: Ticks, state: State, before: str | None = None) -> None:
+    def finish(
+        self, net: Segmenter, ticks: Ticks, state: State, before: str | None = None, names: Sequence[str] = ()
+    ) -> None:
         """Keep a finished step and remove its training's state.
 
         The checkpoint is written last: if it exists, everything else does too. It names the digest of the state, so
@@ -70,6 +72,7 @@ class StepStore:
             state: the method's, for the next step.
             before: `identity` of the step before, which this one was trained from; None at step 0, and where the
                 weights come from elsewhere.
+            names: the class of each channel, the background first.
         """
         save_ticks(self.ticks_file, ticks)
         seals.remove(self.earlier_state_file)
@@ -81,7 +84,7 @@ class StepStore:
             seals.remove(self.state_file)  # of an earlier training of this step
         # One entry: safetensors writes several in an order that changes from file to file.
         about = {"classes": net.classes, "recipe": net.recipe(), "state": len(state)}
-        about |= {"state_sha256": state_digest, "before": before}
+        about |= {"state_sha256": state_digest, "before": before, "names": list(names)}
         save_tensors(self.checkpoint, net.state_dict(), {"step": json.dumps(about)})
         self.training.discard()
 

@@ -29,7 +29,14 @@ from plopkit.trainer import teacher_output
 from plopkit.training import Training
 
 
-def dry_run(settings: Settings, method: Method, net: Segmenter, data: ScenarioData, accelerator: Accelerator) -> Costs:
+def dry_run(
+    settings: Settings,
+    method: Method,
+    net: Segmenter,
+    data: ScenarioData,
+    accelerator: Accelerator,
+    given: tuple[int, State] = (0, {}),
+) -> Costs:
     """Check that every step has a batch, and pass a blank one through all verbs of step 0 and of a later step.
 
     Returns:
@@ -38,15 +45,18 @@ def dry_run(settings: Settings, method: Method, net: Segmenter, data: ScenarioDa
     Args:
         settings: settings of the run.
         method: method of the run.
-        net: net of step 0, on its device; it is changed.
+        net: net of step 0, or of the last given step, on its device; it is changed.
         data: images of the run.
         accelerator: accelerator of the run.
+        given: number of the first steps that are not trained, and the method's state after them.
 
     Raises:
         ValueError: names the step, or the settings to change.
     """
-    first, *later = data.scenario.steps[:2]
-    for each in data.scenario.steps:
+    n_given, state = given
+    trained = data.scenario.steps[n_given:]
+    later = trained[0] if n_given else next(iter(trained[1:]), None)
+    for each in trained:
         data.train_loader(each, trainer_of(method, each).images(each, data.presence[0], {}))
     size, batch = settings.data.size, settings.optim.batch
     with resources_explained(settings):
@@ -55,10 +65,11 @@ def dry_run(settings: Settings, method: Method, net: Segmenter, data: ScenarioDa
         try:
             with seeded(settings.seed), accelerator.autocast():
                 _check_encoder(settings, net, images[:2])
-                net, state = rehearsal.step(first, net, None, {})
-                if later:
-                    rehearsal.step(later[0], method.begin_step(net, later[0]), net, state)
-                return rehearsal.costs()
+                if not n_given:
+                    net, state = rehearsal.step(trained[0], net, None, {})
+                if later is not None:
+                    rehearsal.step(later, method.begin_step(net, later), net, state)
+                return rehearsal.costs(n_given)
         except (ValueError, RuntimeError) as error:
             if advice_on(error) is not None:
                 raise
@@ -102,10 +113,10 @@ class _Rehearsal(NamedTuple):
     evaluation_seconds: list[float]
     """of a batch of validation images, after each step"""
 
-    def costs(self) -> Costs:
-        """The seconds of the one or two steps."""
-        first, later = [*self.training_seconds, 0.0][:2]
-        return Costs(first, later, self.evaluation_seconds[-1])
+    def costs(self, n_given: int) -> Costs:
+        """The seconds of the one or two steps; of step 0 none where it is given."""
+        first, later = [*([0.0] if n_given else []), *self.training_seconds, 0.0, 0.0][:2]
+        return Costs(first, later, [0.0, *self.evaluation_seconds][-1])
 
     def step(self, step: Step, net: Segmenter, before: Segmenter | None, state: State) -> tuple[Segmenter, State]:
         """The net and the state that a step leaves, as its checkpoint gives them back."""

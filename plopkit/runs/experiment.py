@@ -10,6 +10,7 @@ from accelerate import Accelerator
 
 from plopkit.compute import make_accelerator
 from plopkit.datasets.scenario_data import ScenarioData
+from plopkit.methods.base import State
 from plopkit.model.layout import laid_out
 from plopkit.model.segmenter import Segmenter
 from plopkit.presets import method_of, open_scenario, settle
@@ -21,6 +22,9 @@ from plopkit.runs.dry_run import dry_run
 from plopkit.runs.evaluation import counts_by_domain
 from plopkit.runs.fitting import in_one_line, limit_threads, with_fitting_workers
 from plopkit.runs.folder import RunFolder, check_places
+from plopkit.runs.given import open_given
+from plopkit.runs.growth import grown_settings
+from plopkit.runs.images import images_text
 from plopkit.runs.logbook import Logbook
 from plopkit.runs.machine import explaining_resources
 from plopkit.runs.mending import mended, missing_examples
@@ -30,6 +34,7 @@ from plopkit.runs.progress import Bars, Progress, no_progress
 from plopkit.runs.results import step_rows
 from plopkit.runs.sharing import failing_together
 from plopkit.runs.sources import sources_of
+from plopkit.runs.start import with_start
 from plopkit.runs.step_training import StepTrainer
 from plopkit.runs.steps import Steps, first_net, work_left
 from plopkit.runs.time_left import TimeLeft
@@ -77,7 +82,7 @@ class Experiment:
 
     def __init__(self, settings: Settings, force: bool = False):
         self.force = force
-        self.settings = settle(settings)
+        self.settings = with_start(settle(settings))
         self.method = method_of(self.settings)
         self.folder = RunFolder(self.settings.folder())
         self.main = True
@@ -207,22 +212,40 @@ class Experiment:
         limit_threads()
         check_packages(self.settings.log)
         check_places(self.folder.path)
-        data = ScenarioData.open(with_fitting_workers(self.settings), self.scenario, trains=not checkpoints)
+        given = open_given(self.settings, self.scenario, self.method, self.folder)
+        n_given = 0 if given is None else len(given)
+        data = ScenarioData.open(
+            with_fitting_workers(self.settings), self.scenario, trains=not checkpoints, n_given=n_given
+        )
         costs = None
+        if not checkpoints and (grown := grown_settings(self.settings, self.method, data)) is not None:
+            self.settings, self.folder = grown, RunFolder(grown.folder())
+            given = open_given(self.settings, self.scenario, self.method, self.folder)
+            n_given = 0 if given is None else len(given)
         steps = self.scenario.steps
         if not self._seems_finished():  # a finished run needs neither disk space nor weights
-            net = first_net(self.settings, self.scenario, self.method.first_step())  # checks the encoder's name
+            state: State = {}
+            if given is None:
+                net = first_net(self.settings, self.scenario, self.method.first_step())  # checks the encoder's name
+            else:
+                net, state = given.check(data)
+                self.settings = self.settings.model_copy(update={"model": given.model()})
             if not checkpoints:
-                costs = dry_run(self.settings, self.method, net.to(accelerator.device), data, accelerator)
+                start = n_given, state
+                costs = dry_run(self.settings, self.method, net.to(accelerator.device), data, accelerator, start)
             copies = 1 if self.method.regularizer(net, {}) is None else 3  # its state is as large as the net, or twice
             check_room(self.settings, 4 * sum(p.numel() for p in net.parameters()) * (len(steps) + 4) * copies)
+        images = images_text(data.train, data.val)
         with failing_together(accelerator):
             if self.main:
-                sources = (data.train.fingerprint, data.val.fingerprint, checkpoints)
-                open_folder(self.settings, " ".join(filter(None, sources)) + "\n")
+                ends = [checkpoints] if checkpoints else []
+                now = [data.train.fingerprint, data.val.fingerprint, *ends]
+                earlier = [data.train.earlier_fingerprint, data.val.earlier_fingerprint, *ends]
+                data_text, earlier_text = (" ".join(each) + "\n" for each in (now, earlier))
+                open_folder(self.settings, data_text, earlier_text, images)
                 if not checkpoints:
                     self._origins = self._compared_origins(accelerator)
-        steps_on_disk = Steps(self.settings, self.scenario, self.method, self.folder, data)
+        steps_on_disk = Steps(self.settings, self.scenario, self.method, self.folder, data, given)
         self._trainer = StepTrainer(steps_on_disk, self.main, self._origins)
         if costs is not None and (work := work_left(steps_on_disk)):
             self.time_left = TimeLeft(work, costs)

@@ -55,6 +55,8 @@ class RunFolder:
         self.settings_file = self.path / "settings.yaml"
         self.data_file = self.path / "data.txt"
         """which images and checkpoints the run was made from"""
+        self.images_file = self.path / "images.csv"
+        """the digest of each image and mask; missing where they are drawn"""
         self.origin_file = self.path / origin.NAME
         """what made each step: versions, device, processes, the digest of the source"""
         self.results_file = self.path / "results.csv"

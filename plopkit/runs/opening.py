@@ -5,6 +5,7 @@ import shutil
 import tempfile
 
 from plopkit.runs.folder import RunFolder
+from plopkit.runs.images import changes, words_of
 from plopkit.settings import Settings, flat, from_yaml, to_yaml
 from plopkit.support import seals
 from plopkit.support.bars import notice
@@ -16,21 +17,24 @@ NEW = "new"
 """Why a file has to be written that was never there."""
 
 
-def open_folder(settings: Settings, data: str) -> RunFolder:
+def open_folder(settings: Settings, data: str, earlier: str = "", images: str = "") -> RunFolder:
     """Make a run's folder, or open the one that is there; what is lost of settings and data is written again.
 
     Args:
         settings: settings of the run.
         data: says which images and checkpoints the run is made from.
+        earlier: what an earlier version would have written as ``data``; then that is written anew.
+        images: the images one by one, as `plopkit.runs.images.images_text` gives them.
 
     Raises:
         ValueError: where other settings or other data made the folder, or it is not a run's.
     """
     folder = RunFolder(settings.folder())
     settings_lost = _lost_settings(folder, settings)
-    data_lost = _lost_data(folder, data, settings_lost == NEW)
+    data_lost = _lost_data(folder, data, settings_lost == NEW, earlier, images)
     for path, text, lost in (
         (folder.data_file, data, data_lost),
+        (folder.images_file, images, _lost_images(folder, images)),
         (folder.settings_file, to_yaml(settings), settings_lost),
     ):
         if lost:
@@ -77,8 +81,15 @@ def _is_begun(folder: RunFolder) -> bool:
     """Whether a folder without settings is a run's; ValueError where it holds something else."""
     if not folder.path.is_dir():
         return False
-    # data.txt alone, or half written: the disk was full, or the power failed, before settings.yaml was written.
-    leftovers = (folder.data_file.name, ".data.txt.*", ".settings.yaml.*", ".*.part", folder.lock_file.name)
+    # Alone, or half written: the disk was full, or the power failed, before settings.yaml was written.
+    leftovers: tuple[str, ...] = (
+        folder.data_file.name,
+        folder.images_file.name,
+        ".data.txt.*",
+        ".images.csv.*",
+        ".settings.yaml.*",
+    )
+    leftovers += (".*.part", folder.lock_file.name)
     if all(any(map(path.match, leftovers)) for path in folder.path.iterdir()):
         return False
     if not any(path.exists() for path in (folder.data_file, seals.seal_file(folder.data_file), folder.checkpoints)):
@@ -86,27 +97,46 @@ def _is_begun(folder: RunFolder) -> bool:
     return True
 
 
-def _lost_data(folder: RunFolder, data: str, is_new: bool) -> str:
+def _lost_data(folder: RunFolder, data: str, is_new: bool, earlier: str, images: str) -> str:
     """Why `data.txt` has to be written: "" where it is there, and says the same."""
     path = folder.data_file
     recorded = path.read_bytes().decode(errors="replace").split() if path.is_file() else []
     if recorded == data.split():
         return "" if seals.is_intact(path) else "its seal is damaged"
-    if is_new:
+    if is_new or (recorded and recorded == earlier.split() and seals.is_intact(path)):
         return NEW
     problem = "damaged" if recorded else "missing"
     if hashlib.sha256(data.encode()).hexdigest() in seals.sealed_digests(path):
         return problem
     if recorded and seals.is_intact(path):
         same_images = recorded[:2] == data.split()[:2]
-        checkpoints, images = "the checkpoints are not those of this run", "the images or masks have changed"
-        changed = checkpoints if same_images else f"{images} since this run was made"
-        raise ValueError(f"{folder.path}: {changed}; choose another name or out, or delete it")
+        if same_images:
+            changed = "the checkpoints are not those of this run"
+        else:
+            changed = "the images or masks have changed since this run was made"
+            if words := words_of(changes(folder.images_file, images)):
+                changed += f" ({words})"
+        raise ValueError(f"{folder.path}: {changed}; choose another name or out, or delete it{_go_on(folder)}")
     raise DamagedError(
         path,
         f"{problem}, so that nothing says whether the images are still those of this run",
         f"if they are, write this line to it: {data.strip()} - otherwise choose another name or out",
     )
+
+
+def _lost_images(folder: RunFolder, images: str) -> str:
+    """Why `images.csv` has to be written: "" where it is there, or no image is known by itself."""
+    path = folder.images_file
+    if not images or (path.is_file() and path.read_bytes() == images.encode()):
+        return ""
+    return NEW
+
+
+def _go_on(folder: RunFolder) -> str:
+    """How to go on with other images from what a run has learnt; "" where its step 0 is not finished."""
+    if not (folder.checkpoints / "step-0.safetensors").is_file():
+        return ""
+    return f", or go on from its finished step 0 with the images that are there now: --from {folder.path} --from-step 0"
 
 
 def _differences(recorded: Settings, settings: Settings) -> str:

@@ -104,6 +104,8 @@ def _rows_without_results(papers: pd.DataFrame) -> list[Row]:
 
 def _follows(settings: Settings, recipe: Settings) -> bool:
     """Whether settings are those of a recipe; the method is imported only where nothing else differs."""
+    if settings.start.is_given:  # another recipe may have trained its step 0
+        return False
     own, other = _decisive(settings), _decisive(recipe)
     if any(own[name] != other[name] for name in own if name != "hyper"):
         return False

@@ -63,7 +63,8 @@ def evaluate_checkpoints(settings: Settings, paths: Sequence[Path], progress: bo
             for store, net in missing:
                 if problem := store.problem():
                     notice(f"{problem[0]}: {problem[1]}; made again from the checkpoint that is given")
-                store.finish(net, [], {})
+                names = [experiment.data.val.classes[label] for label in scenario.steps[store.index].seen]
+                store.finish(net, [], {}, names=names)
     PartialState().wait_for_everyone()
     return experiment.run(progress)
 

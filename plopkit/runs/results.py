@@ -228,10 +228,11 @@ def _decisive(path: Path) -> dict[str, Any]:
         return {}
     seals.check(file)
     settings = from_yaml(file)
-    ignored = {*KEYS}
-    if not _may_be_users_own(settings.scenario):
-        ignored.add("data.root")  # VOC is the same everywhere
-    return {name: value for name, value in flat(settings.identity()).items() if name not in ignored}
+    values = flat(settings.identity())
+    del values["data.root"]  # VOC is the same everywhere
+    if _may_be_users_own(settings.scenario):
+        values["data.root"] = str(settings.data.root)
+    return {name: value for name, value in values.items() if name not in KEYS}
 
 
 def _may_be_users_own(scenario: str) -> bool:

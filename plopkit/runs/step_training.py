@@ -53,7 +53,10 @@ class StepTrainer:
             store.discard()
 
     def train(self, step: Step, accelerator: Accelerator, progress: Progress) -> Generator[Tick]:
-        """Train one step, from where it was saved last, to its checkpoint."""
+        """Train one step, from where it was saved last, to its checkpoint; a step that is given is put there."""
+        if self.steps.given is not None and step.index < len(self.steps.given):
+            self._place(step, accelerator, progress)
+            return
         shared = self.steps.shared_store(step)
         if shared == self.steps.store(step):
             yield from self._train_alone(step, shared, accelerator, progress)
@@ -63,6 +66,21 @@ class StepTrainer:
                     self.check(shared)
                 accelerator.wait_for_everyone()
                 yield from self._train_alone(step, shared, accelerator, progress)
+
+    def _place(self, step: Step, accelerator: Accelerator, progress: Progress) -> None:
+        """Put a step that is given into the run's folder, with the state that the method needs after it."""
+        steps, given = self.steps, self.steps.given
+        assert given is not None
+        net, state = given.net(step.index), given.state(step.index)
+        if step.index == len(given) - 1 and given.lacks_state:
+            context, _ = steps.context(trainer_of(steps.method, step), step, accelerator, None, {}, progress)
+            with all_seeded(accelerator.device, steps.settings.seed, step.index, END_STEP):
+                net, ended = steps.method.end_step(net.to(accelerator.device), context)
+            state = joined_state(ended, state)
+        if self.main:
+            store = steps.store(step)
+            store.discard()
+            given.place(store, net, state, steps.identity_before(step), steps.names(step))
 
     def _train_alone(
         self, step: Step, shared: StepStore, accelerator: Accelerator, progress: Progress
@@ -94,11 +112,12 @@ class StepTrainer:
             net = training.net
             gathered = {} if training.regularizer is None else training.regularizer.final_state(net)
             if self.main and shared != store:
-                shared.finish(net, done, joined_state({}, gathered))
+                shared.finish(net, done, joined_state({}, gathered), names=self.steps.names(step))
         with all_seeded(accelerator.device, self.steps.settings.seed, step.index, END_STEP):
             net, ended = self.steps.method.end_step(net, context)
         if self.main:
-            store.finish(net, done, joined_state(ended, gathered), self.steps.identity_before(step))
+            before = self.steps.identity_before(step)
+            store.finish(net, done, joined_state(ended, gathered), before, self.steps.names(step))
 
     def _explained(self, error: FloatingPointError, step: Step, store: StepStore) -> FloatingPointError:
         """An error that names the file it comes from, where one without a seal holds numbers that are not finite."""

@@ -15,6 +15,7 @@ from plopkit.model.layout import laid_out
 from plopkit.model.segmenter import Segmenter, make_decoder, make_encoder
 from plopkit.runs.checkpoints import StepStore
 from plopkit.runs.folder import RunFolder
+from plopkit.runs.given import Given
 from plopkit.runs.progress import Progress
 from plopkit.runs.sharing import STEP_0
 from plopkit.runs.sources import digest_of, sources_of
@@ -49,6 +50,8 @@ class Steps:
     method: Method
     folder: RunFolder
     data: ScenarioData
+    given: Given | None = None
+    """the first steps, where they are not trained"""
 
     def store(self, step: Step) -> StepStore:
         """Where a step is kept."""
@@ -64,6 +67,10 @@ class Steps:
             return self.store(step)
         source = step_0_source(self.settings, self.scenario, self.method, self.data.train.fingerprint)
         return StepStore(self.settings.out / STEP_0 / source, 0)
+
+    def names(self, step: Step) -> tuple[str, ...]:
+        """The class of each channel after a step."""
+        return tuple(self.data.val.classes[label] for label in step.seen)
 
     def identity_before(self, step: Step) -> str | None:
         """The `identity` of the checkpoint that a step is trained from; None for step 0."""
@@ -149,9 +156,9 @@ class Steps:
 
 
 def work_left(steps: Steps) -> list[Work]:
-    """What is left of each step that has no checkpoint, as the settings plan it."""
+    """What is left of each step that has no checkpoint and is not given, as the settings plan it."""
     work = []
-    for step in steps.scenario.steps:
+    for step in steps.scenario.steps[0 if steps.given is None else len(steps.given) :]:
         if steps.store(step).checkpoint.is_file() or steps.shared_store(step).checkpoint.is_file():
             continue
         method = trainer_of(steps.method, step)

@@ -19,7 +19,7 @@ from plopkit.viz.colours import ERROR
 from plopkit.widgets.controls import Control, controls_of, top_controls
 from plopkit.widgets.explorer import with_fallback
 
-PLACES = ("data.root", "out", "name")
+PLACES = ("data.root", "start.checkpoint", "start.classes", "out", "name")
 """Where data and runs are: settings that a reset keeps."""
 
 
@@ -53,7 +53,7 @@ class SettingsForm:
             self._hand[self._key(name)] = value
         self._muted = False
         self._top = top_controls()
-        groups = {"": Settings} | {name: type(getattr(self.settings, name)) for name in ("data", "model")}
+        groups = {"": Settings} | {name: type(getattr(self.settings, name)) for name in ("data", "start", "model")}
         groups |= {name: type(getattr(self.settings, name)) for name in ("optim", "compute")}
         self._groups = {name: list(controls_of(kind, name and f"{name}.")) for name, kind in groups.items()}
         self._groups[""] = [control for control in self._groups[""] if control.name not in ("scenario", "method")]

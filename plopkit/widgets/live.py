@@ -11,6 +11,7 @@ import pandas as pd
 
 from plopkit import viz
 from plopkit.runs.folder import RunFolder
+from plopkit.runs.start import with_start
 from plopkit.settings import Settings
 from plopkit.support.moved import renamed
 from plopkit.viz.png import encoded, png
@@ -80,7 +81,7 @@ class LiveRun:
     @property
     def folder(self) -> RunFolder:
         """The run's folder, which may not be finished, or not exist yet."""
-        return RunFolder(self.settings.folder())
+        return RunFolder(with_start(self.settings).folder())
 
     @property
     def title(self) -> str:

@@ -149,7 +149,7 @@ def test_a_step_without_images_is_reported(
     assert main(["data", "check", scenario, "--data.root", str(root), *flags]) == 1
     output = capsys.readouterr().out
     if split == "train":
-        assert f"\nerror: {scenario}, step 1: no training images, but a run needs some at every step; add" in output
+        assert f"\nerror: {scenario}, step 1: none of the " in output
     else:
         assert (
             f"\nerror: {scenario}, step 0: no validation image contains any of the labels seen so far, (3,);" in output

@@ -12,6 +12,7 @@ import torch
 from picture_files import save_mask, truncate
 from PIL import Image, ImageFile
 
+from plopkit.datasets.contents import END
 from plopkit.datasets.counts import presence
 from plopkit.datasets.folder import folder, folder_classes
 from plopkit.scenario import IGNORE
@@ -182,10 +183,18 @@ def test_the_files_of_a_source_and_its_fingerprint(folder_root: Root) -> None:
     source = folder(root, "train")
     assert source.images == tuple(root / "images" / f"train-0{index}.jpg" for index in range(3))
     assert source.masks == tuple(root / "masks" / f"train-0{index}.png" for index in range(3))
-    digest = hashlib.sha256(b"4\n")
+    digest, earlier = hashlib.sha256(b"4\n"), hashlib.sha256(b"4\n")
+    for pair in zip(source.images, source.masks, strict=True):
+        of_pair = hashlib.sha256()
+        for path in pair:
+            content = path.read_bytes()  # so small that the ends are all of it
+            assert len(content) < 2 * END
+            of_pair.update(f"{path.name}\0{len(content)}\0".encode() + hashlib.sha256(content).digest())
+        digest.update(of_pair.hexdigest()[:16].encode())
     for path in (*source.images, *source.masks):
-        digest.update(f"{path.resolve()}\0{path.stat().st_size}\0{path.stat().st_mtime_ns}\n".encode())
+        earlier.update(f"{path.resolve()}\0{path.stat().st_size}\0{path.stat().st_mtime_ns}\n".encode())
     assert source.fingerprint == digest.hexdigest()[:20]
+    assert source.earlier_fingerprint == earlier.hexdigest()[:20]
 
 
 def test_a_label_outside_the_classes_is_reported(folder_root: Root) -> None:

@@ -12,7 +12,7 @@ def asked(path: Path) -> FileState | None:
     if not path.is_file():
         return None
     found = path.stat()
-    return FileState(str(path.resolve()), found.st_size, found.st_mtime_ns)
+    return FileState(str(path.resolve()), found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
 
 
 @pytest.fixture

@@ -1,0 +1,272 @@
+"""The first steps of a run where they are given: their nets, the method's state after them, and how they are kept.
+
+Whether a method can go on from a net is asked of its verbs: what `end_step` and the regularizer of the step leave is
+what the next step needs.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from plopkit.datasets.scenario_data import ScenarioData
+from plopkit.methods.base import Method, State, StepContext, joined_state, trainer_of
+from plopkit.model.checkpoints import load_published
+from plopkit.model.classifiers import Classifier
+from plopkit.model.keys import detect_layout, read_state
+from plopkit.model.layout import laid_out
+from plopkit.model.segmenter import Segmenter
+from plopkit.runs.checkpoints import StepStore
+from plopkit.runs.folder import RunFolder
+from plopkit.runs.start import Found, GivenFile, find_start
+from plopkit.runs.step_files import save_ticks
+from plopkit.scenario import Scenario, Step
+from plopkit.settings import Model, Settings
+from plopkit.support import seals
+from plopkit.support.files import write_bytes
+from plopkit.support.seals import DamagedError
+from plopkit.support.torch_files import read_metadata
+
+WEIGHTS = ("weight", "bias")
+"""Parameters of a classifier's convolution."""
+
+
+@dataclass(frozen=True)
+class _Elsewhere(StepStore):
+    """A step's files under any name."""
+
+    path: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.path
+
+    @property
+    def state_file(self) -> Path:
+        return self.path.with_name(f"{self.path.stem}.state.safetensors")
+
+    @property
+    def earlier_state_file(self) -> Path:
+        return self.path.with_name(f"{self.path.stem}.memory.safetensors")
+
+
+@dataclass(frozen=True)
+class Given:
+    """The first steps of a run, which are not trained. Its length is their number.
+
+    Args:
+        found: their files.
+        settings: settings of the run.
+        scenario: scenario of the run.
+        method: method of the run.
+    """
+
+    found: Found
+    settings: Settings
+    scenario: Scenario
+    method: Method
+
+    def __len__(self) -> int:
+        return len(self.found.files)
+
+    @property
+    def last(self) -> Step:
+        """The last step that is given."""
+        return self.scenario.steps[len(self) - 1]
+
+    def net(self, index: int) -> Segmenter:
+        """The net after a step, its channels in the scenario's order.
+
+        Raises:
+            FileNotFoundError: there is no such checkpoint.
+            ValueError: it cannot be read, or has another number of channels.
+        """
+        file, step = self.found.files[index], self.scenario.steps[index]
+        net = laid_out(_read(file, self.settings.model))
+        if (found := sum(net.classes)) != len(file.labels):
+            listed = f", and so has {self.settings.start.classes}" if self.settings.start.classes else ""
+            raise ValueError(
+                f"{file.path}: has {found} channels, but step {index} of {self.scenario} has {step.n_seen}{listed}, "
+                "the background among them; name a checkpoint of that step, or the task that it belongs to"
+            )
+        order = [file.labels.index(label) for label in step.seen]
+        blocks = net.classes if index else (sum(net.classes),)
+        if order != list(range(len(order))) or blocks != net.classes:
+            reorder(net, order, blocks, file.path)
+        return net
+
+    def state(self, index: int) -> State:
+        """The method's state after a step, as far as it is there; that of channels in another order is of no use."""
+        file = self.found.files[index]
+        if not _is_of_a_run(file.path) or file.labels != self.scenario.steps[index].seen:
+            return {}
+        store = _Elsewhere(file.path.parent, index, file.path)
+        if not (store.state_file.is_file() or store.earlier_state_file.is_file()):
+            return {}
+        try:
+            return store.state()
+        except DamagedError as error:
+            raise ValueError(f"{error.path}: {error.problem}; name another checkpoint") from error
+
+    @cached_property
+    def lacks_state(self) -> bool:
+        """Whether what `Method.end_step` leaves after the last given step has to be computed from its images."""
+        return not self._ended.keys() <= self.state(len(self) - 1).keys()
+
+    def check(self, data: ScenarioData) -> tuple[Segmenter, State]:
+        """Check that the method can go on from here.
+
+        Returns:
+            The net of the last given step, and a state of the shapes that it will have.
+
+        Raises:
+            ValueError: it cannot; names the method and what it lacks.
+        """
+        step, path = self.last, self.found.files[-1].path
+        for index in range(len(self)):
+            net = self.net(index)
+        who = f"{self.method.title} ({self.settings.method}) cannot go on from {path}"
+        own, remedy = self.state(step.index), f"name a run of {self.settings.method} with --from, or another --method"
+        regularizer = trainer_of(self.method, step).regularizer(net, {})
+        gathered = {} if regularizer is None else regularizer.final_state(net)
+        if lacking := sorted({name.partition("/")[0] for name in gathered.keys() - own.keys()}):
+            raise ValueError(
+                f"{who}: it needs the {' and '.join(lacking)} of each parameter, gathered while step {step.index} is "
+                f"trained, and there is no such state next to the checkpoint; {remedy}"
+            )
+        ended = self._ended
+        if self.lacks_state:
+            n_images = len(self.method.images(step, data.presence[0], {}))
+            if n_images < self.settings.optim.batch:
+                raise ValueError(
+                    f"{who}: it needs {' and '.join(sorted(ended))} of step {step.index}, which it makes from the "
+                    f"step's training images, and there are {n_images}, fewer than a batch; {remedy}"
+                )
+            own = own | joined_state(ended, {})
+        try:
+            self.method.begin_step(net, self.scenario.steps[step.index + 1])
+        except ValueError as error:
+            raise ValueError(f"{who}: {error}; {remedy}") from error
+        return net, own
+
+    @cached_property
+    def _ended(self) -> State:
+        """What `Method.end_step` leaves after the last given step; on a blank batch, for its names and shapes."""
+        step, size = self.last, self.settings.data.size
+        net = self.net(step.index)
+        blank = torch.zeros(2, 3, size, size), torch.full((2, size, size), step.n_seen - 1)
+        context = StepContext(step, None, lambda: [blank], self.state(step.index), before=lambda: net.frozen())
+        try:
+            with torch.no_grad():
+                return joined_state(self.method.end_step(net, context)[1], {})
+        except KeyError as error:
+            raise ValueError(
+                f"{self.method.title} ({self.settings.method}) cannot go on from {self.found.files[-1].path}: it needs "
+                f"the state {error.args[0]!r} of the steps before; name a run of {self.settings.method} with --from"
+            ) from error
+
+    def model(self) -> Model:
+        """The settings of the net that the first checkpoint holds, apart from those in `OF_A_CHECKPOINT`."""
+        net = self.net(0)
+        encoder, decoder = net.encoder.recipe(), net.decoder.recipe()
+        own = {"encoder": encoder["name"], "weights": "none", "slope": encoder["slope"], "stages": encoder["stages"]}
+        own |= {"width": decoder["width"], "dilations": tuple(decoder["dilations"])}
+        return self.settings.model.model_copy(update=own)
+
+    def place(self, store: StepStore, net: Segmenter, state: State, before: str | None, names: Sequence[str]) -> None:
+        """Keep a step in the run's folder: the very file, where it is a run's and holds what the method needs."""
+        if not self._is_exact(store.index):
+            store.finish(net, [], state, before, names)
+            return
+        source = _Elsewhere(Path(), store.index, self.found.files[store.index].path)
+        save_ticks(store.ticks_file, [])
+        if state:
+            write_bytes(store.state_file, source.state_file.read_bytes(), seal=True)
+        write_bytes(store.checkpoint, source.checkpoint.read_bytes(), seal=True)
+
+    def _is_exact(self, index: int) -> bool:
+        """Whether a step's files, and those of all before it, are taken as they are."""
+        if index and not self._is_exact(index - 1):
+            return False
+        file, step = self.found.files[index], self.scenario.steps[index]
+        if not _is_of_a_run(file.path) or file.labels != step.seen or (step is self.last and self.lacks_state):
+            return False
+        store = _Elsewhere(file.path.parent, index, file.path)
+        if store.recipe() is None or (index == 0 and len(store.classes()) > 1):
+            return False
+        return store.state_file.is_file() == bool(json.loads(read_metadata(file.path)["step"]).get("state"))
+
+
+def open_given(settings: Settings, scenario: Scenario, method: Method, folder: RunFolder) -> Given | None:
+    """The first steps of a run where they are given; None where step 0 is trained.
+
+    Where their files are gone, the copies in the run's folder take their place.
+    """
+    start = settings.start
+    if not start.is_given:
+        return None
+    if start.checkpoint is not None and not start.checkpoint.exists() and (copies := _copies(scenario, folder)):
+        return Given(Found(copies), settings, scenario, method)
+    return Given(find_start(settings), settings, scenario, method)
+
+
+def _copies(scenario: Scenario, folder: RunFolder) -> tuple[GivenFile, ...]:
+    """The given steps in a run's folder: those without ticks, since no step is trained in none."""
+    copies = []
+    for step in scenario.steps:
+        store = StepStore(folder.checkpoints, step.index)
+        if not store.checkpoint.is_file() or store.ticks():
+            break
+        copies.append(GivenFile(store.checkpoint, step.seen))
+    return tuple(copies)
+
+
+def reorder(net: Segmenter, order: Sequence[int], blocks: Sequence[int], path: Path) -> None:
+    """Bring a net's channels into another order, in place.
+
+    Args:
+        net: the net.
+        order: for each new channel, the old one.
+        blocks: number of channels of each of the classifiers afterwards.
+        path: what the message names.
+
+    Raises:
+        ValueError: its classifier is of a kind whose channels have more than weight and bias.
+    """
+    if type(net.classifier) is not Classifier:
+        raise ValueError(
+            f"{path}: its classes are in another order than the scenario's, and its classifier of the kind "
+            f"{net.classifier.kind!r} cannot be put in order; give the scenario its order (order=1,2,…)"
+        )
+    weight, bias = (torch.cat([getattr(part, name) for part in net.classifier])[list(order)] for name in WEIGHTS)
+    classifier = Classifier(net.decoder.width, blocks)
+    parts = zip(classifier, weight.split(list(blocks)), bias.split(list(blocks)), strict=True)
+    with torch.no_grad():
+        for part, *values in parts:
+            for name, value in zip(WEIGHTS, values, strict=True):
+                getattr(part, name).copy_(value)
+    net.classifier = classifier
+
+
+def _read(file: GivenFile, model: Model) -> Segmenter:
+    """The net in a checkpoint, with its channels as they are there."""
+    if _is_of_a_run(file.path):
+        try:
+            seals.check(file.path)
+            return _Elsewhere(file.path.parent, 0, file.path).net(model)
+        except DamagedError as error:
+            raise ValueError(f"{error.path}: {error.problem}; name another checkpoint") from error
+    if file.path.suffix != ".safetensors" and detect_layout(set(read_state(file.path))) in ("iabn", "torchvision"):
+        raise ValueError(
+            f"{file.path}: holds an encoder's ImageNet weights, and no classifier; --model.weights takes them, and "
+            "--from takes a net that has learnt the classes of step 0"
+        )
+    return load_published(file.path, model.output_stride, model.pool, model.norm)
+
+
+def _is_of_a_run(path: Path) -> bool:
+    """Whether a file is a step's checkpoint as a run keeps it."""
+    return path.suffix == ".safetensors" and bool({"step", "classes"} & read_metadata(path).keys())
