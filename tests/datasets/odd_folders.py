@@ -628,7 +628,8 @@ def a_class_that_no_mask_shows(root: Path) -> None:
 
 
 @odd(
-    error="folder 3-1 overlap, step 1: none of the 6 training images listed in {root}/train.txt is of its classes (no image shows horse)",
+    error="folder 3-1 overlap, step 1: none of the 6 training images listed in {root}/train.txt is of its classes "
+    "(no image shows horse)",
     scenario="folder 3-1 overlap",
 )
 def a_step_without_images(root: Path) -> None:
