@@ -1,5 +1,7 @@
 """Tiles: where they are, how they are mixed, and that a plain loop gives the same logits."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -16,9 +18,9 @@ def test_tiles_cover_an_axis_and_overlap(length: int, tile: int) -> None:
     tiles = spans(length, tile)
     assert (tiles[0][0], tiles[-1][1]) == (0, length)
     assert all(start % MULTIPLE == 0 and 0 < stop - start <= tile for start, stop in tiles)
-    overlaps = [before[1] - after[0] for before, after in zip(tiles, tiles[1:], strict=False)]
+    overlaps = [before[1] - after[0] for before, after in pairwise(tiles)]
     assert all(overlap >= max(MULTIPLE, tile // 4 // MULTIPLE * MULTIPLE) for overlap in overlaps)
-    assert all(before[0] < after[0] and before[1] < after[1] for before, after in zip(tiles, tiles[1:], strict=False))
+    assert all(before[0] < after[0] and before[1] < after[1] for before, after in pairwise(tiles))
 
 
 def test_tiles_of_a_picture() -> None:

@@ -125,7 +125,7 @@ class Predictor:
     def tile_of(self, height: int, width: int) -> int | None:
         """The side of the tiles for a picture of this size; None where it goes through the net whole."""
         if self.tile != "auto":
-            return None if self.tile == "none" else self.tile
+            return self.tile if isinstance(self.tile, int) else None
         kept = 4.0 * len(self.labels)
         free = self._free_memory()
         return side_that_fits(height, width, self._bytes_per_pixel, kept, free // 2)
