@@ -17,10 +17,11 @@ def export(arguments: Sequence[str]) -> None:
     parser.formatter_class = functools.partial(argparse.RawDescriptionHelpFormatter, max_help_position=24)
     parser.usage = "plopkit export RUN --as KIND -o OUT [--step N]"
     parser.epilog = (
-        "official, cssegmentation: step-0.pth, step-1.pth, … as those codes save them; released ResNets only\n"
+        "official, cssegmentation: step-0.pth, step-1.pth, … as those codes save them, of a released ResNet\n"
         "plopkit: step-0.safetensors, …, which describe their net, so that it can be any\n"
-        "safetensors, onnx, torchscript: one step's net with its classes and normalisation, and model.json about it;\n"
-        "    RUN may be a checkpoint. images (B, 3, H, W) -> logits (B, classes, H, W). safetensors: plopkit's own"
+        "onnx, torchscript, safetensors: one step's net with its classes and normalisation, and model.json\n"
+        "    about it; images (B, 3, H, W) -> logits (B, classes, H, W). RUN may also be a checkpoint.\n"
+        "    safetensors is for plopkit alone"
     )
     parser.add_argument("run", type=as_path, metavar="RUN", help="a run's folder")
     text = "the kind of file (official)"

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -93,19 +94,19 @@ def save_onnx(net: Segmenter, path: Path | str, about: Mapping[str, Any]) -> boo
         ) from error
     module = inference_net(net)
     axes = {0: "batch", 2: "height", 3: "width"}
-    with _exporting("ONNX"):
-        buffer = io.BytesIO()
+    with _exporting("ONNX"), tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "net.onnx"
         torch.onnx.export(
             module,
             (_noise(TRACED),),
-            buffer,  # type: ignore[arg-type]  # dynamo=False writes to files, too, which the annotation leaves out
+            file,
             dynamo=False,  # the other exporter would need onnxscript
             opset_version=OPSET,
             input_names=[INPUT],
             output_names=[OUTPUT],
             dynamic_axes={INPUT: axes, OUTPUT: axes},
         )
-    model = onnx.load_from_string(buffer.getvalue())
+        model = onnx.load(file)
     onnx.helper.set_model_props(model, {ABOUT: json.dumps(about)})
     content = model.SerializeToString()
     try:

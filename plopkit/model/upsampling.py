@@ -11,20 +11,21 @@ from torch import Tensor
 from plopkit.support.precision import at_least_float32
 
 
-def upsample(small: Float[Tensor, "B C h w"], size: Sequence[int]) -> Float[Tensor, "B C {size[0]} {size[1]}"]:
+def upsample(small: Float[Tensor, "B C h w"], size: Sequence[int | Tensor]) -> Float[Tensor, "B C H W"]:
     """``F.interpolate(mode="bilinear", align_corners=False)`` in float32 or better, with channels outermost.
 
     The losses read logits channel by channel, faster than logits whose channels are innermost.
 
     Its gradient, and on a CPU its value too, are products of matrices: `F.interpolate` takes several times as long for
-    them. Both agree to rounding.
+    them. Both agree to rounding. While a net is traced, sizes are tensors, and it is `F.interpolate`.
     """
     small = at_least_float32(small).contiguous()
     if torch.jit.is_tracing():  # the matrices below would keep their size
-        return F.interpolate(small, tuple(size), mode="bilinear", align_corners=False)
+        traced: Any = tuple(size)
+        return F.interpolate(small, traced, mode="bilinear", align_corners=False)
     if small.device.type != "cpu":
         return _Upsample.apply(small, tuple(size))
-    rows, columns = _weights(small, small.shape[2:], size)
+    rows, columns = _weights(small, small.shape[2:], [int(n) for n in size])
     with torch.autocast("cpu", enabled=False):  # which would multiply in half precision
         return rows.T @ (small @ columns)
 

@@ -67,8 +67,11 @@ def unique_names(paths: Sequence[str]) -> list[str]:
         clashes = [index for index, name in enumerate(names) if counts[name.casefold()] > 1]
         if not clashes:
             return names
-        for number, index in enumerate(clashes):
-            names[index] = paths[index] if names[index] != paths[index] else f"{paths[index]}~{number}"
+        short = [index for index in clashes if names[index] != paths[index]]
+        for index in short:
+            names[index] = paths[index]
+        for number, index in enumerate(clashes if not short else ()):  # they differ in case alone
+            names[index] = f"{paths[index]}~{number}"
 
 
 def is_picture(name: str) -> bool:

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -24,7 +24,8 @@ from plopkit.support.printable import control_character, one_line
 from plopkit.support.torch_files import read_metadata
 from plopkit.tiling import MULTIPLE
 
-Size = Literal["auto", "native"] | int
+Size = str | int
+""""auto", "native", or pixels"""
 LARGEST_LIST = 2**24
 """Bytes of a list of names."""
 SMALLEST_SIZE = 16

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +25,8 @@ from plopkit.tiling import blended, side_that_fits, stretched
 
 Picture = str | Path | Image.Image | np.ndarray
 """A file, a picture of Pillow's, or colours (H, W, 3) uint8."""
-Tile = Literal["auto", "none"] | int
+Tile = str | int
+""""auto", "none", or pixels"""
 UNKNOWN_MEMORY = 2**31
 """Bytes of memory that are assumed where the system does not say."""
 PROBE = 128
@@ -124,7 +125,7 @@ class Predictor:
     def tile_of(self, height: int, width: int) -> int | None:
         """The side of the tiles for a picture of this size; None where it goes through the net whole."""
         if self.tile != "auto":
-            return None if self.tile == "none" else self.tile
+            return self.tile if isinstance(self.tile, int) else None
         kept = 4.0 * len(self.labels)
         free = self._free_memory()
         return side_that_fits(height, width, self._bytes_per_pixel, kept, free // 2)
@@ -190,9 +191,10 @@ def as_colours(image: Picture) -> UInt8[np.ndarray, "H W 3"]:
 
 @torch.no_grad()
 def bytes_per_pixel(net: Segmenter) -> float:
-    """The memory that a net takes for each pixel of a picture: measured with a small one, doubled to be safe.
+    """The memory that a net takes for each pixel of a picture, measured with a small one.
 
-    The largest input and output of a module, what the net keeps until its end, and three copies of the logits.
+    The largest input and output of a module, what the net keeps until its end, and two copies of the logits: more than
+    it takes at once.
     """
     largest = 0
 
@@ -210,7 +212,7 @@ def bytes_per_pixel(net: Segmenter) -> float:
         for handle in handles:
             handle.remove()
     kept = sum(stage.nbytes for stage in output.stages) + image.nbytes
-    return 2 * (largest + kept) / PROBE**2 + 3 * output.logits.nbytes / PROBE**2
+    return (largest + kept + 2 * output.logits.nbytes) / PROBE**2
 
 
 def _log_probability(logits: Tensor, channels: Tensor) -> Tensor:

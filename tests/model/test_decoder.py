@@ -86,3 +86,14 @@ def test_the_arithmetic_is_that_of_the_released_head() -> None:
 def test_a_window_without_a_pixel_is_refused() -> None:
     with pytest.raises(ValueError, match="the pooling window is at least 1 pixel wide, not 0; None pools the whole"):
         ASPP(8, 4, pool=0)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit")
+@pytest.mark.parametrize("pool", [1, 4, 5, 32, None])
+def test_a_traced_decoder_pools_at_any_size(pool: int | None) -> None:
+    """The window is cut where the map is smaller, and moved at its edges."""
+    decoder = ASPP(3, 8, (1,), pool).eval().requires_grad_(False)
+    traced = torch.jit.trace(decoder, torch.randn(1, 3, 7, 6), check_trace=False)
+    for size in ((7, 6), (1, 1), (3, 12), (40, 5), (33, 34)):
+        maps = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0))
+        torch.testing.assert_close(traced(maps), decoder(maps), rtol=1e-5, atol=1e-5)

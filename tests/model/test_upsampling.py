@@ -45,3 +45,13 @@ def test_it_computes_in_float32_or_better() -> None:
     assert found.dtype == torch.float32
     assert torch.equal(found, upsample(half.float(), (32, 32)))
     assert upsample(small.double(), (32, 32)).dtype == torch.float64
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit")
+def test_a_traced_net_upsamples_to_any_size() -> None:
+    def to_image(small: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+        return upsample(small, image.shape[2:])
+
+    traced = torch.jit.trace(to_image, (torch.randn(1, 2, 4, 4), torch.zeros(1, 3, 64, 64)), check_trace=False)
+    small, image = torch.randn(2, 2, 5, 3, generator=torch.Generator().manual_seed(0)), torch.zeros(2, 3, 77, 48)
+    torch.testing.assert_close(traced(small, image), upsample(small, (77, 48)), rtol=1e-5, atol=1e-5)
