@@ -14,43 +14,19 @@ import torch
 
 from plopkit.datasets.scenario_data import ScenarioData
 from plopkit.methods.base import Method, State, StepContext, joined_state, trainer_of
-from plopkit.model.checkpoints import load_published
-from plopkit.model.classifiers import Classifier
-from plopkit.model.keys import detect_layout, read_state
 from plopkit.model.layout import laid_out
 from plopkit.model.segmenter import Segmenter
 from plopkit.runs.checkpoints import StepStore
 from plopkit.runs.folder import RunFolder
 from plopkit.runs.start import Found, GivenFile, find_start
+from plopkit.runs.step_file import StepFile, is_of_a_run, read_net, reorder
 from plopkit.runs.step_files import save_ticks
 from plopkit.scenario import Scenario, Step
 from plopkit.settings import Model, Settings
-from plopkit.support import seals
+from plopkit.support.bars import notice
 from plopkit.support.files import write_bytes
 from plopkit.support.seals import DamagedError
 from plopkit.support.torch_files import read_metadata
-
-WEIGHTS = ("weight", "bias")
-"""Parameters of a classifier's convolution."""
-
-
-@dataclass(frozen=True)
-class _Elsewhere(StepStore):
-    """A step's files under any name."""
-
-    path: Path
-
-    @property
-    def checkpoint(self) -> Path:
-        return self.path
-
-    @property
-    def state_file(self) -> Path:
-        return self.path.with_name(f"{self.path.stem}.state.safetensors")
-
-    @property
-    def earlier_state_file(self) -> Path:
-        return self.path.with_name(f"{self.path.stem}.memory.safetensors")
 
 
 @dataclass(frozen=True)
@@ -85,7 +61,7 @@ class Given:
             ValueError: it cannot be read, or has another number of channels.
         """
         file, step = self.found.files[index], self.scenario.steps[index]
-        net = laid_out(_read(file, self.settings.model))
+        net = laid_out(read_net(file.path, self.settings.model))
         if (found := sum(net.classes)) != len(file.labels):
             listed = f", and so has {self.settings.start.classes}" if self.settings.start.classes else ""
             raise ValueError(
@@ -101,9 +77,9 @@ class Given:
     def state(self, index: int) -> State:
         """The method's state after a step, as far as it is there; that of channels in another order is of no use."""
         file = self.found.files[index]
-        if not _is_of_a_run(file.path) or file.labels != self.scenario.steps[index].seen:
+        if not is_of_a_run(file.path) or file.labels != self.scenario.steps[index].seen:
             return {}
-        store = _Elsewhere(file.path.parent, index, file.path)
+        store = StepFile(file.path.parent, index, file.path)
         if not (store.state_file.is_file() or store.earlier_state_file.is_file()):
             return {}
         try:
@@ -133,9 +109,10 @@ class Given:
         regularizer = trainer_of(self.method, step).regularizer(net, {})
         gathered = {} if regularizer is None else regularizer.final_state(net)
         if lacking := sorted({name.partition("/")[0] for name in gathered.keys() - own.keys()}):
+            ordered = "" if self.found.files[-1].labels == step.seen else " in the scenario's order of classes"
             raise ValueError(
                 f"{who}: it needs the {' and '.join(lacking)} of each parameter, gathered while step {step.index} is "
-                f"trained, and there is no such state next to the checkpoint; {remedy}"
+                f"trained, and there is no such state next to the checkpoint{ordered}; {remedy}"
             )
         ended = self._ended
         if self.lacks_state:
@@ -158,7 +135,8 @@ class Given:
         step, size = self.last, self.settings.data.size
         net = self.net(step.index)
         blank = torch.zeros(2, 3, size, size), torch.full((2, size, size), step.n_seen - 1)
-        context = StepContext(step, None, lambda: [blank], self.state(step.index), before=lambda: net.frozen())
+        before = (lambda: self.net(step.index - 1).frozen()) if step.index else None
+        context = StepContext(step, None, lambda: [blank], self.state(step.index), before=before)
         try:
             with torch.no_grad():
                 return joined_state(self.method.end_step(net, context)[1], {})
@@ -181,7 +159,7 @@ class Given:
         if not self._is_exact(store.index):
             store.finish(net, [], state, before, names)
             return
-        source = _Elsewhere(Path(), store.index, self.found.files[store.index].path)
+        source = StepFile(Path(), store.index, self.found.files[store.index].path)
         save_ticks(store.ticks_file, [])
         if state:
             write_bytes(store.state_file, source.state_file.read_bytes(), seal=True)
@@ -192,9 +170,9 @@ class Given:
         if index and not self._is_exact(index - 1):
             return False
         file, step = self.found.files[index], self.scenario.steps[index]
-        if not _is_of_a_run(file.path) or file.labels != step.seen or (step is self.last and self.lacks_state):
+        if not is_of_a_run(file.path) or file.labels != step.seen or (step is self.last and self.lacks_state):
             return False
-        store = _Elsewhere(file.path.parent, index, file.path)
+        store = StepFile(file.path.parent, index, file.path)
         if store.recipe() is None or (index == 0 and len(store.classes()) > 1):
             return False
         return store.state_file.is_file() == bool(json.loads(read_metadata(file.path)["step"]).get("state"))
@@ -210,7 +188,10 @@ def open_given(settings: Settings, scenario: Scenario, method: Method, folder: R
         return None
     if start.checkpoint is not None and not start.checkpoint.exists() and (copies := _copies(scenario, folder)):
         return Given(Found(copies), settings, scenario, method)
-    return Given(find_start(settings), settings, scenario, method)
+    found = find_start(settings)
+    if found.assumed:
+        notice(f"{start.checkpoint}: names no classes; its channels are taken for {scenario}'s, in the order learnt")
+    return Given(found, settings, scenario, method)
 
 
 def _copies(scenario: Scenario, folder: RunFolder) -> tuple[GivenFile, ...]:
@@ -222,51 +203,3 @@ def _copies(scenario: Scenario, folder: RunFolder) -> tuple[GivenFile, ...]:
             break
         copies.append(GivenFile(store.checkpoint, step.seen))
     return tuple(copies)
-
-
-def reorder(net: Segmenter, order: Sequence[int], blocks: Sequence[int], path: Path) -> None:
-    """Bring a net's channels into another order, in place.
-
-    Args:
-        net: the net.
-        order: for each new channel, the old one.
-        blocks: number of channels of each of the classifiers afterwards.
-        path: what the message names.
-
-    Raises:
-        ValueError: its classifier is of a kind whose channels have more than weight and bias.
-    """
-    if type(net.classifier) is not Classifier:
-        raise ValueError(
-            f"{path}: its classes are in another order than the scenario's, and its classifier of the kind "
-            f"{net.classifier.kind!r} cannot be put in order; give the scenario its order (order=1,2,…)"
-        )
-    weight, bias = (torch.cat([getattr(part, name) for part in net.classifier])[list(order)] for name in WEIGHTS)
-    classifier = Classifier(net.decoder.width, blocks)
-    parts = zip(classifier, weight.split(list(blocks)), bias.split(list(blocks)), strict=True)
-    with torch.no_grad():
-        for part, *values in parts:
-            for name, value in zip(WEIGHTS, values, strict=True):
-                getattr(part, name).copy_(value)
-    net.classifier = classifier
-
-
-def _read(file: GivenFile, model: Model) -> Segmenter:
-    """The net in a checkpoint, with its channels as they are there."""
-    if _is_of_a_run(file.path):
-        try:
-            seals.check(file.path)
-            return _Elsewhere(file.path.parent, 0, file.path).net(model)
-        except DamagedError as error:
-            raise ValueError(f"{error.path}: {error.problem}; name another checkpoint") from error
-    if file.path.suffix != ".safetensors" and detect_layout(set(read_state(file.path))) in ("iabn", "torchvision"):
-        raise ValueError(
-            f"{file.path}: holds an encoder's ImageNet weights, and no classifier; --model.weights takes them, and "
-            "--from takes a net that has learnt the classes of step 0"
-        )
-    return load_published(file.path, model.output_stride, model.pool, model.norm)
-
-
-def _is_of_a_run(path: Path) -> bool:
-    """Whether a file is a step's checkpoint as a run keeps it."""
-    return path.suffix == ".safetensors" and bool({"step", "classes"} & read_metadata(path).keys())

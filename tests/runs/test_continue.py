@@ -1,5 +1,6 @@
 """Runs that begin with what there is: a step's checkpoint of any origin, without the pictures of step 0."""
 
+import json
 import re
 import unicodedata
 from pathlib import Path
@@ -7,17 +8,19 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from small_folders import NEW, OLD, add_to_list, write_folder
 from small_runs import contents, small, ticks_until
 
 from plopkit.model.checkpoints import save_published
 from plopkit.model.segmenter import Segmenter
 from plopkit.presets import method_of, open_scenario
+from plopkit.runs.class_names import labels_of
 from plopkit.runs.experiment import Experiment, run
 from plopkit.runs.folder import RunFolder
-from plopkit.runs.given import open_given, reorder
-from plopkit.runs.start import labels_of, with_start
+from plopkit.runs.given import open_given
+from plopkit.runs.start import find_start, with_start
+from plopkit.runs.step_file import reorder
 from plopkit.scenario import Scenario
 from plopkit.settings import Settings
 
@@ -124,6 +127,7 @@ def test_a_shorter_tasks_run_is_continued_by_the_longer_task(everything: Path, t
     assert folder.ticks["step"].unique().tolist() == [2]
 
 
+@pytest.mark.pictures
 def test_a_later_step_of_a_run_may_stand_for_step_0(trained: RunFolder, new_only: Path, tmp_path: Path) -> None:
     folder = run(settings_of(new_only, tmp_path, "folder 3-1 overlap", checkpoint=trained.path, step=1), progress=False)
     assert folder.net(0).classes == (4,)
@@ -132,6 +136,7 @@ def test_a_later_step_of_a_run_may_stand_for_step_0(trained: RunFolder, new_only
     together = torch.cat([expected["classifier.0.weight"], expected["classifier.1.weight"]])
     assert torch.equal(found["classifier.0.weight"], together)
     assert folder.net(1).classes == (4, 1)
+    assert sorted(path.name for path in folder.pictures.iterdir() if path.suffix == ".png")  # without ticks of step 0
 
 
 # From released checkpoints, and classes by name
@@ -175,6 +180,15 @@ def test_every_layout_of_a_checkpoint_is_read(new_only: Path, tmp_path: Path, la
     image = torch.randn(1, 3, 64, 64)
     assert torch.allclose(given.net(0).eval()(image).logits, net.eval()(image).logits, atol=1e-5)
     assert given.model().encoder == "resnet18"
+
+
+def test_an_exported_file_names_its_classes(new_only: Path, tmp_path: Path, tiny_net) -> None:
+    file, net = tmp_path / "exported.safetensors", tiny_net(3)
+    classes = [{"channel": i, "label": i, "name": name} for i, name in enumerate(("background", "dog", "cat"))]
+    texts = {"net": json.dumps(net.recipe()), "model.json": json.dumps({"classes": classes, "n_labels": 3})}
+    save_file({name: tensor.contiguous() for name, tensor in net.state_dict().items()}, file, texts)
+    (given,) = find_start(settings_of(new_only, tmp_path, checkpoint=file)).files
+    assert given.labels == (0, 2, 1)
 
 
 def test_weights_of_an_encoder_alone_are_refused(new_only: Path, tmp_path: Path) -> None:

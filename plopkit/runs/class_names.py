@@ -1,0 +1,110 @@
+"""Which classes the channels of a checkpoint stand for, by their names."""
+
+import json
+import unicodedata
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from plopkit.datasets.lists import read_lines
+from plopkit.grammar import joined
+from plopkit.scenario import Scenario, Step
+from plopkit.support.printable import one_line, quoted
+from plopkit.support.torch_files import read_metadata
+
+Labels = tuple[int, ...]
+"""The label of each channel."""
+EXPORTED = "model.json"
+"""The text in an exported file that names the classes of its channels, with their labels."""
+
+
+def labels_of(own: Sequence[str], names: Sequence[str], where: str, step: Step) -> Labels:
+    """The label of each channel by the names of both, compared in one form of Unicode.
+
+    Args:
+        own: the name of each channel; where the step learns the background, the first is the background, whatever it
+            is called.
+        names: the name of each label.
+        where: what the message names.
+        step: the step that the channels should be of.
+
+    Raises:
+        ValueError: a name is repeated, or none of the data set's.
+    """
+    known = {_plain(name): label for label, name in enumerate(names)}
+    has_background = 0 in step.seen
+    labels = []
+    for position, name in enumerate(map(_plain, own)):
+        if position == 0 and has_background:
+            if known.get(name, 0):
+                raise ValueError(f"{where}: begins with {name!r}, but channel 0 is the background; name it first")
+            labels.append(0)
+            continue
+        if name not in known:
+            near = get_close_matches(name[:100], known, n=1, cutoff=0.5)
+            guess = f" (did you mean {near[0]}?)" if near else ""
+            raise ValueError(
+                f"{where}: {quoted(name)} is no class of the data{guess}; known: {', '.join(names)}; names must be "
+                "written as in the data set's list"
+            )
+        if known[name] in labels:
+            raise ValueError(f"{where}: {quoted(name)} is there twice; every channel stands for another class")
+        labels.append(known[name])
+    return tuple(labels)
+
+
+def names_in(path: Path) -> tuple[str, ...] | None:
+    """The classes that a file of plopkit names itself; None where it names none, or is another's."""
+    names = about(path).get("names")
+    return tuple(map(str, names)) if isinstance(names, list) and names else None
+
+
+def about(path: Path) -> dict[str, Any]:
+    """What a file of plopkit says of itself; nothing in others'."""
+    if path.suffix != ".safetensors":
+        return {}
+    try:
+        texts = read_metadata(path)
+        step, net, exported = (json.loads(texts.get(name, "null")) for name in ("step", "net", EXPORTED))
+        own = {} if net is None else {"recipe": net}
+        own |= {} if exported is None else {"names": [each["name"] for each in exported["classes"]]}
+        return own | (step or {})
+    except (ValueError, RecursionError, TypeError, KeyError) as error:
+        raise ValueError(f"{path}: not a readable checkpoint ({one_line(error, 300)})") from error
+
+
+def listed(classes: Path | None) -> tuple[str, ...] | None:
+    """The names in a user's list of a checkpoint's classes."""
+    if classes is None:
+        return None
+    if not classes.is_file():
+        raise FileNotFoundError(f"{classes}: no such list; --from-classes names a file with a class on each line")
+    return tuple(line for line in read_lines(classes) if line)
+
+
+def check_step(scenario: Scenario, step: Step, labels: Labels, names: Sequence[str], where: str) -> None:
+    """ValueError where labels are not those that a step has seen; says how the scenario would have to be."""
+    if set(labels) == set(step.seen):
+        return
+    missing = [names[label] for label in step.seen if label not in labels]
+    excess = [names[label] for label in labels if label not in step.seen]
+    parts = [f"without {_few(missing)}" if missing else "", f"with {_few(excess)}" if excess else ""]
+    order = (*labels, *(label for label in scenario.order if label not in labels))
+    fits = len(labels) == step.n_seen and 0 in labels and not scenario.domains
+    text = joined(scenario.dataset, scenario.task, scenario.protocol, ",".join(map(str, order[1:])))
+    remedy = f'; the scenario "{text}" begins with them' if fits else ""
+    raise ValueError(
+        f"{where}: {len(labels)} classes, but step 0 of {scenario} has {step.n_seen}, the background among them; these "
+        f"are {' and '.join(filter(None, parts))}{remedy}"
+    )
+
+
+def _few(names: Sequence[str], most: int = 8) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(one_line(name, 60) for name in names[:most]) + more
+
+
+def _plain(name: str) -> str:
+    """A name in one form of Unicode, without blanks around it."""
+    return unicodedata.normalize("NFC", name).strip()
