@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from subprocess import PIPE
 
 import pytest
+from packaging.version import Version
 from PIL import Image
 from small_runs import contents, small_flags
 
@@ -456,6 +458,9 @@ sys.exit(main(sys.argv[1:]))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a user without an entry is of POSIX")
+@pytest.mark.skipif(
+    Version(version("matplotlib")) < Version("3.11"), reason="older matplotlib needs a home directory or MPLCONFIGDIR"
+)
 def test_a_user_without_a_home_directory_can_train(tmp_path: Path) -> None:
     words = ["run", "emoji 15-5 overlap", *small_flags(tmp_path / "out"), "--method", "ft", "--quiet"]
     process = subprocess.run(
