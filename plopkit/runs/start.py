@@ -12,11 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from plopkit.catalogue import DATASETS
-<<<<<<< HEAD
-from plopkit.datasets.lists import read_lines
-from plopkit.grammar import joined
-=======
->>>>>>> continue17
 from plopkit.presets import open_scenario
 from plopkit.runs.class_names import Labels, about, check_step, labels_of, listed, names_in
 from plopkit.runs.folder import RunFolder
@@ -109,11 +104,7 @@ def find_start(settings: Settings) -> Found:
 
 def _kept_by(path: Path) -> dict[str, Any]:
     """The settings in `OF_A_CHECKPOINT` that a file keeps; none in a released one."""
-<<<<<<< HEAD
-    recipe: Any = _about(path).get("recipe")
-=======
-    recipe = about(path).get("recipe")
->>>>>>> continue17
+    recipe: Any = about(path).get("recipe")
     try:
         encoder, decoder = recipe["encoder"], recipe["decoder"]
         return {"output_stride": encoder["output_stride"], "norm": encoder["norm"], "pool": decoder["pool"]}
