@@ -11,7 +11,7 @@ Errors are of three kinds:
 - Everything else, such as `AssertionError`, `TypeError` and another `RuntimeError`, is a mistake of plopkit, or of a
   plugin: Python shows its traceback, which belongs into a report.
 - An interrupt: exit code 130, and the same command continues.
-- A grid of which a run has failed: exit code 1, after all others are done.
+- A grid of which a run has failed, or pictures that cannot be read: exit code 1, after all others are done.
 
 `--debug` shows the traceback of the first kind, too.
 

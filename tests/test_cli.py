@@ -229,8 +229,8 @@ def test_the_version_is_printed(words: list[str], capsys: Captured) -> None:
 @pytest.mark.parametrize(
     ("words", "error"),
     [
-        (["--quiet", "rows"], "rows has no --quiet; it goes with run, evaluate, demo, grid"),
-        (["compare", "runs", "--quiet"], "compare has no --quiet; it goes with run, evaluate, demo, grid"),
+        (["--quiet", "rows"], "rows has no --quiet; it goes with run, evaluate, predict, demo, grid"),
+        (["compare", "runs", "--quiet"], "compare has no --quiet; it goes with run, evaluate, predict, demo, grid"),
         (["run", "--quiet=1"], "--quiet takes no value; '--quiet=1' has one"),
         (["--version=2"], "--version takes no value; '--version=2' has one"),
         (["--preset", "smoke", "run"], "the command comes before --preset; commands: " + ", ".join(COMMANDS)),

@@ -114,7 +114,9 @@ def save_onnx(net: Segmenter, path: Path | str, about: Mapping[str, Any]) -> boo
     except ImportError:
         checked = False
     else:
-        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4  # its errors are told by `_check`
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         _check("ONNX", module, lambda image: torch.from_numpy(session.run(None, {INPUT: image.numpy()})[0]))
         checked = True
     write_bytes(expanded(path), content)

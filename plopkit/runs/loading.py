@@ -130,7 +130,10 @@ def read_names(path: Path | str) -> tuple[str, ...]:
         ValueError: where a name is missing or repeated.
     """
     path = expanded(path)
-    text = read_limited(path, LARGEST_LIST, "a list of names").decode("utf-8-sig", errors="strict")
+    try:
+        text = read_limited(path, LARGEST_LIST, "a list of names").decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not UTF-8 text ({error}); save it as UTF-8") from error
     lines = [line.strip("\r ") for line in text.rstrip().split("\n")]
     if all(line.partition("\t")[0] == str(label) for label, line in enumerate(lines)):
         lines = [line.partition("\t")[2].strip() for line in lines]

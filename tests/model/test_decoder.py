@@ -88,7 +88,7 @@ def test_a_window_without_a_pixel_is_refused() -> None:
         ASPP(8, 4, pool=0)
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit")
+@pytest.mark.filterwarnings("ignore:`torch.jit", "ignore::torch.jit.TracerWarning")
 @pytest.mark.parametrize("pool", [1, 4, 5, 32, None])
 def test_a_traced_decoder_pools_at_any_size(pool: int | None) -> None:
     """The window is cut where the map is smaller, and moved at its edges."""

@@ -47,7 +47,7 @@ def test_it_computes_in_float32_or_better() -> None:
     assert upsample(small.double(), (32, 32)).dtype == torch.float64
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit")
+@pytest.mark.filterwarnings("ignore:`torch.jit", "ignore::torch.jit.TracerWarning")
 def test_a_traced_net_upsamples_to_any_size() -> None:
     def to_image(small: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
         return upsample(small, image.shape[2:])

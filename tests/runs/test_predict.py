@@ -241,6 +241,9 @@ def test_what_classes_txt_holds_is_read_again(tmp_path: Path) -> None:
     (tmp_path / "classes.txt").write_text("background\n\ndisc\n", encoding="utf-8")
     with pytest.raises(ValueError, match="line 2 holds ''"):
         read_names(tmp_path / "classes.txt")
+    (tmp_path / "classes.txt").write_bytes(b"background\nr\xfcckseite\n")
+    with pytest.raises(ValueError, match=r"classes\.txt: not UTF-8 text"):
+        read_names(tmp_path / "classes.txt")
 
 
 @pytest.mark.parametrize(
