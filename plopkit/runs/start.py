@@ -104,7 +104,7 @@ def find_start(settings: Settings) -> Found:
 
 def _kept_by(path: Path) -> dict[str, Any]:
     """The settings in `OF_A_CHECKPOINT` that a file keeps; none in a released one."""
-    recipe = about(path).get("recipe")
+    recipe: Any = about(path).get("recipe")
     try:
         encoder, decoder = recipe["encoder"], recipe["decoder"]
         return {"output_stride": encoder["output_stride"], "norm": encoder["norm"], "pool": decoder["pool"]}
