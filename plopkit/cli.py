@@ -48,7 +48,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
 }
 EXIT_CODES = {
     "0": "done",
-    "1": "a run of a grid or a picture failed, data check found what stops a run, or plopkit has a mistake (traceback)",
+    "1": "a run or a picture failed, data check found what stops a run, or a traceback: our mistake",
     "2": "wrong words, settings or files, or a machine that lacks something; the message says what to do",
     "130, 143": "stopped by Ctrl-C, or by SIGTERM; the same command continues",
 }

@@ -239,10 +239,9 @@ class Experiment:
         with failing_together(accelerator):
             if self.main:
                 ends = [checkpoints] if checkpoints else []
-                now = [data.train.fingerprint, data.val.fingerprint, *ends]
-                earlier = [data.train.earlier_fingerprint, data.val.earlier_fingerprint, *ends]
-                data_text, earlier_text = (" ".join(each) + "\n" for each in (now, earlier))
-                open_folder(self.settings, data_text, earlier_text, images)
+                now = " ".join([data.train.fingerprint, data.val.fingerprint, *ends])
+                earlier = " ".join([data.train.earlier_fingerprint, data.val.earlier_fingerprint, *ends])
+                open_folder(self.settings, f"{now}\n", f"{earlier}\n", images)
                 if not checkpoints:
                     self._origins = self._compared_origins(accelerator)
         steps_on_disk = Steps(self.settings, self.scenario, self.method, self.folder, data, given)

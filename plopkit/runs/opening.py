@@ -82,14 +82,8 @@ def _is_begun(folder: RunFolder) -> bool:
     if not folder.path.is_dir():
         return False
     # Alone, or half written: the disk was full, or the power failed, before settings.yaml was written.
-    leftovers: tuple[str, ...] = (
-        folder.data_file.name,
-        folder.images_file.name,
-        ".data.txt.*",
-        ".images.csv.*",
-        ".settings.yaml.*",
-    )
-    leftovers += (".*.part", folder.lock_file.name)
+    whole = (folder.data_file.name, folder.images_file.name, folder.lock_file.name)
+    leftovers = (*whole, ".data.txt.*", ".images.csv.*", ".settings.yaml.*", ".*.part")
     if all(any(map(path.match, leftovers)) for path in folder.path.iterdir()):
         return False
     if not any(path.exists() for path in (folder.data_file, seals.seal_file(folder.data_file), folder.checkpoints)):
