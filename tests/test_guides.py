@@ -15,66 +15,16 @@ guide that needs neither has no such file.
 - What cannot run here, such as ``pip install`` or ``ssh``, is in ```console or ```text.
 """
 
-import contextlib
-import importlib.util
-import io
-import os
 import re
-import shlex
-import subprocess
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
-from blocks import Block, blocks, shrunk
-
-from plopkit import cli
+from blocks import blocks
+from command_lines import own_file, run_lines
 
 ROOT = Path(__file__).resolve().parent.parent
 GUIDES = sorted((ROOT / "docs" / "guides").glob("*.md"))
 PREPARED = ROOT / "tests" / "guides"
-
-
-def own_file(name: str) -> ModuleType:
-    """The guide's own file in tests/guides; a module without names if there is none."""
-    path = PREPARED / f"{name}.py"
-    if not path.exists():
-        return ModuleType(name)
-    spec = importlib.util.spec_from_file_location(f"guide_{name.replace('-', '_')}", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def environment() -> dict[str, str]:
-    """The variables with which bash finds this Python and this plopkit."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    return os.environ | {"PATH": path, "PYTHONPATH": str(ROOT)}
-
-
-def words_of(line: str) -> list[str]:
-    """The words of a plopkit command, as bash expands them in the current folder."""
-    script = f"plopkit() {{ printf '%s\\0' \"$@\"; }}\n{line}"
-    done = subprocess.run(["bash", "-c", script], env=environment(), capture_output=True, text=True, check=True)
-    return done.stdout.split("\0")[:-1]
-
-
-def exit_code(line: str) -> int:
-    """Run a line in the current folder."""
-    match = re.fullmatch(r"(plopkit\b[^|&;<>]*?)(?: > (\S+))?(?:\s+#.*)?", line)
-    if not match:
-        assert shlex.split(line)[0] != "cd", f"each line begins in the guide's folder, so cd does nothing: {line}"
-        return subprocess.run(["bash", "-c", line], env=environment()).returncode
-    words = shrunk(words_of(match[1]))
-    if not match[2]:
-        return cli.main(words)
-    with contextlib.redirect_stdout(io.StringIO()) as printed:
-        code = cli.main(words)
-    Path(match[2]).write_text(printed.getvalue(), encoding="utf-8")
-    return code
 
 
 def run(path: Path) -> int:
@@ -88,17 +38,10 @@ def run(path: Path) -> int:
             exec(compile("\n" * block.above + block.text, str(path), "exec"), names)
             count += 1
         elif block.language == "bash":
-            count += run_lines(block, path)
+            lines = list(block.lines())
+            run_lines(lines, f"{path.name}, below line {block.above}")
+            count += len(lines)
     return count
-
-
-def run_lines(block: Block, path: Path) -> int:
-    lines = list(block.lines())
-    for line in lines:
-        expected = re.search(r"# exit code (\d+)", line)
-        code = exit_code(line)
-        assert code == (int(expected[1]) if expected else 0), f"{path.name}, below line {block.above}: {line}"
-    return len(lines)
 
 
 @pytest.mark.parametrize("path", GUIDES, ids=[path.stem for path in GUIDES])
@@ -110,7 +53,7 @@ def test_a_guide_runs_as_written(
     no_pictures: None,
     own_registries: None,
 ) -> None:
-    own = own_file(path.stem)
+    own = own_file(PREPARED / f"{path.stem}.py")
     getattr(own, "prepare", lambda folder: None)(tmp_path)
     monkeypatch.chdir(tmp_path)
     assert run(path) > 0, f"{path.name} has no command in a bash or python block"
