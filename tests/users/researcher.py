@@ -16,6 +16,6 @@ def check(folder: Path, printed: str) -> None:
     assert len(pd.read_csv(folder / "published.csv")) > 50
     settings = yaml.safe_load((folder / "paper.yaml").read_text(encoding="utf-8"))
     assert settings["scenario"] == "voc 15-1 overlap"
-    assert settings["optim"]["batch"] == 24
+    assert settings["method"] == "plop"
     assert "emoji 15-5 disjoint" in (folder / "report.html").read_text(encoding="utf-8")
     assert list((folder / "pictures").glob("*.png"))
