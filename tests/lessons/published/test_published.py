@@ -81,7 +81,7 @@ def test_every_source_has_a_short_name() -> None:
 def test_last_steps_of_concatenated_tables() -> None:
     several = [measured("emoji_15-5_all_methods"), measured("emoji_15-1_all_methods")]
     last = last_steps(pd.concat(several))
-    assert len(last) == 2 * 10 * 3
+    assert len(last) == 2 * 17 * 3
     assert set(zip(last["scenario"], last["step"], strict=True)) == {
         ("emoji 15-5 overlap", 1),
         ("emoji 15-1 overlap", 5),
