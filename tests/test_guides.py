@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 from blocks import blocks
-from command_lines import own_file, run_lines
+from command_lines import own_file, run_lines, words_of
 
 ROOT = Path(__file__).resolve().parent.parent
 GUIDES = sorted((ROOT / "docs" / "guides").glob("*.md"))

@@ -59,7 +59,10 @@ def test_changed_images_are_another_run_with_its_own_step_0(folder_root: Callabl
     settings = {"scenario": "folder 2-1 overlap", "method": "ft", "data__root": root, "optim__batch": 2}
     run(small(tmp_path / "out", **settings), progress=False)
     Image.new("RGB", (64, 64), "red").save(root / "images" / "train-00.jpg")
-    message = "the images or masks have changed since this run was made; choose another name or out, or delete it"
+    message = (
+        r"the images or masks have changed since this run was made \(1 image altered.*\); choose another name or out, "
+        "or delete it"
+    )
     with pytest.raises(ValueError, match=message):
         Experiment.open(small(tmp_path / "out", **settings))
     renamed = Experiment.open(small(tmp_path / "out", name="renamed", **settings))
