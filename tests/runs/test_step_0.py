@@ -60,8 +60,8 @@ def test_changed_images_are_another_run_with_its_own_step_0(folder_root: Callabl
     run(small(tmp_path / "out", **settings), progress=False)
     Image.new("RGB", (64, 64), "red").save(root / "images" / "train-00.jpg")
     message = (
-        r"the images or masks have changed since this run was made \(train: 1 image altered.*\); choose another name or out, "
-        "or delete it"
+        r"the images or masks have changed since this run was made \(train: 1 image altered.*\); "
+        "choose another name or out, or delete it"
     )
     with pytest.raises(ValueError, match=message):
         Experiment.open(small(tmp_path / "out", **settings))
