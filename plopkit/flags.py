@@ -52,8 +52,12 @@ def parse_run(arguments: Sequence[str], description: str = "Train a scenario.", 
     preset, recipe = config.word("preset", chosen.preset, preset), config.word("recipe", chosen.recipe, "own")
     n_values = _n_values(Settings) | _n_values(METHODS[method], HYPER)
     scenario = config.word("scenario", next(_positional(rest, n_values), None), SCENARIO)
+    given = dict(config.values)
+    if start:  # the file's digest is that of its own checkpoint and list, and its list and step go with its checkpoint
+        replaced = "start." if "start.checkpoint" in start else "start.digest"
+        given = {name: value for name, value in given.items() if not name.startswith(replaced)}
     with config.named_in_errors():
-        base = configure(scenario, method, preset, {**config.values, **start}, recipe=recipe)
+        base = configure(scenario, method, preset, given | start, recipe=recipe)
     values = _read_flags(base, rest, description) | {"start": base.start.model_dump()}
     return settle(build(Settings, values | {"method": method}))
 

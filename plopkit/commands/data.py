@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from plopkit.commands.convert import add_convert, convert
 from plopkit.commands.words import as_path, parser_of, print_json, say
 
-LOOKED_AT = ("data.", "optim.batch", "seed")
+LOOKED_AT = ("data.", "start.", "optim.batch", "seed", "future", "evaluate")
 """The settings of a file that `data check` looks at."""
 
 
@@ -34,6 +34,11 @@ def data(arguments: Sequence[str]) -> None:
     check.add_argument("--data.binary", action="store_true", dest="binary", help="255 in the masks is the one class")
     check.add_argument("--data.size", type=int, dest="size", metavar="SIZE", help="side of the crops, as in the run")
     check.add_argument("--optim.batch", type=int, dest="batch", metavar="BATCH", help="images per iteration of the run")
+    check.add_argument(
+        "--from", type=as_path, dest="start", metavar="RUN", help="what the run begins with, as in the run"
+    )
+    check.add_argument("--from-classes", type=as_path, metavar="LIST", help="its classes, as in the run")
+    check.add_argument("--from-step", type=int, metavar="N", help="the last step taken from it, as in the run")
     check.add_argument("--preset", help="preset of the run; by default laptop, and small steps are warnings")
     check.add_argument("--method", help="method of the run (plop)")
     check.add_argument("--seed", type=int, help="seed of the run")
@@ -56,6 +61,7 @@ def _check_data(args: argparse.Namespace) -> None:
     from plopkit.config import read_config
     from plopkit.datasets.examine import examine, text_of
     from plopkit.presets import configure
+    from plopkit.runs.start import find_start
     from plopkit.support.files import write_table
 
     config = read_config(args.config)
@@ -68,13 +74,17 @@ def _check_data(args: argparse.Namespace) -> None:
         "data.size": args.size,
         "optim.batch": args.batch,
         "seed": args.seed,
+        "start.checkpoint": args.start,
+        "start.classes": args.from_classes,
+        "start.step": args.from_step,
     }
     overrides = {name: config.values[name] for name in config.values if name.startswith(LOOKED_AT)}
     overrides |= {name: value for name, value in flags.items() if value is not None}
     method, preset = config.word("method", args.method, "plop"), config.word("preset", args.preset, "")
     with config.named_in_errors():
-        settings = configure(scenario, method, preset or "laptop", overrides)
-    examination = examine(settings, batch_is_chosen=bool(preset) or "optim.batch" in overrides)
+        settings = configure(scenario, method, preset or "laptop", overrides, recipe=config.word("recipe", None, "own"))
+    n_given = len(find_start(settings).files) if settings.start.is_given else 0
+    examination = examine(settings, bool(preset) or "optim.batch" in overrides, n_given)
     if args.json:
         print_json({"scenario": settings.scenario, **examination.tables()})
     else:

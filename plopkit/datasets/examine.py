@@ -58,13 +58,14 @@ class Examination(NamedTuple):
         return pd.DataFrame(rows, columns=["kind", "text", "file"])
 
 
-def examine(settings: Settings, batch_is_chosen: bool = True) -> Examination:
+def examine(settings: Settings, batch_is_chosen: bool = True, n_given: int = 0) -> Examination:
     """Look at every image and mask of a scenario.
 
     Args:
         settings: The settings of a run.
         batch_is_chosen: Whether a step smaller than `optim.batch` is an error; otherwise it is a warning, as another
             preset would do.
+        n_given: The number of first steps that a run does not train, because it begins with a net that has learnt them.
 
     Raises:
         ValueError: The scenario does not fit the data set.
@@ -92,7 +93,7 @@ def examine(settings: Settings, batch_is_chosen: bool = True) -> Examination:
         return Examination(settings, scenario, findings=texts)
     train, val = sources
     splits = _split("training", train), _split("validation", val)
-    return _examine(settings, scenario, (train, val), splits, batch_is_chosen)
+    return _examine(settings, scenario, (train, val), splits, batch_is_chosen, n_given)
 
 
 def _examine(
@@ -101,6 +102,7 @@ def _examine(
     sources: tuple[Source, Source],
     splits: tuple[Split, Split],
     batch_is_chosen: bool,
+    n_given: int,
 ) -> Examination:
     train, val = sources
     counts = splits[0].survey.counts, splits[1].survey.counts
@@ -112,7 +114,7 @@ def _examine(
     found: list[Finding] = []
     for split in splits:
         found += findings.of_file_errors(split)
-    found += _of_steps(ScenarioData(settings, scenario, train, val, masks), batch_is_chosen)
+    found += _of_steps(ScenarioData(settings, scenario, train, val, masks), batch_is_chosen, n_given)
     found += [findings.warning(line) for line in (*train.remarks, *val.remarks, *differences(scenario, steps))]
     if masks[0][:, 1:-1].any():
         found += findings.of_classes(classes)
@@ -127,14 +129,14 @@ def _examine(
     return Examination(settings, scenario, splits, steps, classes, tuple(found))
 
 
-def _of_steps(data: ScenarioData, batch_is_chosen: bool) -> list[Finding]:
+def _of_steps(data: ScenarioData, batch_is_chosen: bool, n_given: int) -> list[Finding]:
     """The lines with which a run refuses the data: nothing but binary masks, or too few images at a step."""
     try:
         data.check_labels()
     except ValueError as problem:
         return [findings.error(str(problem))]
     found = []
-    for step in data.scenario.steps:
+    for step in data.scenario.steps[n_given:]:
         try:
             data.check_step(step)
         except ValueError as problem:

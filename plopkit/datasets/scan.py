@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from plopkit.support.bars import notice, progress_bar
+from plopkit.support.cpus import n_cpus
 from plopkit.support.files import atomic_write
 from plopkit.support.moved import renamed
 from plopkit.support.places import expanded, home
@@ -37,7 +38,7 @@ def in_threads(
         threads: Number of threads; by default one per core, at most 16.
     """
     # Threads rather than processes: decoding releases the interpreter lock, and nothing needs to be copied.
-    with ThreadPoolExecutor(threads or min(16, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(threads or min(16, n_cpus())) as pool:
         try:
             results = pool.map(work, items)
             yield from progress_bar(results, description, len(items), shown=len(items) >= 500, leave=False)

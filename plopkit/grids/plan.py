@@ -97,6 +97,12 @@ def plan(
             before = runs.setdefault(run.settings.folder(), run)
             if before.settings.identity() != run.settings.identity():
                 raise ValueError(f"{run.settings.folder()}: {before} and {run} would share this folder; leave out name")
+            roots = [each.settings.data.root for each in (before, run)]
+            if roots[0] != roots[1]:  # a run's identity holds what its images are, not where
+                raise ValueError(
+                    f"{run.settings.folder()}: the data of {roots[0]} and {roots[1]} would share this folder; begin a "
+                    "grid for each, with another --out"
+                )
     if not runs:
         raise ValueError("there is nothing to run: name a scenario, a method and a seed at least")
     return in_order(runs.values())

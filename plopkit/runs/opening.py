@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 import tempfile
+from pathlib import Path
 
 from plopkit.runs.folder import RunFolder
 from plopkit.runs.images import changes, words_of
@@ -31,7 +32,7 @@ def open_folder(settings: Settings, data: str, earlier: str = "", images: str = 
     """
     folder = RunFolder(settings.folder())
     settings_lost = _lost_settings(folder, settings)
-    data_lost = _lost_data(folder, data, settings_lost == NEW, earlier, images)
+    data_lost = _lost_data(folder, data, settings_lost == NEW, earlier, images, settings.data.root)
     for path, text, lost in (
         (folder.data_file, data, data_lost),
         (folder.images_file, images, _lost_images(folder, images)),
@@ -91,7 +92,7 @@ def _is_begun(folder: RunFolder) -> bool:
     return True
 
 
-def _lost_data(folder: RunFolder, data: str, is_new: bool, earlier: str, images: str) -> str:
+def _lost_data(folder: RunFolder, data: str, is_new: bool, earlier: str, images: str, root: Path | None) -> str:
     """Why `data.txt` has to be written: "" where it is there, and says the same."""
     path = folder.data_file
     recorded = path.read_bytes().decode(errors="replace").split() if path.is_file() else []
@@ -108,6 +109,8 @@ def _lost_data(folder: RunFolder, data: str, is_new: bool, earlier: str, images:
             changed = "the checkpoints are not those of this run"
         else:
             changed = "the images or masks have changed since this run was made"
+            if (made := folder.settings.data.root) != root:
+                changed = f"this folder is the run on {made}, and {root} holds other images or masks"
             if words := words_of(changes(folder.images_file, images)):
                 changed += f" ({words})"
         raise ValueError(f"{folder.path}: {changed}; choose another name or out, or delete it{_go_on(folder)}")

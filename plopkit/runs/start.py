@@ -81,13 +81,16 @@ def find_start(settings: Settings) -> Found:
     if len(scenario.steps) == 1:
         raise ValueError(f"{scenario} has no step after step 0, which --from {path} would take the place of")
     if not path.exists():
-        raise FileNotFoundError(f"{path}: no such checkpoint; --from names a run's folder or a checkpoint's file")
+        raise FileNotFoundError(
+            f"{path}: no such checkpoint; --from names a run's folder or a checkpoint's file. A run that began with "
+            "one goes on without it by --config and its own settings.yaml"
+        )
     names = DATASETS[scenario.dataset].class_names(settings.data.root)
     if path.is_dir():
         return Found(_of_run(settings, scenario, path, names))
     if settings.start.step is not None:
         raise ValueError(f"{path}: a file holds one step; --from-step goes with a run's folder")
-    own = names_in(path) or listed(settings.start.classes)
+    own = listed(settings.start.classes) or names_in(path)
     if own is None:
         step = scenario.steps[0]
         if DATASETS[scenario.dataset].is_users_own:
@@ -96,7 +99,7 @@ def find_start(settings: Settings) -> Found:
                 "one of them on each line, the background first: --from-classes classes.txt"
             )
         return Found((GivenFile(path, step.seen),), assumed=True)
-    where = path if names_in(path) else settings.start.classes
+    where = settings.start.classes or path
     labels = labels_of(own, names, f"{where}", scenario.steps[0])
     check_step(scenario, scenario.steps[0], labels, names, f"{where}")
     return Found((GivenFile(path, labels),))

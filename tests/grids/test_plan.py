@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small_folders import NEW, OLD, write_folder
 from small_runs import SMALL
 
 from plopkit.flags import parse_run, run_words
@@ -135,3 +136,9 @@ def test_values_of_a_word(word: str, values: list[Any]) -> None:
 def test_a_word_that_is_no_choice_is_refused(word: str) -> None:
     with pytest.raises(ValueError, match=r"--set takes words like|brackets do not match|a value is empty"):
         values_of(word)
+
+
+def test_two_data_sets_in_one_folder_are_refused(tmp_path: Path) -> None:
+    roots = [str(write_folder(tmp_path / name, OLD, NEW)) for name in ("a", "b")]
+    with pytest.raises(ValueError, match=r"the data of .*/a and .*/b would share this folder; begin a grid for each"):
+        planned(tmp_path / "out", ("folder 2-1 overlap",), ("ft",), data__root=roots, optim__batch=["2"])

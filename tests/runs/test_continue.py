@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 import torch
+from picture_files import write_pair
 from safetensors.torch import load_file, save_file
 from small_folders import NEW, OLD, add_to_list, write_folder
 from small_runs import contents, small, ticks_until
 
+from plopkit.cli import main
+from plopkit.flags import parse_run
 from plopkit.model.checkpoints import save_published
 from plopkit.model.segmenter import Segmenter
 from plopkit.presets import method_of, open_scenario
@@ -22,7 +25,7 @@ from plopkit.runs.given import open_given
 from plopkit.runs.start import find_start, with_start
 from plopkit.runs.step_file import reorder
 from plopkit.scenario import Scenario
-from plopkit.settings import Settings
+from plopkit.settings import Settings, Start, to_yaml
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
@@ -323,3 +326,35 @@ def test_a_list_that_lost_an_image_is_refused_with_what_can_be_done(tmp_path: Pa
     words = r"\(train: 1 image removed \(old3\)\); choose .* go on from its finished step 0 .*: --from "
     with pytest.raises(ValueError, match=words + re.escape(str(first.path))):
         run(settings_of(root, tmp_path / "runs"))
+
+
+def test_a_flag_replaces_the_checkpoint_of_a_settings_file(trained: RunFolder, new_only: Path, tmp_path: Path) -> None:
+    """With the file's own digest, another checkpoint would be refused."""
+    step_0 = trained.checkpoints / "step-0.safetensors"
+    settings = with_start(settings_of(new_only, tmp_path, checkpoint=trained.path, step=0))
+    assert settings.start.digest
+    file = tmp_path / "settings.yaml"
+    file.write_text(to_yaml(settings), encoding="utf-8")
+    same = parse_run(["--config", str(file)])
+    assert same.start == settings.start
+    other = parse_run(["--config", str(file), "--from", str(step_0)])
+    assert other.start == Start(checkpoint=step_0)
+    assert parse_run(["--config", str(file), "--from-step", "0"]).start.digest == ""
+
+
+def test_the_check_knows_what_a_run_begins_with(
+    trained: RunFolder, new_only: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["data", "check", TASK, "--data.root", str(new_only), "--preset", "smoke", "--optim.batch", "2"]
+    assert main(words) == 1
+    assert "step 0: none of the" in capsys.readouterr().out
+    assert main([*words, "--from", str(trained.path), "--from-step", "0"]) == 0
+    assert "nothing stops a run" in capsys.readouterr().out
+
+
+def test_other_data_of_the_same_scenario_are_named(trained: RunFolder, tmp_path: Path) -> None:
+    other = write_folder(tmp_path / "other", OLD, NEW)
+    write_pair(other / "images" / "old0.jpg", other / "masks" / "old0.png", (2, 1), (72, 80), 99, palette=False)
+    root, out = trained.settings.data.root, trained.settings.out
+    with pytest.raises(ValueError, match=rf"this folder is the run on {root}, and {other} holds other images or masks"):
+        Experiment.open(settings_of(other, out))
