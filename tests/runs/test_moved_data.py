@@ -39,7 +39,7 @@ def test_a_run_goes_on_with_a_copy_elsewhere(tmp_path: Path) -> None:
     mask = tmp_path / "node" / "masks" / "apple2.png"
     values = read_values(mask)
     save_mask(mask, np.where(values == 3, 4, values).astype(np.uint8))
-    with pytest.raises(ValueError, match=r"changed since this run was made \(train: 1 image altered \(apple2\)\)"):
+    with pytest.raises(ValueError, match=r"holds other images or masks \(train: 1 image altered \(apple2\)\)"):
         run(settings)
 
 
