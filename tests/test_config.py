@@ -202,3 +202,10 @@ def test_data_check_takes_its_data_from_a_file(file: Path, capsys: Captured) -> 
     assert "emoji 15-5 overlap" in output and code in (0, 1)
     assert main(["data", "check"]) == 2
     assert "name the scenario" in capsys.readouterr().err
+
+
+def test_the_demo_refuses_another_beginning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "start.yaml"
+    path.write_text("start: {checkpoint: runs/first}\n", encoding="utf-8")
+    assert main(["demo", "--config", str(path)]) == 2
+    assert capsys.readouterr().err == f"plopkit: {path}: the demo trains step 0 itself; leave out start\n"

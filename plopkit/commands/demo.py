@@ -23,6 +23,8 @@ def demo(arguments: Sequence[str]) -> None:
     args = parser.parse_args(arguments)
     config = read_config(args.config)
     values = {name: value for name, value in config.values.items() if not name.startswith(HYPER) and name != "name"}
+    if "start.checkpoint" in values:
+        raise ValueError(f"{args.config}: the demo trains step 0 itself; leave out start")
     seed, out = values.pop("seed", 0), Path(values.pop("out", "runs/demo"))
     scenario, preset = config.word("scenario", args.scenario, SCENARIO), config.word("preset", args.preset, "laptop")
     from plopkit.lessons.demo import run_demo

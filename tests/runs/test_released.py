@@ -19,7 +19,7 @@ from plopkit.presets import configure
 from plopkit.runs.checkpoints import StepStore
 from plopkit.runs.experiment import run
 from plopkit.runs.folder import RunFolder
-from plopkit.runs.released import export
+from plopkit.runs.released import evaluate_checkpoints, export
 from plopkit.runs.results import load_results
 from plopkit.support import seals
 
@@ -71,6 +71,12 @@ def test_evaluated_checkpoints_leave_the_files_of_a_run(checkpoints: list[Path],
         torch.testing.assert_close(published(image).logits, stored(image).logits)
     table = load_results(tmp_path)
     assert table["method"].unique().tolist() == ["mib"]
+
+
+def test_what_a_training_begins_with_is_refused(checkpoints: list[Path], tmp_path: Path) -> None:
+    settings = small(tmp_path, start__checkpoint=checkpoints[0])
+    with pytest.raises(ValueError, match=r"every step has its own checkpoint, so leave it out"):
+        evaluate_checkpoints(settings, checkpoints)
 
 
 def test_the_same_checkpoints_are_not_evaluated_twice(checkpoints: list[Path], tmp_path: Path) -> None:
