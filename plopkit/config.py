@@ -5,7 +5,7 @@ run's folder is one, too. A file may also name a `preset` and a `recipe`, which 
 are stronger.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +43,21 @@ class Config:
             if self.path is None:
                 raise
             raise ValueError(f"{error} (the settings are those of {self.path} and the flags)") from error
+
+
+def not_replaced(values: Mapping[str, Any], flags: Collection[str]) -> dict[str, Any]:
+    """A file's values without those that belong to a checkpoint which flags replace (`Start`).
+
+    Another checkpoint has its own list, step and digest; another list or step of the same one gives another digest.
+
+    Args:
+        values: The settings of the file, by dotted name.
+        flags: The names of the settings that flags set.
+    """
+    replaced = "start." if "start.checkpoint" in flags else "start.digest"
+    if not any(name.startswith("start.") for name in flags):
+        return dict(values)
+    return {name: value for name, value in values.items() if not name.startswith(replaced)}
 
 
 def read_config(path: Path | None) -> Config:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 from pydantic import BaseModel
 
 from plopkit.catalogue import METHODS, plugins
-from plopkit.config import HYPER, read_config
+from plopkit.config import HYPER, not_replaced, read_config
 from plopkit.presets import PRESETS, configure, method_of, overrides_of, settle
 from plopkit.recipes import NAMES
 from plopkit.settings import Settings, build
@@ -52,12 +52,9 @@ def parse_run(arguments: Sequence[str], description: str = "Train a scenario.", 
     preset, recipe = config.word("preset", chosen.preset, preset), config.word("recipe", chosen.recipe, "own")
     n_values = _n_values(Settings) | _n_values(METHODS[method], HYPER)
     scenario = config.word("scenario", next(_positional(rest, n_values), None), SCENARIO)
-    given = dict(config.values)
-    if start:  # the file's digest is that of its own checkpoint and list, and its list and step go with its checkpoint
-        replaced = "start." if "start.checkpoint" in start else "start.digest"
-        given = {name: value for name, value in given.items() if not name.startswith(replaced)}
+    given = not_replaced(config.values, start) | start
     with config.named_in_errors():
-        base = configure(scenario, method, preset, given | start, recipe=recipe)
+        base = configure(scenario, method, preset, given, recipe=recipe)
     values = _read_flags(base, rest, description) | {"start": base.start.model_dump()}
     return settle(build(Settings, values | {"method": method}))
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from plopkit.cli import main
-from plopkit.config import read_config
+from plopkit.config import not_replaced, read_config
 from plopkit.flags import parse_run
 from plopkit.presets import configure
 from plopkit.settings import from_yaml, to_yaml
@@ -209,3 +209,17 @@ def test_the_demo_refuses_another_beginning(tmp_path: Path, capsys: pytest.Captu
     path.write_text("start: {checkpoint: runs/first}\n", encoding="utf-8")
     assert main(["demo", "--config", str(path)]) == 2
     assert capsys.readouterr().err == f"plopkit: {path}: the demo trains step 0 itself; leave out start\n"
+
+
+@pytest.mark.parametrize(
+    ("flags", "kept"),
+    [
+        ((), {"seed", "start.checkpoint", "start.step", "start.digest"}),
+        (("seed",), {"seed", "start.checkpoint", "start.step", "start.digest"}),
+        (("start.step",), {"seed", "start.checkpoint", "start.step"}),
+        (("start.checkpoint",), {"seed"}),
+    ],
+)
+def test_what_flags_replace_of_a_files_checkpoint(flags: tuple[str, ...], kept: set[str]) -> None:
+    values = {"seed": 1, "start.checkpoint": "runs/first", "start.step": 0, "start.digest": "0123456789abcdef"}
+    assert not_replaced(values, flags) == {name: values[name] for name in kept}

@@ -58,7 +58,7 @@ def data(arguments: Sequence[str]) -> None:
 
 
 def _check_data(args: argparse.Namespace) -> None:
-    from plopkit.config import read_config
+    from plopkit.config import not_replaced, read_config
     from plopkit.datasets.examine import examine, text_of
     from plopkit.presets import configure
     from plopkit.runs.start import find_start
@@ -78,8 +78,9 @@ def _check_data(args: argparse.Namespace) -> None:
         "start.classes": args.from_classes,
         "start.step": args.from_step,
     }
-    overrides = {name: config.values[name] for name in config.values if name.startswith(LOOKED_AT)}
-    overrides |= {name: value for name, value in flags.items() if value is not None}
+    given = {name: value for name, value in flags.items() if value is not None}
+    kept = not_replaced(config.values, given)
+    overrides = {name: value for name, value in kept.items() if name.startswith(LOOKED_AT)} | given
     method, preset = config.word("method", args.method, "plop"), config.word("preset", args.preset, "")
     with config.named_in_errors():
         settings = configure(scenario, method, preset or "laptop", overrides, recipe=config.word("recipe", None, "own"))

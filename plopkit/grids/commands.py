@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from plopkit.catalogue import DATASETS
+from plopkit.config import not_replaced
 from plopkit.grammar import read_words
 from plopkit.grids.grid import TABLE, GridResult, run_grid
 from plopkit.grids.plan import PlannedRun, plan, values_of
@@ -32,7 +33,7 @@ def planned(
     for word in words:
         name, values = values_of(word)
         chosen.setdefault(name, []).extend(values)
-    choices = {name: [value] for name, value in settings.items()} | chosen
+    choices = {name: [value] for name, value in not_replaced(settings, chosen).items()} | chosen
     return plan(scenarios, methods, seeds, preset, choices, out, force, recipe)
 
 

@@ -115,7 +115,7 @@ def save_onnx(net: Segmenter, path: Path | str, about: Mapping[str, Any]) -> boo
         checked = False
     else:
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4  # its errors are told by `_check`
+        options.log_severity_level = 4  # `_check` reports its errors
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         _check("ONNX", module, lambda image: torch.from_numpy(session.run(None, {INPUT: image.numpy()})[0]))
         checked = True

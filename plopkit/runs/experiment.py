@@ -235,13 +235,12 @@ class Experiment:
                 costs = dry_run(self.settings, self.method, net.to(accelerator.device), data, accelerator, start)
             copies = 1 if self.method.regularizer(net, {}) is None else 3  # its state is as large as the net, or twice
             check_room(self.settings, 4 * sum(p.numel() for p in net.parameters()) * (len(steps) + 4) * copies)
-        images = images_text(data.train, data.val)
         with failing_together(accelerator):
             if self.main:
                 ends = [checkpoints] if checkpoints else []
                 now = " ".join([data.train.fingerprint, data.val.fingerprint, *ends])
                 earlier = " ".join([data.train.earlier_fingerprint, data.val.earlier_fingerprint, *ends])
-                open_folder(self.settings, f"{now}\n", f"{earlier}\n", images)
+                open_folder(self.settings, f"{now}\n", f"{earlier}\n", images_text(data.train, data.val))
                 if not checkpoints:
                     self._origins = self._compared_origins(accelerator)
         steps_on_disk = Steps(self.settings, self.scenario, self.method, self.folder, data, given)

@@ -1,4 +1,4 @@
-"""A run whose list of training images has grown since: it goes on in a folder of its own, from what it has learnt."""
+"""A run whose list of training images has grown since: it continues in a folder of its own, from what it has learnt."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from plopkit.support.bars import notice
 
 
 def grown_settings(settings: Settings, method: Method, data: ScenarioData) -> Settings | None:
-    """The settings with which a run goes on with more training images; None where that is not so.
+    """The settings with which a run continues with more training images; None where that is not so.
 
     The first steps whose images have stayed the same are taken from the run as they are, and step 0 in any case: it is
     only trained again under another name. The run's own folder stays as it is.

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 
 from plopkit.catalogue import DATASETS
+from plopkit.datasets.lists import LARGEST_LIST
 from plopkit.grammar import read_words
 from plopkit.model.checkpoints import load_published
 from plopkit.model.exported import ABOUT
@@ -26,8 +27,6 @@ from plopkit.tiling import MULTIPLE
 
 Size = str | int
 """"auto", "native", or pixels"""
-LARGEST_LIST = 2**24
-"""Bytes of a list of names."""
 SMALLEST_SIZE = 16
 
 

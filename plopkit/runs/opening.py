@@ -24,7 +24,7 @@ def open_folder(settings: Settings, data: str, earlier: str = "", images: str = 
     Args:
         settings: settings of the run.
         data: says which images and checkpoints the run is made from.
-        earlier: what an earlier version would have written as ``data``; then that is written anew.
+        earlier: what an earlier version would have written as ``data``; then ``data`` is written.
         images: the images one by one, as `plopkit.runs.images.images_text` gives them.
 
     Raises:

@@ -118,7 +118,7 @@ class AcceleratesTracker(Tracker):
 
     name: ClassVar[str]
     every: ClassVar[int] = 1
-    """Of the iterations within an epoch, only every so many-th is logged."""
+    """Of the iterations within an epoch, only every n-th is logged."""
 
     def __init__(self, folder: RunFolder, settings: Settings):
         super().__init__(folder, settings)
@@ -127,7 +127,7 @@ class AcceleratesTracker(Tracker):
 
     @abstractmethod
     def make(self) -> GeneralTracker:
-        """The tracker, which goes on with `_id` after `count` records."""
+        """The tracker, which continues with `_id` after `count` records."""
 
     @abstractmethod
     def log_picture(self, tracker: GeneralTracker, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Data that move are the same data: a run goes on with a copy, and says what has changed where it is another one."""
+"""Data that move are the same data: a run continues with a copy, and says what has changed where it is another one."""
 
 import os
 import shutil

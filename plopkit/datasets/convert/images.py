@@ -150,7 +150,7 @@ def file_stems(names: Iterable[str]) -> list[str]:
     have their folders before it: a/1.jpg and b/1.jpg become a__1 and b__1.
 
     Raises:
-        ValueError: Two pictures cannot be told apart.
+        ValueError: Two pictures cannot be distinguished.
     """
     names = [_clean(name) for name in names]
     stems = [os.path.splitext(name)[0].rpartition("/")[2] for name in names]
