@@ -1,5 +1,6 @@
 """Fixtures for all tests: shapes checked at run time, small data sets on disk, a small network."""
 
+import contextlib
 import copy
 import functools
 import importlib
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
+import psutil
 import pytest
 import torch
 from accelerate import Accelerator
@@ -60,6 +62,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the slowest files first: a worker takes whole files, and a long one at the end would keep it alone."""
     ranks = {name: rank for rank, name in enumerate(SLOWEST)}
     items.sort(key=lambda item: ranks.get(item.path.name, len(ranks)))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """End what a test that failed or timed out has started: `make test` would not return while it holds the output."""
+    if not session.config.getoption("numprocesses", None):  # else this is the process whose children run the tests
+        for process in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 @pytest.fixture(scope="session", autouse=True)
