@@ -219,7 +219,7 @@ def test_a_released_checkpoint_needs_its_classes_named(new_only: Path, tmp_path:
         ("background cat dgo", r"'dgo' is no class of the data \(did you mean dog\?\); known: background, cat, dog"),
         ("background cat", r"2 classes, but step 0 of .* has 3, .*; these are without dog$"),
         ("background cat car", r"these are without dog and with car; the scenario \"folder 2-1 overlap order=1,4,2,3"),
-        ("background cat cat", r"'cat' is there twice"),
+        ("background cat cat", r"the class name 'cat' is repeated"),
         ("cat background dog", r"begins with 'cat', but channel 0 is the background"),
     ],
 )
