@@ -11,9 +11,8 @@ from plopkit.runs.artifacts import LAST_PICTURE
 from plopkit.runs.checkpoints import StepStore
 from plopkit.runs.folder import RunFolder
 from plopkit.runs.origin import made_by_this_source
-from plopkit.runs.sharing import STEP_0
 from plopkit.runs.sources import sources_of
-from plopkit.runs.steps import step_0_source
+from plopkit.runs.steps import shared_step_0
 
 
 class Place(NamedTuple):
@@ -52,9 +51,7 @@ def place_of(run: PlannedRun) -> Place:
         return Place(evaluated, trained)
     store = StepStore(folder.checkpoints, trained)
     if trained == 0 and folder.data_file.is_file():
-        images = folder.data_file.read_text(encoding="utf-8", errors="replace").split()[:1]
-        source = step_0_source(run.settings, run.scenario, method_of(run.settings), "".join(images))
-        store = StepStore(run.settings.out / STEP_0 / source, 0)
+        store = shared_step_0(run.settings, run.scenario, method_of(run.settings), run.splits[0])
     return Place(evaluated, trained, *store.training.last_place())
 
 
@@ -68,7 +65,12 @@ def is_finished(run: PlannedRun) -> bool:
         return False
     try:
         same = own.settings_file.is_file() and own.settings.identity() == run.settings.identity()
-        return same and _is_of_images(folder, run) and folder.evaluated() == run.n_steps and (folder.pictures / LAST_PICTURE).is_file()
+        return (
+            same
+            and _is_of_images(folder, run)
+            and folder.evaluated() == run.n_steps
+            and (folder.pictures / LAST_PICTURE).is_file()
+        )
     except ValueError:  # damaged: the run mends it, or says why not
         return False
 

@@ -72,7 +72,8 @@ def load(
     chosen = chosen_step(path, step)
     if chosen is not None and classes is not None:
         raise ValueError(f"{path}: a run knows the names of its classes; classes is for checkpoints without them")
-    opened = _of_checkpoint(path, classes and expanded(classes)) if chosen is None else _of_run(chosen)
+    given = None if classes is None else expanded(classes)
+    opened = _of_checkpoint(path, given) if chosen is None else _of_run(chosen)
     if device is None:
         device = (torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None) or "cpu"
     net = laid_out(opened.net).eval().requires_grad_(False).to(device)

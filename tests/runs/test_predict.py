@@ -449,3 +449,9 @@ def test_wrong_words(
     assert predict(*words, "-o", "out") == 2
     assert message in capsys.readouterr().err
     assert not Path("out").exists()
+
+
+def test_a_second_run_is_not_taken_for_pictures(finished: Experiment, tmp_path: Path, capsys) -> None:
+    """A pattern such as `runs/voc_*` may name several runs; their folders hold pictures."""
+    assert predict(finished.folder.path, finished.folder.path, "-o", tmp_path) == 2
+    assert "a run's folder, not pictures; name one run first" in capsys.readouterr().err
