@@ -68,6 +68,14 @@ def read_entries(lines: Sequence[Line], image_key: Finder, mask_path: Finder) ->
         begun = True
 
 
+def columns_of(text: str) -> Iterator[list[str]]:
+    """The ways to cut a line at every separator of a kind, up to `MOST_CUTS` times: two columns at least."""
+    for separator in SEPARATORS:
+        columns = _fields(text, separator)[: MOST_CUTS + 1]
+        if len(columns) > 1:
+            yield columns
+
+
 def spellings(text: str, root: str, last_part: str) -> Iterator[str]:
     """The paths below a folder that a text may mean.
 

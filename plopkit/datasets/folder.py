@@ -1,6 +1,7 @@
 """The user's own data: a folder with images, masks, `classes.txt`, `train.txt` and `val.txt`."""
 
 import os
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,8 @@ from plopkit.datasets.layout import Layout, Pairs
 from plopkit.scenario import IGNORE, N_IDS
 from plopkit.settings import Data
 from plopkit.support.moved import renamed
-from plopkit.support.places import expanded
+from plopkit.support.places import expanded, needing_rights
+from plopkit.support.printable import one_line
 
 if not TYPE_CHECKING:
     __getattr__ = renamed(__name__)
@@ -25,6 +27,8 @@ MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "annotation",
 SPLIT_FOLDERS = {"train": ("train", "training"), "val": ("val", "valid", "validation")}
 LIST_FOLDERS = (".", "lists", "splits", "ImageSets/Segmentation", "ImageSets")
 LIST_ENDINGS = (".txt", ".csv", ".lst", ".tsv")
+ANNOTATIONS = (".json", ".xml")
+CONVERT = " (`plopkit data convert` makes masks from annotations)"
 
 
 def folder(root: Path, split: str, binary: bool = False) -> FileSource:
@@ -95,10 +99,10 @@ def layout_of(root: Path) -> Layout:
     if masks is None and not _has_masks_beside(index):
         empty = _subfolder(root, MASK_FOLDERS)
         if empty is not None:
-            raise FileNotFoundError(f"{empty}: it contains no masks, {SUFFIXES_IN_WORDS}; {needed}")
+            raise FileNotFoundError(f"{empty}: it contains no masks ({SUFFIXES_IN_WORDS}){_instead(empty)}; {needed}")
         masks = FileIndex(root, tuple(_subfolders(root, IMAGE_FOLDERS)))  # in a folder of another name
         if images is None or not masks.names:
-            raise FileNotFoundError(f"{root}: it contains no masks/; {needed}")
+            raise FileNotFoundError(f"{root}: it contains no masks/; {needed}{_annotations(root)}")
     return Layout(root, index, masks)
 
 
@@ -167,7 +171,8 @@ def folder_classes(root: Path) -> tuple[str, ...]:
     """
     root = expanded(root)
     if not root.is_dir():
-        raise FileNotFoundError(f"{root}: no such folder; data.root must contain images/, masks/ and classes.txt")
+        what = "a file, not a folder" if root.is_file() else "no such folder"
+        raise FileNotFoundError(f"{root}: {what}; data.root must contain images/, masks/ and classes.txt")
     name = next((name for name in _names(root) if name.lower() == "classes.txt"), "classes.txt")
     if not (root / name).is_file():
         raise FileNotFoundError(f"{root / name} is missing; write one class name per line, the background first")
@@ -196,6 +201,23 @@ def _masks_below(root: Path) -> FileIndex | None:
     return None
 
 
+def _instead(folder: Path) -> str:
+    """What a folder without masks holds instead, as " but 12 files .npy"; "" where it is empty."""
+    endings = Counter(os.path.splitext(name)[1].lower() for name in _names(folder) if not name.startswith("."))
+    endings.pop("", None)
+    if not endings:
+        return ""
+    ending, number = endings.most_common(1)[0]
+    hint = CONVERT if ending in ANNOTATIONS else ""
+    return f", but {number:,} file{'s' * (number != 1)} {one_line(ending)}{hint}"
+
+
+def _annotations(root: Path) -> str:
+    """How masks are made from the annotations in a folder; "" where there are none."""
+    found = any(name.lower().endswith(ANNOTATIONS) for name in _names(root))
+    return CONVERT if found else ""
+
+
 def _has_masks_beside(index: FileIndex) -> bool:
     return bool(index.marked) or any(len(names) > 1 for names in index.names.values())
 
@@ -211,4 +233,5 @@ def _subfolders(root: Path, known: tuple[str, ...]) -> list[str]:
 
 
 def _names(folder: Path) -> list[str]:
-    return os.listdir(folder) if folder.is_dir() else []
+    with needing_rights(folder):
+        return os.listdir(folder) if folder.is_dir() else []

@@ -19,6 +19,8 @@ def hint(path: Path) -> str:
         names = sorted(name for name in os.listdir(path.parent) if not name.startswith("."))
     except OSError:
         return ""
+    if os.path.lexists(path):
+        return " (a folder has that name)" if path.is_dir() else " (a link of that name leads nowhere)"
     stem = unicodedata.normalize("NFC", path.stem)
     for name in names:
         if unicodedata.normalize("NFC", os.path.splitext(name)[0]) == stem and not is_picture(name):

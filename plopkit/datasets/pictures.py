@@ -5,6 +5,7 @@ Pillow knows forty formats, and starts a program for some of them (an EPS named 
 
 import contextlib
 import io
+import re
 import struct
 import threading
 from collections.abc import Iterator
@@ -109,10 +110,13 @@ def _opened(path: str | Path) -> Image.Image:
                 raise
             return Image.open(_without_metadata(path), formats=["PNG"])
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        number = re.search(r"\d+", _words(error))
         raise ValueError(
-            f"{path}: {_words(error)}; an image has at most {MOST_PIXELS:,} pixels: make it smaller, or cut it into "
-            "several, and its mask alike"
+            f"{path}: {f'{int(number[0]):,}' if number else 'too many'} pixels; an image has at most {MOST_PIXELS:,}: "
+            "make it smaller, or cut it into several, and its mask alike"
         ) from error
+    except PermissionError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror or error}); fix its permissions") from error
     except Exception as error:
         raise ValueError(f"{path}: not a readable image ({_kind(path) or _words(error)}); replace the file") from error
 
