@@ -7,6 +7,7 @@ from pathlib import Path
 
 from plopkit.datasets.lists import Line, numbered_lines, read_lines
 from plopkit.scenario import IGNORE, WIDE_IGNORE
+from plopkit.support.printable import quoted
 
 _NUMBERED = re.compile(r"(\d{1,6})(?:\s*[,;:\t]\s*|\s+)(\S.*)")
 _NUMBERED_BEHIND = re.compile(r"(\S.*?)(?:\s*[,;:\t]\s*|\s+)(\d{1,6})")
@@ -14,6 +15,8 @@ _COLOURED = re.compile(r"([^,;\t]*[,;\t ]\s*)?\d{1,3}[,;\t ]\s*\d{1,3}[,;\t ]\s*
 _HEADER = re.compile(r"\W*(id|label|index|value|class[_ ]?id)\W+(name|class|label|class[_ ]?name)\W*", re.IGNORECASE)
 _NO_CLASS = ("ignore", "ignored", "void", "unlabeled", "unlabelled", "don't care")
 BACKGROUND = "background"
+LABELME = ["__ignore__", "_background_"]
+"""How labelme's lists of classes begin."""
 
 
 def class_names(path: Path) -> tuple[str, ...]:
@@ -28,6 +31,8 @@ def class_names(path: Path) -> tuple[str, ...]:
     """
     lines = [line for line in numbered_lines(path) if not line.text.startswith("#")]
     if len(lines) > 1 and _HEADER.fullmatch(lines[0].text):
+        lines = lines[1:]
+    if [line.text.lower() for line in lines[:2]] == LABELME:  # its label is -1
         lines = lines[1:]
     if lines and all(line.text.startswith("- ") for line in lines):  # a list in YAML or Markdown
         lines = [Line(line.number, line.text[2:].strip()) for line in lines]
@@ -45,7 +50,11 @@ def class_names(path: Path) -> tuple[str, ...]:
     else:
         _check_no_gap(path)
         names = tuple(line.text for line in lines)
-    names = tuple(name.strip('"') for name in names)
+    names = tuple(_unquoted(name) for name in names)
+    if (wrong := next((name for name in names if "\t" in name), None)) is not None:
+        raise ValueError(
+            f"{path}: {quoted(wrong)} has several columns; write the name alone, or behind its label, as in `1,cat`"
+        )
     if not 2 <= len(names) <= WIDE_IGNORE:
         raise wrong_number(path, len(names))
     if len(set(names)) < len(names):
@@ -60,6 +69,11 @@ def wrong_number(path: Path, n_names: int) -> ValueError:
         f"{path}: {n_names} names; the background and 1 to {IGNORE - 1} classes are needed, one per line, or up to "
         f"{WIDE_IGNORE - 1:,} where the masks have 16 bits"
     )
+
+
+def _unquoted(name: str) -> str:
+    quotes = next((quote for quote in "\"'" if len(name) > 2 and name[0] == name[-1] == quote), "")
+    return name.strip(quotes) if quotes else name
 
 
 def _labels_behind(lines: Sequence[Line]) -> dict[Line, tuple[int, str]]:

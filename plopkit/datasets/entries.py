@@ -58,7 +58,7 @@ def read_entries(lines: Sequence[Line], image_key: Finder, mask_path: Finder) ->
     header: Header | None = None
     begun = False
     for line in lines:
-        key = image_key(line.text) or image_key(line.text.strip("\"'"))
+        key = image_key(line.text) or image_key(line.text.strip("\"',; "))
         if key is None and line.text.startswith("#"):
             continue
         if key is not None:

@@ -27,6 +27,9 @@ MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "annotation",
 SPLIT_FOLDERS = {"train": ("train", "training"), "val": ("val", "valid", "validation")}
 LIST_FOLDERS = (".", "lists", "splits", "ImageSets/Segmentation", "ImageSets")
 LIST_ENDINGS = (".txt", ".csv", ".lst", ".tsv")
+CLASS_WORDS = ("classes", "class", "classnames", "labels", "labelnames", "names", "categories")
+CLASS_ENDINGS = (".txt", ".csv", ".tsv", ".json", ".yaml", ".yml", ".names")
+"""What lists of classes are called elsewhere; underscores do not count."""
 ANNOTATIONS = (".json", ".xml")
 CONVERT = " (`plopkit data convert` makes masks from annotations)"
 
@@ -77,7 +80,7 @@ def pairs_of(root: Path, split: str) -> Pairs:
         layout_of(root)  # says first that there are no images
         raise FileNotFoundError(
             f"{root / split}.txt: no {split} list; write the file stems of that split, one per line, or put its images "
-            f"into images/{split}/"
+            f"into images/{split}/{_other_lists(root)}"
         )
     pairs = divided.everything()
     if not pairs.stems:
@@ -175,7 +178,9 @@ def folder_classes(root: Path) -> tuple[str, ...]:
         raise FileNotFoundError(f"{root}: {what}; data.root must contain images/, masks/ and classes.txt")
     name = next((name for name in _names(root) if name.lower() == "classes.txt"), "classes.txt")
     if not (root / name).is_file():
-        raise FileNotFoundError(f"{root / name} is missing; write one class name per line, the background first")
+        raise FileNotFoundError(
+            f"{root / name} is missing; write one class name per line, the background first{_near_classes(root)}"
+        )
     return class_names(root / name)
 
 
@@ -199,6 +204,25 @@ def _masks_below(root: Path) -> FileIndex | None:
         if index.names:
             return index
     return None
+
+
+def _near_classes(root: Path) -> str:
+    """What may hold the classes instead: a list of another name, or the data set one folder deeper."""
+    for name in sorted(_names(root)):
+        stem, ending = os.path.splitext(name.lower())
+        if stem.replace("_", "") in CLASS_WORDS and ending in CLASS_ENDINGS:
+            return f" ({one_line(name)} is there: rename it, or copy its names)"
+        if (root / name / "classes.txt").is_file():
+            return f" (it is in {one_line(str(root / name))}: is that the folder for data.root?)"
+    return ""
+
+
+def _other_lists(root: Path) -> str:
+    """The lists of other splits, as " (there is test.txt)"; "" where there are none."""
+    known = {f"{word}{ending}" for words in SPLIT_FOLDERS.values() for word in words for ending in LIST_ENDINGS}
+    names = [name for name in sorted(_names(root)) if name.lower().endswith(LIST_ENDINGS)]
+    others = [name for name in names if name.lower() not in {*known, "classes.txt"} and not name.startswith(".")]
+    return f" (there is {', '.join(map(one_line, others[:3]))})" if others else ""
 
 
 def _instead(folder: Path) -> str:

@@ -62,7 +62,9 @@ class Layout:
         pairs, seen = Pairs([], [], []), dict[str, int]()
         repeated: list[Entry] = []
         missing: list[tuple[int, str]] = []
-        for entry in read_entries(numbered_lines(path), self._image_key, self._mask_path):
+        lines = numbered_lines(path)
+        n_first = next((line.number for line in lines if not line.text.startswith("#")), 0)
+        for entry in read_entries(lines, self._image_key, self._mask_path):
             line = entry.line.number
             if entry.key is None:
                 inside = self._inside(entry.image)
@@ -79,9 +81,9 @@ class Layout:
                     )
                 name = inside[-1]
                 missing.append((line, self.images.path(name if is_picture(os.path.basename(name)) else f"{name}.jpg")))
-            elif several := self._several_in(entry):
+            elif named := self._several_in(entry):
                 raise ValueError(
-                    f"{path}: line {line} names several images ({', '.join(map(one_line, several[:3]))}); write "
+                    f"{path}: line {line} names several images ({', '.join(map(one_line, named[:3]))}); write "
                     "each on a line of its own"
                 )
             elif seen.setdefault(entry.key, line) != line:
@@ -97,7 +99,10 @@ class Layout:
         if missing:
             line, file = missing[0]
             more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-            raise FileNotFoundError(f"{path}: line {line}: {file} is missing{more}; {REMEDY}{hint(Path(file))}")
+            near = hint(Path(file))
+            if not near and pairs.stems and len(missing) == 1 and line == n_first:
+                near = f" (is line {line} a header? Then remove it)"
+            raise FileNotFoundError(f"{path}: line {line}: {file} is missing{more}; {REMEDY}{near}")
         if not pairs.stems:
             raise ValueError(f"{path}: the split is empty; write one file stem per line")
         return pairs._replace(remarks=_repetitions(path, repeated, seen))

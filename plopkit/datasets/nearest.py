@@ -25,6 +25,9 @@ def hint(path: Path) -> str:
     for name in names:
         if unicodedata.normalize("NFC", os.path.splitext(name)[0]) == stem and not is_picture(name):
             return f" ({one_line(name)} is there, but only {SUFFIXES_IN_WORDS} are read)"
+    for name in names:
+        if unicodedata.normalize("NFC", name).casefold() == unicodedata.normalize("NFC", path.name).casefold():
+            return f" ({one_line(name)} is there: upper and lower case count)"
     place = bisect_left(names, path.name)
     around = names[max(place - NEIGHBOURS, 0) : place + NEIGHBOURS]
     near = difflib.get_close_matches(path.name[:200], around, n=1)

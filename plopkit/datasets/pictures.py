@@ -43,8 +43,8 @@ _SIGNATURES = (
     (b"\xff\x4f\xff\x51", "a JPEG 2000"),
     (b"\0\0\0\x0cJXL ", "a JPEG XL"),
     (b"\xff\x0a", "a JPEG XL"),
-    (b"version https://git-lfs", "the pointer of Git LFS to a file that was not fetched (git lfs pull)"),
 )
+_POINTER = b"version https://git-lfs"
 _READ = ("a BMP", "a TIFF", "a WebP")
 _BRANDS = {b"avif": "an AVIF", b"avis": "an AVIF", b"heic": "a HEIC", b"heix": "a HEIC", b"mif1": "a HEIC"}
 _PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
@@ -144,6 +144,8 @@ def _kind(path: str | Path) -> str:
         begin = file.read(64)
         if not begin:
             return "it is empty"
+        if begin.startswith(_POINTER):
+            return "it is the pointer of Git LFS to a file that was not fetched: git lfs pull"
         kind = next((kind for signature, kind in _SIGNATURES if begin.startswith(signature)), "")
         if begin[4:8] == b"ftyp":
             kind = _BRANDS.get(begin[8:12], "an image or film in an ISO container")

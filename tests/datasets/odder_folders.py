@@ -7,7 +7,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from datasets.odd_folders import N, all_stems, colours_of, lists, odd, save, stems, values_of, write
+from datasets.odd_folders import N, all_stems, classes, colours_of, lists, odd, save, stems, values_of, write
 from PIL import Image
 
 STEP_0 = "folder 2-1 overlap, step 0"
@@ -207,3 +207,85 @@ def an_image_of_no_bytes(root: Path) -> None:
 @odd(error="images/train-0.jpg has 48 x 40 pixels, but its mask {root}/masks/train-0.png has 96 x 80; make them equal")
 def masks_larger_than_the_images(root: Path) -> None:
     write(root, change=lambda values: values.repeat(2, 0).repeat(2, 1))
+
+
+# What is near
+
+
+@odd(error="classes.txt is missing; write one class name per line, the background first (it is in {root}/deeper: ")
+def a_folder_in_a_folder(root: Path) -> None:
+    write(root / "deeper")
+
+
+@odd(
+    error="write one class name per line, the background first (Label_Names.txt is there: rename it, or copy its names)"
+)
+def classes_in_a_file_of_another_name(root: Path) -> None:
+    write(root)
+    (root / "classes.txt").rename(root / "Label_Names.txt")
+
+
+@odd(
+    error="val.txt: no val list; write the file stems of that split, one per line, or put its images into images/val/ ("
+)
+def a_test_list_and_no_validation_list(root: Path) -> None:
+    write(root)
+    (root / "val.txt").rename(root / "test.txt")
+
+
+@odd(
+    error="masks/train-0.png is missing and 5 more; complete the data set, or remove the image from the split file (TRA"
+)
+def masks_in_upper_case(root: Path) -> None:
+    write(root)
+    for path in list((root / "masks").iterdir()):
+        path.rename(path.with_name(path.name.upper()))
+
+
+@odd(
+    error="train.txt: line 1: {root}/images/Bild.jpg is missing; complete the data set, or remove the image from the sp"
+)
+def list_with_a_header_in_german(root: Path) -> None:
+    write(root)
+    lists(root, "{stem}.jpg\t{stem}.png", before="Bild\tMaske\n")
+
+
+@odd()
+def list_with_characters_without_width(root: Path) -> None:
+    write(root)
+    lists(root, "\ufeff{stem}\u200b")
+
+
+@odd()
+def list_of_a_program(root: Path) -> None:
+    write(root)
+    lists(root, "'{stem}',")
+
+
+@odd()
+def classes_of_labelme(root: Path) -> None:
+    write(root)
+    classes(root, ("__ignore__", "_background_", "cat", "dog", "cow"))
+
+
+@odd()
+def classes_of_a_dictionary(root: Path) -> None:
+    write(root)
+    classes(root, ("0: 'background'", "1: 'cat'", "2: 'dog'", "3: 'cow'"))
+
+
+@odd(error="classes.txt: 'background\\t1200' has several columns; write the name alone, or behind its label")
+def classes_with_counts(root: Path) -> None:
+    write(root)
+    classes(root, ("background\t1200", "cat\t300", "dog\t200", "cow\t10"))
+
+
+@odd(error="images/train-3.jpg: not a readable image (it is the pointer of Git LFS to a file that was not fetched: ")
+def an_image_that_git_lfs_did_not_fetch(root: Path) -> None:
+    write(root)
+    (root / "images/train-3.jpg").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 12\n")
+
+
+@odd(error="label -1 is outside the classes, which are 0 to 3; correct the mask (255 marks ignored pixels)")
+def masks_that_begin_at_minus_1(root: Path) -> None:
+    write(root, mask="masks/{stem}.tif", change=lambda values: values.astype(np.int32) - 1)

@@ -272,10 +272,8 @@ def test_what_may_not_be_read_is_named_with_its_remedy(
             folder(root, "train").labels(0)
     with monkeypatch.context() as patch:
         patch.setattr("plopkit.datasets.file_index.os.scandir", refuse)
-        with pytest.raises(
-            PermissionError, match=r"images.*: cannot be read \(Permission denied\); fix its permissions"
-        ):
+        with pytest.raises(PermissionError, match=r"masks/: cannot be read \(Permission denied\); fix its permissions"):
             folder(root, "train")
-    monkeypatch.setattr("plopkit.support.places.os.stat", refuse)
+    monkeypatch.setattr("plopkit.support.places.open", refuse, raising=False)
     with pytest.raises(PermissionError, match=r"classes\.txt: cannot be read \(Permission denied\); fix its permi"):
         folder_classes(root)
