@@ -26,7 +26,7 @@ class Reveal:
     Args:
         question: plain text.
         answer: makes what is shown after the guess: a figure, a table, Markdown as a string or anything else that
-            a notebook can display. It is called once, and only when the answer is shown. An error in it is shown in one line.
+            a notebook can display. It is called once, and only when the answer is shown. An error is shown in a line.
         choices: the possible guesses; without them there is a text box.
         right: the right one, if there is one.
 
