@@ -9,7 +9,7 @@ from IPython.core.getipython import get_ipython
 from matplotlib.figure import Figure
 
 from plopkit.runs.folder import RunFolder
-from plopkit.viz.png import encoded, png
+from plopkit.viz.figures import mime_bundle
 from plopkit.widgets.explorer import with_fallback
 
 WAITING = "Nothing here yet. Press Run above: this cell updates itself after every finished step."
@@ -63,5 +63,5 @@ class Placeholder:
 
 def _bundle(value: Any) -> dict[str, Any]:
     if isinstance(value, Figure):
-        return {"image/png": encoded(png(value)), "text/plain": "a figure"}
+        return mime_bundle(value)
     return DisplayFormatter().format(value)[0]
