@@ -9,6 +9,7 @@ from plopkit.lessons.domains.measures import Forgotten, Scenes
 from plopkit.viz.figures import bare, titled
 from plopkit.viz.masks import grid, overlay
 from plopkit.viz.style import styled
+from plopkit.viz.words import contents, each, enumerated
 
 
 @styled
@@ -30,6 +31,8 @@ def scenes_by_domain(scenes: Scenes, title: str, credit: str) -> Figure:
     for axis, domain in zip(axes[0], domains, strict=True):
         axis.set_title(domain, fontsize=9)
     figure.supxlabel(credit, fontsize=6)
+    how = enumerated(domains)
+    figure.alt = f"{title}: {len(scenes)} scenes with the same objects in the same places, each in the style of {how}."
     return figure
 
 
@@ -48,4 +51,6 @@ def through_the_steps(picture: Forgotten, names: Sequence[str], title: str, cred
         rows.append([picture.image, overlay(planes, picture.mask), *(overlay(planes, labels) for labels in predictions)])
         present |= {int(label) for labels in predictions for label in np.unique(labels)}
     columns = ["image", "truth", *(f"after step {step}" for step in picture.steps)]
-    return grid(rows, list(picture.predictions), columns, present, names, title, credit)
+    last = each({method: contents(labels[-1], names) for method, labels in picture.predictions.items()})
+    alt = f"The picture shows {contents(picture.mask, names)}; predicted after the last step: {last}"
+    return grid(rows, list(picture.predictions), columns, present, names, title, credit, alt)

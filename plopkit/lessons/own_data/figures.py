@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from plopkit.viz.masks import grid, overlay
+from plopkit.viz.words import contents, each
 
 
 def pairs(root: Path, stems: Sequence[str], names: Sequence[str], title: str) -> Figure:
@@ -24,7 +25,9 @@ def pairs(root: Path, stems: Sequence[str], names: Sequence[str], title: str) ->
     masks = [np.asarray(Image.open(root / "masks" / f"{stem}.png")) for stem in stems]
     painted = [overlay(image.transpose(2, 0, 1), mask) for image, mask in zip(images, masks, strict=True)]
     present = {int(label) for mask in masks for label in np.unique(mask)}
-    return grid([images, painted], ["images/", "masks/"], list(stems), present, names, title, "")
+    shown = {stem: contents(mask, names) for stem, mask in zip(stems, masks, strict=True)}
+    alt = f"Pictures and their masks: {each(shown)}"
+    return grid([images, painted], ["images/", "masks/"], list(stems), present, names, title, "", alt)
 
 
 def predictions(
@@ -40,4 +43,5 @@ def predictions(
     """
     row = [image, *(overlay(image.transpose(2, 0, 1), mask) for mask in masks.values())]
     present = {int(label) for mask in masks.values() for label in np.unique(mask)}
-    return grid([row], [""], ["image", *masks], present, names, title, "")
+    alt = each({name: contents(mask, names) for name, mask in masks.items()})
+    return grid([row], [""], ["image", *masks], present, names, title, "", alt)

@@ -13,6 +13,17 @@ from plopkit.support.files import atomic_write, make_folder
 
 NAMES = ("background", "disc", "square", "triangle", "star")
 """The names of the labels."""
+SMALL_PICTURES = {
+    "laptop": {
+        "data.size": 96,
+        "data.scale": (0.5, 1.0),
+        "optim.lr": 2e-3,
+        "optim.lr_later": 2e-3,
+        "optim.epochs": 12,
+        "optim.min_iterations": 100,
+    }
+}
+"""By preset: settings for few and small pictures; the presets are made for photographs."""
 COLOURS = ((128, 128, 128), (200, 60, 50), (60, 90, 210), (60, 170, 80), (230, 200, 50))
 """Of the labels, around which their shapes vary: small nets learn colours sooner than outlines."""
 
@@ -35,7 +46,14 @@ def draw_folder(
 
     Returns:
         `root`.
+
+    Raises:
+        ValueError: the folder holds a data set of other classes.
     """
+    names = "\n".join(NAMES[: max(labels) + 1]) + "\n"
+    classes = root / "classes.txt"
+    if classes.exists() and classes.read_text(encoding="utf-8") != names:
+        raise ValueError(f"{classes}: another data set is in this folder; name another folder for the shapes")
     for name in ("images", "masks"):
         make_folder(root / name)
     for split, count in (("train", n_train), ("val", n_val)):
@@ -47,8 +65,8 @@ def draw_folder(
                 for path, pixels in ((image, pair.image), (mask, pair.mask)):
                     if not path.is_file():
                         _write(path, pixels)
-        _write_lines(root / f"{split}.txt", stems)
-    _write_lines(root / "classes.txt", NAMES[: max(labels) + 1])
+        _write_text(root / f"{split}.txt", "\n".join(stems) + "\n")
+    _write_text(classes, names)
     return root
 
 
@@ -58,13 +76,16 @@ def repaint(path: Path, label: int) -> None:
     _write(path, np.where(mask == mask.max(), np.uint8(label), mask))
 
 
-def a_picture(labels: Sequence[int], shape: tuple[int, int], seed: Sequence[int]) -> Pair:
-    """One or two shapes of different labels on a grey ground, each in shades of its label's own colour.
+def a_picture(
+    labels: Sequence[int], shape: tuple[int, int], seed: Sequence[int], n_shapes: int | None = None
+) -> Pair:
+    """Shapes of different labels on a grey ground, each in shades of its label's own colour.
 
     Args:
         labels: which may be drawn.
         shape: height and width in pixels.
         seed: of the random numbers.
+        n_shapes: how many are drawn; None for one or two.
     """
     rng = np.random.default_rng(seed)
     height, width = shape
@@ -72,7 +93,7 @@ def a_picture(labels: Sequence[int], shape: tuple[int, int], seed: Sequence[int]
     image = Image.fromarray(np.clip(ground, 0, 255).astype(np.uint8))
     mask = Image.new("L", (width, height))
     on_image, on_mask = ImageDraw.Draw(image), ImageDraw.Draw(mask)
-    drawn = rng.permutation(labels)[: rng.integers(1, 3)]
+    drawn = rng.permutation(labels)[: n_shapes or rng.integers(1, 3)]
     for label in drawn.tolist():
         radius = min(shape) * rng.uniform(0.16, 0.26)
         centre = rng.uniform(radius, width - radius), rng.uniform(radius, height - radius)
@@ -99,7 +120,7 @@ def _write(path: Path, pixels: np.ndarray) -> None:
         Image.fromarray(pixels).save(part, format="png")
 
 
-def _write_lines(path: Path, lines: Sequence[str]) -> None:
+def _write_text(path: Path, text: str) -> None:
     if not path.exists():
         with atomic_write(path) as part:
-            part.write_text("\n".join(lines) + "\n", encoding="utf-8")
+            part.write_text(text, encoding="utf-8")

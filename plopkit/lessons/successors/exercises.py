@@ -25,11 +25,19 @@ EXERCISES: dict[str, Exercise] = {
     "11.1": Exercise(
         old_share,
         "the mean over 21 classes counts 16 of them as old: the difference of `old`, times 16, divided by 21",
+        solution='answer = 16 / 21 * (by_method.loc["ewf", "old"] - by_method.loc["plop", "old"])\n'
+        "print(f\"{answer:.1f} of {by_method.loc['ewf', 'all'] - by_method.loc['plop', 'all']:.1f} points\")\n"
+        'lesson.check("11.1", answer, table=table, method="ewf")',
         tolerance=1e-2,
     ),
     "11.2": Exercise(
         share_in_the_same_order,
         "take every pair of rows once; count those where the same method is ahead in both columns",
+        solution="from itertools import combinations\n\n"
+        'pairs = list(combinations(both[["published", "measured"]].to_numpy(), 2))\n'
+        "answer = sum((a[0] > b[0]) == (a[1] > b[1]) for a, b in pairs) / len(pairs)\n"
+        'print(f"{answer:.2f} of {len(pairs)} pairs")\n'
+        'lesson.check("11.2", answer, both=both)',
         tolerance=1e-2,
     ),
 }

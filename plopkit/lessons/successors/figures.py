@@ -11,6 +11,7 @@ from matplotlib.patches import Patch
 from plopkit.viz.colours import BLUE, EDGE, GREEN, ORANGE, PURPLE, SKY_BLUE, VERMILLION, method_styles
 from plopkit.viz.figures import legend_below, titled
 from plopkit.viz.style import styled
+from plopkit.viz.words import course, each
 
 PLACES = {"loss": SKY_BLUE, "net": PURPLE, "weights": ORANGE, "output": GREEN, "memory": "0.75"}
 """The colour of each place where a method changes something (`Idea.where`)."""
@@ -39,6 +40,8 @@ def ladder(table: pd.DataFrame, title: str) -> Figure:
     used = [place for place in PLACES if place in set(table["where"])]
     handles = [Patch(facecolor=PLACES[place], edgecolor=EDGE, label=WORDS[place]) for place in used]
     legend_below(figure, handles, len(handles))
+    scores = {f"{row.method} ({row.where}, {row.year})": f"{row.all:.1f}" for row in table.itertuples()}
+    figure.alt = f"{title}: bars of mIoU over all classes in percent; {each(scores)}."
     return figure
 
 
@@ -68,6 +71,9 @@ def outputs_compared(logits: Mapping[str, float], new: tuple[str, float], title:
     axes[0].set_ylabel("probability")
     handles = [Patch(facecolor=SKY_BLUE, label="before"), Patch(facecolor=VERMILLION, label=f"with {new[0]} added")]
     legend_below(figure, handles, 2)
+    soft = softmax(before), softmax(after)
+    falls = {name: f"{old:.2f} to {now:.2f}" for name, old, now in zip(logits, *soft, strict=False)}
+    figure.alt = f"{title}: the softmax takes probability from each class, {each(falls)}; the sigmoids stay as they are."
     return figure
 
 
@@ -108,6 +114,10 @@ def fusion_curves(curves: Sequence[pd.DataFrame], marked: float, title: str) -> 
         Line2D([], [], color="0.4", linestyle="--", label=f"EWF's weight, {marked:.2f}"),
     ]
     legend_below(figure, handles, 3)
+    said = {
+        str(curve["method"].iloc[0]): f"old {course(curve['old_nobg'])}, new {course(curve['new'])}" for curve in curves
+    }
+    figure.alt = f"{title}: mIoU in percent as the weight of the new net goes from 0 to 1; {each(said)}."
     return figure
 
 
@@ -132,4 +142,6 @@ def published_and_measured(both: pd.DataFrame, title: str, axes_names: tuple[str
     axis.set_ylabel(f"{axes_names[1]}: mIoU, all classes (%)")
     axis.margins(0.15)
     axis.grid(alpha=0.3)
+    said = {str(row.method): f"{row.published:.1f} and {row.measured:.1f}" for row in both.itertuples()}
+    figure.alt = f"{title}: a dot per method, mIoU as published and as measured in percent; {each(said)}."
     return figure
