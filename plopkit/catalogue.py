@@ -62,7 +62,7 @@ class DataSet:
     task_presets: Mapping[str, Mapping[str, Values]] = field(default_factory=dict)
     """By preset and task, or task and protocol ("11-1 domain"): the settings that it changes there."""
     lesson: Mapping[str, Values] = field(default_factory=dict)
-    """By preset: the settings that the lessons change."""
+    """By preset, or preset and task ("laptop 15-1"): the settings that the lessons change."""
     downloader: str | Callable[[str, Path, Mapping[str, str], bool], str] | None = None
     """Makes it ready, or says where to ask for it: `(name, root, urls, any_archive) -> message`, or its
     "module:function"."""

@@ -1,6 +1,7 @@
 """Curves: mIoU through the steps, method by method, and the losses of one run."""
 
 import textwrap
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -25,21 +26,23 @@ GROUP_TITLES = {
 
 
 @styled
-def forgetting_curves(summary: pd.DataFrame, title: str) -> Figure:
+def forgetting_curves(summary: pd.DataFrame, title: str, groups: Mapping[str, str] = GROUP_TITLES) -> Figure:
     """mIoU of old, new and all classes after each step: a line per method, the mean over seeds with a band.
 
     Args:
         summary: rows of `summary.csv` of one scenario, of any methods and seeds.
+        title: the figure's title.
+        groups: the columns that are drawn, in percent, each with the title of its panel.
 
     Example:
         >>> forgetting_curves(plopkit.RunFolder("runs/...").summary, "emoji 15-5 overlap")
     """
     figure = titled(title, 11, 3.4)
-    axes = figure.subplots(1, len(GROUP_TITLES), sharey=True)
+    axes = figure.subplots(1, len(groups), sharey=True)
     last = int(summary["step"].max())
     runs = summary.groupby("method", sort=False)
     styles = method_styles([str(method) for method in runs.groups])
-    for axis, (group, name) in zip(axes, GROUP_TITLES.items(), strict=True):
+    for axis, (group, name) in zip(axes, groups.items(), strict=True):
         for method, rows in runs:
             steps = rows.groupby("step")[group].agg(["mean", "min", "max"]).dropna()
             style = styles[str(method)]
@@ -52,7 +55,7 @@ def forgetting_curves(summary: pd.DataFrame, title: str) -> Figure:
         axis.set_xlim(-0.15, last + 0.15)
         axis.set_xticks(range(0, last + 1, 1 + last // 12))
         axis.grid(alpha=0.3)
-    axes[0].set_ylabel("mIoU (%)")
+    axes[0].set_ylabel("mIoU (%)" if groups is GROUP_TITLES else "percent")
     axes[0].set_ylim(-2, 102)
     handles, names = axes[0].get_legend_handles_labels()
     names = [textwrap.fill(label, 24) for label in names]
