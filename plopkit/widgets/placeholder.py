@@ -8,7 +8,7 @@ from IPython.core.formatters import DisplayFormatter
 from matplotlib.figure import Figure
 
 from plopkit.runs.folder import RunFolder
-from plopkit.viz.png import encoded, png
+from plopkit.viz.figures import mime_bundle
 from plopkit.widgets.explorer import with_fallback
 
 WAITING = "Nothing here yet. Press Run above: this cell updates itself after every finished step."
@@ -55,5 +55,5 @@ class Placeholder:
 def bundle_of(value: Any) -> dict[str, Any]:
     """What a notebook shows for this value, by MIME type; a figure becomes a picture."""
     if isinstance(value, Figure):
-        return {"image/png": encoded(png(value)), "text/plain": "a figure"}
+        return mime_bundle(value)
     return DisplayFormatter().format(value)[0]

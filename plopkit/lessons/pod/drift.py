@@ -9,6 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import LinearLocator, MaxNLocator
 
 from plopkit.lessons.pod.figures import heated, outline_handles
@@ -17,6 +19,7 @@ from plopkit.viz.figures import pinned
 from plopkit.viz.legends import class_patches
 from plopkit.viz.masks import overlay
 from plopkit.viz.panels import Panels
+from plopkit.viz.words import contents, each
 
 STRIDE = 2.15  # inches from a picture to the next
 
@@ -96,4 +99,7 @@ class DriftView:
         self._now.set_xdata([done[moment]] * 2)
         highest = max(float(np.max(np.asarray(values))) for values in distances.values())
         self._curves.set(xlim=(-0.02 * done[-1], 1.02 * done[-1]), ylim=(-0.03 * highest, 1.06 * highest or 1))
-        return self._panels.show(title, pictures, [*class_patches(np.asarray(mask), self.names), *outline_handles()])
+        legend: list[Patch | Line2D] = [*class_patches(np.asarray(mask), self.names), *outline_handles()]
+        said = each({name: f"{float(distances[method][moment]):.4g}" for method, name in self.methods.items()})
+        shown = contents(np.asarray(mask), self.names)
+        return self._panels.show(title, pictures, legend, f"{title}: {shown}. Distance from the teacher: {said}.")

@@ -24,6 +24,7 @@ from plopkit.viz.legends import class_patches
 from plopkit.viz.masks import overlay, unsure_picture
 from plopkit.viz.panels import Panels
 from plopkit.viz.style import styled
+from plopkit.viz.words import contents
 
 OUTCOMES = {
     Outcome.RIGHT: "right",
@@ -141,7 +142,15 @@ def pseudo_rows(
         bar.set_label("uncertainty", fontsize=8)
         bar.ax.tick_params(labelsize=7)
     legend_below(figure, _legend_of_rows(images, panels, names), max(2, int(width / 2.4)), credit)
+    figure.alt = f"{title}: {', '.join(panels)}. {'; '.join(_in_words(image, names) for image in images)}."
     return figure
+
+
+def _in_words(image: LabelledImage, names: Sequence[str]) -> str:
+    """Truth, teacher and target of an image, and its adaptive factor."""
+    parts = {"truth": image.truth, "teacher": image.predicted, "target": image.labelled}
+    said = ", ".join(f"{name} {contents(mask, names)}" for name, mask in parts.items())
+    return f"{said}, adaptive factor {image.factor:.2f}"
 
 
 def _legend_of_rows(images: Sequence[LabelledImage], panels: Sequence[str], names: Sequence[str]) -> list[Patch]:
@@ -191,4 +200,5 @@ class PseudoView:
         """Show another image, or the same image with other thresholds."""
         pictures = image.panels()
         legend = legend_entries([image], self.names, outcomes=True)
-        return self._panels.show(title, [pictures[name] for name in self.PANELS], legend)
+        alt = f"{' '.join(title.split())}: {_in_words(image, self.names)}."
+        return self._panels.show(title, [pictures[name] for name in self.PANELS], legend, alt)

@@ -40,7 +40,7 @@ def test_the_panels_are_miou_background_and_pixels() -> None:
         "IoU of the background alone",
         "pixels that are right",
     ]
-    assert figure.axes[0].get_ylabel() == "percent"
+    assert figure.axes[0].get_ylabel() == "scores (%)"
     for axis, column in zip(figure.axes, ("all", "background", "pixel_accuracy"), strict=True):
         expected = summary[summary["method"] == "ft"].groupby("step")[column].mean()
         np.testing.assert_allclose(axis.get_lines()[0].get_ydata(), expected)
