@@ -1,7 +1,8 @@
 """Lessons 00 and 06, how a scenario is trained: everything that the notebooks need."""
 
 from plopkit.lessons.exercises import check
+from plopkit.lessons.training.own import first_and_last, run_once_written
 from plopkit.runs.results import most_different_example
 from plopkit.viz import forgetting_curves, strips
 
-__all__ = ["check", "forgetting_curves", "most_different_example", "strips"]
+__all__ = ["check", "first_and_last", "forgetting_curves", "most_different_example", "run_once_written", "strips"]
