@@ -78,7 +78,7 @@ def test_without_a_person_question_and_answer_are_shown(shown) -> None:
     question = Reveal("Which net?", lambda: Figure((1, 1)), ("ft", "plop"), "ft")
     question._ipython_display_()
     assert shown[0]["text/plain"] == "Predict. Which net? Right is: ft."
-    assert "image/png" in shown[1] and question.guessed is None
+    assert "<img" in shown[1]["text/html"] and question.guessed is None
 
 
 def test_a_right_answer_that_nobody_can_choose() -> None:
