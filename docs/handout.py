@@ -19,6 +19,7 @@ from plopkit.viz.style import own_style
 ROOT = Path(__file__).resolve().parent.parent
 FILES = tuple(ROOT / "notebooks" / f"handout.{kind}" for kind in ("svg", "pdf"))
 A4 = (8.27, 11.69)
+STYLE = {"svg.hashsalt": "handout", "pdf.fonttype": 42}
 LEFT, RIGHT = 0.07, 0.93
 
 TITLE = "What a segmentation net forgets, and what prevents it"
@@ -149,7 +150,7 @@ def write(figure: Figure, path: Path) -> None:
 
 
 def main() -> int:
-    with own_style(**{"svg.hashsalt": "handout", "pdf.fonttype": 42}):
+    with own_style(**STYLE):
         page = handout()
         for path in FILES:
             write(page, path)

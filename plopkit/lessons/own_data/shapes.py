@@ -32,13 +32,20 @@ Pair = NamedTuple("Pair", [("image", UInt8[np.ndarray, "H W 3"]), ("mask", UInt8
 
 
 def draw_folder(
-    root: Path, labels: Sequence[int], n_train: int = 128, n_val: int = 32, size: int = 96, seed: int = 0
+    root: Path,
+    labels: Sequence[int],
+    only: int | None = None,
+    n_train: int = 128,
+    n_val: int = 32,
+    size: int = 96,
+    seed: int = 0,
 ) -> Path:
     """Write a data set that shows some of the shapes. What is there already stays as it is.
 
     Args:
         root: the data set's folder.
         labels: of the shapes that its pictures show; the names up to the largest are in `classes.txt`.
+        only: a label that each picture shows, and the only one in the masks; other shapes are background there.
         n_train: number of training pictures.
         n_val: number of validation pictures.
         size: height and width in pixels.
@@ -61,8 +68,9 @@ def draw_folder(
         for index, stem in enumerate(stems):
             image, mask = root / "images" / f"{stem}.png", root / "masks" / f"{stem}.png"
             if not (image.is_file() and mask.is_file()):
-                pair = a_picture(labels, (size, size), [seed, split == "val", index])
-                for path, pixels in ((image, pair.image), (mask, pair.mask)):
+                pair = a_picture(labels, (size, size), [seed, split == "val", index], always=only)
+                labelled = pair.mask if only is None else np.where(pair.mask == only, pair.mask, np.uint8(0))
+                for path, pixels in ((image, pair.image), (mask, labelled)):
                     if not path.is_file():
                         _write(path, pixels)
         _write_text(root / f"{split}.txt", "\n".join(stems) + "\n")
@@ -77,7 +85,11 @@ def repaint(path: Path, label: int) -> None:
 
 
 def a_picture(
-    labels: Sequence[int], shape: tuple[int, int], seed: Sequence[int], n_shapes: int | None = None
+    labels: Sequence[int],
+    shape: tuple[int, int],
+    seed: Sequence[int],
+    n_shapes: int | None = None,
+    always: int | None = None,
 ) -> Pair:
     """Shapes of different labels on a grey ground, each in shades of its label's own colour.
 
@@ -86,6 +98,7 @@ def a_picture(
         shape: height and width in pixels.
         seed: of the random numbers.
         n_shapes: how many are drawn; None for one or two.
+        always: a label that is drawn in any case.
     """
     rng = np.random.default_rng(seed)
     height, width = shape
@@ -93,8 +106,8 @@ def a_picture(
     image = Image.fromarray(np.clip(ground, 0, 255).astype(np.uint8))
     mask = Image.new("L", (width, height))
     on_image, on_mask = ImageDraw.Draw(image), ImageDraw.Draw(mask)
-    drawn = rng.permutation(labels)[: n_shapes or rng.integers(1, 3)]
-    for label in drawn.tolist():
+    order = sorted(rng.permutation(labels).tolist(), key=lambda label: label != always)
+    for label in order[: n_shapes or rng.integers(1, 3)]:
         radius = min(shape) * rng.uniform(0.16, 0.26)
         centre = rng.uniform(radius, width - radius), rng.uniform(radius, height - radius)
         points = outline(label, centre, radius, rng.uniform(0, 2 * math.pi))

@@ -57,6 +57,15 @@ def test_a_picture_shows_as_many_shapes_as_it_should() -> None:
     assert [len(outline(label, (0, 0), 1, 0)) for label in (1, 2, 3, 4)] == [40, 4, 3, 10]
 
 
+def test_masks_with_one_label_only(tmp_path: Path) -> None:
+    root = lesson.draw_folder(tmp_path, (1, 2, 3, 4), only=4, n_train=8, n_val=2, size=32)
+    masks = [np.asarray(Image.open(path)) for path in (root / "masks").iterdir()]
+    assert all({0, 4} >= set(np.unique(mask)) for mask in masks) and any((mask == 4).any() for mask in masks)
+    shown = [lesson.a_picture((1, 2, 3, 4), (32, 32), (seed,), always=4) for seed in range(8)]
+    assert sum(int((picture.mask == 4).any()) for picture in shown) >= 7  # another shape may cover it
+    assert len({int(label) for picture in shown for label in np.unique(picture.mask)}) > 2
+
+
 def test_pictures_with_masks(root: Path) -> None:
     names = lesson.NAMES
     figure = lesson.pairs(root, ["train-000", "train-001"], names, "pairs")
