@@ -9,7 +9,8 @@ import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 
-from plopkit.lessons.exercises import all_exercises
+from plopkit.lessons import solution
+from plopkit.lessons.exercises import exercise_names
 from plopkit.parameters import KNOWN
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,6 +42,11 @@ def python(cell: NotebookNode) -> ast.Module:
 def checked(cell: NotebookNode) -> list[str]:
     """The exercises that the cell checks."""
     return re.findall(r'\bcheck\(\s*"([^"]+)"', cell.source)
+
+
+def attempted(cell: NotebookNode) -> list[str]:
+    """The functions that the cell asks for."""
+    return re.findall(r'@attempt\("([^"]+)"\)', cell.source)
 
 
 @each
@@ -80,25 +86,39 @@ def test_cells_are_short(path):
 
 
 @each
-def test_defines_nothing(path):
-    """Whatever deserves a name belongs in the library."""
+def test_defines_only_what_students_write(path):
+    """Whatever else deserves a name belongs in the library. What is to be written has a docstring and no body yet."""
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    defined = [node for cell in cells(read(path), "code") for node in ast.walk(python(cell)) if isinstance(node, kinds)]
-    assert [node.name for node in defined] == []
+    trees = [(cell, node) for cell in cells(read(path), "code") for node in ast.walk(python(cell))]
+    for cell, node in ((cell, node) for cell, node in trees if isinstance(node, kinds)):
+        (name,) = attempted(cell)
+        assert ast.unparse(node.decorator_list[0]) == f"attempt({name!r})"
+        assert ast.get_docstring(node) and ast.unparse(node.body[1:]) == "..."
+        solved = ast.parse(solution(name).code).body[-1]
+        assert (solved.name, ast.unparse(solved.args)) == (node.name, ast.unparse(node.args))
 
 
 @each
-def test_ends_with_two_exercises_whose_solutions_are_closed(path):
+def test_exercises_end_with_folded_solutions_and_a_progress_line(path):
+    """Each question, and each function to write, is followed by its solution, which "Run All" does not run."""
     notebook = read(path)
-    names = [f"{path.name[:2]}.{number}" for number in (1, 2)]
-    checks = [(cell, checked(cell)) for cell in cells(notebook, "code") if checked(cell)]
-    assert [names_of for _, names_of in checks] == [[name] for name in names for _ in ("question", "solution")]
-    assert set(names) <= set(all_exercises())
-    for question, solution in zip(checks[::2], checks[1::2], strict=True):
-        assert "answer = None" in question[0].source
-        assert solution[0].metadata.get("jupyter", {}).get("source_hidden") is True
-        assert {"solution", "hide-input"} <= set(solution[0].metadata.tags)
-    assert [cell.id for cell in cells(notebook, "code", "solution")] == [cell.id for cell, _ in checks[1::2]]
+    code = cells(notebook, "code")
+    asked = [(place, name) for place, cell in enumerate(code) for name in (*checked(cell), *attempted(cell))]
+    assert [name for _, name in asked if name[3:].isdigit()] == [f"{path.name[:2]}.{number}" for number in (1, 2)]
+    for place, name in asked:
+        assert code[place + 1].source == f'solution("{name}")' and "solution" in code[place + 1].metadata.tags
+        assert "answer = None" in code[place].source or attempted(code[place])
+    assert len(cells(notebook, "code", "solution")) == len(asked)
+    assert code[asked[-1][0] + 2].source == "progress()"
+
+
+@each
+def test_asks_before_it_shows_and_says_how_long_it_takes(path):
+    notebook = read(path)
+    assert sum(cell.source.count("Reveal(") for cell in cells(notebook, "code")) >= 2
+    assert any("**Discuss.**" in cell.source for cell in cells(notebook, "markdown"))
+    headings = re.findall(r"(?m)^## (.*)$", "\n".join(cell.source for cell in cells(notebook, "markdown")))
+    assert [heading for heading in headings if not re.search(r" · \d+ min$", heading)] == ["Try next"]
 
 
 @each
@@ -115,6 +135,5 @@ def test_links_lead_somewhere_and_on_to_the_next(path):
 
 
 def test_every_exercise_is_in_a_notebook():
-    assert set(all_exercises()) == {
-        name for path in NOTEBOOKS for cell in cells(read(path), "code") for name in checked(cell)
-    }
+    code = [cell for path in NOTEBOOKS for cell in cells(read(path), "code")]
+    assert set(exercise_names()) == {name for cell in code for name in (*checked(cell), *attempted(cell))}
