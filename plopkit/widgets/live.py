@@ -13,13 +13,14 @@ from plopkit import viz
 from plopkit.runs.folder import RunFolder
 from plopkit.runs.start import with_start
 from plopkit.settings import Settings
+from plopkit.support.kernels import is_interactive
 from plopkit.support.moved import renamed
 from plopkit.viz.png import encoded, png
 from plopkit.widgets.background_run import BackgroundRun, error_html, start_or_resume
 from plopkit.widgets.explorer import with_fallback
 from plopkit.widgets.finished import FinishedSteps, read_finished, version_of
 from plopkit.widgets.form import SettingsForm
-from plopkit.widgets.placeholder import Placeholder, is_interactive
+from plopkit.widgets.placeholder import Placeholder
 
 if not TYPE_CHECKING:
     __getattr__ = renamed(__name__)

@@ -5,7 +5,6 @@ from typing import Any
 
 import ipywidgets
 from IPython.core.formatters import DisplayFormatter
-from IPython.core.getipython import get_ipython
 from matplotlib.figure import Figure
 
 from plopkit.runs.folder import RunFolder
@@ -13,14 +12,6 @@ from plopkit.viz.figures import mime_bundle
 from plopkit.widgets.explorer import with_fallback
 
 WAITING = "Nothing here yet. Press Run above: this cell updates itself after every finished step."
-
-
-def is_interactive() -> bool:
-    """Whether a person uses this kernel: JupyterLab lets a cell ask for input; papermill and scripts do not."""
-    kernel = getattr(get_ipython(), "kernel", None)
-    if kernel is None:
-        return False
-    return bool(kernel.get_parent("shell").get("content", {}).get("allow_stdin", False))
 
 
 class Placeholder:
@@ -49,7 +40,7 @@ class Placeholder:
             return
         self._version = version
         try:
-            self._show(_bundle(self._make(folder)) if folder.evaluated() else {"text/plain": WAITING})
+            self._show(bundle_of(self._make(folder)) if folder.evaluated() else {"text/plain": WAITING})
         except Exception as error:
             self._show({"text/plain": f"{type(error).__name__}: {error}"})
 
@@ -61,7 +52,8 @@ class Placeholder:
         return with_fallback(self.output, self.data)
 
 
-def _bundle(value: Any) -> dict[str, Any]:
+def bundle_of(value: Any) -> dict[str, Any]:
+    """What a notebook shows for this value, by MIME type; a figure becomes a picture."""
     if isinstance(value, Figure):
         return mime_bundle(value)
     return DisplayFormatter().format(value)[0]
