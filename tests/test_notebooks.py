@@ -2,6 +2,7 @@
 
 import ast
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import nbformat
@@ -10,7 +11,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 
 from plopkit.lessons import solution
-from plopkit.lessons.exercises import exercise_names
+from plopkit.lessons.exercises import all_exercises, exercise_names
 from plopkit.parameters import KNOWN
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -42,11 +43,6 @@ def python(cell: NotebookNode) -> ast.Module:
 def checked(cell: NotebookNode) -> list[str]:
     """The exercises that the cell checks."""
     return re.findall(r'\bcheck\(\s*"([^"]+)"', cell.source)
-
-
-def attempted(cell: NotebookNode) -> list[str]:
-    """The functions that the cell asks for."""
-    return re.findall(r'@attempt\("([^"]+)"\)', cell.source)
 
 
 @each
@@ -85,40 +81,51 @@ def test_cells_are_short(path):
     assert {name: length for name, length in lengths.items() if length > LONGEST} == {}
 
 
+def solved(cell: NotebookNode) -> list[str]:
+    """The exercises whose folded solution the cell shows."""
+    return re.findall(r'\bsolution\("([^"]+)"\)', cell.source)
+
+
+def attempted(cell: NotebookNode) -> list[str]:
+    """The exercises whose function the student writes in this cell."""
+    return re.findall(r'@attempt\("([^"]+)"\)', cell.source)
+
+
 @each
-def test_defines_only_what_students_write(path):
-    """Whatever else deserves a name belongs in the library. What is to be written has a docstring and no body yet."""
+def test_defines_only_what_the_student_writes(path):
+    """Whatever else deserves a name belongs in the library. A function to write has a docstring and three dots."""
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    trees = [(cell, node) for cell in cells(read(path), "code") for node in ast.walk(python(cell))]
-    for cell, node in ((cell, node) for cell, node in trees if isinstance(node, kinds)):
-        (name,) = attempted(cell)
-        assert ast.unparse(node.decorator_list[0]) == f"attempt({name!r})"
-        assert ast.get_docstring(node) and ast.unparse(node.body[1:]) == "..."
-        solved = ast.parse(solution(name).code).body[-1]
-        assert (solved.name, ast.unparse(solved.args)) == (node.name, ast.unparse(node.args))
+    for cell in cells(read(path), "code"):
+        defined = [node for node in ast.walk(python(cell)) if isinstance(node, kinds)]
+        functions = [node for node in defined if not isinstance(node, ast.ClassDef)]
+        assert len(functions) == len(attempted(cell)) and bool(functions) == bool(defined), cell.source
+        for function, name in zip(functions, attempted(cell), strict=True):
+            assert ast.get_docstring(function) and ast.unparse(function.body[1]) == "..." and len(function.body) == 2
+            written = [node for node in ast.walk(ast.parse(solution(name).code)) if isinstance(node, ast.FunctionDef)]
+            assert (function.name, ast.dump(function.args)) in [(node.name, ast.dump(node.args)) for node in written]
 
 
 @each
-def test_exercises_end_with_folded_solutions_and_a_progress_line(path):
-    """Each question, and each function to write, is followed by its solution, which "Run All" does not run."""
-    notebook = read(path)
-    code = cells(notebook, "code")
-    asked = [(place, name) for place, cell in enumerate(code) for name in (*checked(cell), *attempted(cell))]
-    assert [name for _, name in asked if name[3:].isdigit()] == [f"{path.name[:2]}.{number}" for number in (1, 2)]
-    for place, name in asked:
-        assert code[place + 1].source == f'solution("{name}")' and "solution" in code[place + 1].metadata.tags
-        assert "answer = None" in code[place].source or attempted(code[place])
-    assert len(cells(notebook, "code", "solution")) == len(asked)
-    assert code[asked[-1][0] + 2].source == "progress()"
+def test_has_two_exercises_and_folded_solutions(path):
+    """Every exercise is followed by its solution, which is shown folded and not run."""
+    code = cells(read(path), "code")
+    asked = [(checked(cell) + attempted(cell), solved(after)) for cell, after in pairwise(code)]
+    names = [(before, after) for before, after in asked if before]
+    assert all(len(before) == 1 and before == after for before, after in names), names
+    own = [name for name in exercise_names() if name.startswith(path.name[:2])]
+    assert sorted(name for (name,), _ in names) == own and len(own) >= 2
+    assert all(("solution" in cell.metadata.get("tags", ())) == bool(solved(cell)) for cell in code)
+    assert all("answer = None" in cell.source for cell in code if checked(cell))
 
 
 @each
-def test_asks_before_it_shows_and_says_how_long_it_takes(path):
+def test_sections_say_their_minutes_and_students_predict_and_discuss(path):
     notebook = read(path)
-    assert sum(cell.source.count("Reveal(") for cell in cells(notebook, "code")) >= 2
-    assert any("**Discuss.**" in cell.source for cell in cells(notebook, "markdown"))
-    headings = re.findall(r"(?m)^## (.*)$", "\n".join(cell.source for cell in cells(notebook, "markdown")))
-    assert [heading for heading in headings if not re.search(r" · \d+ min$", heading)] == ["Try next"]
+    texts = [cell.source for cell in cells(notebook, "markdown")]
+    headings = [line for text in texts for line in re.findall(r"(?m)^## .*$", text)]
+    assert [line for line in headings if not re.search(r" · \d+ min$", line)] == ["## Try next"]
+    assert sum(len(re.findall(r"\bReveal\(", cell.source)) for cell in cells(notebook, "code")) >= 2
+    assert any("**Discuss.** " in text for text in texts)
 
 
 @each
@@ -136,4 +143,5 @@ def test_links_lead_somewhere_and_on_to_the_next(path):
 
 def test_every_exercise_is_in_a_notebook():
     code = [cell for path in NOTEBOOKS for cell in cells(read(path), "code")]
-    assert set(exercise_names()) == {name for cell in code for name in (*checked(cell), *attempted(cell))}
+    assert set(all_exercises()) == {name for cell in code for name in checked(cell)}
+    assert set(exercise_names()) == {name for cell in code for name in checked(cell) + attempted(cell)}

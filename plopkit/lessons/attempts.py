@@ -30,7 +30,7 @@ class Attempt:
     """A function to write."""
 
     reference: Callable[..., Any]
-    """The library's own: returns a tensor or a tuple of tensors."""
+    """The library's own: returns a tensor, a tuple of tensors or a dictionary of them."""
     inputs: Callable[[], Sequence[Inputs]]
     """Makes the hidden inputs, always the same."""
     mistakes: Mapping[str, Callable[..., Any]]
@@ -126,11 +126,18 @@ def _mistake(exercise: Attempt, inputs: Inputs, result: Any, truth: Any) -> str:
     for hint, variant in exercise.mistakes.items():
         if equal(result, variant(*deepcopy(inputs))):
             return hint
+    if isinstance(truth, dict) and (not isinstance(result, dict) or set(result) != set(truth)):
+        return f"return a dictionary of {' and '.join(map(repr, truth))}."
     if isinstance(truth, tuple) and (not isinstance(result, tuple) or len(result) != len(truth)):
         return f"return {len(truth)} values, separated by commas."
-    pairs = list(zip(_parts(result), _parts(truth), strict=True))
-    place, (part, right) = next((i, pair) for i, pair in enumerate(pairs) if not equal(*pair))
-    which = f" of value {place + 1}" if len(pairs) > 1 else ""
+    if isinstance(truth, dict):
+        names = [repr(name) for name in truth]
+        pairs = [(result[name], truth[name]) for name in truth]
+    else:
+        pairs = list(zip(_parts(result), _parts(truth), strict=True))
+        names = [f"value {place + 1}" for place in range(len(pairs))]
+    name, (part, right) = next((name, pair) for name, pair in zip(names, pairs, strict=True) if not equal(*pair))
+    which = f" of {name}" if len(pairs) > 1 else ""
     return _fault(part, right, which) or _numbers(part, right, which, exercise.hint)
 
 
@@ -167,6 +174,8 @@ def _close(result: Tensor, truth: Tensor) -> bool:
 
 
 def _parts(value: Any) -> tuple[Any, ...]:
+    if isinstance(value, dict):
+        return tuple(value.values())
     return value if isinstance(value, tuple) else (value,)
 
 

@@ -30,7 +30,7 @@ TOPICS = {
 }
 """The topic of each lesson, whose folder has its exercises."""
 
-ATTEMPT_TOPICS = ("growing", "pod", "pseudo", "gradients")
+ATTEMPT_TOPICS = ("growing", "pod", "pseudo", "gradients", "training")
 """The topics whose folder has functions to write."""
 
 

@@ -24,6 +24,12 @@ from plopkit.trainer import Training, fit
 
 Batches = Sequence[tuple[Tensor, Tensor]]
 
+COMPARABLE = (
+    *("ft", "lwf", "lwf-mc", "ilt", "ewc", "rw", "pi", "mib", "plop"),
+    *("ewf", "ewf-mib", "reminder", "rcil", "ucd", "alife", "dft", "joint"),
+)
+"""The methods whose losses can be computed on one net with a softmax classifier."""
+
 
 @dataclass(frozen=True, eq=False)
 class Situation:

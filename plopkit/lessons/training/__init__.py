@@ -3,15 +3,18 @@
 from plopkit.lessons.exercises import check
 from plopkit.lessons.training.figures import story
 from plopkit.lessons.training.measures import Example, leading, telling_example
+from plopkit.lessons.training.own import first_and_last, run_once_written
 from plopkit.runs.results import most_different_example
 from plopkit.viz import forgetting_curves, strips
 
 __all__ = [
     "Example",
     "check",
+    "first_and_last",
     "forgetting_curves",
     "leading",
     "most_different_example",
+    "run_once_written",
     "story",
     "strips",
     "telling_example",
