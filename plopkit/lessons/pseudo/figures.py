@@ -28,8 +28,8 @@ from plopkit.viz.words import contents
 
 OUTCOMES = {
     Outcome.RIGHT: "right",
-    Outcome.UNSURE: "unsure: no label",
-    Outcome.EXCLUDED: "labelled as new, or ignored",
+    Outcome.UNSURE: "unsure: ignored",
+    Outcome.EXCLUDED: "new class, or ignored before",
     Outcome.MISSED: "old object called background",
     Outcome.CONFUSED: "old object called another class",
     Outcome.INVENTED: "background called an old class",
@@ -158,7 +158,7 @@ def _legend_of_rows(images: Sequence[LabelledImage], panels: Sequence[str], name
         return legend_entries(images, names, outcomes=True)
     handles = legend_entries(images, names, outcomes=False)
     if {"training mask", "target", "truth"} & set(panels):
-        handles.append(Patch(facecolor=IGNORED, edgecolor=EDGE, label="no label, or ignored"))
+        handles.append(Patch(facecolor=IGNORED, edgecolor=EDGE, label="ignored"))
     if {"confident (white)", "sure (white)"} & set(panels):
         handles.append(_patch(Outcome.EXCLUDED))
     return handles
@@ -188,13 +188,16 @@ class PseudoView:
         credit: attribution of the images, shown in small print.
     """
 
-    PANELS = ("teacher", "uncertainty", "confident (white)", "target", "truth", "right and wrong")
+    PANELS = (
+        *("image", "training mask", "teacher", "uncertainty"),
+        *("confident (white)", "target", "truth", "right and wrong"),
+    )
 
     def __init__(self, names: Sequence[str], credit: str = ""):
         self.names = names
-        places = [(0.09 + 2.04 * column, 0.7 + 2.22 * row, 1.96, 1.98) for row in range(2) for column in range(3)]
+        places = [(0.09 + 1.94 * column, 0.68 + 2.1 * row, 1.86, 1.86) for row in range(2) for column in range(4)]
         titles = ["uncertainty (bright: high)" if name == "uncertainty" else name for name in self.PANELS]
-        self._panels = Panels((9, 5.0), places, titles, (6.2, 0.7, 2.7, 4.2), credit)
+        self._panels = Panels((10.6, 4.72), places, titles, (7.95, 0.7, 2.6, 3.95), credit)
 
     def show(self, image: LabelledImage, title: str) -> Figure:
         """Show another image, or the same image with other thresholds."""
