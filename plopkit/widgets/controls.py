@@ -1,7 +1,7 @@
 """Controls of settings, each made from its field with type, help and bounds, and those of the main choices."""
 
 import html
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
@@ -116,6 +116,29 @@ def _as_text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
     return "" if value is None else str(value)
+
+
+MOST_BUTTONS = 24  # more take more room than the picture
+
+
+def choice(options: Sequence[Any], description: str, tooltip: str, value: Any = None) -> Any:
+    """A control of one option out of a few: a row of buttons, which shows them all and is reached by Tab and Space.
+
+    Many options are a list that opens.
+
+    Args:
+        options: the values, or pairs of words and value.
+        description: the name of the control.
+        tooltip: what it chooses.
+        value: the first choice; by default the first option.
+    """
+    named: dict[str, Any] = {"options": list(options), "description": description, "tooltip": tooltip}
+    if value is not None:
+        named["value"] = value
+    if len(options) > MOST_BUTTONS:
+        return ipywidgets.Dropdown(**named, style=STYLE)
+    style = {**STYLE, "button_width": "auto"}
+    return ipywidgets.ToggleButtons(**named, style=style, layout={"max_width": "100%", "height": "auto"})
 
 
 def top_controls() -> dict[str, Any]:

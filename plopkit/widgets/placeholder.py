@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from plopkit.runs.folder import RunFolder
 from plopkit.viz.figures import mime_bundle
-from plopkit.widgets.explorer import with_fallback
+from plopkit.widgets.outputs import show
 
 WAITING = "Nothing here yet. Press Run above: this cell updates itself after every finished step."
 
@@ -48,8 +48,8 @@ class Placeholder:
         self.data = data
         self.output.outputs = ({"output_type": "display_data", "data": data, "metadata": {}},)
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        return with_fallback(self.output, self.data)
+    def _ipython_display_(self) -> None:
+        show(self.output, "")
 
 
 def bundle_of(value: Any) -> dict[str, Any]:

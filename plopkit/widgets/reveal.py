@@ -10,7 +10,8 @@ from IPython.display import display
 from plopkit.support.errors import unknown_name
 from plopkit.support.kernels import is_interactive
 from plopkit.viz.colours import VERDICTS
-from plopkit.widgets.explorer import STYLE, with_fallback
+from plopkit.widgets.explorer import STYLE
+from plopkit.widgets.outputs import show
 from plopkit.widgets.placeholder import bundle_of
 
 _GUESSES: dict[str, str] = {}
@@ -108,8 +109,7 @@ class Reveal:
             return
         if self.question in _GUESSES:
             self.guess(_GUESSES[self.question])
-        waiting = {"text/html": f"{self._heading()} <i>(run the cell to answer)</i>", "text/plain": self.question}
-        display(with_fallback(self.box, waiting), raw=True)
+        show(self.box, self._heading())
 
     def __str__(self) -> str:
         return f"Predict. {self.question} {self.verdict}".strip()

@@ -188,13 +188,16 @@ class PseudoView:
         credit: attribution of the images, shown in small print.
     """
 
-    PANELS = ("teacher", "uncertainty", "confident (white)", "target", "truth", "right and wrong")
+    PANELS = (
+        *("image", "training mask", "teacher", "uncertainty"),
+        *("confident (white)", "target", "truth", "right and wrong"),
+    )
 
     def __init__(self, names: Sequence[str], credit: str = ""):
         self.names = names
-        places = [(0.09 + 2.04 * column, 0.7 + 2.22 * row, 1.96, 1.98) for row in range(2) for column in range(3)]
+        places = [(0.09 + 1.94 * column, 0.68 + 2.1 * row, 1.86, 1.86) for row in range(2) for column in range(4)]
         titles = ["uncertainty (bright: high)" if name == "uncertainty" else name for name in self.PANELS]
-        self._panels = Panels((9, 5.0), places, titles, (6.2, 0.7, 2.7, 4.2), credit)
+        self._panels = Panels((10.6, 4.72), places, titles, (7.95, 0.7, 2.6, 3.95), credit)
 
     def show(self, image: LabelledImage, title: str) -> Figure:
         """Show another image, or the same image with other thresholds."""

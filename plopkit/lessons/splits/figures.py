@@ -37,7 +37,7 @@ def schedule(scenario: Scenario, names: Sequence[str], table: pd.DataFrame, imag
     classes, steps = scenario.order[1:], scenario.steps
     named = len(classes) <= NAMED
     head, foot = (1.6 if named else 0.85), 0.85  # inches
-    height = head + 0.32 * len(steps) + foot
+    height = head + min(0.32 * len(steps), max(2.2, 0.16 * len(steps))) + foot
     figure = Plain(figsize=(9.2, height))
     figure.suptitle(wrapped(str(scenario), 9), fontsize=11, y=1 - 0.12 / height, va="top")
     # One pair of axes, and words instead of ticks: what follows a control has to be drawn quickly.
