@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, Page
 from required import missing
 from test_notebooks import NOTEBOOKS, cells, checked, read, solved
 
+from plopkit.lessons import progress_file
 from plopkit.lessons.exercises import all_exercises
 
 # The kernel's start-up and playwright emit warnings that plopkit cannot prevent.
@@ -128,6 +129,7 @@ def run_headless(path: Path, runs: Path, folder: Path) -> None:
     for cell in cells(notebook, "code", "tried"):
         (name,) = checked(cell)
         assert f"Exercise {name}: right." in str(cell.outputs)
+    assert not (folder / progress_file.NAME).exists()  # nobody has answered
 
 
 def with_solutions(notebook: NotebookNode) -> NotebookNode:

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import nbformat
@@ -9,6 +10,7 @@ import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 
+from plopkit.lessons import solution
 from plopkit.lessons.exercises import all_exercises, exercise_names
 from plopkit.parameters import KNOWN
 
@@ -97,15 +99,17 @@ def test_defines_only_what_the_student_writes(path):
         defined = [node for node in ast.walk(python(cell)) if isinstance(node, kinds)]
         functions = [node for node in defined if not isinstance(node, ast.ClassDef)]
         assert len(functions) == len(attempted(cell)) and bool(functions) == bool(defined), cell.source
-        for function in functions:
+        for function, name in zip(functions, attempted(cell), strict=True):
             assert ast.get_docstring(function) and ast.unparse(function.body[1]) == "..." and len(function.body) == 2
+            written = [node for node in ast.walk(ast.parse(solution(name).code)) if isinstance(node, ast.FunctionDef)]
+            assert (function.name, ast.dump(function.args)) in [(node.name, ast.dump(node.args)) for node in written]
 
 
 @each
 def test_has_two_exercises_and_folded_solutions(path):
     """Every exercise is followed by its solution, which is shown folded and not run."""
     code = cells(read(path), "code")
-    asked = [(checked(cell) + attempted(cell), solved(after)) for cell, after in zip(code, code[1:], strict=False)]
+    asked = [(checked(cell) + attempted(cell), solved(after)) for cell, after in pairwise(code)]
     names = [(before, after) for before, after in asked if before]
     assert all(len(before) == 1 and before == after for before, after in names), names
     own = [name for name in exercise_names() if name.startswith(path.name[:2])]

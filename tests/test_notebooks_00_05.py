@@ -11,7 +11,7 @@ test_runs_headless = headless("00", "05")
 test_runs_in_the_browser = in_the_browser("00", "02", "03", "05")
 
 
-def test_01_another_task_gives_another_schedule_and_solutions_open(opened):
+def test_01_another_task_gives_another_schedule_guesses_are_answered_and_solutions_unfold(opened):
     notebook = opened("01")
     notebook.run_all()
     explorer = notebook.output("lesson.splits_explorer(data)")
@@ -22,11 +22,14 @@ def test_01_another_task_gives_another_schedule_and_solutions_open(opened):
         explorer.get_by_label("protocol", exact=True).select_option("disjoint")
     notebook.shots("01")
 
-    dots = notebook.panel.locator(".jp-InputPlaceholder")
-    expect(dots).to_have_count(2)
-    dots.first.locator(".jp-MoreHorizIcon").click()
-    expect(dots).to_have_count(1)
-    expect(notebook.output("# Solution").first).to_contain_text("Exercise 01.1: right.")
+    question = notebook.output("Added up over all six steps")
+    question.get_by_role("button", name="overlap", exact=True).press("Enter")
+    expect(question).to_contain_text("Right: overlap.")
+    expect(question.get_by_role("table")).to_be_visible()
+    folded = notebook.output('solution("01.1")')
+    expect(folded.locator("pre")).to_be_hidden()
+    folded.locator("summary").click()
+    expect(folded.locator("pre")).to_contain_text("lesson.check(")
 
 
 def test_04_another_threshold_makes_other_pixels_confident(opened):
