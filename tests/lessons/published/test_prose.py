@@ -14,7 +14,7 @@ SCENARIOS = ["voc 15-5 overlap", "voc 15-1 overlap"]
 
 def text_of(number: str) -> str:
     (path,) = (ROOT / "notebooks").glob(f"{number}_*.ipynb")
-    return "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown")
+    return "\n\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown")
 
 
 def test_every_method_gets_worse_from_15_5_to_15_1_except_joint_training() -> None:
