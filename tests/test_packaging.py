@@ -19,6 +19,8 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from plopkit.lessons.install import BESIDE, FOR_TEACHERS
+
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
@@ -104,7 +106,7 @@ def test_wheel_carries_facts_and_notebooks(tmp_path):
 
     wheel = next(WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"]))
     names = set(zipfile.ZipFile(wheel).namelist())
-    expected = {f"plopkit/_notebooks/{name}" for name in ("README.md", *(path.name for path in NOTEBOOKS))}
+    expected = {f"plopkit/_notebooks/{name}" for name in (*BESIDE, *FOR_TEACHERS, *(path.name for path in NOTEBOOKS))}
     expected |= {f"plopkit/_facts/classes/{path.name}" for path in (ROOT / "data" / "classes").glob("*.txt")}
     for folder in ("measured", "twemoji"):
         expected |= {f"plopkit/_facts/{folder}/{path.name}" for path in (ROOT / "data" / folder).iterdir()}

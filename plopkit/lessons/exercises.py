@@ -27,6 +27,9 @@ TOPICS = {
     "07": "forgetting",
     "08": "published",
     "09": "thresholds",
+    "10": "domains",
+    "11": "successors",
+    "12": "own_data",
 }
 """The topic of each lesson, whose folder has its exercises."""
 
