@@ -42,15 +42,18 @@ IDEAS = (
     (
         "MiB · the background is more than itself",
         r"cross-entropy:  $p(\mathrm{bg}) = p_{\mathrm{bg}} + \sum_{c\,\in\,\mathrm{old}} p_c$"
-        r"      distillation:  $q_{\mathrm{teacher}}(\mathrm{bg})$ against $p_{\mathrm{bg}} + \sum_{c\,\in\,\mathrm{new}} p_c$",
+        r"      distillation:  $q_{\mathrm{teacher}}(\mathrm{bg})$ against "
+        r"$p_{\mathrm{bg}} + \sum_{c\,\in\,\mathrm{new}} p_c$",
     ),
     (
         "PLOP · keep strips of every feature map",
-        r"$d(x, y) = \Vert\,\mathrm{POD}(x^2) - \mathrm{POD}(y^2)\,\Vert_2$,  POD: means of rows and of columns in 1, 4 and 16 regions",
+        r"$d(x, y) = \Vert\,\mathrm{POD}(x^2) - \mathrm{POD}(y^2)\,\Vert_2$,  "
+        "POD: means of rows and of columns in 1, 4 and 16 regions",
     ),
     (
         "PLOP · let the teacher label the background",
-        r"$u = -\frac{1}{\ln C}\,\sum_c q_c \ln q_c$;  if $u < \tau_c$ the label is the teacher's $c$, else the pixel is ignored",
+        r"$u = -\frac{1}{\ln C}\,\sum_c q_c \ln q_c$;  "
+        r"if $u < \tau_c$ the label is the teacher's $c$, else the pixel is ignored",
     ),
 )
 READING = (

@@ -33,7 +33,13 @@ PAGES = (
     "docs/guides/*.md",
     "docs/*.png",
 )
-PAGES += ("benchmarks/README.md", "data/measured/*.csv", "data/twemoji/LICENSE", "notebooks/*.md", "notebooks/handout.*")
+PAGES += (
+    "benchmarks/README.md",
+    "data/measured/*.csv",
+    "data/twemoji/LICENSE",
+    "notebooks/*.md",
+    "notebooks/handout.*",
+)
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 

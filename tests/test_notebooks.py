@@ -1,4 +1,4 @@
-"""The form of the lessons; test_notebooks_00_05.py and test_notebooks_06_09.py run them."""
+"""The form of the lessons; test_notebooks_00_05.py, …_06_09.py and …_10_12.py run them."""
 
 import ast
 import re

@@ -109,7 +109,7 @@ def test_the_words_of_the_hand_out_are_within_the_page() -> None:
     canvas.draw()
     width, height = page.get_size_inches() * page.dpi
     boxes = [text.get_window_extent(canvas.get_renderer()) for text in page.texts]
-    assert all(0.05 * width < box.x0 and box.x1 < 0.96 * width and 0 < box.y0 and box.y1 < height for box in boxes)
+    assert all(0.05 * width < box.x0 and box.x1 < 0.96 * width and box.y0 > 0 and box.y1 < height for box in boxes)
 
 
 def test_the_same_words_give_the_same_file(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ EXERCISES: dict[str, Exercise] = {
     ),
     "10.2": Exercise(
         backward_transfer,
-        "take the rows whose `learned_at` is not the last step; the mean of `last` minus `learnt`, negative if it forgets",
+        "take the rows whose `learned_at` is not the last step; the mean of `last` minus `learnt`",
         solution="earlier = forgetting.query(\"method == 'plop' and learned_at < learned_at.max()\")\n"
         'answer = (earlier["last"] - earlier["learnt"]).mean()\n'
         'print(f"{answer:.1f} points")\n'

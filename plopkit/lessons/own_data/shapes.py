@@ -27,7 +27,12 @@ SMALL_PICTURES = {
 COLOURS = ((128, 128, 128), (200, 60, 50), (60, 90, 210), (60, 170, 80), (230, 200, 50))
 """Of the labels, around which their shapes vary: small nets learn colours sooner than outlines."""
 
-Pair = NamedTuple("Pair", [("image", UInt8[np.ndarray, "H W 3"]), ("mask", UInt8[np.ndarray, "H W"])])
+
+class Pair(NamedTuple):
+    image: UInt8[np.ndarray, "H W 3"]
+    mask: UInt8[np.ndarray, "H W"]
+
+
 """A picture and the label of each of its pixels."""
 
 
@@ -102,7 +107,8 @@ def a_picture(
     """
     rng = np.random.default_rng(seed)
     height, width = shape
-    ground = np.linspace(*rng.uniform(40, 220, 2), width)[None, :, None] + rng.normal(0, 12, (height, width, 3))
+    left, right = rng.uniform(40, 220, 2).tolist()
+    ground = np.linspace(left, right, width)[None, :, None] + rng.normal(0, 12, (height, width, 3))
     image = Image.fromarray(np.clip(ground, 0, 255).astype(np.uint8))
     mask = Image.new("L", (width, height))
     on_image, on_mask = ImageDraw.Draw(image), ImageDraw.Draw(mask)
@@ -118,7 +124,7 @@ def a_picture(
 
 
 def outline(label: int, centre: tuple[float, float], radius: float, turn: float) -> list[tuple[float, float]]:
-    """The corners of a shape: a disc has 40, a square 4, a triangle 3, and a star 10, every other one further inside."""
+    """The corners of a shape: a disc has 40, a square 4, a triangle 3, and a star 10, every other one inside."""
     n_corners = {"disc": 40, "square": 4, "triangle": 3, "star": 10}[NAMES[label]]
     points = []
     for corner in range(n_corners):

@@ -10,8 +10,8 @@ from plopkit.lessons.successors.measures import shares_of_gain
 def old_share(table: Any, method: str) -> float:
     """The points of a method's gain over PLOP in `all` of VOC 15-1 that come from the 16 old classes."""
     rows = table.set_index("method")
-    before, after = (tuple(map(float, rows.loc[name, ["old", "new"]])) for name in ("plop", method))
-    return shares_of_gain(before, after, 16, 5)[0]
+    (old, new), (own_old, own_new) = (rows.loc[name, ["old", "new"]].astype(float) for name in ("plop", method))
+    return shares_of_gain((old, new), (own_old, own_new), 16, 5)[0]
 
 
 def share_in_the_same_order(both: Any) -> float:

@@ -73,7 +73,9 @@ def outputs_compared(logits: Mapping[str, float], new: tuple[str, float], title:
     legend_below(figure, handles, 2)
     soft = softmax(before), softmax(after)
     falls = {name: f"{old:.2f} to {now:.2f}" for name, old, now in zip(logits, *soft, strict=False)}
-    figure.alt = f"{title}: the softmax takes probability from each class, {each(falls)}; the sigmoids stay as they are."
+    figure.alt = (
+        f"{title}: the softmax takes probability from each class, {each(falls)}; the sigmoids stay as they are."
+    )
     return figure
 
 
@@ -133,11 +135,12 @@ def published_and_measured(both: pd.DataFrame, title: str, axes_names: tuple[str
     figure = titled(title, 6.5, 4.6)
     axis = figure.subplots()
     styles = method_styles(list(both["method"]))
-    words = {"textcoords": "offset points", "fontsize": 8}  # above and below by turns, so that neighbours do not meet
     for index, row in enumerate(both.sort_values("published").itertuples()):
         style = styles[str(row.method)]
         axis.plot(row.published, row.measured, style["marker"], color=style["color"], markersize=8)
-        axis.annotate(str(row.method), (row.published, row.measured), (7, (5, -12)[index % 2]), **words)
+        place = (7, (5, -12)[index % 2])  # above and below by turns, so that the names of neighbours do not meet
+        point = (float(row.published), float(row.measured))
+        axis.annotate(str(row.method), point, place, textcoords="offset points", fontsize=8)
     axis.set_xlabel(f"{axes_names[0]}: mIoU, all classes (%)")
     axis.set_ylabel(f"{axes_names[1]}: mIoU, all classes (%)")
     axis.margins(0.15)

@@ -43,8 +43,8 @@ def since_plop(scenario: str = "voc 15-1 overlap") -> pd.DataFrame:
     Of several rows of a method the first in `published.csv` counts, which is that of its own authors.
 
     Returns:
-        Columns `method`, `year`, `venue`, `where`, `what`, `old`, `new`, `all`, `source`; mIoU in percent, missing where
-        only `all` is published.
+        Columns `method`, `year`, `venue`, `where`, `what`, `old`, `new`, `all`, `source`; mIoU in percent, missing
+        where only `all` is published.
     """
     rows = published(scenario).query("background_counted == 'yes'").drop_duplicates("method").set_index("method")
     table = pd.DataFrame.from_dict(IDEAS, orient="index", columns=Idea._fields).join(rows, how="inner")
@@ -55,8 +55,10 @@ def since_plop(scenario: str = "voc 15-1 overlap") -> pd.DataFrame:
 def ideas_table(table: pd.DataFrame) -> pd.DataFrame:
     """`since_plop` to read: what each method changed, its result, and whether plopkit has it."""
     columns = {"method": "method", "year": "year", "where": "changes", "what": "by which idea", "all": "all"}
-    return table[list(columns)].rename(columns=columns).assign(
-        **{"in plopkit": ["yes" if method in METHODS else "" for method in table["method"]]}
+    return (
+        table[list(columns)]
+        .rename(columns=columns)
+        .assign(**{"in plopkit": ["yes" if method in METHODS else "" for method in table["method"]]})
     )
 
 

@@ -1,4 +1,4 @@
-"""The same scenes in every domain, scores by domain, and the picture that a net has lost; the exercises of lesson 10."""
+"""The same scenes in every domain, scores by domain, and the picture that a net has lost; lesson 10's exercises."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -68,7 +68,9 @@ class Pictures(Source):
         return frozenset({0, 1, 255})
 
     def read(self, index: int) -> Pair:
-        return Pair(torch.full((3, 2, 2), index, dtype=torch.uint8), torch.tensor([[1, 1], [0, 255]], dtype=torch.uint8))
+        return Pair(
+            torch.full((3, 2, 2), index, dtype=torch.uint8), torch.tensor([[1, 1], [0, 255]], dtype=torch.uint8)
+        )
 
 
 def test_the_picture_of_which_most_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
