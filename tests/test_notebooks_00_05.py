@@ -1,6 +1,6 @@
 """Lessons 00 to 05, run by papermill and in JupyterLab."""
 
-from lab import changes, slider
+from lab import changes, press, slider
 from lesson_runs import FOREIGN_WARNINGS, headless, in_the_browser
 from playwright.sync_api import expect
 
@@ -17,9 +17,9 @@ def test_01_another_task_gives_another_schedule_and_solutions_open(opened):
     explorer = notebook.output("lesson.splits_explorer(data)")
     picture = explorer.get_by_role("img")
     with changes(picture):
-        explorer.get_by_label("task", exact=True).select_option("15-1")
+        press(explorer, "task", "15-1")
     with changes(picture):
-        explorer.get_by_label("protocol", exact=True).select_option("disjoint")
+        press(explorer, "protocol", "disjoint")
     notebook.shots("01")
 
     dots = notebook.panel.locator(".jp-InputPlaceholder")
@@ -39,5 +39,5 @@ def test_04_another_threshold_makes_other_pixels_confident(opened):
         threshold.get_by_role("slider").press("ArrowLeft")
     expect(threshold.locator(".widget-readout")).to_have_text("0.99")
     with changes(explorer.get_by_role("img")):
-        explorer.get_by_label("thresholds", exact=True).select_option("medians")
+        press(explorer, "thresholds", "medians")
     notebook.shots("04")

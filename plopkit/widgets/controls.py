@@ -119,6 +119,7 @@ def _as_text(value: Any) -> str:
 
 
 MOST_BUTTONS = 24  # more take more room than the picture
+BUTTONS = {"max_width": "100%", "height": "auto", "margin": "2px 16px 2px 2px"}
 
 
 def choice(options: Sequence[Any], description: str, tooltip: str, value: Any = None) -> Any:
@@ -138,7 +139,7 @@ def choice(options: Sequence[Any], description: str, tooltip: str, value: Any = 
     if len(options) > MOST_BUTTONS:
         return ipywidgets.Dropdown(**named, style=STYLE)
     style = {**STYLE, "button_width": "auto"}
-    return ipywidgets.ToggleButtons(**named, style=style, layout={"max_width": "100%", "height": "auto"})
+    return ipywidgets.ToggleButtons(**named, style=style, layout=BUTTONS)
 
 
 def top_controls() -> dict[str, Any]:

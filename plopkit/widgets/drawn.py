@@ -32,7 +32,7 @@ class Drawn(NamedTuple):
         picture.layout.width = f"{self.width}px"
         picture.layout.max_width = f"max(100%, {min(self.width, LEGIBLE)}px)"
         picture.value = self.picture
-        words.value = f'<div class="plopkit-words" role="status">{html.escape(self.alt)}</div>'
+        words.value = f'<div class="plopkit-words" role="status" style="line-height:1.4">{html.escape(self.alt)}</div>'
 
 
 def make_picture() -> tuple[ipywidgets.Image, ipywidgets.HTML, Any]:

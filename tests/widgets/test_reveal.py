@@ -3,7 +3,7 @@
 import pytest
 from matplotlib.figure import Figure
 
-from plopkit.widgets import Reveal, reveal
+from plopkit.widgets import Reveal, outputs, reveal
 
 
 @pytest.fixture(autouse=True)
@@ -15,7 +15,8 @@ def _no_guesses(monkeypatch: pytest.MonkeyPatch) -> None:
 def shown(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
     """What was displayed, in order."""
     bundles: list[dict] = []
-    monkeypatch.setattr(reveal, "display", lambda data, raw: bundles.append(data))
+    for module in (reveal, outputs):
+        monkeypatch.setattr(module, "display", lambda data, raw: bundles.append(data))
     return bundles
 
 
@@ -34,7 +35,7 @@ def test_the_first_click_shows_the_answer_once(person, shown) -> None:
     question = Reveal("Which <net>?", lambda: counted(calls), ("ft", "plop"), "ft")
     question._ipython_display_()
     assert "application/vnd.jupyter.widget-view+json" in shown[0] and not calls and not question.output.outputs
-    assert "Which &lt;net&gt;?" in shown[0]["text/html"] and "the <answer>" not in str(shown)
+    assert "Which &lt;net&gt;?" in shown[1]["text/html"] and "the <answer>" not in str(shown)
     buttons = question.box.children[1]
     assert buttons.options == ("ft", "plop") and buttons.value is None
     buttons.value = "plop"
@@ -78,7 +79,7 @@ def test_without_a_person_question_and_answer_are_shown(shown) -> None:
     question = Reveal("Which net?", lambda: Figure((1, 1)), ("ft", "plop"), "ft")
     question._ipython_display_()
     assert shown[0]["text/plain"] == "Predict. Which net? Right is: ft."
-    assert "image/png" in shown[1] and question.guessed is None
+    assert "<img alt=" in shown[1]["text/html"] and question.guessed is None
 
 
 def test_a_right_answer_that_nobody_can_choose() -> None:
