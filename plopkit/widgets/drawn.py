@@ -37,7 +37,7 @@ class Drawn(NamedTuple):
 
 def make_picture() -> tuple[ipywidgets.Image, ipywidgets.HTML, Any]:
     """Widgets for a picture and for its words, and a box of both. On a narrow screen the picture scrolls by itself."""
-    picture = ipywidgets.Image(format="png", layout={"height": "auto", "flex": "none"})
+    picture = ipywidgets.Image(format="png", layout={"height": "auto", "flex": "none", "margin": "0"})
     words = ipywidgets.HTML()
     scrolled = ipywidgets.Box([picture], layout={"overflow": "auto", "max_width": "100%"})
     box = ipywidgets.VBox([scrolled, words])
