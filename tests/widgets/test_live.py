@@ -1,5 +1,6 @@
 """The live run: started, stopped and resumed in a thread, with the same numbers as an uninterrupted run."""
 
+import html
 import io
 import shutil
 import threading
