@@ -26,7 +26,7 @@ def score_curves(summary: pd.DataFrame, title: str) -> Figure:
 
 
 def background_share(results: pd.DataFrame) -> float:
-    """The percentage of the pixels that are background after the last step: what a net that sees nothing else gets right.
+    """The percentage of the pixels that are background after the last step: what a net gets right that sees nothing.
 
     Args:
         results: rows of ``results.csv`` of one scenario; all of its runs are evaluated on the same pixels.

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from plopkit.lessons.attempts import Attempt, Inputs
-from plopkit.losses import cross_entropy
+from plopkit.losses import cross_entropy, unbiased_cross_entropy
 from plopkit.methods.base import Batch, StepContext
 from plopkit.model.segmenter import Output, Segmenter
 from plopkit.scenario import IGNORE, Scenario
@@ -24,7 +24,8 @@ def batches() -> list[Inputs]:
         step = Scenario.parse(f"emoji {task} overlap").steps[1]
         logits = 2 * torch.randn(2, step.n_seen, 4, 5, generator=random)
         old = 2 * torch.randn(2, step.n_old, 4, 5, generator=random)
-        target = torch.randint(0, step.n_seen, (2, 4, 5), generator=random)
+        target = torch.randint(step.n_old, step.n_seen, (2, 4, 5), generator=random)
+        target = torch.where(torch.rand(2, 4, 5, generator=random) < 0.5, 0, target)
         target = torch.where(torch.rand(2, 4, 5, generator=random) < 0.2, IGNORE, target)
         out, before = Output(logits.requires_grad_(), logits), Output(old, old)
         cases.append((SimpleNamespace(weight=weight), Batch(out, before, target, no_net, StepContext(step))))
@@ -35,7 +36,7 @@ def losses(
     pull: Callable[[Tensor, Tensor], Tensor] = F.mse_loss,
     channels: Callable[[Tensor, int], Tensor] = lambda logits, n_old: logits[:, :n_old],
     scale: Callable[[float], float] = lambda weight: weight,
-    new: Callable[[Tensor, Tensor], Tensor] = lambda logits, target: cross_entropy(logits, target).mean(),
+    new: Callable[[Tensor, Tensor, int], Tensor] = lambda *args: unbiased_cross_entropy(*args).mean(),
 ) -> Callable[[Any, Batch], dict[str, Tensor]]:
     """The losses, right or with one other part."""
 
@@ -43,7 +44,7 @@ def losses(
         assert batch.old is not None
         logits, old = batch.out.logits, batch.old.logits
         difference = pull(channels(logits, old.shape[1]), channels(old, old.shape[1]))
-        return {"ce": new(logits, batch.target), "pull": scale(method.weight) * difference}
+        return {"ce": new(logits, batch.target, old.shape[1]), "pull": scale(method.weight) * difference}
 
     return terms
 
@@ -71,32 +72,36 @@ ATTEMPTS: dict[str, Attempt] = {
                 lambda new, old: F.mse_loss(new, old), lambda logits, n_old: logits[:, -n_old:]
             ),
             "a sign: a negative pull drives the net away from its teacher.": losses(scale=lambda weight: -weight),
-            "cross_entropy gives 0 for ignored pixels, and `.mean()` is over all pixels; do not leave any out.": losses(
-                new=lambda logits, target: F.cross_entropy(logits, target, ignore_index=IGNORE)
+            "this is the plain cross-entropy, which calls old classes background; take the unbiased one.": losses(
+                new=lambda logits, target, n_old: cross_entropy(logits, target).mean()
             ),
-            "the cross-entropy is a value per pixel here; take its mean.": losses(new=cross_entropy),
+            "n_old is the number of old channels, background included.": losses(
+                new=lambda logits, target, n_old: unbiased_cross_entropy(logits, target, n_old - 1).mean()
+            ),
+            "the cross-entropy is a value per pixel here; take its mean.": losses(new=unbiased_cross_entropy),
             "the cross-entropy is summed; take its mean.": losses(
-                new=lambda logits, target: cross_entropy(logits, target).sum()
+                new=lambda logits, target, n_old: unbiased_cross_entropy(logits, target, n_old).sum()
             ),
         },
-        "old = batch.old.logits has n = old.shape[1] channels; compare it with batch.out.logits[:, :n].",
+        "old = batch.old.logits has n_old = old.shape[1] channels; compare it with batch.out.logits[:, :n_old].",
         """\
 from pydantic import Field
 
-from plopkit.losses import cross_entropy
+from plopkit.losses import unbiased_cross_entropy
 from plopkit.methods import Method
 
 
 class Mine(Method):
-    \"\"\"Cross-entropy, and a pull of the old channels' logits towards the teacher's.\"\"\"
+    \"\"\"Unbiased cross-entropy, and a pull of the old channels' logits towards the teacher's.\"\"\"
 
     name, title, source = "mine", "my own method", "lesson 06"
-    weight: float = Field(1.0, ge=0, description="weight of the pull")
+    weight: float = Field(0.3, ge=0, description="weight of the pull")
 
     def losses(self, batch):
         new, old = batch.out.logits, batch.old.logits
-        pull = (new[:, : old.shape[1]] - old).square().mean()
-        return {"ce": cross_entropy(new, batch.target).mean(), "pull": self.weight * pull}
+        n_old = old.shape[1]
+        pull = (new[:, :n_old] - old).square().mean()
+        return {"ce": unbiased_cross_entropy(new, batch.target, n_old).mean(), "pull": self.weight * pull}
 """,
         gradient=True,
     )
