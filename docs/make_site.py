@@ -62,14 +62,10 @@ def execute(lessons: Sequence[Path], folder: Path, preset: str) -> list[Path]:
 
 
 def tidied(notebook: NotebookNode) -> NotebookNode:
-    """The notebook as a page: pictures instead of widgets, no progress bars, no widget state."""
+    """The notebook as a page, without widgets and their state; what stands in for one is an output of its own."""
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            for output in cell.outputs:
-                if WIDGET in output.get("data", {}):
-                    del output.data[WIDGET]
-                    output.data = {kind: data for kind, data in output.data.items() if kind != "text/plain"}
-            cell.outputs = [output for output in cell.outputs if output.get("data", True)]
+            cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
     notebook.metadata.pop("widgets", None)
     notebook.metadata.pop("papermill", None)
     return notebook
