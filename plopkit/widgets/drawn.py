@@ -32,12 +32,12 @@ class Drawn(NamedTuple):
         picture.layout.width = f"{self.width}px"
         picture.layout.max_width = f"max(100%, {min(self.width, LEGIBLE)}px)"
         picture.value = self.picture
-        words.value = f'<div class="plopkit-words" role="status">{html.escape(self.alt)}</div>'
+        words.value = f'<div class="plopkit-words" role="status" style="line-height:1.4">{html.escape(self.alt)}</div>'
 
 
 def make_picture() -> tuple[ipywidgets.Image, ipywidgets.HTML, Any]:
     """Widgets for a picture and for its words, and a box of both. On a narrow screen the picture scrolls by itself."""
-    picture = ipywidgets.Image(format="png", layout={"height": "auto", "flex": "none"})
+    picture = ipywidgets.Image(format="png", layout={"height": "auto", "flex": "none", "margin": "0"})
     words = ipywidgets.HTML()
     scrolled = ipywidgets.Box([picture], layout={"overflow": "auto", "max_width": "100%"})
     box = ipywidgets.VBox([scrolled, words])

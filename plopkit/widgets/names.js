@@ -33,7 +33,9 @@ const begin = (box) => {
   new MutationObserver(() => update(box)).observe(box, { ...changes, attributeFilter: ["class", "src"] });
   // Arrow keys move a slider and not JupyterLab's cells; a letter typed here deletes no cell. Ctrl-S still saves.
   const plain = (event) => !(event.ctrlKey || event.metaKey || event.altKey || event.shiftKey);
-  const yieldKeys = (event) => box.toggleAttribute("data-lm-suppress-shortcuts", plain(event));
+  const yieldKeys = (event) => {
+    if (box.contains(event.target)) event.target.toggleAttribute("data-lm-suppress-shortcuts", plain(event));
+  };
   window.addEventListener("keydown", yieldKeys, true);
 };
 let tries = 0;

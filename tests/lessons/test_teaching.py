@@ -58,7 +58,7 @@ def test_the_plan_of_fifty_minutes_shows_sections_that_exist_and_fits() -> None:
 
 
 def test_expected_numbers_are_those_of_the_seeds() -> None:
-    runs = pd.read_csv(resources.path("measured/emoji_15-5_lessons.csv")).query("threads == 1")
+    runs = pd.read_csv(resources.path("measured/emoji_15-5_lessons.csv"))
     assert sorted(runs["seed"].unique()) == [0, 1, 2]
     names = {"fine-tuning": "ft", "MiB": "mib", "PLOP": "plop"}
     table = table_below(read("TEACHERS.md"), "What to expect")
@@ -68,12 +68,6 @@ def test_expected_numbers_are_those_of_the_seeds() -> None:
         before, after = own[own["step"] == 0], own[own["step"] == 1]
         for printed, values in zip(ranges, (before["old_nobg"], after["old_nobg"], after["new"]), strict=True):
             assert printed == f"{values.min():.1f}–{values.max():.1f}", title
-
-
-def test_threads_move_a_score_by_less_than_the_guide_says() -> None:
-    runs = pd.read_csv(resources.path("measured/emoji_15-5_lessons.csv"))
-    scores = runs.pivot(index=["seed", "method", "step"], columns="threads", values="old_nobg").dropna()
-    assert len(scores) and (scores[1] - scores[2]).abs().max() < 5
 
 
 def test_answers_are_right() -> None:

@@ -48,7 +48,9 @@ def through_the_steps(picture: Forgotten, names: Sequence[str], title: str, cred
     planes = picture.image.transpose(2, 0, 1)
     rows, present = [], set(np.unique(picture.mask).tolist())
     for predictions in picture.predictions.values():
-        rows.append([picture.image, overlay(planes, picture.mask), *(overlay(planes, labels) for labels in predictions)])
+        rows.append(
+            [picture.image, overlay(planes, picture.mask), *(overlay(planes, labels) for labels in predictions)]
+        )
         present |= {int(label) for labels in predictions for label in np.unique(labels)}
     columns = ["image", "truth", *(f"after step {step}" for step in picture.steps)]
     last = each({method: contents(labels[-1], names) for method, labels in picture.predictions.items()})

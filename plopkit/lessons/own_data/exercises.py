@@ -15,8 +15,7 @@ EXERCISES: dict[str, Exercise] = {
     "12.1": Exercise(
         lambda names: set(range(len(names))) | {255},
         "a label for each line of classes.txt, beginning with 0, and the label of ignored pixels",
-        solution="answer = {*range(len(names)), 255}\n"
-        'lesson.check("12.1", answer, names=names)',
+        solution='answer = {*range(len(names)), 255}\nlesson.check("12.1", answer, names=names)',
     ),
     "12.2": Exercise(
         overlap,

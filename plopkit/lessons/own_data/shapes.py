@@ -20,7 +20,7 @@ SMALL_PICTURES = {
         "optim.lr": 2e-3,
         "optim.lr_later": 2e-3,
         "optim.epochs": 12,
-        "optim.min_iterations": 100,
+        "optim.min_iterations": 150,
     }
 }
 """By preset: settings for few and small pictures; the presets are made for photographs."""

@@ -142,15 +142,15 @@ def pseudo_rows(
         bar.set_label("uncertainty", fontsize=8)
         bar.ax.tick_params(labelsize=7)
     legend_below(figure, _legend_of_rows(images, panels, names), max(2, int(width / 2.4)), credit)
-    figure.alt = f"{title}: {', '.join(panels)}. {'; '.join(_in_words(image, names) for image in images)}."
+    said = [f"{_in_words(image, names)}, adaptive factor {image.factor:.2f}" for image in images]
+    figure.alt = f"{title}: {', '.join(panels)}. {'; '.join(said)}."
     return figure
 
 
 def _in_words(image: LabelledImage, names: Sequence[str]) -> str:
-    """Truth, teacher and target of an image, and its adaptive factor."""
+    """Truth, teacher and target of an image."""
     parts = {"truth": image.truth, "teacher": image.predicted, "target": image.labelled}
-    said = ", ".join(f"{name} {contents(mask, names)}" for name, mask in parts.items())
-    return f"{said}, adaptive factor {image.factor:.2f}"
+    return ", ".join(f"{name} {contents(mask, names)}" for name, mask in parts.items())
 
 
 def _legend_of_rows(images: Sequence[LabelledImage], panels: Sequence[str], names: Sequence[str]) -> list[Patch]:
@@ -195,13 +195,13 @@ class PseudoView:
 
     def __init__(self, names: Sequence[str], credit: str = ""):
         self.names = names
-        places = [(0.09 + 1.94 * column, 0.68 + 2.1 * row, 1.86, 1.86) for row in range(2) for column in range(4)]
+        places = [(0.09 + 1.94 * column, 0.76 + 2.1 * row, 1.86, 1.86) for row in range(2) for column in range(4)]
         titles = ["uncertainty (bright: high)" if name == "uncertainty" else name for name in self.PANELS]
-        self._panels = Panels((10.6, 4.72), places, titles, (7.95, 0.7, 2.6, 3.95), credit)
+        self._panels = Panels((10.6, 4.8), places, titles, (7.95, 0.78, 2.6, 3.95), credit)
 
     def show(self, image: LabelledImage, title: str) -> Figure:
         """Show another image, or the same image with other thresholds."""
         pictures = image.panels()
         legend = legend_entries([image], self.names, outcomes=True)
-        alt = f"{' '.join(title.split())}: {_in_words(image, self.names)}."
+        alt = f"{', '.join(title.splitlines())}; {_in_words(image, self.names)}."
         return self._panels.show(title, [pictures[name] for name in self.PANELS], legend, alt)

@@ -21,6 +21,7 @@ from plopkit.viz.text import wrapped
 from plopkit.viz.words import contents, course, each
 
 SHARES = {"background": "true background", "old": "hidden old classes", "future": "hidden future classes"}
+MOST_SAID = 4  # of more steps, the alt text says the first and the last
 NAMED = 30  # with more classes than that, the columns are too narrow for names
 
 
@@ -66,6 +67,8 @@ def schedule(scenario: Scenario, names: Sequence[str], table: pd.DataFrame, imag
         f"step {step.index}: {len(set(step.new) - {0})} new classes, {train:,} and {val:,}"
         for step, train, val in counts
     ]
+    if len(said) > MOST_SAID:
+        said = [*said[: MOST_SAID // 2], "…", *said[-(MOST_SAID // 2) :]]
     figure.alt = f"{scenario}: classes and numbers of training and validation images. {'; '.join(said)}."
     return figure
 

@@ -73,7 +73,9 @@ def outputs_compared(logits: Mapping[str, float], new: tuple[str, float], title:
     legend_below(figure, handles, 2)
     soft = softmax(before), softmax(after)
     falls = {name: f"{old:.2f} to {now:.2f}" for name, old, now in zip(logits, *soft, strict=False)}
-    figure.alt = f"{title}: the softmax takes probability from each class, {each(falls)}; the sigmoids stay as they are."
+    figure.alt = (
+        f"{title}: the softmax takes probability from each class, {each(falls)}; the sigmoids stay as they are."
+    )
     return figure
 
 

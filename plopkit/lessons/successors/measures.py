@@ -55,8 +55,10 @@ def since_plop(scenario: str = "voc 15-1 overlap") -> pd.DataFrame:
 def ideas_table(table: pd.DataFrame) -> pd.DataFrame:
     """`since_plop` to read: what each method changed, its result, and whether plopkit has it."""
     columns = {"method": "method", "year": "year", "where": "changes", "what": "by which idea", "all": "all"}
-    return table[list(columns)].rename(columns=columns).assign(
-        **{"in plopkit": ["yes" if method in METHODS else "" for method in table["method"]]}
+    return (
+        table[list(columns)]
+        .rename(columns=columns)
+        .assign(**{"in plopkit": ["yes" if method in METHODS else "" for method in table["method"]]})
     )
 
 

@@ -2,14 +2,16 @@
 
 from plopkit.lessons.exercises import check
 from plopkit.lessons.training.figures import story
-from plopkit.lessons.training.measures import Example, leading, telling_example
+from plopkit.lessons.training.measures import FATES, Example, fates, leading, telling_example
 from plopkit.lessons.training.own import first_and_last, run_once_written
 from plopkit.runs.results import most_different_example
 from plopkit.viz import forgetting_curves, strips
 
 __all__ = [
+    "FATES",
     "Example",
     "check",
+    "fates",
     "first_and_last",
     "forgetting_curves",
     "leading",

@@ -15,6 +15,9 @@ from plopkit.scenario import Step
 LEAST = 0.015
 """The share of an image that its old and its new objects have to cover at least."""
 
+FATES = ("its own class", "background", "one of the new classes", "another old class")
+"""What a net may call a pixel of an old object."""
+
 
 class Example(NamedTuple):
     """A validation image with what several nets predict for it after the last step; all masks are labels."""
@@ -54,6 +57,21 @@ def telling_example(experiments: Mapping[str, Experiment]) -> Example:
                 best = score, example
     assert best is not None  # a step without validation images is refused when the run begins
     return best[1]
+
+
+def fates(example: Example, method: str, step: Step) -> pd.Series:
+    """What a method calls the pixels of old objects: the share of each answer, in words.
+
+    Args:
+        example: result of `telling_example`.
+        method: one of the example's methods.
+        step: the last step, which says which labels are old and which are new.
+    """
+    where = np.isin(example.truth, step.old[1:])
+    truth, predicted = example.truth[where], example.predictions[method][where]
+    own, new = predicted == truth, np.isin(predicted, step.new)
+    kinds = np.select([own, predicted == 0, new], FATES[:3], FATES[3])
+    return pd.Series(kinds).value_counts(normalize=True).reindex(FATES, fill_value=0.0)
 
 
 def leading(scores: pd.Series, margin: float = 1.0) -> str | None:

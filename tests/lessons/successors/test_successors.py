@@ -33,7 +33,14 @@ def test_the_ladder_is_in_the_order_of_publication_with_a_row_per_method() -> No
     best = table[table["where"].isin(["output", "weights", "memory"])]["all"]
     rest = table[~table["where"].isin(["output", "weights", "memory"])]["all"]
     assert best.min() > rest.max()
-    assert list(lesson.ideas_table(table).columns) == ["method", "year", "changes", "by which idea", "all", "in plopkit"]
+    assert list(lesson.ideas_table(table).columns) == [
+        "method",
+        "year",
+        "changes",
+        "by which idea",
+        "all",
+        "in plopkit",
+    ]
     figure = lesson.ladder(table, "ladder")
     assert [bar.get_width() for bar in figure.axes[0].patches] == table["all"].tolist()
     assert "plop (loss, 2021) 54.6" in figure.alt
@@ -89,7 +96,9 @@ def test_a_net_between_two_has_their_mean_weights_and_the_new_classifier(nets) -
         assert torch.allclose(mixed[name], 0.75 * old + 0.25 * after.state_dict()[name], atol=1e-6), name
     for name in after.state_dict().keys() - names.keys():
         assert torch.equal(mixed[name], after.state_dict()[name])
-    assert all(torch.equal(a, b) for a, b in zip(between(before, after, 1.0).parameters(), after.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(between(before, after, 1.0).parameters(), after.parameters(), strict=True)
+    )
 
 
 class Made(Experiment):

@@ -11,7 +11,7 @@ import torch
 from matplotlib.text import Text
 from torch import nn
 
-from plopkit.lessons.training import Example, leading, story, telling_example
+from plopkit.lessons.training import FATES, Example, fates, leading, story, telling_example
 from plopkit.lessons.training.figures import middle
 from plopkit.runs.experiment import Experiment
 from plopkit.scenario import Scenario
@@ -78,6 +78,14 @@ def test_a_fine_tuned_net_that_knows_nothing_shows_less() -> None:
     ft = Finished([image_of(0, 0), image_of(0, NEW)], truth)
     plop = Finished(truth, truth)
     assert (telling_example({"ft": ft, "plop": plop}).picture == 255).all()
+
+
+def test_what_becomes_of_old_objects() -> None:
+    truth = STEP.label_of[image_of(OLD, NEW)]
+    called = truth.copy()
+    called[0], called[1], called[2] = 0, STEP.seen[NEW], STEP.seen[OLD + 1]
+    example = Example(np.zeros((3, SIDE, SIDE), np.uint8), truth, {"ft": called}, {}, {})
+    assert fates(example, "ft", STEP).to_dict() == dict(zip(FATES, (5 / 8, 1 / 8, 1 / 8, 1 / 8), strict=True))
 
 
 def test_where_no_image_has_both_it_is_the_first() -> None:

@@ -68,7 +68,9 @@ class Pictures(Source):
         return frozenset({0, 1, 255})
 
     def read(self, index: int) -> Pair:
-        return Pair(torch.full((3, 2, 2), index, dtype=torch.uint8), torch.tensor([[1, 1], [0, 255]], dtype=torch.uint8))
+        return Pair(
+            torch.full((3, 2, 2), index, dtype=torch.uint8), torch.tensor([[1, 1], [0, 255]], dtype=torch.uint8)
+        )
 
 
 def test_the_picture_of_which_most_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
