@@ -1,4 +1,4 @@
-"""What mIoU hides: scores of the background and of all pixels beside it, and runs that are too short to be good."""
+"""What mIoU hides: scores of the background and of all pixels, and runs that are too short to be good."""
 
 import pandas as pd
 from matplotlib.figure import Figure

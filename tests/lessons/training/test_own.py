@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 import pytest
+import torch
 from small_runs import small
 
 import plopkit
@@ -11,6 +12,8 @@ from plopkit.lessons import attempt, solution
 from plopkit.lessons.exercises import Verdict
 from plopkit.lessons.training import first_and_last, run_once_written
 from plopkit.methods import Method
+from plopkit.model import Segmenter
+from plopkit.model.encoders import Encoder
 
 
 @pytest.fixture
@@ -55,3 +58,16 @@ def test_the_first_and_the_last_iterations_of_each_term() -> None:
     assert table["first"].to_dict() == {(0, "ce"): 2.5, (1, "ce"): 5.5, (1, "pod"): 8.5}
     assert table["last"].to_dict() == {(0, "ce"): 1.5, (1, "ce"): 4.5, (1, "pod"): 4.5}
     assert table.index.names == ["step", "term"]
+
+
+def test_a_net_in_training_is_no_copy_of_its_teacher() -> None:
+    """Why a term that compares features does not begin at nothing."""
+    torch.manual_seed(0)
+    before = Segmenter(Encoder("test_efficientnet"), classes=(4,), width=8, dilations=(1,))
+    teacher, net = before.frozen(), before.grown(2)
+    images = torch.randn(4, 3, 64, 64)
+    with torch.no_grad():
+        features = teacher(images).features
+        at_rest, in_training = net.eval()(images).features, net.train()(images).features
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(at_rest, features, strict=True))
+    assert not any(torch.allclose(ours, theirs, rtol=0.1) for ours, theirs in zip(in_training, features, strict=True))
