@@ -191,6 +191,11 @@ def shot(part: Locator | Page, name: str) -> None:
     part.screenshot(path=Path(__file__).parents[1] / "build" / "screenshots" / f"{name}.png")
 
 
+def press(output: Locator, control: str, option: str) -> None:
+    """Click a button of the row of buttons with this name."""
+    output.get_by_role("group", name=control, exact=True).get_by_role("button", name=option, exact=True).click()
+
+
 def slider(output: Locator, label: str) -> Locator:
     """The slider with this label; send arrow keys to its element of role "slider"."""
     return output.locator(".widget-slider").filter(has=output.page.get_by_text(label, exact=True))

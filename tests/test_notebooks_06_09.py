@@ -1,6 +1,6 @@
 """Lessons 06 to 09, run by papermill and in JupyterLab."""
 
-from lab import changes, shot, slider
+from lab import changes, press, shot
 from lesson_runs import FOREIGN_WARNINGS, headless, in_the_browser
 from playwright.sync_api import expect
 
@@ -44,9 +44,9 @@ def test_07_images_steps_and_methods_can_be_chosen(opened):
     explorer = notebook.output("mistakes_explorer(examples)")
     picture = explorer.get_by_role("img")
     with changes(picture):
-        slider(explorer, "image").get_by_role("slider").press("ArrowRight")
+        explorer.get_by_role("group", name="image", exact=True).get_by_role("button").nth(1).click()
     with changes(picture):
-        slider(explorer, "after step").get_by_role("slider").press("ArrowLeft")
+        press(explorer, "after step", "0")
     with changes(picture):
-        explorer.get_by_label("method", exact=True).select_option("plop")
+        press(explorer, "method", "plop")
     notebook.shots("07")

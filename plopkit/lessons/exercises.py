@@ -1,6 +1,7 @@
 """The checker of the lessons' exercises: is an answer right, and if not, a hint.
 
-The exercises themselves are in each topic's folder, ``plopkit/lessons/<topic>/exercises.py``.
+The exercises themselves are in each topic's folder, ``plopkit/lessons/<topic>/exercises.py``. Those whose answer is a
+function are in ``attempts.py`` (`plopkit.lessons.attempts`).
 """
 
 import html
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from plopkit.lessons.progress_file import counted
 from plopkit.support.errors import unknown_name
 from plopkit.viz.colours import VERDICTS
 
@@ -25,8 +27,14 @@ TOPICS = {
     "07": "forgetting",
     "08": "published",
     "09": "thresholds",
+    "10": "domains",
+    "11": "successors",
+    "12": "own_data",
 }
 """The topic of each lesson, whose folder has its exercises."""
+
+ATTEMPT_TOPICS = ("growing", "pod", "pseudo", "gradients", "training")
+"""The topics whose folder has functions to write."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,8 @@ class Exercise:
     """Computes the right answer; its parameters are the keyword arguments of ``check``."""
     hint: str
     """Shown after a wrong answer."""
+    solution: str
+    """The lines of a cell that answers it with what the notebook has."""
     tolerance: float = 1e-4
     """Relative, for numbers. Wider where the notebook prints rounded numbers, which must count as right."""
 
@@ -72,10 +82,10 @@ def check(name: str, answer: Any, **variables: Any) -> Verdict:
         Exercise 06.1: right.
     """
     exercise = find_exercise(name)
-    if answer is None:
+    if answer is None or answer is ...:
         return Verdict(None, f"Exercise {name}: no answer yet. (A wrong one gets a hint.)")
     if same(answer, exercise.truth(**variables), exercise.tolerance):
-        return Verdict(True, f"Exercise {name}: right.")
+        return Verdict(True, f"Exercise {name}: right.{counted(name, exercise_names())}")
     return Verdict(False, f"Exercise {name}: not right yet. Hint: {exercise.hint}")
 
 
@@ -103,12 +113,36 @@ def all_exercises() -> dict[str, Exercise]:
     return dict(sorted(exercises))
 
 
+def exercise_names() -> tuple[str, ...]:
+    """The names of all exercises, questions and functions to write, in order."""
+    attempts = [
+        name for topic in ATTEMPT_TOPICS for name in import_module(f"plopkit.lessons.{topic}.attempts").ATTEMPTS
+    ]
+    return tuple(sorted([*all_exercises(), *attempts]))
+
+
 def same(answer: Any, truth: Any, tolerance: float) -> bool:
-    """Whether the answer is right: numbers and arrays up to a relative tolerance, sets in any order and collection."""
+    """Whether the answer is right: numbers and arrays up to a relative tolerance, sets in any order and collection.
+
+    An answer of any other type is wrong; none raises an error.
+    """
     if isinstance(truth, set | frozenset):
-        return isinstance(answer, Collection) and not isinstance(answer, str) and set(answer) == truth
+        return isinstance(answer, Collection) and not isinstance(answer, str) and _as_set(answer) == truth
     try:
-        answer, truth = np.asarray(answer, dtype=float), np.asarray(truth, dtype=float)
-    except (TypeError, ValueError):
+        given, wanted = (np.asarray(_detached(value), dtype=float) for value in (answer, truth))
+    except Exception:  # whatever a student's object raises when it is read as numbers
         return False
-    return answer.shape == truth.shape and bool(np.allclose(answer, truth, rtol=tolerance, atol=1e-9, equal_nan=True))
+    return given.shape == wanted.shape and bool(np.allclose(given, wanted, rtol=tolerance, atol=1e-9, equal_nan=True))
+
+
+def _as_set(answer: Collection[Any]) -> set[Any] | None:
+    """The answer's items, lists as tuples; None where they cannot be in a set."""
+    try:
+        return {tuple(item) if isinstance(item, list) else item for item in answer}
+    except Exception:  # unhashable items, or a collection that cannot be iterated, such as a tensor of one number
+        return None
+
+
+def _detached(value: Any) -> Any:
+    """A tensor without its gradient, which NumPy refuses."""
+    return value.detach().cpu() if hasattr(value, "detach") else value

@@ -1,6 +1,7 @@
 """Curves: mIoU through the steps, method by method, and the losses of one run."""
 
 import textwrap
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -12,6 +13,7 @@ from plopkit.viz.colours import method_styles, term_colours
 from plopkit.viz.figures import titled
 from plopkit.viz.style import styled
 from plopkit.viz.text import plain_log_numbers
+from plopkit.viz.words import course, each
 
 if not TYPE_CHECKING:
     __getattr__ = renamed(__name__)
@@ -24,39 +26,57 @@ GROUP_TITLES = {
 }
 
 
+def shifts(n_lines: int, last: int) -> list[float]:
+    """How far each line is moved along the steps, so that no marker hides another of the same height.
+
+    Two neighbours are a marker apart where there is room; all together take less than half a step.
+    """
+    between = min(0.04 * (last + 0.3), 0.4 / max(1, n_lines - 1))
+    return [between * (index - (n_lines - 1) / 2) for index in range(n_lines)]
+
+
 @styled
-def forgetting_curves(summary: pd.DataFrame, title: str) -> Figure:
+def forgetting_curves(summary: pd.DataFrame, title: str, groups: Mapping[str, str] = GROUP_TITLES) -> Figure:
     """mIoU of old, new and all classes after each step: a line per method, the mean over seeds with a band.
 
     Args:
         summary: rows of `summary.csv` of one scenario, of any methods and seeds.
+        title: the figure's title.
+        groups: the columns that are drawn, in percent, each with the title of its panel.
 
     Example:
         >>> forgetting_curves(plopkit.RunFolder("runs/...").summary, "emoji 15-5 overlap")
     """
     figure = titled(title, 11, 3.4)
-    axes = figure.subplots(1, len(GROUP_TITLES), sharey=True)
+    axes = figure.subplots(1, len(groups), sharey=True)
     last = int(summary["step"].max())
     runs = summary.groupby("method", sort=False)
     styles = method_styles([str(method) for method in runs.groups])
-    for axis, (group, name) in zip(axes, GROUP_TITLES.items(), strict=True):
-        for method, rows in runs:
+    moved = shifts(len(styles), last)
+    said = []
+    for axis, (group, name) in zip(axes, groups.items(), strict=True):
+        ends = {}
+        for (method, rows), shift in zip(runs, moved, strict=True):
             steps = rows.groupby("step")[group].agg(["mean", "min", "max"]).dropna()
-            style = styles[str(method)]
-            axis.plot(steps.index, steps["mean"], label=method, linewidth=2, **style)
-            axis.fill_between(steps.index, steps["min"], steps["max"], color=style["color"], alpha=0.15, linewidth=0)
+            style, places = styles[str(method)], steps.index + shift
+            axis.plot(places, steps["mean"], label=method, linewidth=2, **style)
+            axis.fill_between(places, steps["min"], steps["max"], color=style["color"], alpha=0.15, linewidth=0)
+            ends[str(method)] = course(steps["mean"])
+        said.append(f"{name}: {each(ends)}")
         if summary[group].isna().all():
             axis.text(0.5, 0.5, "none", ha="center", transform=axis.transAxes)
         axis.set_title(name, fontsize=9)
         axis.set_xlabel("after step")
-        axis.set_xlim(-0.15, last + 0.15)
+        axis.set_xlim(-0.15 + moved[0], last + 0.15 + moved[-1])
         axis.set_xticks(range(0, last + 1, 1 + last // 12))
         axis.grid(alpha=0.3)
-    axes[0].set_ylabel("mIoU (%)")
+    measure = "mIoU" if groups is GROUP_TITLES else "scores"
+    axes[0].set_ylabel(f"{measure} (%)")
     axes[0].set_ylim(-2, 102)
     handles, names = axes[0].get_legend_handles_labels()
     names = [textwrap.fill(label, 24) for label in names]
     figure.legend(handles, names, title="method", loc="outside right upper", fontsize=8, title_fontsize=8)
+    figure.alt = f"{title}: curves of {measure} in percent, from the first step to the last. {'; '.join(said)}."
     return figure
 
 
@@ -74,16 +94,23 @@ def domain_curves(means: pd.DataFrame, title: str) -> Figure:
     axes = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False).flatten()
     styles = method_styles([str(method) for method in dict.fromkeys(means["method"])])
     last = int(means["step"].max())
+    moved = dict(zip(styles, shifts(len(styles), last), strict=True))
+    said = []
     for axis, domain, learned_at in zip(axes, domains["domain"], domains["learned_at"], strict=False):
+        ends = {}
         for method, rows in means[means["domain"] == domain].groupby("method", sort=False):
             steps = rows.groupby("step")["miou"].agg(["mean", "min", "max"]).dropna()
-            style = styles[str(method)]
-            axis.plot(steps.index, steps["mean"], label=method, linewidth=2, **style)
-            axis.fill_between(steps.index, steps["min"], steps["max"], color=style["color"], alpha=0.15, linewidth=0)
+            style, shift = styles[str(method)], moved[str(method)]
+            axis.plot(steps.index + shift, steps["mean"], label=method, linewidth=2, **style)
+            axis.fill_between(
+                steps.index + shift, steps["min"], steps["max"], color=style["color"], alpha=0.15, linewidth=0
+            )
             if learned_at in steps.index:
-                axis.plot(learned_at, steps["mean"][learned_at], "o", color=style["color"])
+                axis.plot(learned_at + shift, steps["mean"][learned_at], "o", color=style["color"])
+            ends[str(method)] = course(steps["mean"])
+        said.append(f"{domain}, learnt in step {learned_at}: {each(ends)}")
         axis.set_title(f"{domain}, step {learned_at}", fontsize=9)
-        axis.set_xlim(-0.15, last + 0.15)
+        axis.set_xlim(-0.15 + min(moved.values()), last + 0.15 + max(moved.values()))
         axis.set_xticks(range(0, last + 1, 1 + last // 6))
         axis.grid(alpha=0.3)
     for axis in axes[len(domains) :]:
@@ -97,6 +124,9 @@ def domain_curves(means: pd.DataFrame, title: str) -> Figure:
     handles, names = axes[0].get_legend_handles_labels()
     names = [textwrap.fill(label, 24) for label in names]
     figure.legend(handles, names, title="method", loc="outside right upper", fontsize=8, title_fontsize=8)
+    figure.alt = (
+        f"{title}: curves of each domain's mIoU in percent, from the first step to the last. {'; '.join(said)}."
+    )
     return figure
 
 
@@ -121,11 +151,17 @@ def loss_curves(ticks: pd.DataFrame, title: str) -> Figure:
     figure = titled(title, width, 3.0)
     terms = [name for name in ticks.columns if name.startswith("loss_")]
     colours = term_colours(terms)
-    lines = {}
+    lines, said = {}, []
     axes = figure.subplots(1, len(steps), squeeze=False)[0]
     for axis, (step, rows) in zip(axes, steps, strict=True):
         for term in (name for name in terms if rows[name].notna().any()):
             lines[term] = axis.plot(rows["iteration"], smoothed(rows[term]), color=colours[term])[0]
+        ends = {
+            term.removeprefix("loss_"): course(smoothed(rows[term]), ".3g")
+            for term in terms
+            if rows[term].notna().any()
+        }
+        said.append(f"Step {step}: {each(ends)}")
         axis.set(title=f"step {step}", xlabel="iteration", yscale="log")
         axis.title.set_fontsize(9)
         axis.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
@@ -134,4 +170,5 @@ def loss_curves(ticks: pd.DataFrame, title: str) -> Figure:
     axes[0].set_ylabel("weighted loss")
     names = [term.removeprefix("loss_") for term in lines]
     figure.legend(list(lines.values()), names, title="term", loc="outside right upper", fontsize=8, title_fontsize=8)
+    figure.alt = f"{title}: curves of the loss terms over the iterations. {'; '.join(said)}."
     return figure

@@ -14,7 +14,7 @@ from plopkit.scenario import ignored_id
 from plopkit.support.moved import renamed
 from plopkit.viz.colours import EDGE, legend_colour
 from plopkit.viz.figures import Place, Plain, axes_at
-from plopkit.viz.png import pixels
+from plopkit.viz.png import SHARP, pixels
 from plopkit.viz.style import styled
 
 if not TYPE_CHECKING:
@@ -71,7 +71,7 @@ class CachedLegend:
             figure.add_artist(Rectangle((x / width, lower), *size, facecolor=colour, edgecolor="0.4", linewidth=0.6))
             figure.text((x + 0.26) / width, lower + 0.05 / height, label, fontsize=7.5, va="center_baseline")
         figure.text(0, 0.01, credit, fontsize=6, ha="left", va="bottom")
-        return pixels(figure)
+        return pixels(figure, SHARP)  # of twice the resolution that it has on the screen, as the figure around it
 
 
 def entry_corners(labels: Sequence[str], width: float, height: float) -> list[tuple[float, float]]:

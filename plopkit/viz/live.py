@@ -12,6 +12,7 @@ from plopkit.viz.curves import smoothed
 from plopkit.viz.figures import Plain
 from plopkit.viz.style import styled
 from plopkit.viz.text import plain_log_numbers, wrapped
+from plopkit.viz.words import course, each
 
 GROUPS: dict[str, tuple[str, dict[str, Any]]] = {
     "old": ("classes of step 0", {"marker": "o"}),
@@ -35,7 +36,16 @@ def live_curves(ticks: pd.DataFrame, summary: pd.DataFrame, n_steps: int, title:
     figure.subplots_adjust(left=0.1, right=0.985, bottom=0.15, top=0.82, wspace=0.2)
     _draw_losses(losses, ticks)
     _draw_scores(scores, summary, n_steps)
+    figure.alt = f"{title}: {_in_words(ticks, summary)}."
     return figure
+
+
+def _in_words(ticks: pd.DataFrame, summary: pd.DataFrame) -> str:
+    terms = {name.removeprefix("loss_"): ticks[name] for name in ticks.columns if name.startswith("loss_")}
+    losses = {name: course(smoothed(values), ".3g") for name, values in terms.items()}
+    scores = {name: course(summary[group]) for group, (name, _) in GROUPS.items() if len(summary)}
+    training = f"losses after {len(ticks):,} iterations, {each(losses)}" if losses else "no iteration yet"
+    return f"{training}; " + (f"mIoU in percent, {each(scores)}" if scores else "no step finished yet")
 
 
 def _draw_losses(axis: Axes, ticks: pd.DataFrame) -> None:

@@ -15,6 +15,7 @@ from plopkit.support.moved import renamed
 from plopkit.viz.colours import EDGE, UNCERTAINTY_HEAT, legend_colour, palette
 from plopkit.viz.figures import legend_below, titled
 from plopkit.viz.style import styled
+from plopkit.viz.words import contents
 
 if not TYPE_CHECKING:
     __getattr__ = renamed(__name__)
@@ -62,7 +63,12 @@ def strip(examples: Mapping[str, np.ndarray], title: str) -> Figure:
     ]
     stems, names = [str(stem) for stem in examples["stems"]], list(examples["names"])
     credit = str(examples.get("credit", ""))
-    return grid(rows, stems, _columns(len(predictions)), _present(masks, predictions), names, title, credit)
+    said = [
+        f"{stem}: {_in_words(mask, predictions[:, index], names)}"
+        for index, (stem, mask) in enumerate(zip(stems, masks, strict=True))
+    ]
+    columns = _columns(len(predictions))
+    return grid(rows, stems, columns, _present(masks, predictions), names, title, credit, alt="; ".join(said))
 
 
 def strips(runs: Mapping[str, Mapping[str, np.ndarray]], index: int, title: str) -> Figure:
@@ -73,14 +79,20 @@ def strips(runs: Mapping[str, Mapping[str, np.ndarray]], index: int, title: str)
         index: position of the image among the examples.
     """
     first = next(iter(runs.values()))
-    rows, present = [], set()
-    for examples in runs.values():
+    names, credit = list(first["names"]), str(first.get("credit", ""))
+    rows, present, said = [], set(), []
+    for method, examples in runs.items():
         mask, predictions = examples["masks"][index], examples["predictions"][:, index]
         rows.append(_through_the_steps(examples["images"][index], mask, predictions))
         present |= _present(mask, predictions)
+        said.append(f"{method}: {_in_words(mask, predictions, names)}")
     columns = _columns(max(len(row) for row in rows) - 2)
-    names, credit = list(first["names"]), str(first.get("credit", ""))
-    return grid(rows, list(runs), columns, present, names, title, credit)
+    return grid(rows, list(runs), columns, present, names, title, credit, alt="; ".join(said))
+
+
+def _in_words(mask: np.ndarray, predictions: np.ndarray, names: Sequence[str]) -> str:
+    """The truth and the last prediction in words."""
+    return f"truth {contents(mask, names)}, after the last step {contents(predictions[-1], names)}"
 
 
 def _through_the_steps(image: np.ndarray, mask: np.ndarray, predictions: np.ndarray) -> list[np.ndarray]:
@@ -104,6 +116,7 @@ def grid(
     names: Sequence[str],
     title: str,
     credit: str,
+    alt: str,
 ) -> Figure:
     """Pictures in rows and columns, with a legend of labels.
 
@@ -117,6 +130,7 @@ def grid(
         present: the labels in the legend.
         names: class names, indexed by label.
         credit: attribution of the images, shown in small print.
+        alt: what the pictures show, in words.
     """
     ignored = ignored_id(len(names))
     labels = sorted(present - {ignored})
@@ -142,4 +156,5 @@ def grid(
     entries = [(label, str(names[label])) for label in labels] + [(ignored, "ignored")]
     patches = [Patch(facecolor=legend_colour(label, ignored), edgecolor=EDGE, label=name) for label, name in entries]
     legend_below(figure, patches, per_row, credit)
+    figure.alt = f"{title}: {len(rows)} x {len(columns)} pictures. {alt}."
     return figure

@@ -59,9 +59,12 @@ class Panels:
         """Axes for something other than a picture, such as curves."""
         return axes_at(self.figure, place)
 
-    def show(self, title: str, pictures: Sequence[UInt8[Any, "_ _ 3"]], legend: Sequence[Patch | Line2D]) -> Figure:
-        """Replace the figure's title, the pictures and the legend's entries."""
+    def show(
+        self, title: str, pictures: Sequence[UInt8[Any, "_ _ 3"]], legend: Sequence[Patch | Line2D], alt: str
+    ) -> Figure:
+        """Replace the figure's title, the pictures, the legend's entries and the alt text."""
         self._title.set_text(title)
+        self.figure.alt = alt
         for image, picture in zip(self._images, pictures, strict=True):
             image.set_data(picture)
         self._legend.show(legend)

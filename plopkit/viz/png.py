@@ -1,6 +1,7 @@
 """Figures as pixels and as PNG, and PNG as text."""
 
 import base64
+import html
 import io
 from functools import lru_cache
 from pathlib import Path
@@ -10,9 +11,16 @@ from jaxtyping import UInt8
 from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from plopkit.support.files import write_bytes
 from plopkit.viz.style import own_style
+
+SHARP = 200
+"""Pixels per inch of pictures in a notebook, which shows them at 100 per inch."""
+
+LEGIBLE = 640
+"""The width in pixels below which a picture is not shrunk, since its words would be too small to read: it scrolls."""
 
 
 def save(figure: Figure, path: Path, seal: bool = False) -> None:
@@ -21,14 +29,16 @@ def save(figure: Figure, path: Path, seal: bool = False) -> None:
 
 
 def png(figure: Figure, dpi: float = 100, level: int = 1) -> bytes:
-    """The figure as PNG.
+    """The figure as PNG, with its alt text, if it has one, as the description.
 
     Args:
         dpi: pixels per inch.
         level: compression level, 1 to 9. By default low: a picture that follows a slider has to be fast, not small.
     """
-    buffer = io.BytesIO()
-    Image.fromarray(pixels(figure, dpi)[..., :3]).save(buffer, format="png", compress_level=level)
+    buffer, texts = io.BytesIO(), PngInfo()
+    if alt := getattr(figure, "alt", ""):
+        texts.add_itxt("Description", alt)
+    Image.fromarray(pixels(figure, dpi)[..., :3]).save(buffer, format="png", compress_level=level, pnginfo=texts)
     return buffer.getvalue()
 
 
@@ -56,6 +66,13 @@ class _Canvas(FigureCanvasAgg):
 @lru_cache(maxsize=16)
 def _renderer(width: int, height: int, dpi: float) -> RendererAgg:
     return RendererAgg(width, height, dpi)
+
+
+def picture_html(picture: bytes | memoryview, alt: str, width: int) -> str:
+    """A PNG as an <img>, ``width`` pixels wide where there is room; on a narrow screen it shrinks, then scrolls."""
+    style = f"width:{width}px;max-width:max(100%,{min(width, LEGIBLE)}px);height:auto"
+    source = f"data:image/png;base64,{encoded(picture)}"
+    return f'<img alt="{html.escape(alt)}" width="{width}" style="{style}" src="{source}">'
 
 
 def encoded(picture: bytes | memoryview) -> str:

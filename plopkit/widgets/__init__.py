@@ -2,14 +2,15 @@
 
 from typing import TYPE_CHECKING
 
+from plopkit.support.kernels import is_interactive
 from plopkit.support.moved import renamed
 from plopkit.widgets.explorer import Explorer
 from plopkit.widgets.form import SettingsForm
 from plopkit.widgets.live import LiveRun
-from plopkit.widgets.placeholder import is_interactive
+from plopkit.widgets.reveal import Reveal
 
 if not TYPE_CHECKING:
     __getattr__ = renamed(__name__)
 
 
-__all__ = ["Explorer", "LiveRun", "SettingsForm", "is_interactive"]
+__all__ = ["Explorer", "LiveRun", "Reveal", "SettingsForm", "is_interactive"]

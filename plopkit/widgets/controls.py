@@ -1,7 +1,7 @@
 """Controls of settings, each made from its field with type, help and bounds, and those of the main choices."""
 
 import html
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
@@ -69,7 +69,7 @@ def make_control(name: str, info: FieldInfo) -> Control:
     if kind in plain:
         widget = plain[kind](**options, **({"indent": False} if kind is bool else {"continuous_update": False}))
     elif get_origin(kind) is Literal:
-        widget = ipywidgets.Dropdown(options=get_args(kind), **options)
+        widget = choice(get_args(kind), name, text)
     else:
         several, optional = get_origin(kind) is tuple, type(None) in get_args(kind)
         widget = ipywidgets.Text(placeholder="none" if several or optional else "", continuous_update=False, **options)
@@ -118,6 +118,30 @@ def _as_text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
+MOST_BUTTONS = 24  # more take more room than the picture
+BUTTONS = {"max_width": "100%", "height": "auto", "margin": "2px 16px 2px 2px"}
+
+
+def choice(options: Sequence[Any], description: str, tooltip: str, value: Any = None) -> Any:
+    """A control of one option out of a few: a row of buttons, which shows them all and is reached by Tab and Space.
+
+    Many options are a list that opens.
+
+    Args:
+        options: the values, or pairs of words and value.
+        description: the name of the control.
+        tooltip: what it chooses.
+        value: the first choice; by default the first option.
+    """
+    named: dict[str, Any] = {"options": list(options), "description": description, "tooltip": tooltip}
+    if value is not None:
+        named["value"] = value
+    if len(options) > MOST_BUTTONS:
+        return ipywidgets.Dropdown(**named, style=STYLE)
+    style = {**STYLE, "button_width": "auto"}
+    return ipywidgets.ToggleButtons(**named, style=style, layout=BUTTONS)
+
+
 def top_controls() -> dict[str, Any]:
     """The controls of the main choices (scenario, method, preset): the parts of the scenario, method and preset."""
 
@@ -126,11 +150,11 @@ def top_controls() -> dict[str, Any]:
 
     typed = {"ensure_option": False, "continuous_update": False}
     return {
-        "dataset": ipywidgets.Dropdown(options=tuple(DATASETS), **options("dataset", "data set", "11em")),
+        "dataset": choice(tuple(DATASETS), "data set", HELP["dataset"]),
         "task": ipywidgets.Combobox(**typed, **options("task", "task", "11em")),
-        "protocol": ipywidgets.Dropdown(options=PROTOCOLS, **options("protocol", "protocol", "13em")),
+        "protocol": choice(PROTOCOLS, "protocol", HELP["protocol"]),
         "order": ipywidgets.Combobox(placeholder="its own", **typed, **options("order", "class order", "14em")),
         "method": ipywidgets.Dropdown(options=tuple(METHODS), **options("method", "method", "12em")),
-        "preset": ipywidgets.Dropdown(options=tuple(PRESETS), **options("preset", "preset", "12em")),
-        "recipe": ipywidgets.Dropdown(options=NAMES, **options("recipe", "recipe", "12em")),
+        "preset": choice(tuple(PRESETS), "preset", HELP["preset"]),
+        "recipe": choice(NAMES, "recipe", HELP["recipe"]),
     }

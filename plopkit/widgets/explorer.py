@@ -8,8 +8,10 @@ import ipywidgets
 from matplotlib.figure import Figure
 
 from plopkit.support.errors import unknown_name
+from plopkit.support.kernels import is_interactive
 from plopkit.support.moved import renamed
-from plopkit.viz.png import encoded, png
+from plopkit.widgets.drawn import Drawn, make_picture
+from plopkit.widgets.outputs import show, slides
 
 if not TYPE_CHECKING:
     __getattr__ = renamed(__name__)
@@ -18,18 +20,23 @@ if not TYPE_CHECKING:
 STYLE = {"description_width": "initial"}
 """The style of every control: its description gets as much room as it needs."""
 
-MAX_PICTURES = 200
+MOST_FRAMES = 8
+"""How many key frames an explorer has at most: each is a picture in the page."""
+
+MAX_PICTURES = 120
 """How many pictures an explorer caches, about twenty megabytes."""
 
 
 class Explorer:
-    """A picture with controls. Pictures are cached, so that moving back and forth between values is instant.
+    """A picture with controls, and a sentence below that says what it shows.
 
-    Where no kernel runs (a static page), the last picture is shown in place of the widgets.
+    Pictures are cached, so that moving back and forth between values is instant. Where no kernel runs, on a static page
+    or in a notebook that was opened again, the last picture or the key frames are shown in place of the widgets.
 
     Args:
         draw: makes the figure; its keyword arguments are the controls' values.
         controls: the widgets, by the name of the value that they hold.
+        frames: key frames for pages without a kernel: values of some controls, by the words of the frame.
 
     Example:
         >>> explorer = Explorer(lambda step: strip(examples, step), {"step": ipywidgets.IntSlider(0, 0, 5)})
@@ -37,16 +44,23 @@ class Explorer:
         >>> explorer.figure()
     """
 
-    def __init__(self, draw: Callable[..., Figure], controls: Mapping[str, Any]):
+    def __init__(
+        self,
+        draw: Callable[..., Figure],
+        controls: Mapping[str, Any],
+        frames: Mapping[str, Mapping[str, Any]] | None = None,
+    ):
         self._draw = draw
         self.controls = dict(controls)
-        self.picture = ipywidgets.Image(format="png", layout={"max_width": "100%", "object_fit": "contain"})
+        self.frames = dict(frames or {})
+        self.picture, self.words, pictured = make_picture()
         self.message = ipywidgets.HTML()
         """Why the chosen values cannot be drawn; empty if they can."""
         row = ipywidgets.HBox(list(self.controls.values()), layout={"flex_flow": "row wrap"})
-        self.box = ipywidgets.VBox([row, self.message, self.picture])
+        self.box = ipywidgets.VBox([row, self.message, pictured])
         self._paused = False
-        self._cache: dict[tuple[Any, ...], bytes] = {}
+        self._cache: dict[tuple[Any, ...], Drawn] = {}
+        self._shown: Drawn | None = None
         for control in self.controls.values():
             control.observe(self._changed, names="value")
         self.redraw()
@@ -79,25 +93,30 @@ class Explorer:
 
     def redraw(self) -> None:
         """Show the picture of the current values, or why they cannot be drawn."""
-        values = tuple(self.values.values())
         try:
-            if values not in self._cache:
-                if len(self._cache) == MAX_PICTURES:
-                    self._cache.pop(next(iter(self._cache)))
-                self._cache[values] = png(self.figure())
-            self.picture.value = self._cache[values]
-            self.message.value = ""
+            drawn = self._drawn(self.values)
         except ValueError as error:
             self.message.value = f"<b>{html.escape(str(error))}</b>"
+            return
+        self.message.value, self._shown = "", drawn
+        drawn.show_in(self.picture, self.words)
+
+    def _drawn(self, values: dict[str, Any]) -> Drawn:
+        key = tuple(values.values())
+        if key not in self._cache:
+            if len(self._cache) == MAX_PICTURES:
+                self._cache.pop(next(iter(self._cache)))
+            self._cache[key] = Drawn.of(self._draw(**values))
+        return self._cache[key]
 
     def _changed(self, change: Any) -> None:
         if not self._paused:
             self.redraw()
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        return with_fallback(self.box, {"image/png": encoded(self.picture.value)})
-
-
-def with_fallback(widget: Any, fallback: Mapping[str, Any]) -> dict[str, Any]:
-    """A widget's MIME bundle together with ``fallback``, which is shown where no kernel runs."""
-    return widget._repr_mimebundle_() | fallback
+    def _ipython_display_(self) -> None:
+        """The widgets, and in their place without a kernel the picture; without a person, the key frames."""
+        if self.frames and not is_interactive():
+            frames = {words: self._drawn(self.values | dict(values)) for words, values in self.frames.items()}
+            show(self.box, slides({words: drawn.as_html() for words, drawn in frames.items()}))
+        else:
+            show(self.box, self._shown.as_html() if self._shown else self.message.value)

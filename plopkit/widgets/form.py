@@ -17,7 +17,7 @@ from plopkit.settings import Settings, flat
 from plopkit.support.errors import unknown_name
 from plopkit.viz.colours import ERROR
 from plopkit.widgets.controls import Control, controls_of, top_controls
-from plopkit.widgets.explorer import with_fallback
+from plopkit.widgets.outputs import show
 
 PLACES = ("data.root", "start.checkpoint", "start.classes", "out", "name")
 """Where data and runs are: settings that a reset keeps."""
@@ -251,5 +251,6 @@ class SettingsForm:
         top = ipywidgets.HBox([*self._top.values(), seed, reset], layout=wrapped)
         self.box = ipywidgets.VBox([top, self._about, self.message, self._accordion, self.equivalents])
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        return with_fallback(self.box, {"text/plain": f"{self.command_line}\n\n{self.yaml}"})
+    def _ipython_display_(self) -> None:
+        """The form; without a kernel, its settings as a command and as parameters."""
+        show(self.box, self.equivalents.value)

@@ -14,13 +14,14 @@ from plopkit.runs.folder import RunFolder
 from plopkit.runs.start import with_start
 from plopkit.runs.written import folder_of
 from plopkit.settings import Settings
+from plopkit.support.kernels import is_interactive
 from plopkit.support.moved import renamed
-from plopkit.viz.png import encoded, png
 from plopkit.widgets.background_run import BackgroundRun, error_html, start_or_resume
-from plopkit.widgets.explorer import with_fallback
+from plopkit.widgets.drawn import Drawn, make_picture
 from plopkit.widgets.finished import FinishedSteps, read_finished, version_of
 from plopkit.widgets.form import SettingsForm
-from plopkit.widgets.placeholder import Placeholder, is_interactive
+from plopkit.widgets.outputs import show
+from plopkit.widgets.placeholder import Placeholder
 
 if not TYPE_CHECKING:
     __getattr__ = renamed(__name__)
@@ -50,7 +51,7 @@ class LiveRun:
         self._placeholders: list[Placeholder] = []
         self._lock = threading.RLock()
         self._finished: FinishedSteps | None = None
-        self._drawn: tuple[Any, ...] = ()  # what the picture shows
+        self._content: tuple[Any, ...] = ()  # what the picture shows
         self._drawn_at, self._draw_seconds = 0.0, 0.0
         self.buttons = {
             "run": self._button("Run", "play", "train with the settings in the form", self.start),
@@ -60,9 +61,9 @@ class LiveRun:
         self.bar = ipywidgets.IntProgress(layout={"width": "14em"}, tooltip="progress of this pass over the data")
         self.status = ipywidgets.HTML()
         self.problem = ipywidgets.HTML()
-        self.picture = ipywidgets.Image(format="png", layout={"max_width": "100%", "object_fit": "contain"})
+        self.picture, self.words, pictured = make_picture()
         row = ipywidgets.HBox([*self.buttons.values(), self.bar, self.status], layout={"flex_flow": "row wrap"})
-        self.box = ipywidgets.VBox([row, self.problem, self.picture])
+        self.box = ipywidgets.VBox([row, self.problem, pictured])
         self.refresh()
 
     @property
@@ -217,7 +218,7 @@ class LiveRun:
         finished, run = self._read(), self.background
         live = [tick for tick in (run.ticks if run else ()) if tick.step >= finished.n_steps]
         content = (finished.version, len(live))
-        if content != self._drawn:
+        if content != self._content:
             rows = [
                 {"step": tick.step, "iteration": tick.iteration}
                 | {f"loss_{name}": value for name, value in tick.losses.items()}
@@ -225,8 +226,9 @@ class LiveRun:
             ]
             ticks = pd.concat([finished.ticks, pd.DataFrame(rows)], ignore_index=True) if rows else finished.ticks
             n_steps = max(run.n_steps if run else 0, finished.n_steps)
-            self.picture.value = png(viz.live_curves(ticks, finished.summary, n_steps, self.title))
-            self._drawn = content
+            self._drawn = Drawn.of(viz.live_curves(ticks, finished.summary, n_steps, self.title))
+            self._drawn.show_in(self.picture, self.words)
+            self._content = content
             self._draw_seconds = time.thread_time() - began
         self._drawn_at = time.monotonic()
         for placeholder in self._placeholders:
@@ -255,6 +257,6 @@ class LiveRun:
         button.on_click(click)
         return button
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        text = self._status_line(self.state)
-        return with_fallback(self.box, {"image/png": encoded(self.picture.value), "text/plain": text})
+    def _ipython_display_(self) -> None:
+        """Buttons and curves; without a kernel, the state and the curves as they were when the cell ran."""
+        show(self.box, f"<p>{html.escape(self._status_line(self.state))}</p>{self._drawn.as_html()}")

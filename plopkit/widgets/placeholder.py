@@ -5,22 +5,13 @@ from typing import Any
 
 import ipywidgets
 from IPython.core.formatters import DisplayFormatter
-from IPython.core.getipython import get_ipython
 from matplotlib.figure import Figure
 
 from plopkit.runs.folder import RunFolder
-from plopkit.viz.png import encoded, png
-from plopkit.widgets.explorer import with_fallback
+from plopkit.viz.figures import mime_bundle
+from plopkit.widgets.outputs import show
 
 WAITING = "Nothing here yet. Press Run above: this cell updates itself after every finished step."
-
-
-def is_interactive() -> bool:
-    """Whether a person uses this kernel: JupyterLab lets a cell ask for input; papermill and scripts do not."""
-    kernel = getattr(get_ipython(), "kernel", None)
-    if kernel is None:
-        return False
-    return bool(kernel.get_parent("shell").get("content", {}).get("allow_stdin", False))
 
 
 class Placeholder:
@@ -49,7 +40,7 @@ class Placeholder:
             return
         self._version = version
         try:
-            self._show(_bundle(self._make(folder)) if folder.evaluated() else {"text/plain": WAITING})
+            self._show(bundle_of(self._make(folder)) if folder.evaluated() else {"text/plain": WAITING})
         except Exception as error:
             self._show({"text/plain": f"{type(error).__name__}: {error}"})
 
@@ -57,11 +48,12 @@ class Placeholder:
         self.data = data
         self.output.outputs = ({"output_type": "display_data", "data": data, "metadata": {}},)
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        return with_fallback(self.output, self.data)
+    def _ipython_display_(self) -> None:
+        show(self.output, "")
 
 
-def _bundle(value: Any) -> dict[str, Any]:
+def bundle_of(value: Any) -> dict[str, Any]:
+    """What a notebook shows for this value, by MIME type; a figure becomes a picture."""
     if isinstance(value, Figure):
-        return {"image/png": encoded(png(value)), "text/plain": "a figure"}
+        return mime_bundle(value)
     return DisplayFormatter().format(value)[0]

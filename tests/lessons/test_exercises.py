@@ -14,7 +14,7 @@ from plopkit.scenario import Scenario
 @pytest.fixture
 def doubled(monkeypatch):
     """An exercise 01.9 whose right answer is twice x."""
-    monkeypatch.setitem(exercises_of("splits"), "01.9", Exercise(lambda x: 2 * x, "twice <x>"))
+    monkeypatch.setitem(exercises_of("splits"), "01.9", Exercise(lambda x: 2 * x, "twice <x>", "2 * x"))
 
 
 def test_right_wrong_and_not_answered(doubled):
@@ -59,6 +59,30 @@ def test_same(answer, truth):
 )
 def test_not_the_same(answer, truth):
     assert not same(answer, truth, 1e-4)
+
+
+class Unreadable:
+    def __array__(self, *_: object, **__: object) -> None:
+        raise RuntimeError("no numbers here")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        [["ewc", "penalty"]], [[["ewc"]]], {("ewc", "penalty"): 1}, "ewc", 3, {1}, [{}], torch.ones(2), torch.tensor(1),
+        torch.ones(1, requires_grad=True), Unreadable(), object(), print, pd.DataFrame({"a": [1]}), b"x", 1j, [None],
+    ],
+    ids=str,
+)  # fmt: skip
+def test_an_answer_of_any_type_gets_a_verdict(answer, doubled):
+    table = pd.DataFrame({"new classifier": [0, 1]}, index=[("ewc", "penalty"), ("ewc", "ce")])
+    right = answer in ([["ewc", "penalty"]], {("ewc", "penalty"): 1}) if isinstance(answer, list | dict) else False
+    assert check("05.1", answer, table=table).right is right
+    assert check("01.9", answer, x=30).right is False
+
+
+def test_no_answer_yet(doubled):
+    assert check("01.9", ..., x=3).right is None
 
 
 def test_channels_are_no_answer_to_which_labels():

@@ -86,7 +86,9 @@ def test_colab_installs_a_wheel_and_runs_lesson_00(tmp_path: Path, monkeypatch: 
     assert printed.text == f"{installed / 'plopkit' / '__init__.py'}\n"
     assert last.data["text/plain"] == "['ft', 'plop']"
     assert len(list((tmp_path / "runs").glob("*/results.csv"))) == 2
-    pictures = [output for output in result.cells[-2].outputs if "image/png" in output.get("data", {})]
+    pictures = [
+        output for output in result.cells[-2].outputs if "<img alt=" in output.get("data", {}).get("text/html", "")
+    ]
     assert len(pictures) >= 2
 
 

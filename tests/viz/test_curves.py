@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 
-from plopkit.viz import forgetting_curves, loss_curves, strip
+from plopkit.viz import domain_curves, forgetting_curves, loss_curves, strip
 
 pytestmark = pytest.mark.usefixtures("no_pyplot")
 
@@ -67,12 +67,33 @@ def test_forgetting_curves_show_title_axes_and_methods(summary: pd.DataFrame) ->
 def test_forgetting_curves_draw_the_mean_over_seeds(summary: pd.DataFrame) -> None:
     old, new, everything = forgetting_curves(summary, "t").axes
     assert old.get_lines()[0].get_ydata().tolist() == [61, 60, 59]
-    assert new.get_lines()[1].get_xdata().tolist() == [1, 2]  # nothing is new at step 0
+    assert new.get_lines()[1].get_xdata().round().tolist() == [1, 2]  # nothing is new at step 0
     assert new.get_lines()[1].get_ydata().tolist() == [10, 20]
     assert everything.get_lines()[0].get_ydata().tolist() == [50, 49, 48]
     band = old.collections[0].get_paths()[0].vertices
     assert (band[:, 1].min(), band[:, 1].max()) == (58, 62)
     assert list(old.get_xticks()) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("last", [0, 1, 5])
+def test_no_marker_hides_another(summary: pd.DataFrame, last: int) -> None:
+    rows = summary[(summary["method"] == "ft") & (summary["step"] == 0)]
+    equal = pd.concat([rows.assign(method=m, step=k, new=40.0) for m in ("ft", "mib", "plop") for k in range(last + 1)])
+    domains = equal.assign(domain="Rome", learned_at=last, miou=40.0)
+    for figure in (forgetting_curves(equal, "t"), domain_curves(domains, "t")):
+        FigureCanvasAgg(figure).draw()
+        for axis in figure.axes:
+            lines = [line for line in axis.get_lines() if line.get_label()[0] != "_"]
+            points = [axis.transData.transform(line.get_xydata())[-1] for line in lines]
+            between = np.diff(np.array(points)[:, 0]) * 72 / figure.dpi
+            assert (between > lines[0].get_markersize()).all(), between
+
+
+def test_curves_say_what_they_show(summary: pd.DataFrame, ticks: pd.DataFrame) -> None:
+    alt = forgetting_curves(summary, "Forgetting on s").alt
+    assert alt.startswith("Forgetting on s: curves of mIoU in percent, from the first step to the last. ")
+    assert "classes learnt since: ft 10.0 to 20.0, plop (optim.lr 0.1) 10.0 to 20.0;" in alt
+    assert "Step 1: ce 2 to 1.21, kd 5 to 5, pod 7 to 7;" in loss_curves(ticks, "t").alt
 
 
 def test_curves_of_one_step_and_of_very_many(summary: pd.DataFrame) -> None:

@@ -1,6 +1,10 @@
 """What all figures share: plain text and wrapped titles."""
 
 import ast
+import base64
+import html
+import io
+import re
 import subprocess
 from pathlib import Path
 
@@ -9,13 +13,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from drawing import draw_examples as examples
+from IPython.core.interactiveshell import InteractiveShell
+from matplotlib.figure import Figure
 from matplotlib.text import Text
+from PIL import Image
 
 import plopkit
 from plopkit.lessons.forgetting import drop_bars
 from plopkit.viz import forgetting_curves, live_curves, strip
-from plopkit.viz.figures import titled
-from plopkit.viz.png import pixels
+from plopkit.viz.figures import alt_of, titled
+from plopkit.viz.png import pixels, png
 from plopkit.viz.text import wrapped
 
 pytestmark = pytest.mark.usefixtures("no_pyplot")
@@ -102,3 +109,55 @@ def test_control_characters_are_drawn_as_escapes() -> None:
     assert [word.get_text() for word in figure.findobj(Text) if "title" in word.get_text()] == [
         "a\\x1b[31m\\ud800 title"
     ]
+
+
+def test_every_figure_of_the_library_gets_an_alt_text() -> None:
+    """Each function that makes a figure says what it shows; `Panels` and the views do so with every update."""
+    package = Path(plopkit.__file__).parent
+    silent = []
+    for path in (*package.glob("viz/*.py"), *package.glob("lessons/*/*.py")):
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(function, ast.FunctionDef) and function.name not in ("__init__", "titled", "_draw"):
+                nodes = list(ast.walk(function))
+                makes = any(isinstance(node, ast.Name) and node.id in ("titled", "Plain") for node in nodes)
+                says = any(isinstance(node, ast.Attribute) and node.attr == "alt" for node in nodes)
+                if makes and not says and function.name != "_take_over_from_matplotlib":
+                    silent.append(f"{path.relative_to(package)}: {function.name}")
+    assert silent == []
+
+
+def test_a_notebook_shows_a_sharp_picture_with_its_alt_text() -> None:
+    figure = titled("t", 7, 2)
+    figure.alt = 'a "new" class & 3 < 4'
+    bundle = figure._repr_mimebundle_()
+    assert bundle["text/plain"] == figure.alt
+    (alt, width, data) = re.fullmatch(
+        r'<img alt="([^"]+)" width="(\d+)" style="[^"]+" src="data:image/png;base64,([^"]+)">', bundle["text/html"]
+    ).groups()
+    assert (html.unescape(alt), width) == (figure.alt, "700")
+    with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
+        assert picture.size == (1400, 400)
+
+
+def test_matplotlibs_notebook_backend_adds_no_picture_without_alt_text() -> None:
+    shell = InteractiveShell.instance()
+    try:
+        shell.display_formatter.formatters["image/png"].for_type(Figure, lambda figure: b"drawn once more")
+        data, _ = shell.display_formatter.format(titled("t", 3, 2))
+        assert sorted(data) == ["text/html", "text/plain"]
+        assert "image/png" in shell.display_formatter.format(Figure())[0]
+    finally:
+        InteractiveShell.clear_instance()
+
+
+@pytest.mark.parametrize("kind", ["png", "svg"])
+def test_saved_figures_carry_their_alt_text(kind: str, tmp_path: Path) -> None:
+    figure = titled("t", 3, 2)
+    figure.alt = "a line that falls from 61.0 to 3.2"
+    figure.savefig(tmp_path / f"figure.{kind}")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=kind)
+    assert all(figure.alt.encode() in data for data in (buffer.getvalue(), (tmp_path / f"figure.{kind}").read_bytes()))
+    with Image.open(io.BytesIO(png(figure))) as picture:
+        assert picture.text == {"Description": figure.alt}
+    assert alt_of(titled("only a title", 3, 2)) == "only a title"

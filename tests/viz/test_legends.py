@@ -29,7 +29,7 @@ def test_a_cached_legend_shows_its_colours_and_words() -> None:
     entries = [Patch(facecolor=colour_of(label), label=f"class {label}") for label in (1, 2)]
     legend.show(entries)
     drawn = np.asarray(figure.axes[0].images[0].get_array())
-    assert drawn.shape == (100, 400, 4)
+    assert drawn.shape == (200, 800, 4)  # twice as fine as the screen
     for label in (1, 2):
         assert (drawn[..., :3] == np.round(255 * np.array(colour_of(label)))).all(-1).any()
     assert figure.axes[0].get_label() == "class 1; class 2; by somebody"

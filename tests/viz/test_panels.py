@@ -22,7 +22,7 @@ def solid(red: int) -> np.ndarray:
 
 
 def test_pictures_are_in_their_places(panels: Panels) -> None:
-    drawn = pixels(panels.show("a title", [solid(200), solid(100)], []))
+    drawn = pixels(panels.show("a title", [solid(200), solid(100)], [], ""))
     assert drawn.shape == (200, 400, 4)
     assert drawn[100, 60, :3].tolist() == [200, 0, 0]
     assert drawn[100, 170, :3].tolist() == [100, 0, 0]
@@ -32,16 +32,16 @@ def test_pictures_are_in_their_places(panels: Panels) -> None:
 
 def test_an_update_replaces_everything_and_adds_nothing(panels: Panels) -> None:
     entry = Patch(facecolor=colour_of(1), label="class 1")
-    first = pixels(panels.show("first", [solid(200), solid(100)], [entry]))
+    first = pixels(panels.show("first", [solid(200), solid(100)], [entry], ""))
     n_artists = len(panels.figure.findobj())
     panels.titles[0].set_text("changed")
-    second = pixels(panels.show("second", [solid(10), solid(20)], []))
+    second = pixels(panels.show("second", [solid(10), solid(20)], [], ""))
     assert second[100, 60, :3].tolist() == [10, 0, 0]
     assert len(panels.figure.findobj()) == n_artists
     panels.titles[0].set_text("left")
-    assert (pixels(panels.show("first", [solid(200), solid(100)], [entry])) == first).all()
+    assert (pixels(panels.show("first", [solid(200), solid(100)], [entry], "")) == first).all()
 
 
 def test_the_number_of_pictures_has_to_fit(panels: Panels) -> None:
     with pytest.raises(ValueError, match="shorter"):
-        panels.show("a title", [solid(200)], [])
+        panels.show("a title", [solid(200)], [], "")

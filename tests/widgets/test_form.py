@@ -15,7 +15,7 @@ from plopkit.methods import METHODS
 from plopkit.parameters import parameters
 from plopkit.presets import PRESETS, configure, overrides_of
 from plopkit.settings import Settings, known_names
-from plopkit.widgets import SettingsForm
+from plopkit.widgets import SettingsForm, outputs
 
 
 @pytest.fixture(scope="module")
@@ -232,11 +232,12 @@ def test_a_form_can_start_from_settings():
     check_exports(form)
 
 
-def test_the_plain_text_of_a_form_shows_the_settings():
-    form = SettingsForm()
-    bundle = form._repr_mimebundle_()
-    assert "application/vnd.jupyter.widget-view+json" in bundle
-    assert bundle["text/plain"] == f"{form.command_line}\n\n{form.yaml}"
+def test_without_a_kernel_a_form_shows_its_settings(monkeypatch):
+    form, shown = SettingsForm(), []
+    monkeypatch.setattr(outputs, "display", lambda data, raw: shown.append(data))
+    form._ipython_display_()
+    assert "application/vnd.jupyter.widget-view+json" in shown[0]
+    assert form.equivalents.value in shown[1]["text/html"]
     assert form.command_line in form.equivalents.value.replace("&quot;", '"')
 
 

@@ -1,6 +1,6 @@
 """The live run: started, stopped and resumed in a thread, with the same numbers as an uninterrupted run."""
 
-import base64
+import html
 import io
 import shutil
 import threading
@@ -87,9 +87,8 @@ def test_train_gives_the_same_results_and_a_picture(tmp_path, straight):
     assert live.folder == folder
     assert str(folder.path) in live.status.value
     assert live.bar.value == live.bar.max
-    bundle = live._repr_mimebundle_()
-    assert bundle["text/plain"] == f"finished: {folder.path}"
-    picture = matplotlib.image.imread(io.BytesIO(base64.b64decode(bundle["image/png"])))
+    assert live.status.value == html.escape(f"finished: {folder.path}")
+    picture = matplotlib.image.imread(io.BytesIO(live.picture.value))
     assert len(np.unique(picture.reshape(-1, picture.shape[-1]), axis=0)) > 20
     assert live.title == "emoji 15-5 overlap, plop, seed 0"
 
@@ -286,7 +285,7 @@ def test_with_a_person_results_fill_in_by_themselves(tmp_path, monkeypatch):
     assert seen == [1, 2] or seen == [2]  # after every step, unless both finish between two polls
     assert "old_nobg" in table.data["text/html"]
     assert table.output.outputs[0]["data"] == table.data
-    assert "image/png" in figure._repr_mimebundle_()
+    assert '<img alt="losses: curves of the loss terms' in figure.data["text/html"]
     assert wrong.data == {"text/plain": "ZeroDivisionError: division by zero"}
 
 
@@ -369,9 +368,9 @@ def test_in_a_real_kernel(tmp_path, straight, request):
     nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
     stopped, finished, figure = (cell.outputs for cell in notebook.cells[2:])
     assert "".join(output.text for output in stopped if output.output_type == "stream") == "stopped True False\n"
-    assert finished[-1].data["text/plain"].startswith("finished: ")
-    assert "image/png" in finished[-1].data
-    assert "image/png" in figure[-1].data
+    assert "application/vnd.jupyter.widget-view+json" in finished[-2].data
+    assert "<p>finished: " in finished[-1].data["text/html"] and "<img alt=" in finished[-1].data["text/html"]
+    assert "<img alt=" in figure[-1].data["text/html"]
     (path,) = (tmp_path / "runs").glob("emoji*")
     assert (RunFolder(path).path / "results.csv").read_bytes() == straight
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
-import ipywidgets
 from matplotlib.figure import Figure
 
 from plopkit.lessons.forgetting.figures import mistakes_figure
 from plopkit.lessons.forgetting.measures import ForgettingExamples
-from plopkit.widgets.explorer import STYLE, Explorer
+from plopkit.widgets.controls import choice
+from plopkit.widgets.explorer import MOST_FRAMES, Explorer
 
 
 def mistakes_explorer(runs: Mapping[str, ForgettingExamples]) -> Explorer:
@@ -44,17 +44,13 @@ def mistakes_explorer(runs: Mapping[str, ForgettingExamples]) -> Explorer:
 
     last = max(run.n_steps for run in runs.values()) - 1
     images = [(stem, index) for index, stem in enumerate(first.stems)]
+    frames = [(name, step) for name, run in runs.items() for step in {0, run.n_steps - 1}]
     return Explorer(
         draw,
         {
-            "image": ipywidgets.SelectionSlider(
-                options=images, description="image", tooltip="the validation image that is shown", style=STYLE
-            ),
-            "step": ipywidgets.IntSlider(
-                last, 0, last, description="after step", tooltip="the net as it was after this step", style=STYLE
-            ),
-            "method": ipywidgets.Dropdown(
-                options=list(runs), description="method", tooltip="the method whose net is shown", style=STYLE
-            ),
+            "image": choice(images, "image", "the validation image that is shown"),
+            "step": choice(range(last + 1), "after step", "the net as it was after this step", last),
+            "method": choice(list(runs), "method", "the method whose net is shown"),
         },
+        {f"{name} after step {step}": {"method": name, "step": step} for name, step in frames[:MOST_FRAMES]},
     )

@@ -16,6 +16,7 @@ from plopkit.viz.colours import EDGE, HEAT, MISTAKES, REST, legend_colour, metho
 from plopkit.viz.figures import Plain, titled
 from plopkit.viz.masks import overlay, unsure_picture
 from plopkit.viz.style import styled
+from plopkit.viz.words import contents, each
 
 ROW = 0.23  # inches per row of small print
 PANELS = ("image", "truth, classes learnt so far", "prediction", "mistakes", "uncertainty")
@@ -69,6 +70,8 @@ def class_matrix(results: pd.DataFrame, title: str) -> Figure:
     axes[0].set_yticks(range(rows), [f"{name} ({learnt_in})" for learnt_in, _, name in first.index], fontsize=8)
     axes[0].set_ylabel("class (step in which it is learnt)")
     figure.colorbar(heat_map, ax=axes, label="IoU (%)", fraction=0.05, aspect=40)
+    lost = {method: f"{(table.iloc[:, -1] < 1).sum()}" for method, table in tables.items()}
+    figure.alt = f"{title}: a heat map of the IoU of {rows} classes. Below 1 % after the last step: {each(lost)}."
     return figure
 
 
@@ -109,6 +112,8 @@ def drop_bars(forgetting: pd.DataFrame, title: str) -> Figure:
     axis.grid(axis="y", alpha=0.3)
     axis.set_axisbelow(True)
     figure.legend(title="method", loc="outside right upper", fontsize=8, title_fontsize=8)
+    said = {method: f"{table[method].mean():.1f}" for method in methods}
+    figure.alt = f"{title}: bars of the IoU that {len(table)} classes have lost. Means in points: {each(said)}."
     return figure
 
 
@@ -128,6 +133,7 @@ def trade_off(summary: pd.DataFrame, title: str) -> Figure:
     axis = figure.subplots()
     before = summary.loc[summary["step"] == 0, "old_nobg"].mean()
     axis.axhline(before, color="0.4", linestyle="--", linewidth=1, label="old, after step 0")
+    said = {}
     for method in methods:
         rows = summary[summary["method"] == method]
         path = rows.groupby("step")[["new", "old_nobg"]].mean().dropna()
@@ -136,6 +142,7 @@ def trade_off(summary: pd.DataFrame, title: str) -> Figure:
         colour, marker = styles[method]["color"], styles[method]["marker"]
         axis.plot(path["new"], path["old_nobg"], color=colour, marker=marker, markersize=5, linewidth=1.2, alpha=0.7)
         axis.plot(*path.iloc[-1], color=colour, marker=marker, markersize=11, linestyle="", label=method)
+        said[method] = f"old {path['old_nobg'].iloc[-1]:.1f}, new {path['new'].iloc[-1]:.1f}"
         for step, (new, old) in path.iterrows():
             axis.annotate(str(step), (new, old), (7, 3), textcoords="offset points", fontsize=8, color=colour)
     axis.set_xlabel("mIoU of the classes learnt since step 0 (%)")
@@ -144,6 +151,7 @@ def trade_off(summary: pd.DataFrame, title: str) -> Figure:
     axis.set_ylim(-3, max(30, 1.15 * _largest(summary["old_nobg"])))
     axis.grid(alpha=0.3)
     figure.legend(title="after the last step", loc="outside right upper", fontsize=8, title_fontsize=8)
+    figure.alt = f"{title}: paths of mIoU. Old after step 0 {before:.1f} %; at the end {each(said)}."
     return figure
 
 
@@ -203,6 +211,8 @@ def mistakes_figure(
     mistakes = list(zip(MISTAKES.values(), kind_names, strict=True))
     _legend(axis, (12, bottom), "mistakes, in percent of the pixels that are not ignored", mistakes, width)
     axis.text(width - 12, bottom + 45, credit, fontsize=6, ha="right")
+    kinds_said = ", ".join(kind_names)
+    figure.alt = f"{title}: truth {contents(truth, names)}; prediction {contents(prediction, names)}; {kinds_said}."
     return figure
 
 

@@ -1,10 +1,10 @@
 """An explorer of one method's gradients."""
 
-import ipywidgets
 import pandas as pd
 
 from plopkit.lessons.gradients.figures import method_bars
-from plopkit.widgets.explorer import STYLE, Explorer
+from plopkit.widgets.controls import choice
+from plopkit.widgets.explorer import MOST_FRAMES, Explorer
 
 
 def gradient_explorer(table: pd.DataFrame, method: str) -> Explorer:
@@ -15,11 +15,6 @@ def gradient_explorer(table: pd.DataFrame, method: str) -> Explorer:
         method: the method that is shown first.
     """
     names = list(dict.fromkeys(str(name) for name, _ in table.index))
-    control = ipywidgets.Dropdown(
-        options=names,
-        value=method,
-        description="method",
-        tooltip="the method whose loss terms are shown",
-        style=STYLE,
-    )
-    return Explorer(lambda method: method_bars(table, method), {"method": control})
+    control = choice(names, "method", "the method whose loss terms are shown", method)
+    frames = {name: {"method": name} for name in names[:MOST_FRAMES]}
+    return Explorer(lambda method: method_bars(table, method), {"method": control}, frames)

@@ -16,6 +16,7 @@ from plopkit.support.errors import unknown_name
 from plopkit.viz.colours import HEAT, NO_GRADIENT, TERMS, method_styles
 from plopkit.viz.figures import Plain, pinned, titled
 from plopkit.viz.style import styled
+from plopkit.viz.words import each
 
 DECADES = 6  # powers of ten with their own colour; all smaller gradients share one
 
@@ -37,6 +38,8 @@ def term_bars(table: pd.DataFrame, title: str) -> Figure:
     if len(positive):
         axis.set_xlim(positive.min() / 2, positive.max() * 4)
     axis.grid(axis="x", alpha=0.3)
+    said = {f"{method} {term}": _number(value) for (method, term), value in table["value"].items()}
+    figure.alt = f"{title}: bars of the terms' values on a logarithmic axis. {each(said)}."
     return figure
 
 
@@ -66,6 +69,7 @@ def gradient_map(table: pd.DataFrame, title: str) -> Figure:
     axis.set_xlabel("part of the net")
     bar = figure.colorbar(image, ax=axis, pad=0.02, extend="min")
     bar.set_label("L2 norm of the gradient")
+    figure.alt = f"{title}: a heat map of gradient norms. Largest per term: {each(_largest(table))}."
     return figure
 
 
@@ -102,7 +106,15 @@ def method_bars(table: pd.DataFrame, method: str) -> Figure:
     axis.minorticks_off()
     axis.grid(axis="y", alpha=0.3)
     figure.legend(title="term", loc="center left", bbox_to_anchor=(0.875, 0.55), fontsize=9, title_fontsize=9)
+    figure.alt = f"{method}: bars of the gradients of its terms. Largest: {each(_largest(table.loc[[method]]))}."
     return figure
+
+
+def _largest(table: pd.DataFrame) -> dict[str, str]:
+    """For each term, on which part of the net its gradient is largest."""
+    norms = table.drop(columns="value")
+    parts = zip(norms.index, norms.idxmax(axis=1), norms.max(axis=1), strict=True)
+    return {f"{method} {term}": f"{_number(norm)} on {part}" for (method, term), part, norm in parts}
 
 
 def _methods(table: pd.DataFrame) -> list[str]:

@@ -13,6 +13,7 @@ from plopkit.viz.figures import legend_below, titled
 from plopkit.viz.legends import class_patches
 from plopkit.viz.masks import overlay
 from plopkit.viz.style import styled
+from plopkit.viz.words import contents
 
 MANY = 40  # with more channels than that, their names do not fit
 
@@ -45,6 +46,8 @@ def resolutions(
         axis.set(xticks=[], yticks=[])
     labels = np.union1d(small, large)
     legend_below(figure, class_patches(labels, names), 8, credit, fontsize=9)
+    coarse = f"at {small.shape[0]} x {small.shape[1]} pixels {contents(small, names)}"
+    figure.alt = f"{title}: an image and its prediction, {coarse}; at {height} x {width} {contents(large, names)}."
     return figure
 
 
@@ -78,6 +81,12 @@ def before_and_after(image: np.ndarray, features: np.ndarray, channel: int, slop
     right.hist(after.ravel(), bins, color=AFTER, histtype="step", linewidth=1.6, label="after")
     right.set(yscale="log", xlabel="feature value, all channels", ylabel="number of values")
     right.legend(fontsize=8)
+    below = (features < 0).mean()
+    figure.alt = (
+        f"{title}: an image, channel {channel} of its features before and after the activation, and a histogram of "
+        f"all channels. {100 * below:.0f} % of the features are below 0, the lowest at {features.min():.2f} before and "
+        f"{after.min():.2f} after."
+    )
     return figure
 
 
@@ -106,6 +115,15 @@ def classifier_view(rows: np.ndarray, labels: Sequence[int], n_old: int, names: 
         bar.set_label(f"{name.split(',')[0]} (no unit)", fontsize=9)
     axes[1].set_xticks([])
     _channel_names(axes[0], labels, names, "y")
+    sizes = [
+        f"{part} weights {np.abs(rows[at, :-1]).mean():.3f}, biases {rows[at, -1].mean():.2f}"
+        for part, at in (("old", slice(n_old)), ("new", slice(n_old, None)))
+        if len(rows[at])
+    ]
+    figure.alt = (
+        f"{title}: a heat map of the classifier, {n_old} old and {len(rows) - n_old} new channels. "
+        f"Means: {'; '.join(sizes)}."
+    )
     return figure
 
 
@@ -140,6 +158,15 @@ def probability_bars(
         Patch(facecolor=NEUTRAL, edgecolor="0.4", label="after, in the class's colour (right of the dots: new)"),
     ]
     legend_below(figure, handles, 2, fontsize=9)
+    n_old = len(before)
+    said = [
+        f"{name}: background {values[0]:.2g}, new classes together {values[n_old:].sum():.2g}"
+        for name, values in after.items()
+    ]
+    figure.alt = (
+        f"{title}: bars of probability on a logarithmic axis. "
+        f"Before growing: background {before[0]:.2g}. {'; '.join(said)}."
+    )
     return figure
 
 

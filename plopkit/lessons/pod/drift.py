@@ -9,6 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import LinearLocator, MaxNLocator
 
 from plopkit.lessons.pod.figures import heated, outline_handles
@@ -17,12 +19,13 @@ from plopkit.viz.figures import pinned
 from plopkit.viz.legends import class_patches
 from plopkit.viz.masks import overlay
 from plopkit.viz.panels import Panels
+from plopkit.viz.words import contents, each
 
-STRIDE = 2.15  # inches from a picture to the next
+STRIDE = 1.9  # inches from a picture to the next
 
 
 class DriftView:
-    """One image: the truth, each method's distances by region, and each method's total distance over the iterations.
+    """One image, its truth, each method's distances by region, and each method's total distance over the iterations.
 
     Args:
         methods: titles by name, in the order of the panels.
@@ -33,22 +36,22 @@ class DriftView:
 
     def __init__(self, methods: Mapping[str, str], names: Sequence[str], old: Sequence[int], credit: str = ""):
         self.names, self.old, self.methods = names, old, methods
-        end = STRIDE * (1 + len(methods))  # of the pictures, in inches
-        places = [(0.1 + STRIDE * column, 0.63, 2.05, 2.1) for column in range(1 + len(methods))]
-        titles = ["truth", *methods.values()]
-        self._panels = Panels((end + 4.1, 3.5), places, titles, (0.1, 2.75, end + 0.9, 0.74), credit)
+        end = STRIDE * (2 + len(methods))  # of the pictures, in inches
+        places = [(0.1 + STRIDE * column, 0.63, 1.82, 1.85) for column in range(2 + len(methods))]
+        titles = ["image", "truth", *methods.values()]
+        self._panels = Panels((end + 3.7, 3.25), places, titles, (0.1, 2.5, end + 0.9, 0.74), credit)
         self._norm = Normalize(0, 1)
-        bar = self._panels.add_axes((end + 0.15, 0.7, 0.12, 1.96))
+        bar = self._panels.add_axes((end + 0.12, 0.7, 0.12, 1.71))
         self._panels.figure.colorbar(ScalarMappable(self._norm, HEAT), cax=bar, ticks=LinearLocator(3), format="%.3g")
         bar.tick_params(labelsize=7)
         bar.set_ylabel("distance of the region", fontsize=8)
-        self._curves = self._panels.add_axes((end + 1.45, 0.77, 2.45, 1.86))
+        self._curves = self._panels.add_axes((end + 1.35, 0.77, 2.2, 1.6))
         self._label_curves(self._curves)
         styles = method_styles(list(methods)).values()
         self._lines = [
             self._curves.plot([], [], color=style["color"], marker=style["marker"], markersize=4)[0] for style in styles
         ]
-        for title, style in zip(self._panels.titles[1:], styles, strict=True):
+        for title, style in zip(self._panels.titles[2:], styles, strict=True):
             title.set_color(style["color"])  # so that the curves need no legend
         self._now = self._curves.axvline(0, color="0.3", linestyle="--", linewidth=1)
 
@@ -87,13 +90,16 @@ class DriftView:
             moment: which of them.
             title: title of the figure.
         """
-        pictures = [overlay(np.asarray(picture), np.asarray(mask))]
+        pictures = [np.asarray(picture).transpose(1, 2, 0), overlay(np.asarray(picture), np.asarray(mask))]
         for place, (method, name) in enumerate(self.methods.items()):
             pictures.append(heated(picture, mask, heats[method], shape, top, self.old))
-            self._panels.titles[place + 1].set_text(f"{name}: distance {float(distances[method][moment]):.4g}")
+            self._panels.titles[place + 2].set_text(f"{name}: {float(distances[method][moment]):.4g}")
             self._lines[place].set_data(done, distances[method])
         self._norm.vmax = max(top, 1e-12)
         self._now.set_xdata([done[moment]] * 2)
         highest = max(float(np.max(np.asarray(values))) for values in distances.values())
         self._curves.set(xlim=(-0.02 * done[-1], 1.02 * done[-1]), ylim=(-0.03 * highest, 1.06 * highest or 1))
-        return self._panels.show(title, pictures, [*class_patches(np.asarray(mask), self.names), *outline_handles()])
+        legend: list[Patch | Line2D] = [*class_patches(np.asarray(mask), self.names), *outline_handles()]
+        said = each({name: f"{float(distances[method][moment]):.4g}" for method, name in self.methods.items()})
+        shown = contents(np.asarray(mask), self.names)
+        return self._panels.show(title, pictures, legend, f"{title}: {shown}. Distance from the teacher: {said}.")

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-import ipywidgets
 from matplotlib.figure import Figure
 
 from plopkit.datasets.scenario_data import Samples
@@ -13,7 +12,8 @@ from plopkit.methods import METHODS
 from plopkit.model.segmenter import Output
 from plopkit.pod import SCALES, fitting_scales
 from plopkit.scenario import Step
-from plopkit.widgets.explorer import STYLE, Explorer
+from plopkit.widgets.controls import choice
+from plopkit.widgets.explorer import MOST_FRAMES, Explorer
 
 
 def pod_explorer(
@@ -63,28 +63,16 @@ def pod_explorer(
         title = f"{layer} ({channels} x {height} x {width}), scale {scale}, after {iterations[moment]} iterations"
         return view.show(pictures[at], masks[at], heats, (height, width), top, totals, iterations, moment, title)
 
-    return Explorer(draw, _controls(len(pictures), list(layers), usable, iterations))
+    frames = {f"after {done} iterations": {"moment": place} for place, done in enumerate(iterations[:MOST_FRAMES])}
+    return Explorer(draw, _controls(len(pictures), list(layers), usable, iterations), frames)
 
 
 def _controls(images: int, layers: Sequence[str], scales: Sequence[int], iterations: Sequence[int]) -> dict:
     middle = layers[-4]  # the stage before the last: fine enough for every scale, coarse enough to be read
+    moments = [(str(done), place) for place, done in enumerate(iterations)]
     return {
-        "image": ipywidgets.IntSlider(1, 1, images, description="image", tooltip="which of the images", style=STYLE),
-        "layer": ipywidgets.Dropdown(
-            options=layers, value=middle, description="layer", tooltip="the feature map that is compared", style=STYLE
-        ),
-        "scale": ipywidgets.Dropdown(
-            options=list(scales),
-            value=scales[-1],
-            description="scale",
-            tooltip="number of regions per side of the map",
-            style=STYLE,
-        ),
-        "moment": ipywidgets.SelectionSlider(
-            options=[(str(done), place) for place, done in enumerate(iterations)],
-            value=len(iterations) - 1,
-            description="after iterations",
-            tooltip="iterations of this step trained so far",
-            style=STYLE,
-        ),
+        "image": choice(range(1, images + 1), "image", "which of the images"),
+        "layer": choice(layers, "layer", "the feature map that is compared", middle),
+        "scale": choice(scales, "scale", "number of regions per side of the map", scales[-1]),
+        "moment": choice(moments, "after iterations", "iterations of this step trained so far", len(moments) - 1),
     }

@@ -21,6 +21,7 @@ from plopkit.viz.figures import bare, legend_below, titled
 from plopkit.viz.legends import class_patches
 from plopkit.viz.masks import grey, overlay
 from plopkit.viz.style import styled
+from plopkit.viz.words import contents, each
 
 # The embedding.
 
@@ -58,6 +59,11 @@ def pod_cut(picture: UInt8[Any, "3 H W"], values: Float[Any, "h w"], scales: Seq
     }
     patches = [Patch(facecolor="white", edgecolor=colour, label=words) for colour, words in meanings.items()]
     legend_below(figure, patches, 2)
+    cuts = ", ".join(f"{scale * scale}" for scale in scales)
+    figure.alt = (
+        f"{title}: an image and one channel of its map, {values.shape[0]} x {values.shape[1]} values from "
+        f"{values.min():.2f} to {values.max():.2f}, cut into {cuts} regions with the means of their rows and columns."
+    )
     return figure
 
 
@@ -102,6 +108,10 @@ def pod_vector(values: Float[Any, "h w"], scales: Sequence[int], title: str) -> 
     kinds = {"mean over columns": OVER_COLUMNS, "mean over rows": OVER_ROWS}
     patches = [Patch(facecolor=colour, label=name) for name, colour in kinds.items()]
     figure.legend(handles=patches, loc="outside right upper", fontsize=8, frameon=False)
+    ends = f"from {embedded.min():.2f} to {embedded.max():.2f}"
+    figure.alt = (
+        f"{title}: {start} bars, the means over columns and over rows at scales {', '.join(map(str, scales))}, {ends}."
+    )
     return figure
 
 
@@ -148,6 +158,9 @@ def drift_maps(
     bar.ax.tick_params(labelsize=7)
     handles = [*class_patches(np.asarray(masks), names), *outline_handles()]
     legend_below(figure, handles, 4, credit, background="0.85")
+    said = {name: f"{np.mean(np.asarray(heat)):.3g}" for name, heat in heats.items()}
+    shown = contents(np.asarray(masks), names)
+    figure.alt = f"{title}: {count} images that show {shown}. Mean distance of a region from the teacher: {each(said)}."
     return figure
 
 

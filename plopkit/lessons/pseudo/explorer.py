@@ -14,6 +14,7 @@ from plopkit.lessons.pseudo.figures import LabelledImage, PseudoView, label_imag
 from plopkit.lessons.pseudo.measures import Outcome
 from plopkit.pseudo import MedianThresholds, Thresholds
 from plopkit.scenario import Step
+from plopkit.widgets.controls import choice
 from plopkit.widgets.explorer import STYLE, Explorer
 
 SINGLE, MEDIAN, RELEASED = "one for all", "medians", "released"
@@ -52,7 +53,11 @@ def pseudo_explorer(
         return view.show(labelled, in_numbers(labelled))
 
     controls = _controls(len(pictures))
-    explorer = Explorer(draw, controls)
+    frames: dict[str, dict[str, Any]] = {
+        f"threshold {value:g}": {"kind": SINGLE, "threshold": value} for value in (0.05, 0.2, 0.5, 1.0)
+    }
+    frames |= {kind: {"kind": kind} for kind in (MEDIAN, RELEASED)}
+    explorer = Explorer(draw, controls, frames)
     controls["kind"].observe(lambda change: _enable(controls), names="value")
     _enable(controls)
     return explorer
@@ -87,12 +92,11 @@ def _enable(controls: dict[str, Any]) -> None:
 
 def _controls(n_images: int) -> dict[str, Any]:
     return {
-        "image": ipywidgets.IntSlider(1, 1, n_images, description="image", tooltip="which training image", style=STYLE),
-        "kind": ipywidgets.Dropdown(
-            options=[SINGLE, MEDIAN, RELEASED],
-            description="thresholds",
-            tooltip="a single threshold, or one per class: the paper's medians or the released code's",
-            style=STYLE,
+        "image": choice(range(1, n_images + 1), "image", "which training image"),
+        "kind": choice(
+            [SINGLE, MEDIAN, RELEASED],
+            "thresholds",
+            "a single threshold, or one per class: the paper's medians or the released code's",
         ),
         "threshold": _slider(0.2, 1.0, 0.01, "threshold", "for all classes; below it, the teacher counts as sure"),
         "factor": _slider(1.0, 5.0, 0.1, "times", "multiplies the class-wise thresholds; 1 as in training"),

@@ -24,11 +24,12 @@ from plopkit.viz.legends import class_patches
 from plopkit.viz.masks import overlay, unsure_picture
 from plopkit.viz.panels import Panels
 from plopkit.viz.style import styled
+from plopkit.viz.words import contents
 
 OUTCOMES = {
     Outcome.RIGHT: "right",
-    Outcome.UNSURE: "unsure: no label",
-    Outcome.EXCLUDED: "labelled as new, or ignored",
+    Outcome.UNSURE: "unsure: ignored",
+    Outcome.EXCLUDED: "new class, or ignored before",
     Outcome.MISSED: "old object called background",
     Outcome.CONFUSED: "old object called another class",
     Outcome.INVENTED: "background called an old class",
@@ -141,7 +142,15 @@ def pseudo_rows(
         bar.set_label("uncertainty", fontsize=8)
         bar.ax.tick_params(labelsize=7)
     legend_below(figure, _legend_of_rows(images, panels, names), max(2, int(width / 2.4)), credit)
+    said = [f"{_in_words(image, names)}, adaptive factor {image.factor:.2f}" for image in images]
+    figure.alt = f"{title}: {', '.join(panels)}. {'; '.join(said)}."
     return figure
+
+
+def _in_words(image: LabelledImage, names: Sequence[str]) -> str:
+    """Truth, teacher and target of an image."""
+    parts = {"truth": image.truth, "teacher": image.predicted, "target": image.labelled}
+    return ", ".join(f"{name} {contents(mask, names)}" for name, mask in parts.items())
 
 
 def _legend_of_rows(images: Sequence[LabelledImage], panels: Sequence[str], names: Sequence[str]) -> list[Patch]:
@@ -149,7 +158,7 @@ def _legend_of_rows(images: Sequence[LabelledImage], panels: Sequence[str], name
         return legend_entries(images, names, outcomes=True)
     handles = legend_entries(images, names, outcomes=False)
     if {"training mask", "target", "truth"} & set(panels):
-        handles.append(Patch(facecolor=IGNORED, edgecolor=EDGE, label="no label, or ignored"))
+        handles.append(Patch(facecolor=IGNORED, edgecolor=EDGE, label="ignored"))
     if {"confident (white)", "sure (white)"} & set(panels):
         handles.append(_patch(Outcome.EXCLUDED))
     return handles
@@ -179,16 +188,20 @@ class PseudoView:
         credit: attribution of the images, shown in small print.
     """
 
-    PANELS = ("teacher", "uncertainty", "confident (white)", "target", "truth", "right and wrong")
+    PANELS = (
+        *("image", "training mask", "teacher", "uncertainty"),
+        *("confident (white)", "target", "truth", "right and wrong"),
+    )
 
     def __init__(self, names: Sequence[str], credit: str = ""):
         self.names = names
-        places = [(0.09 + 2.04 * column, 0.7 + 2.22 * row, 1.96, 1.98) for row in range(2) for column in range(3)]
+        places = [(0.09 + 1.94 * column, 0.76 + 2.1 * row, 1.86, 1.86) for row in range(2) for column in range(4)]
         titles = ["uncertainty (bright: high)" if name == "uncertainty" else name for name in self.PANELS]
-        self._panels = Panels((9, 5.0), places, titles, (6.2, 0.7, 2.7, 4.2), credit)
+        self._panels = Panels((10.6, 4.8), places, titles, (7.95, 0.78, 2.6, 3.95), credit)
 
     def show(self, image: LabelledImage, title: str) -> Figure:
         """Show another image, or the same image with other thresholds."""
         pictures = image.panels()
         legend = legend_entries([image], self.names, outcomes=True)
-        return self._panels.show(title, [pictures[name] for name in self.PANELS], legend)
+        alt = f"{', '.join(title.splitlines())}; {_in_words(image, self.names)}."
+        return self._panels.show(title, [pictures[name] for name in self.PANELS], legend, alt)

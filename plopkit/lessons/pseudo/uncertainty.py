@@ -16,6 +16,7 @@ from plopkit.lessons.pseudo.measures import Precision
 from plopkit.viz.colours import NEUTRAL, PIXELS, legend_colour
 from plopkit.viz.figures import legend_below, titled
 from plopkit.viz.style import styled
+from plopkit.viz.words import each
 
 BINS = 60
 MOST_CLASSES = 20
@@ -62,6 +63,14 @@ def uncertainty_histograms(
         Patch(facecolor=NEUTRAL, label="share of the class's pixels"),
     ]
     legend_below(figure, handles, 3)
+    shares = {
+        name: f"{np.mean(np.asarray(values) < np.asarray(thresholds)[predicted]):.0%}"
+        for name, (values, thresholds) in measures.items()
+    }
+    figure.alt = (
+        f"{title}: histograms of {len(predicted):,} pixels by {len(chosen)} classes. "
+        f"Below their threshold: {each(shares)}."
+    )
     return figure
 
 
@@ -124,4 +133,9 @@ def precision_curves(
     for name, marker in zip(points, cycle(MARKERS)):
         handles.append(Line2D([], [], linestyle="", marker=marker, color="0.8", mec="black", label=name))
     legend_below(figure, handles, 2)
+    said = {
+        name: f"{float(point['objects'].share):.0%} labelled, {float(point['objects'].right):.0%} of these right"
+        for name, point in points.items()
+    }
+    figure.alt = f"{title}: curves of labelled and right pixels. Of the pixels called an old class: {each(said)}."
     return figure

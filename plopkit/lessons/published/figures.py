@@ -12,6 +12,7 @@ from plopkit.lessons.published.measures import OWN
 from plopkit.viz.colours import NEUTRAL, method_styles
 from plopkit.viz.figures import legend_below, titled
 from plopkit.viz.style import styled
+from plopkit.viz.words import each
 
 HATCH = "////"
 GROUPS = {"old_nobg": "old, without background", "new": "new", "all": "all, with background"}
@@ -64,7 +65,16 @@ def published_bars(table: pd.DataFrame, title: str) -> Figure:
     if (table["source"] == OWN).any():
         handles.append(Patch(facecolor="0.8", edgecolor="black", linewidth=1.8, label=OWN))
     legend_below(figure, handles, len(handles))
+    figure.alt = (
+        f"{title}: bars of mIoU of all classes in percent. {'; '.join(_ends(name, rows) for name, rows in panels)}."
+    )
     return figure
+
+
+def _ends(scenario: str, rows: pd.DataFrame) -> str:
+    """The lowest and the highest of the sorted rows of a scenario."""
+    low, high = rows.iloc[0], rows.iloc[-1]
+    return f"{scenario}: {len(rows)} results, {low['method']} {low['all']:.1f} to {high['method']} {high['all']:.1f}"
 
 
 def _source_label(source: str, background_counted: str) -> str:
@@ -124,6 +134,9 @@ def convention_gaps(table: pd.DataFrame, title: str) -> Figure:
         for face, label in marks
     ]
     legend_below(figure, handles, 2)
+    pairs = zip(methods, with_background["all"], without["all"], strict=True)
+    said = {method: f"{counted:.1f} and {not_counted:.1f}" for method, counted, not_counted in pairs}
+    figure.alt = f"{title}: mIoU of all classes in percent, with background and without. {each(said)}."
     return figure
 
 
@@ -162,4 +175,11 @@ def seed_spread(last: pd.DataFrame, title: str) -> Figure:
         Line2D([], [], marker="|", color="0.4", markersize=14, markeredgewidth=2, linestyle="", label="range"),
     ]
     legend_below(figure, handles, 3)
+    scores = {method: last.loc[last["method"] == method, "all"] for method in methods}
+    said = {
+        method: f"{values.mean():.1f} ({values.min():.1f} to {values.max():.1f})" for method, values in scores.items()
+    }
+    figure.alt = (
+        f"{title}: mIoU of all classes after the last step in percent, mean and range over seeds. {each(said)}."
+    )
     return figure

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import ipywidgets
 from matplotlib.figure import Figure
 
 from plopkit.catalogue import DATASETS
@@ -11,11 +10,10 @@ from plopkit.datasets.tables import steps_table
 from plopkit.grammar import PROTOCOLS, joined
 from plopkit.lessons.splits.figures import schedule
 from plopkit.scenario import Scenario
-from plopkit.widgets.controls import HELP
-from plopkit.widgets.explorer import STYLE, Explorer
+from plopkit.widgets.controls import HELP, choice
+from plopkit.widgets.explorer import Explorer
 
 NATURAL = "natural"
-WIDTH = {"width": "13em"}
 
 
 def splits_explorer(data: ScenarioData) -> Explorer:
@@ -35,19 +33,14 @@ def splits_explorer(data: ScenarioData) -> Explorer:
         scenario = Scenario.parse(text, len(names))
         return schedule(scenario, names, steps_table(scenario, train, val), (len(train), len(val)))
 
-    def dropdown(name: str, description: str, options: list[str], value: str) -> Any:
-        return ipywidgets.Dropdown(
-            options=options, value=value, description=description, tooltip=HELP[name], style=STYLE, layout=WIDTH
-        )
-
     tasks, orders = _choices(own, own.dataset)
     # For the others, plopkit would have to know the names of the images, or their domains.
     protocols = [protocol for protocol in PROTOCOLS if protocol in (own.protocol, "overlap", "disjoint", "sequential")]
     controls = {
-        "dataset": dropdown("dataset", "data set", list(known), own.dataset),
-        "task": dropdown("task", "task", tasks, own.task),
-        "protocol": dropdown("protocol", "protocol", protocols, own.protocol),
-        "order": dropdown("order", "class order", orders, _order(own)),
+        "dataset": choice(list(known), "data set", HELP["dataset"], own.dataset),
+        "protocol": choice(protocols, "protocol", HELP["protocol"], own.protocol),
+        "task": choice(tasks, "task", HELP["task"], own.task),
+        "order": choice(orders, "class order", HELP["order"], _order(own)),
     }
 
     def offer_choices(change: Any) -> None:
@@ -57,7 +50,9 @@ def splits_explorer(data: ScenarioData) -> Explorer:
             controls[name].value = before if before in options else options[0]
 
     controls["dataset"].observe(offer_choices, names="value")  # before the explorer's own observer
-    return Explorer(draw, controls)
+    shown = [(task, protocol) for protocol in protocols[:2] for task in tasks[:3]]
+    frames = {f"{task} {protocol}": {"task": task, "protocol": protocol} for task, protocol in shown}
+    return Explorer(draw, controls, frames)
 
 
 def _choices(own: Scenario, dataset: str) -> tuple[list[str], list[str]]:

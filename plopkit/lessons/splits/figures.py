@@ -18,8 +18,10 @@ from plopkit.viz.figures import Plain, legend_below, titled
 from plopkit.viz.masks import grid, overlay
 from plopkit.viz.style import styled
 from plopkit.viz.text import wrapped
+from plopkit.viz.words import contents, course, each
 
 SHARES = {"background": "true background", "old": "hidden old classes", "future": "hidden future classes"}
+MOST_SAID = 4  # of more steps, the alt text says the first and the last
 NAMED = 30  # with more classes than that, the columns are too narrow for names
 
 
@@ -36,7 +38,7 @@ def schedule(scenario: Scenario, names: Sequence[str], table: pd.DataFrame, imag
     classes, steps = scenario.order[1:], scenario.steps
     named = len(classes) <= NAMED
     head, foot = (1.6 if named else 0.85), 0.85  # inches
-    height = head + 0.32 * len(steps) + foot
+    height = head + min(0.32 * len(steps), max(2.2, 0.16 * len(steps))) + foot
     figure = Plain(figsize=(9.2, height))
     figure.suptitle(wrapped(str(scenario), 9), fontsize=11, y=1 - 0.12 / height, va="top")
     # One pair of axes, and words instead of ticks: what follows a control has to be drawn quickly.
@@ -60,6 +62,14 @@ def schedule(scenario: Scenario, names: Sequence[str], table: pd.DataFrame, imag
         _bars(axis, start, 0.2 * n, kind, table[f"{kind} images"].to_numpy(), total)
     patches = [Patch(facecolor=colour, edgecolor=EDGE, label=words) for words, colour in _legend(scenario).items()]
     figure.legend(handles=patches, loc="lower center", ncols=len(patches), fontsize=8, frameon=False)
+    counts = zip(steps, table["training images"], table["validation images"], strict=True)
+    said = [
+        f"step {step.index}: {len(set(step.new) - {0})} new classes, {train:,} and {val:,}"
+        for step, train, val in counts
+    ]
+    if len(said) > MOST_SAID:
+        said = [*said[: MOST_SAID // 2], "…", *said[-(MOST_SAID // 2) :]]
+    figure.alt = f"{scenario}: classes and numbers of training and validation images. {'; '.join(said)}."
     return figure
 
 
@@ -115,17 +125,22 @@ def targets(
         credit: attribution of the images, shown in small print.
     """
     present = {int(label) for label in np.unique(mask)}
-    rows, left_out = [], []
-    for line, scenario in enumerate(scenarios.values()):
+    rows, left_out, said = [], [], []
+    for line, (name, scenario) in enumerate(scenarios.items()):
+        shown = []
         row = [image.transpose(1, 2, 0), overlay(image, mask)]
         for step in scenario.steps:
-            row.append(overlay(image, step.label_of[step.lookup(step.labelled)[mask]]))
-            if not step.uses(present):
+            labels = step.label_of[step.lookup(step.labelled)[mask]]
+            row.append(overlay(image, labels))
+            used = step.uses(present)
+            shown.append(f"step {step.index} {contents(labels, names) if used else 'not used'}")
+            if not used:
                 left_out.append((line, len(row) - 1))
                 row[-1] = np.full_like(row[-1], 235)
         rows.append(row)
+        said.append(f"{name}: {', '.join(shown)}")
     columns = ["image", "mask (labels)", *(f"target of step {k}" for k in range(max(map(len, rows)) - 2))]
-    figure = grid(rows, list(scenarios), columns, present, names, title, credit)
+    figure = grid(rows, list(scenarios), columns, present, names, title, credit, alt="; ".join(said))
     for line, place in left_out:
         figure.axes[0].text(place + 0.5, line + 0.5, "not used", ha="center", va="center", fontsize=9)
     return figure
@@ -151,6 +166,14 @@ def hidden_bars(tables: Mapping[str, pd.DataFrame], title: str) -> Figure:
         axis.set_xticks(table.index)
     axes[0].set(ylim=(0, 100), ylabel="share of the background (%)")
     legend_below(figure, axes[0].get_legend_handles_labels()[0], len(SHARES))
+    said = [
+        f"{name}: {each({SHARES[kind]: course(table[kind], '.0f') for kind in SHARES})}"
+        for name, table in tables.items()
+    ]
+    figure.alt = (
+        f"{title}: bars of what the background is made of, in percent, from the first step to the last. "
+        f"{'; '.join(said)}."
+    )
     return figure
 
 
@@ -174,4 +197,11 @@ def class_bars(scores: Mapping[str, np.ndarray], labels: Sequence[int], names: S
     if len(labels) <= NAMED:
         axes[-1].set_xticks(range(len(labels)), [_named(label, names) for label in labels], rotation=90, fontsize=8)
     axes[-1].set_xlabel("class, by its channel")
+    said = each(
+        {
+            name: f"mIoU {np.nanmean(values):.1f}, {np.nanmin(values):.0f} to {np.nanmax(values):.0f}"
+            for name, values in scores.items()
+        }
+    )
+    figure.alt = f"{title}: bars of the IoU of {len(labels)} classes in percent, mean and range. {said}."
     return figure

@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-import ipywidgets
-
 from plopkit.lessons.thresholds.figures import SearchView
 from plopkit.lessons.thresholds.measures import Histograms
-from plopkit.widgets.explorer import STYLE, Explorer
+from plopkit.widgets.controls import choice
+from plopkit.widgets.explorer import MOST_FRAMES, Explorer
 
 
 def search_explorer(histograms: Mapping[float, Histograms], names: Sequence[str]) -> Explorer:
@@ -22,22 +21,18 @@ def search_explorer(histograms: Mapping[float, Histograms], names: Sequence[str]
     if not histograms:
         raise ValueError("there are no histograms to show; pass at least one, by its temperature")
     temperatures = sorted(histograms)
+    channels = [(name, channel) for channel, name in enumerate(names)]
     view = SearchView(histograms[temperatures[0]].scale)
     return Explorer(
         lambda channel, temperature: view.show(histograms[temperature], channel, names[channel]),
         {
-            "channel": ipywidgets.Dropdown(
-                options=[(name, channel) for channel, name in enumerate(names)],
-                description="class",
-                tooltip="the class that the teacher predicts for the pixels",
-                style=STYLE,
-            ),
-            "temperature": ipywidgets.SelectionSlider(
-                options=[(f"{value:g}", value) for value in temperatures],
-                value=1.0 if 1.0 in histograms else temperatures[0],
-                description="temperature",
-                tooltip="divides the teacher's logits: above 1 it predicts the same classes with less certainty",
-                style=STYLE,
+            "channel": choice(channels, "class", "the class that the teacher predicts for the pixels"),
+            "temperature": choice(
+                [(f"{value:g}", value) for value in temperatures],
+                "temperature",
+                "divides the teacher's logits: above 1 it predicts the same classes with less certainty",
+                1.0 if 1.0 in histograms else temperatures[0],
             ),
         },
+        {name: {"channel": channel} for name, channel in channels[:MOST_FRAMES]},
     )

@@ -20,6 +20,7 @@ from plopkit.viz.figures import Plain, bare, legend_below, pinned, titled
 from plopkit.viz.legends import class_patches
 from plopkit.viz.masks import overlay
 from plopkit.viz.style import styled
+from plopkit.viz.words import contents, each
 
 RELEASED, MEDIAN = THRESHOLDS["released"][0], THRESHOLDS["median"][0]
 UNCERTAINTY = "uncertainty H / ln C of the teacher, 0 to 1"
@@ -87,6 +88,8 @@ class SearchView:
         self._title.set_text(f"{name}: {int(counts.sum()):,} background pixels that the teacher predicts as this class")
         self._show_search(search, counts.numpy())
         self._show_thresholds(histograms, channel, float(search.values[0]))
+        ends = ", ".join(text.get_text() for text in self._legend)
+        self.figure.alt = f"{self._title.get_text()}: {self._left.get_title()}; {ends}."
         return self.figure
 
     def _show_search(self, search: ReleasedMedian, counts: np.ndarray) -> None:
@@ -139,6 +142,7 @@ def threshold_by_share(histograms: Mapping[str, Histograms], title: str) -> Figu
     figure = titled(title, 8.5, 4)
     axis = figure.subplots()
     scale = next(iter(histograms.values())).scale
+    said = {}
     for share in (np.linspace(0, 0.4999, 200), np.linspace(0.5, 1, 200)):
         threshold = threshold_of_share(torch.from_numpy(share)) * scale
         axis.plot(share, threshold, color="black", linewidth=1, label=None if share[0] else "the formula, two bins")
@@ -149,6 +153,7 @@ def threshold_by_share(histograms: Mapping[str, Histograms], title: str) -> Figu
         shares = (series.released[:, 0] / pixels)[present]
         style: dict[str, Any] = {"color": colour, "markersize": 7, "alpha": 0.8, "markeredgecolor": "white"}
         axis.plot(shares, thresholds, marker, label=name, **style)
+        said[name] = f"{int((thresholds > 1).sum())} of {len(thresholds)} classes"
     axis.axhline(1, color=NO_LIMIT, linewidth=1, linestyle=":")
     axis.text(0.01, 1.02, "above this line every pixel is confident", fontsize=8, color="0.35")
     top = max(1.0, 0.02 * scale)  # the end of bin 1
@@ -156,6 +161,7 @@ def threshold_by_share(histograms: Mapping[str, Histograms], title: str) -> Figu
     axis.set_ylabel("the code's threshold, as H / ln C")
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8, loc="upper right")
+    figure.alt = f"{title}: the released threshold by the share of pixels in bin 0. Above all pixels: {each(said)}."
     return figure
 
 
@@ -182,6 +188,8 @@ def range_bars(table: pd.DataFrame, title: str) -> Figure:
     axis.invert_yaxis()
     axis.set(xlim=(0, 1), xlabel=UNCERTAINTY)
     legend_below(figure, axis.get_legend_handles_labels()[0][::-1], 4)
+    said = {f"{scenario}, step {step}:": f"{100 * share:.0f} %" for (scenario, step), share in table["bin 0"].items()}
+    figure.alt = f"{title}: bars of how much of the range of uncertainty lies in bin 0. {each(said)}."
     return figure
 
 
@@ -217,6 +225,12 @@ def pseudo_label_dots(tables: Mapping[str, pd.DataFrame], title: str) -> Figure:
     axes[0].set_yticks(np.arange(len(names)), names)
     axes[0].invert_yaxis()
     legend_below(figure, axes[1].get_legend_handles_labels()[0], len(tables))
+    means = {name: table[["confident", "precision", "recall"]].mean() for name, table in tables.items()}
+    said = {
+        name: f"{mean['confident']:.0f} confident, {mean['precision']:.0f} right, {mean['recall']:.0f} found"
+        for name, mean in means.items()
+    }
+    figure.alt = f"{title}: dots for {len(names)} classes. Means over the classes, in percent: {each(said)}."
     return figure
 
 
@@ -251,4 +265,6 @@ def target_grid(
     handles = class_patches(np.stack([np.asarray(mask) for mask in masks.values()]), names)
     handles.append(Patch(facecolor=IGNORED, edgecolor=EDGE, label="ignored"))
     legend_below(figure, handles, 6, credit)
+    said = {f"{name}:": contents(np.asarray(labels), names) for name, labels in masks.items()}
+    figure.alt = f"{title}: {count} images and their targets. {each(said)}."
     return figure

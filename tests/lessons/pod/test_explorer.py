@@ -48,7 +48,7 @@ def test_the_explorer_shows_the_distances(explorer) -> None:
         shown = words(explorer.figure())
         assert f"stage 3 (5 x 6 x 6), scale 4, after {done} iterations" in shown
         for name, title in (("ft", "fine-tuning"), ("plop", "PLOP")):
-            assert f"{title}: distance {explorer.maps[name][moment].distances['stage 3'][1]:.4g}" in shown
+            assert f"{title}: {explorer.maps[name][moment].distances['stage 3'][1]:.4g}" in shown
     assert {"class 18", "outline of new objects", "by somebody"} <= set(shown)
     assert "class 3" not in shown  # it is on the other image
 

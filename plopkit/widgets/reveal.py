@@ -1,0 +1,127 @@
+"""A question that is answered before its answer is shown: predict, then reveal."""
+
+import html
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import ipywidgets
+from IPython.display import display
+
+from plopkit.support.errors import unknown_name
+from plopkit.support.kernels import is_interactive
+from plopkit.viz.colours import VERDICTS
+from plopkit.widgets.explorer import STYLE
+from plopkit.widgets.outputs import show
+from plopkit.widgets.placeholder import bundle_of
+
+_GUESSES: dict[str, str] = {}
+"""What has been guessed in this kernel, by question: a cell that runs again does not ask again."""
+
+
+class Reveal:
+    """A question with buttons or a text box; the answer appears after the guess, and the guess is final.
+
+    Everything works by keyboard: Tab moves between the choices, Enter or Space chooses. Without a person at the kernel
+    (papermill, a script that builds a site), question and answer are shown at once.
+
+    Args:
+        question: plain text, with `code` in backticks.
+        answer: makes what is shown after the guess: a figure, a table, Markdown as a string or anything else that
+            a notebook can display. It is called once, and only when the answer is shown. An error is shown in a line.
+        choices: the possible guesses; without them there is a text box.
+        right: the right one, if there is one.
+
+    Raises:
+        ValueError: `right` is not among the choices.
+
+    Example:
+        >>> question = Reveal("Which net lost the cat?", lambda: "ft", ("ft", "plop"), "ft")
+        >>> question.guess("plop")  # as a click does
+        >>> question.verdict
+        'You chose plop. Right is: ft.'
+    """
+
+    def __init__(
+        self, question: str, answer: Callable[[], Any], choices: Sequence[str] = (), right: str | None = None
+    ) -> None:
+        if choices and right is not None and right not in choices:
+            raise unknown_name("choice", right, choices)
+        self.question, self.choices, self.right = question, tuple(choices), right
+        self.guessed: str | None = None
+        """The guess; None before it."""
+        self.data: dict[str, Any] = {}
+        """The answer as it is shown, by MIME type; empty before the guess."""
+        self._answer = answer
+        self._controls = _buttons(self.choices) if choices else _text_box()
+        self._message, self.output = ipywidgets.HTML(), ipywidgets.Output()
+        self.box = ipywidgets.VBox([ipywidgets.HTML(self._heading()), *self._controls, self._message, self.output])
+        self._controls[0].observe(lambda change: self.guess(change["new"] or ""), names="value")
+        if not choices:
+            self._controls[1].on_click(lambda _: self.guess(self._controls[0].value))
+
+    @property
+    def verdict(self) -> str:
+        """What is said about the guess; without a guess, the right answer."""
+        right = "" if self.right is None else f"Right is: {self.right}."
+        if not self.guessed:
+            return right
+        if self.guessed.strip().casefold() == str(self.right).casefold():
+            return f"Right: {self.right}."
+        return f"You {'chose' if self.choices else 'wrote'} {self.guessed}. {right}".strip()
+
+    def guess(self, guess: str) -> None:
+        """Guess as a click does, and show the answer. Only the first guess counts."""
+        if self.guessed is not None:
+            return
+        self.guessed = _GUESSES[self.question] = guess
+        for control in self._controls:
+            control.disabled = True
+        if self.choices:
+            self._controls[0].value = guess
+        self._message.value = self._verdict_html()
+        self.output.outputs = ({"output_type": "display_data", "data": self._shown(), "metadata": {}},)
+
+    def _shown(self) -> dict[str, Any]:
+        if not self.data:
+            try:
+                answer = self._answer()
+                markdown = {"text/markdown": answer, "text/plain": answer}
+                self.data = markdown if isinstance(answer, str) else bundle_of(answer)
+            except Exception as error:
+                first_line = str(error).partition("\n")[0]
+                self.data = {"text/plain": f"{type(error).__name__}: {first_line}"}
+        return self.data
+
+    def _heading(self) -> str:
+        code = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(self.question))
+        return f"<b>Predict.</b> {code}"
+
+    def _verdict_html(self) -> str:
+        right = None if self.right is None or not self.guessed else self.verdict.startswith("Right:")
+        style = f"border-left:4px solid {VERDICTS[right]};padding:.1em .6em"
+        return f'<div role="status" style="{style}">{html.escape(self.verdict)}</div>' if self.verdict else ""
+
+    def _ipython_display_(self) -> None:
+        """Two outputs without a person, question and answer; otherwise the widget."""
+        if not is_interactive():
+            question = {"text/html": self._heading() + self._verdict_html(), "text/plain": str(self)}
+            display(question, raw=True)
+            display(self._shown(), raw=True)
+            return
+        if self.question in _GUESSES:
+            self.guess(_GUESSES[self.question])
+        show(self.box, self._heading())
+
+    def __str__(self) -> str:
+        return f"Predict. {self.question} {self.verdict}".strip()
+
+
+def _buttons(choices: Sequence[str]) -> list[Any]:
+    style = {**STYLE, "button_width": "auto"}
+    return [ipywidgets.ToggleButtons(options=tuple(choices), value=None, tooltips=tuple(choices), style=style)]
+
+
+def _text_box() -> list[Any]:
+    box = ipywidgets.Text(description="your guess", continuous_update=False, style=STYLE)
+    return [box, ipywidgets.Button(description="Show the answer")]

@@ -1,0 +1,113 @@
+"""Functions that students write: solutions pass, each mistake gets its own hint, and nothing raises an error."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from plopkit.lessons import attempt, solution
+from plopkit.lessons.attempts import Attempt, all_attempts, judge
+
+NAMES = list(all_attempts())
+
+
+def solved(name: str) -> dict[str, Any]:
+    """The names that the solution's cell defines."""
+    space: dict[str, Any] = {"attempt": attempt}
+    exec(solution(name).code, space)
+    return space
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_solution_is_right(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    solved(name)
+    assert capsys.readouterr().out == f"Exercise {name}: right.\n"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_mistake_gets_its_own_hint(name: str) -> None:
+    exercise = all_attempts()[name]
+    for hint, wrong in exercise.mistakes.items():
+        assert judge(exercise, wrong) == (False, f"not right yet. Hint: {hint}")
+
+
+doubled = Attempt(
+    lambda x: 2 * x,
+    lambda: [(torch.tensor([1.0, -2.0, 3.0]),)],
+    {"one too many": lambda x: 3 * x},
+    "twice <x>",
+    "def double(x):\n    return 2 * x",
+)
+
+
+def nothing(x):
+    """Only a docstring."""
+
+
+def ellipsis(x):
+    """As the notebook has it."""
+    ...
+
+
+def refuses(x):
+    raise NotImplementedError
+
+
+def forgets(x):
+    y = 2 * x  # noqa: F841
+
+
+def in_place(x):
+    return x.mul_(2)
+
+
+def raises(x):
+    return x + {}["no"]
+
+
+@pytest.mark.parametrize(
+    ("function", "right", "words"),
+    [
+        (lambda x: x + x, True, "right."),
+        (nothing, None, "not written yet."),
+        (ellipsis, None, "not written yet."),
+        (refuses, None, "not written yet."),
+        (forgets, False, "no `return`"),
+        (in_place, False, "in place"),
+        (raises, False, "KeyError in `return x + {}[\"no\"]`: 'no'. Hint: twice <x>"),
+        (lambda: 3, False, "TypeError"),
+        (lambda x: 3 * x, False, "Hint: one too many"),
+        (lambda x: -2 * x, False, "the wrong sign"),
+        (lambda x: 8 * x, False, "4 times the right ones: a factor or a division is missing. twice <x>"),
+        (lambda x: (2 * x).tolist(), False, "the type is list; it has to be a tensor"),
+        (lambda x: 2 * x[None], False, "the shape is (1, 3); it has to be (3,)"),
+        (lambda x: (2 * x).int(), False, "the type of the numbers is torch.int32; it has to be torch.float32"),
+        (lambda x: 2 * x / 0 * 0, False, "some of the numbers are nan. twice <x>"),
+        (lambda x: 2 * x + torch.tensor([0, 0, 1]), False, "1 of 3 numbers differ. twice <x>"),
+    ],
+)
+def test_what_is_wrong(function: Callable[..., Any], right: bool | None, words: str) -> None:
+    verdict, text = judge(doubled, function)
+    assert verdict is right and words in text and "\n" not in text
+
+
+def test_a_function_without_a_gradient() -> None:
+    trained = Attempt(lambda x: 2 * x, lambda: [(torch.ones(2, requires_grad=True),)], {}, "", "", gradient=True)
+    assert judge(trained, lambda x: 2 * x) == (True, "right.")
+    assert "no gradient" in judge(trained, lambda x: 2 * x.detach())[1]
+
+
+def test_several_values() -> None:
+    pair = Attempt(lambda x: (x, 2 * x), lambda: [(torch.ones(2),)], {}, "", "")
+    assert judge(pair, lambda x: (x, 2 * x))[0]
+    assert "return 2 values" in judge(pair, lambda x: x)[1]
+    assert "all numbers of value 2 are 1.5 times" in judge(pair, lambda x: (x, 3 * x))[1]
+    assert "the shape of value 1 is (1, 2)" in judge(pair, lambda x: (x[None], 2 * x))[1]
+
+
+def test_the_function_stays_itself_and_an_unknown_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert attempt("04.entropy")(nothing) is nothing
+    assert capsys.readouterr().out == "Exercise 04.entropy: not written yet.\n"
+    with pytest.raises(ValueError, match=r"no function to write '03\.pol' \(did you mean 03\.pool\?\)"):
+        attempt("03.pol")
