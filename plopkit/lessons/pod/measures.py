@@ -62,7 +62,8 @@ def clearest_channel(features: Float[Tensor, "B C h w"], masks: Integer[Tensor, 
         The pair with the highest correlation between the squared map and the objects' share of each of its pixels.
     """
     objects = ((masks != 0) & (masks != IGNORE)).float()
-    share = functional.adaptive_avg_pool2d(objects[:, None], features.shape[2:]).flatten(2)
+    height, width = features.shape[2:]
+    share = functional.adaptive_avg_pool2d(objects[:, None], (height, width)).flatten(2)
     squared = features.square().flatten(2)
     share, squared = (x - x.mean(2, keepdim=True) for x in (share, squared))
     norms = squared.norm(dim=2) * share.norm(dim=2)
