@@ -35,6 +35,11 @@ def test_06_a_run_can_be_started_stopped_and_resumed_and_its_results_appear(open
     expect(notebook.output("lambda folder: str(folder.path)")).to_contain_text("emoji_15-5_overlap_ft_seed0")
     expect(table.get_by_role("row")).to_have_count(3)  # the header and two steps
     expect(notebook.output("viz.forgetting_curves").get_by_role("img")).to_be_visible()
+    losses = notebook.output("viz.loss_curves")  # an answer that follows the run
+    expect(losses.get_by_role("img")).to_have_count(0)
+    losses.get_by_role("button", name="it stays level").click()
+    expect(losses.get_by_role("img")).to_be_visible()
+    expect(notebook.output("class Mine(Method)")).to_contain_text("Exercise 06.method: not written yet.")
     notebook.shots("06")
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from plopkit.runs.folder import RunFolder
 from plopkit.viz.figures import mime_bundle
-from plopkit.widgets.outputs import show
+from plopkit.widgets.outputs import RUN_ALL, show, with_fallback
 
 WAITING = "Nothing here yet. Press Run above: this cell updates itself after every finished step."
 
@@ -53,7 +53,9 @@ class Placeholder:
 
 
 def bundle_of(value: Any) -> dict[str, Any]:
-    """What a notebook shows for this value, by MIME type; a figure becomes a picture."""
+    """What a notebook shows for this value, by MIME type; a figure becomes a picture, a placeholder its widget."""
+    if isinstance(value, Placeholder):
+        return with_fallback(value.output, {"text/plain": RUN_ALL})
     if isinstance(value, Figure):
         return mime_bundle(value)
     return DisplayFormatter().format(value)[0]

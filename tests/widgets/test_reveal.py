@@ -4,6 +4,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from plopkit.widgets import Reveal, outputs, reveal
+from plopkit.widgets.placeholder import Placeholder
 
 
 @pytest.fixture(autouse=True)
@@ -85,3 +86,12 @@ def test_without_a_person_question_and_answer_are_shown(shown) -> None:
 def test_a_right_answer_that_nobody_can_choose() -> None:
     with pytest.raises(ValueError, match=r"no choice 'mib'.*known: ft, plop"):
         Reveal("Which net?", lambda: 1, ("ft", "plop"), "mib")
+
+
+def test_an_answer_that_waits_for_a_run_is_its_placeholder(person, shown) -> None:
+    waiting = Placeholder(lambda folder: folder.summary)
+    question = Reveal("How does it end?", lambda: waiting, ("well", "badly"))
+    question.guess("well")
+    (output,) = question.output.outputs
+    view = output["data"]["application/vnd.jupyter.widget-view+json"]
+    assert view["model_id"] == waiting.output.model_id and not shown

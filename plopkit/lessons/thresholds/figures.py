@@ -146,12 +146,13 @@ def threshold_by_share(histograms: Mapping[str, Histograms], title: str) -> Figu
     for share in (np.linspace(0, 0.4999, 200), np.linspace(0.5, 1, 200)):
         threshold = threshold_of_share(torch.from_numpy(share)) * scale
         axis.plot(share, threshold, color="black", linewidth=1, label=None if share[0] else "the formula, two bins")
-    for (name, series), (colour, marker) in zip(histograms.items(), cycle(SERIES)):
+    for place, ((name, series), (colour, marker)) in enumerate(zip(histograms.items(), cycle(SERIES))):
         pixels = series.released.sum(1)
         present = pixels > 0
         thresholds = released_median(series.released).values[present] * series.scale
         shares = (series.released[:, 0] / pixels)[present]
         style: dict[str, Any] = {"color": colour, "markersize": 7, "alpha": 0.8, "markeredgecolor": "white"}
+        style["zorder"] = 3 - place / len(histograms)  # the first is the teacher as it is: not behind the others
         axis.plot(shares, thresholds, marker, label=name, **style)
         said[name] = f"{int((thresholds > 1).sum())} of {len(thresholds)} classes"
     axis.axhline(1, color=NO_LIMIT, linewidth=1, linestyle=":")

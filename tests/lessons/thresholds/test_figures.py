@@ -93,6 +93,9 @@ def test_figures_show_every_row(histograms: dict[float, Histograms]) -> None:
     assert [text.get_text() for text in figures["share"].axes[0].get_legend().get_texts()][1:] == [
         "temperature 1", "temperature 2", "temperature 5",
     ]  # fmt: skip
+    series = [line for line in figures["share"].axes[0].get_lines() if str(line.get_label()).startswith("temperature")]
+    heights = [line.get_zorder() for line in series]
+    assert heights == sorted(heights, reverse=True) and len(set(heights)) == 3  # the teacher as it is: not hidden
     ticks = [text.get_text() for text in figures["reach"].axes[0].get_yticklabels()]
     assert ticks == ["voc 15-5 overlap, step 1", "ade 100-50 overlap, step 1"]
     rows = [text.get_text() for text in figures["through"].axes[0].get_yticklabels()]
