@@ -44,5 +44,5 @@ def test_04_another_threshold_makes_other_pixels_confident(opened):
         threshold.get_by_role("slider").press("ArrowLeft")
     expect(threshold.locator(".widget-readout")).to_have_text("0.99")
     with changes(explorer.get_by_role("img")):
-        press(explorer, "thresholds", "medians")
+        press(explorer, "rule", "medians")
     notebook.shots("04")

@@ -94,7 +94,7 @@ def judge(exercise: Attempt, function: Callable[..., Any]) -> tuple[bool | None,
         except NotImplementedError:
             return None, "not written yet."
         except Exception as error:
-            return False, f"{_one_line(error)} Hint: {exercise.hint}"
+            return False, _one_line(error)
         if result is None:
             return (None, "not written yet.") if _does_nothing(function) else (False, "it has no `return`.")
         if not equal(given, inputs):
@@ -164,7 +164,8 @@ def _numbers(result: Tensor, truth: Tensor, which: str, hint: str) -> str:
         if _close(result, -truth):
             return f"all numbers{which} have the wrong sign."
         if abs(ratio) > 1e-6 and _close(result, ratio * truth):
-            return f"all numbers{which} are {ratio:.4g} times the right ones: a factor or a division is missing. {hint}"
+            sign = "a sign is wrong, and " if ratio < 0 else ""
+            return f"all numbers{which} are {ratio:.4g} times the right ones: {sign}a factor or a division is missing."
     wrong = (~torch.isclose(result.double(), truth.double(), 1e-4, 1e-5)).sum()
     return f"{int(wrong)} of {truth.numel()} numbers{which} differ. {hint}"
 

@@ -60,11 +60,10 @@ def slides(pictures: Mapping[str, str]) -> str:
     buttons, figures = [], []
     for index, (label, picture) in enumerate(pictures.items()):
         each, words = f"{key}-{index}", html.escape(label)
-        style.append(f"#{each}:checked ~ figure.{each} {{display: block}}")
+        style.append(f".{key}:has(#{each}:checked) > figure.{each} {{display: block}}")
         checked = " checked" if index == 0 else ""
-        buttons.append(
-            f'<input type="radio" name="{key}" id="{each}"{checked}> <label for="{each}">{words}</label> &ensp;'
-        )
+        button = f'<input type="radio" name="{key}" id="{each}"{checked}>'
+        buttons.append(f'<label style="display:inline-block;margin-right:1em">{button} {words}</label> ')
         figures.append(f'<figure class="{each}">{picture}</figure>')
     return (
         f'<div class="plopkit-slides {key}" role="group" aria-label="key frames">'

@@ -38,7 +38,8 @@ def schedule(scenario: Scenario, names: Sequence[str], table: pd.DataFrame, imag
     classes, steps = scenario.order[1:], scenario.steps
     named = len(classes) <= NAMED
     head, foot = (1.6 if named else 0.85), 0.85  # inches
-    height = head + min(0.32 * len(steps), max(2.2, 0.16 * len(steps))) + foot
+    row_height = max(0.12, min(0.32, 2.2 / len(steps)))  # twenty steps still fit on a screen
+    height = head + row_height * len(steps) + foot
     figure = Plain(figsize=(9.2, height))
     figure.suptitle(wrapped(str(scenario), 9), fontsize=11, y=1 - 0.12 / height, va="top")
     # One pair of axes, and words instead of ticks: what follows a control has to be drawn quickly.
@@ -50,16 +51,16 @@ def schedule(scenario: Scenario, names: Sequence[str], table: pd.DataFrame, imag
     axis.pcolormesh(*edges, board, edgecolors="white", linewidth=1.5 if named else 0.2)
     axis.set(xlim=(0, end), ylim=(len(steps), 0))
     for row, step in enumerate(steps):
-        axis.text(-0.01 * n, row + 0.5, f"step {step.index}", ha="right", va="center", fontsize=9)
+        axis.text(-0.01 * n, row + 0.5, f"step {step.index}", ha="right", va="center", fontsize=_fontsize(row_height))
     for place, label in enumerate(classes if named else ()):
         axis.text(place + 0.5, 0, f" {_named(label, names)}", rotation=90, ha="center", va="bottom", fontsize=8)
     for place in (0, *range(4, n, 5 if named else 25)):
-        axis.text(place + 0.5, len(steps) + 0.1, str(place + 1), ha="center", va="top", fontsize=8)
+        axis.text(place + 0.5, len(steps) + 0.032 / row_height, str(place + 1), ha="center", va="top", fontsize=8)
     middle = 0.075 + 0.46 / 1.7  # of the columns, as a fraction of the figure
     words = "channel: position in the order learnt"
     figure.text(middle, (foot - 0.2) / height, words, ha="center", va="top", fontsize=9)
     for start, kind, total in ((1.03 * n, "training", images[0]), (1.37 * n, "validation", images[1])):
-        _bars(axis, start, 0.2 * n, kind, table[f"{kind} images"].to_numpy(), total)
+        _bars(axis, start, 0.2 * n, kind, table[f"{kind} images"].to_numpy(), total, row_height)
     patches = [Patch(facecolor=colour, edgecolor=EDGE, label=words) for words, colour in _legend(scenario).items()]
     figure.legend(handles=patches, loc="lower center", ncols=len(patches), fontsize=8, frameon=False)
     counts = zip(steps, table["training images"], table["validation images"], strict=True)
@@ -71,6 +72,11 @@ def schedule(scenario: Scenario, names: Sequence[str], table: pd.DataFrame, imag
         said = [*said[: MOST_SAID // 2], "…", *said[-(MOST_SAID // 2) :]]
     figure.alt = f"{scenario}: classes and numbers of training and validation images. {'; '.join(said)}."
     return figure
+
+
+def _fontsize(row_height: float) -> float:
+    """The size in points of words that fit into a row of this height in inches."""
+    return min(9, 56 * row_height)
 
 
 def _named(label: int, names: Sequence[str]) -> str:
@@ -96,14 +102,15 @@ def _legend(scenario: Scenario) -> dict[str, Any]:
     return meanings
 
 
-def _bars(axis: Axes, start: float, width: float, kind: str, counts: np.ndarray, total: int) -> None:
+def _bars(axis: Axes, start: float, width: float, kind: str, counts: np.ndarray, total: int, row_height: float) -> None:
     """A bar per row, which begins at ``start``; one for all images would be ``width`` wide."""
+    fontsize = min(8, _fontsize(row_height))
     for row, count in enumerate(counts):
         # Faster than barh.
         axis.add_artist(Rectangle((start, row + 0.15), width * count / total, 0.7, facecolor=IMAGE_COUNTS))
         place = start + width * (count / total + 0.04)
-        axis.text(place, row + 0.5, f"{count:,}", va="center", fontsize=8)
-    axis.text(start, -0.15, f"{kind} images\n(of {total:,})", va="bottom", fontsize=9)
+        axis.text(place, row + 0.5, f"{count:,}", va="center", fontsize=fontsize)
+    axis.text(start, -0.048 / row_height, f"{kind} images\n(of {total:,})", va="bottom", fontsize=9)
 
 
 def targets(

@@ -62,11 +62,17 @@ def _name_objects(axis: Axes, mask: Integer[np.ndarray, "H W"], names: Sequence[
 
 
 def middle(where: Bool[np.ndarray, "H W"]) -> tuple[int, int]:
-    """Row and column of the pixel with the most of these pixels around it, in a window of a fifth of the image."""
+    """Row and column of a pixel with nearly as many of these pixels around it as possible, close to their centre.
+
+    "Around" is a window of a fifth of the image.
+    """
     reach = max(1, min(where.shape) // 10)
     sums = np.pad(where.astype(int), reach).cumsum(0).cumsum(1)
     sums = np.pad(sums, ((1, 0), (1, 0)))
     size = 2 * reach + 1
     around = sums[size:, size:] - sums[:-size, size:] - sums[size:, :-size] + sums[:-size, :-size]
-    row, column = np.unravel_index(np.argmax(np.where(where, around, -1)), where.shape)
-    return int(row), int(column)
+    inside = np.where(where, around, 0)
+    rows, columns = np.nonzero(inside >= 0.9 * inside.max())
+    centre = [places.mean() for places in np.nonzero(where)]
+    nearest = np.argmin(np.hypot(rows - centre[0], columns - centre[1]))
+    return int(rows[nearest]), int(columns[nearest])

@@ -1,8 +1,11 @@
 """Figures of scenarios: schedules, targets, bars."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from looking import cells, inside
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
@@ -54,6 +57,17 @@ def test_a_schedule_shows_images_names_and_channels() -> None:
 @pytest.mark.parametrize("text", ["voc joint", "voc 10-1 overlap order=w", "voc 2-2 sequential", "voc 10-5 disjoint"])
 def test_nothing_of_a_schedule_is_cut_off(text: str) -> None:
     assert inside(drawn(Scenario.parse(text)))
+
+
+def test_twenty_steps_fit_on_a_screen() -> None:
+    """An explorer has 600 pixels, and its controls and words take 150 of them; it is shown at nine tenths."""
+    figure = drawn(Scenario.parse("voc 1-1 overlap"))
+    assert 0.92 * 100 * figure.get_size_inches()[1] <= 450
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    rows = [text for text in figure.axes[0].texts if text.get_text().startswith("step ")]
+    boxes = [text.get_window_extent(renderer) for text in rows]
+    assert len(boxes) == 20
+    assert all(above.y0 >= below.y1 - 1 for above, below in pairwise(boxes))
 
 
 def test_very_many_classes_have_no_names() -> None:
