@@ -5,13 +5,14 @@ The repository's address comes from the environment, so that no file has to name
 README's pictures and links; without it, README stays as it is and there are no addresses.
 """
 
-import os
 import re
+import runpy
 from pathlib import Path
 from typing import Any
 
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
+ONE_CLICK = runpy.run_path(str(Path(__file__).parent / "docs" / "one_click.py"))
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?!\w+:|#)([^)\s]+)\)")
 """A picture or a link whose target is a path: (picture, text, target)."""
 
@@ -20,23 +21,10 @@ class Metadata(MetadataHookInterface):
     """Adds `readme` and `urls`, which pyproject.toml declares as dynamic."""
 
     def update(self, metadata: dict[str, Any]) -> None:
-        address = repository(os.environ)
+        address = ONE_CLICK["repository"]()
         text = (Path(self.root) / "README.md").read_text(encoding="utf-8")
-        metadata["readme"] = {"content-type": "text/markdown", "text": absolute(text, address) if address else text}
+        metadata["readme"] = {"content-type": "text/markdown", "text": published(text, address) if address else text}
         metadata["urls"] = urls(address) if address else {}
-
-
-def repository(variables: Any) -> str | None:
-    """The address of the repository that the environment names, if it names one."""
-    if own := variables.get("PLOPKIT_REPOSITORY", "").strip().rstrip("/").removesuffix(".git"):
-        if not own.startswith("https://"):
-            raise ValueError(
-                f"PLOPKIT_REPOSITORY is {own!r}; it is an address such as https://github.com/owner/plopkit"
-            )
-        return own
-    if "GITHUB_REPOSITORY" in variables:
-        return f"{variables.get('GITHUB_SERVER_URL', 'https://github.com')}/{variables['GITHUB_REPOSITORY']}"
-    return None
 
 
 def urls(address: str) -> dict[str, str]:
@@ -46,6 +34,11 @@ def urls(address: str) -> dict[str, str]:
         "Issues": f"{address}/issues",
         "Changelog": f"{address}/blob/HEAD/CHANGELOG.md",
     }
+
+
+def published(text: str, address: str) -> str:
+    """README for a package index: with badges that open the lessons, and with addresses in place of paths."""
+    return ONE_CLICK["with_badges"](absolute(text, address), address)
 
 
 def absolute(text: str, address: str) -> str:

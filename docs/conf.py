@@ -42,8 +42,6 @@ maximum_signature_line_length = 100
 nb_execution_mode = "off"  # make_site.py has executed them
 nb_merge_streams = True
 nb_ipywidgets_js: dict[str, dict[str, str]] = {}  # a page has no kernel: pictures replace the widgets
-nb_code_prompt_show = "Show the solution"
-nb_code_prompt_hide = "Hide the solution"
 
 html_theme = "sphinx_book_theme"
 html_title = f"plopkit {release}"  # above the table of contents, and in the title of every page

@@ -16,6 +16,7 @@ import nbformat
 import papermill
 from links import faults
 from nbformat import NotebookNode
+from one_click import repository, with_links
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -28,10 +29,11 @@ PAGES = (
     "docs/promises.md",
     "docs/moved.md",
     "docs/scale.md",
+    "docs/teaching.md",
     "docs/guides/*.md",
     "docs/*.png",
 )
-PAGES += ("benchmarks/README.md", "data/measured/*.csv", "data/twemoji/LICENSE", "notebooks/README.md")
+PAGES += ("benchmarks/README.md", "data/measured/*.csv", "data/twemoji/LICENSE", "notebooks/*.md", "notebooks/handout.*")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -71,7 +73,8 @@ def stage(executed: Sequence[Path], source: Path) -> None:
             copy = source / path.relative_to(ROOT)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, copy)
-    shutil.copy(DOCS / "index.md", source)
+    index, address = (DOCS / "index.md").read_text(encoding="utf-8"), repository()
+    (source / "index.md").write_text(with_links(index, address) if address else index, encoding="utf-8")
     api.write(source / "api")
     for path in executed:
         nbformat.write(tidied(nbformat.read(path, as_version=4)), source / "notebooks" / path.name)

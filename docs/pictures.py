@@ -8,9 +8,8 @@ from matplotlib.figure import Figure
 
 import plopkit
 from plopkit import viz
-from plopkit.lessons import pod, pseudo
+from plopkit.lessons import pod, pseudo, training
 from plopkit.pseudo import median_thresholds
-from plopkit.runs.results import most_different_example
 
 HERE = Path(__file__).resolve().parent
 SCENARIO = "emoji 15-5 overlap"
@@ -29,7 +28,7 @@ def main() -> None:
     }
     runs = {method: experiment.run() for method, experiment in experiments.items()}
     figures = {
-        "forgetting": forgetting(runs),
+        "forgetting": forgetting(experiments),
         "curves": viz.forgetting_curves(
             pd.concat([run.summary for run in runs.values()], ignore_index=True), f"Forgetting on {SCENARIO}"
         ),
@@ -41,11 +40,12 @@ def main() -> None:
         print(args.pictures / f"{name}.png")
 
 
-def forgetting(runs: dict[str, plopkit.RunFolder]) -> Figure:
-    """The example on which the methods differ most in the classes of step 0."""
-    examples = {method: run.examples for method, run in runs.items()}
-    old = plopkit.Scenario.parse(SCENARIO).steps[0].new[1:]
-    return viz.strips(examples, most_different_example(examples, old), f"One image through {SCENARIO}")
+def forgetting(experiments: dict[str, plopkit.Experiment]) -> Figure:
+    """The validation image that shows best what fine-tuning has lost and PLOP has kept."""
+    chosen = {method: experiments[method] for method in ("ft", "plop")}
+    titles, data = [plopkit.METHODS[method].title for method in chosen], experiments["ft"].data
+    example = training.telling_example(chosen)
+    return training.story(example, titles, data.val.classes, f"One image after {SCENARIO}", data.val.credit)
 
 
 def drift(experiments: dict[str, plopkit.Experiment]) -> Figure:

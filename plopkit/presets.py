@@ -140,7 +140,7 @@ def preset_values(words: Words, method: str, preset: str, lesson: bool = False, 
         layers.append(entry.presets.get(each, {}))
         layers += [of_tasks.get(task, {}) for task in (words.task, f"{words.task} {words.protocol}")]
     if lesson:
-        layers.append(entry.lesson.get(preset, {}))
+        layers += [entry.lesson.get(name, {}) for name in (preset, f"{preset} {words.task}")]
     values: dict[str, Any] = {}
     for layer in layers:
         values |= flat({name: value for name, value in layer.items() if name != "hyper"})

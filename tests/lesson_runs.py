@@ -16,7 +16,10 @@ from lab import Lab, Open, chromium, jupyterlab
 from nbformat import NotebookNode
 from playwright.sync_api import Browser, Page
 from required import missing
-from test_notebooks import NOTEBOOKS, cells, checked, read
+from test_notebooks import NOTEBOOKS, cells, checked, read, solved
+
+from plopkit.lessons import progress_file
+from plopkit.lessons.exercises import all_exercises
 
 # The kernel's start-up and playwright emit warnings that plopkit cannot prevent.
 FOREIGN_WARNINGS = pytest.mark.filterwarnings("default")
@@ -111,8 +114,9 @@ def without_alt(outputs: Sequence[NotebookNode]) -> list[str]:
 def run_headless(path: Path, runs: Path, folder: Path) -> None:
     """Run all cells with preset smoke; check for no errors, a picture, few log lines, and correct solutions."""
     executed = folder / path.name
+    nbformat.write(with_solutions(read(path)), executed)
     parameters = {"preset": "smoke", "out": str(runs)}
-    papermill.execute_notebook(path, executed, parameters, cwd=folder, progress_bar=False)
+    papermill.execute_notebook(executed, executed, parameters, cwd=folder, progress_bar=False)
     notebook = read(executed)
 
     outputs = [output for cell in cells(notebook, "code") for output in cell.outputs]
@@ -122,6 +126,19 @@ def run_headless(path: Path, runs: Path, folder: Path) -> None:
     lines = [line for line in lines if not re.match(r"\d+ threads?, ", line)]  # how a run is done, once a run
     assert len(lines) <= 3, stderr[-2000:]
     assert pictures_of(outputs) and without_alt(outputs) == []
-    for cell in cells(notebook, "code", "solution"):
+    for cell in cells(notebook, "code", "tried"):
         (name,) = checked(cell)
         assert f"Exercise {name}: right." in str(cell.outputs)
+    assert not (folder / progress_file.NAME).exists()  # nobody has answered
+
+
+def with_solutions(notebook: NotebookNode) -> NotebookNode:
+    """The notebook with a cell after each folded solution that does what it says."""
+    exercises, found = all_exercises(), list[NotebookNode]()
+    for cell in notebook.cells:
+        found.append(cell)
+        for name in solved(cell) if cell.cell_type == "code" else ():
+            if name in exercises:  # functions to write are tested in tests/lessons/test_attempts.py
+                found.append(nbformat.v4.new_code_cell(exercises[name].solution, metadata={"tags": ["tried"]}))
+    notebook.cells = found
+    return notebook

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import nbformat
@@ -9,7 +10,8 @@ import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 
-from plopkit.lessons.exercises import all_exercises
+from plopkit.lessons import solution
+from plopkit.lessons.exercises import all_exercises, exercise_names
 from plopkit.parameters import KNOWN
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -79,26 +81,51 @@ def test_cells_are_short(path):
     assert {name: length for name, length in lengths.items() if length > LONGEST} == {}
 
 
+def solved(cell: NotebookNode) -> list[str]:
+    """The exercises whose folded solution the cell shows."""
+    return re.findall(r'\bsolution\("([^"]+)"\)', cell.source)
+
+
+def attempted(cell: NotebookNode) -> list[str]:
+    """The exercises whose function the student writes in this cell."""
+    return re.findall(r'@attempt\("([^"]+)"\)', cell.source)
+
+
 @each
-def test_defines_nothing(path):
-    """Whatever deserves a name belongs in the library."""
+def test_defines_only_what_the_student_writes(path):
+    """Whatever else deserves a name belongs in the library. A function to write has a docstring and three dots."""
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    defined = [node for cell in cells(read(path), "code") for node in ast.walk(python(cell)) if isinstance(node, kinds)]
-    assert [node.name for node in defined] == []
+    for cell in cells(read(path), "code"):
+        defined = [node for node in ast.walk(python(cell)) if isinstance(node, kinds)]
+        functions = [node for node in defined if not isinstance(node, ast.ClassDef)]
+        assert len(functions) == len(attempted(cell)) and bool(functions) == bool(defined), cell.source
+        for function, name in zip(functions, attempted(cell), strict=True):
+            assert ast.get_docstring(function) and ast.unparse(function.body[1]) == "..." and len(function.body) == 2
+            written = [node for node in ast.walk(ast.parse(solution(name).code)) if isinstance(node, ast.FunctionDef)]
+            assert (function.name, ast.dump(function.args)) in [(node.name, ast.dump(node.args)) for node in written]
 
 
 @each
-def test_ends_with_two_exercises_whose_solutions_are_closed(path):
+def test_has_two_exercises_and_folded_solutions(path):
+    """Every exercise is followed by its solution, which is shown folded and not run."""
+    code = cells(read(path), "code")
+    asked = [(checked(cell) + attempted(cell), solved(after)) for cell, after in pairwise(code)]
+    names = [(before, after) for before, after in asked if before]
+    assert all(len(before) == 1 and before == after for before, after in names), names
+    own = [name for name in exercise_names() if name.startswith(path.name[:2])]
+    assert sorted(name for (name,), _ in names) == own and len(own) >= 2
+    assert all(("solution" in cell.metadata.get("tags", ())) == bool(solved(cell)) for cell in code)
+    assert all("answer = None" in cell.source for cell in code if checked(cell))
+
+
+@each
+def test_sections_say_their_minutes_and_students_predict_and_discuss(path):
     notebook = read(path)
-    names = [f"{path.name[:2]}.{number}" for number in (1, 2)]
-    checks = [(cell, checked(cell)) for cell in cells(notebook, "code") if checked(cell)]
-    assert [names_of for _, names_of in checks] == [[name] for name in names for _ in ("question", "solution")]
-    assert set(names) <= set(all_exercises())
-    for question, solution in zip(checks[::2], checks[1::2], strict=True):
-        assert "answer = None" in question[0].source
-        assert solution[0].metadata.get("jupyter", {}).get("source_hidden") is True
-        assert {"solution", "hide-input"} <= set(solution[0].metadata.tags)
-    assert [cell.id for cell in cells(notebook, "code", "solution")] == [cell.id for cell, _ in checks[1::2]]
+    texts = [cell.source for cell in cells(notebook, "markdown")]
+    headings = [line for text in texts for line in re.findall(r"(?m)^## .*$", text)]
+    assert [line for line in headings if not re.search(r" · \d+ min$", line)] == ["## Try next"]
+    assert sum(len(re.findall(r"\bReveal\(", cell.source)) for cell in cells(notebook, "code")) >= 2
+    assert any("**Discuss.** " in text for text in texts)
 
 
 @each
@@ -115,6 +142,6 @@ def test_links_lead_somewhere_and_on_to_the_next(path):
 
 
 def test_every_exercise_is_in_a_notebook():
-    assert set(all_exercises()) == {
-        name for path in NOTEBOOKS for cell in cells(read(path), "code") for name in checked(cell)
-    }
+    code = [cell for path in NOTEBOOKS for cell in cells(read(path), "code")]
+    assert set(all_exercises()) == {name for cell in code for name in checked(cell)}
+    assert set(exercise_names()) == {name for cell in code for name in checked(cell) + attempted(cell)}

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 import tomllib
@@ -18,6 +19,8 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+
+from plopkit.lessons.install import BESIDE, FOR_TEACHERS
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -104,7 +107,7 @@ def test_wheel_carries_facts_and_notebooks(tmp_path):
 
     wheel = next(WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"]))
     names = set(zipfile.ZipFile(wheel).namelist())
-    expected = {f"plopkit/_notebooks/{name}" for name in ("README.md", *(path.name for path in NOTEBOOKS))}
+    expected = {f"plopkit/_notebooks/{name}" for name in (*BESIDE, *FOR_TEACHERS, *(path.name for path in NOTEBOOKS))}
     expected |= {f"plopkit/_facts/classes/{path.name}" for path in (ROOT / "data" / "classes").glob("*.txt")}
     for folder in ("measured", "twemoji"):
         expected |= {f"plopkit/_facts/{folder}/{path.name}" for path in (ROOT / "data" / folder).iterdir()}
@@ -144,6 +147,23 @@ def test_an_index_shows_the_pictures_where_the_repository_has_an_address(variabl
     assert [path for path in paths if not (ROOT / path).exists()] == []
     assert re.findall(r"\]\((?!https://|#)[^)]+\)", text) == []
     assert re.findall(r"!\[[^\]]*\]\((?!https://example.org/a/b/raw/HEAD/docs/\w+\.png\))", text) == []
+
+
+def test_the_lessons_open_with_one_click_where_the_services_know_the_host() -> None:
+    pages = runpy.run_path(str(ROOT / "docs" / "one_click.py"))
+    links = pages["one_click"]("https://github.com/owner/plopkit")
+    assert links == {
+        "Binder": "https://mybinder.org/v2/gh/owner/plopkit/HEAD?urlpath=lab/tree/notebooks/00_start_here.ipynb",
+        "Colab": "https://colab.research.google.com/github/owner/plopkit/blob/HEAD/docs/colab.ipynb",
+    }
+    for path in ("notebooks/00_start_here.ipynb", "docs/colab.ipynb"):
+        assert (ROOT / path).is_file() and any(link.endswith(path) for link in links.values())
+    assert "v2/gl/group%2Fplopkit/HEAD" in pages["one_click"]("https://gitlab.com/group/plopkit")["Binder"]
+    text = "# plopkit\n\nA network"
+    badges, words = (pages[name](text, "https://github.com/owner/plopkit") for name in ("with_badges", "with_links"))
+    assert badges.startswith("# plopkit\n\n[![Binder](https://") and badges.endswith("\n\nA network")
+    assert "![" not in words and "[open the lessons in Colab](https://colab" in words
+    assert pages["with_badges"](text, "https://example.org/a/b") == text
 
 
 def test_without_an_address_readme_is_as_it_is(tmp_path, monkeypatch):

@@ -73,6 +73,8 @@ def test_a_lesson_uses_fewer_scenes_and_its_own_method(tmp_path):
     assert brief.data.scenes < whole.data.scenes and brief.model == whole.model
     assert 0 < brief.optim.min_iterations < whole.optim.min_iterations  # as many epochs of fewer scenes
     assert brief.optim.model_copy(update={"min_iterations": whole.optim.min_iterations}) == whole.optim
+    one_by_one = from_parameters(cell | {"scenario": "emoji 15-1 overlap"}, "ft", lesson=True)
+    assert one_by_one.data == brief.data and one_by_one.optim.min_iterations == 2 * brief.optim.min_iterations
     settings = from_parameters(cell | {"method": "mib", "overrides": {"data.scenes": 1234}}, "plop", lesson=True)
     assert (settings.method, settings.data.scenes) == ("plop", 1234)
     with pytest.raises(ValueError, match="must set method"):

@@ -30,7 +30,7 @@ class Attempt:
     """A function to write."""
 
     reference: Callable[..., Any]
-    """The library's own: returns a tensor or a tuple of tensors."""
+    """The library's own: returns a tensor, a tuple of tensors or a dictionary of them."""
     inputs: Callable[[], Sequence[Inputs]]
     """Makes the hidden inputs, always the same."""
     mistakes: Mapping[str, Callable[..., Any]]
@@ -94,7 +94,7 @@ def judge(exercise: Attempt, function: Callable[..., Any]) -> tuple[bool | None,
         except NotImplementedError:
             return None, "not written yet."
         except Exception as error:
-            return False, f"{_one_line(error)} Hint: {exercise.hint}"
+            return False, _one_line(error)
         if result is None:
             return (None, "not written yet.") if _does_nothing(function) else (False, "it has no `return`.")
         if not equal(given, inputs):
@@ -126,11 +126,18 @@ def _mistake(exercise: Attempt, inputs: Inputs, result: Any, truth: Any) -> str:
     for hint, variant in exercise.mistakes.items():
         if equal(result, variant(*deepcopy(inputs))):
             return hint
+    if isinstance(truth, dict) and (not isinstance(result, dict) or set(result) != set(truth)):
+        return f"return a dictionary of {' and '.join(map(repr, truth))}."
     if isinstance(truth, tuple) and (not isinstance(result, tuple) or len(result) != len(truth)):
         return f"return {len(truth)} values, separated by commas."
-    pairs = list(zip(_parts(result), _parts(truth), strict=True))
-    place, (part, right) = next((i, pair) for i, pair in enumerate(pairs) if not equal(*pair))
-    which = f" of value {place + 1}" if len(pairs) > 1 else ""
+    if isinstance(truth, dict):
+        names = [repr(name) for name in truth]
+        pairs = [(result[name], truth[name]) for name in truth]
+    else:
+        pairs = list(zip(_parts(result), _parts(truth), strict=True))
+        names = [f"value {place + 1}" for place in range(len(pairs))]
+    name, (part, right) = next((name, pair) for name, pair in zip(names, pairs, strict=True) if not equal(*pair))
+    which = f" of {name}" if len(pairs) > 1 else ""
     return _fault(part, right, which) or _numbers(part, right, which, exercise.hint)
 
 
@@ -157,7 +164,8 @@ def _numbers(result: Tensor, truth: Tensor, which: str, hint: str) -> str:
         if _close(result, -truth):
             return f"all numbers{which} have the wrong sign."
         if abs(ratio) > 1e-6 and _close(result, ratio * truth):
-            return f"all numbers{which} are {ratio:.4g} times the right ones: a factor or a division is missing. {hint}"
+            sign = "a sign is wrong, and " if ratio < 0 else ""
+            return f"all numbers{which} are {ratio:.4g} times the right ones: {sign}a factor or a division is missing."
     wrong = (~torch.isclose(result.double(), truth.double(), 1e-4, 1e-5)).sum()
     return f"{int(wrong)} of {truth.numel()} numbers{which} differ. {hint}"
 
@@ -167,6 +175,8 @@ def _close(result: Tensor, truth: Tensor) -> bool:
 
 
 def _parts(value: Any) -> tuple[Any, ...]:
+    if isinstance(value, dict):
+        return tuple(value.values())
     return value if isinstance(value, tuple) else (value,)
 
 

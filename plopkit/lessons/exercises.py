@@ -27,10 +27,13 @@ TOPICS = {
     "07": "forgetting",
     "08": "published",
     "09": "thresholds",
+    "10": "domains",
+    "11": "successors",
+    "12": "own_data",
 }
 """The topic of each lesson, whose folder has its exercises."""
 
-ATTEMPT_TOPICS = ("growing", "pod", "pseudo", "gradients")
+ATTEMPT_TOPICS = ("growing", "pod", "pseudo", "gradients", "training")
 """The topics whose folder has functions to write."""
 
 

@@ -1,12 +1,24 @@
 """The lessons in the user's own folder: copied without overwriting anything, and opened in JupyterLab."""
 
-from collections.abc import Sequence
+import os
+import shutil
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from plopkit.presets import open_scenario
+from plopkit.runs.folder import RunFolder
+from plopkit.runs.results import run_folders
 from plopkit.support import resources
 from plopkit.support.files import atomic_write, make_folder
 from plopkit.support.places import expanded
+
+BESIDE = ("README.md", "glossary.md", "measurements.md", "handout.pdf", "handout.svg")
+"""What students get with the notebooks."""
+FOR_TEACHERS = ("TEACHERS.md",)
+"""What teachers get as well: plans, answers, and what to expect."""
+RUNS = "runs"
+"""The lessons' folder of runs, next to the notebooks."""
 
 
 class Copied(NamedTuple):
@@ -20,30 +32,37 @@ class Copied(NamedTuple):
     """Differ from this version and were left as they are."""
 
 
-def lessons() -> list[Path]:
-    """The README and the notebooks of this version, in order.
+def lessons(teacher: bool = False) -> list[Path]:
+    """The files of this version: what is next to the notebooks, then the notebooks in order.
+
+    Args:
+        teacher: Whether the teacher's guide is among them.
 
     Raises:
         FileNotFoundError: The package was installed without them.
     """
-    readme = resources.notebook("README.md")
-    notebooks = [path for path in readme.parent.glob("*.ipynb") if not path.name.endswith(".out.ipynb")]
-    return [readme, *sorted(notebooks)]
+    others = [resources.notebook(name) for name in (*BESIDE, *(FOR_TEACHERS if teacher else ()))]
+    notebooks = [path for path in others[0].parent.glob("*.ipynb") if not path.name.endswith(".out.ipynb")]
+    return [*others, *sorted(notebooks)]
 
 
-def copy_lessons(folder: Path) -> Copied:
+def copy_lessons(folder: Path, teacher: bool = False) -> Copied:
     """Copy the lessons into a folder, which is made if necessary. A file that differs is never overwritten.
+
+    Args:
+        folder: Where to.
+        teacher: Whether the teacher's guide is copied as well.
 
     Raises:
         ValueError: `folder` is a file.
 
     Example:
         >>> print(summary_of(copy_lessons(Path("plopkit-lessons")), Path("plopkit-lessons")))
-        plopkit-lessons: 11 files copied, 0 already up to date
+        plopkit-lessons: 18 files copied, 0 already up to date
     """
     copied, folder = Copied([], [], []), expanded(folder)
     make_folder(folder)
-    for lesson in lessons():
+    for lesson in lessons(teacher):
         path, content = folder / lesson.name, lesson.read_bytes()
         if not path.exists():
             with atomic_write(path) as part:
@@ -54,6 +73,56 @@ def copy_lessons(folder: Path) -> Copied:
         else:
             copied.kept.append(path)
     return copied
+
+
+class CopiedRuns(NamedTuple):
+    """Runs, by what `copy_runs` did."""
+
+    new: list[Path]
+    """Were copied."""
+    there: list[Path]
+    """Have a folder of this name already, which was left as it is."""
+    unfinished: list[Path]
+    """Are not finished, and were not copied."""
+
+
+def copy_runs(sources: Iterable[Path], folder: Path) -> CopiedRuns:
+    """Copy finished runs into the lessons' folder, where the lessons read them back in place of training.
+
+    A run that is there already is left as it is, and what is copied appears as a whole or not at all.
+
+    Args:
+        sources: Run folders, or folders that hold some.
+        folder: The lessons' folder.
+
+    Raises:
+        FileNotFoundError: No run is in or below `sources`.
+    """
+    copied, target = CopiedRuns([], [], []), expanded(folder) / RUNS
+    make_folder(target)
+    for run in run_folders(sources):
+        own = RunFolder(run)
+        place = target / run.name
+        if own.evaluated() < len(open_scenario(own.settings).steps):
+            copied.unfinished.append(run)
+        elif place.exists():
+            copied.there.append(place)
+        else:
+            part = target / f".{run.name}.part"
+            shutil.rmtree(part, ignore_errors=True)  # of a copy that was interrupted
+            shutil.copytree(run, part, ignore=shutil.ignore_patterns(own.lock_file.name))
+            os.replace(part, place)
+            copied.new.append(place)
+    return copied
+
+
+def summary_of_runs(copied: CopiedRuns, folder: Path) -> str:
+    """What `copy_runs` did, in words."""
+    lines = [f"{folder / RUNS}: {len(copied.new)} runs copied, {len(copied.there)} already there"]
+    if copied.unfinished:
+        lines.append("These runs are not finished and were not copied:")
+        lines += [f"    {path}" for path in copied.unfinished]
+    return "\n".join(lines)
 
 
 def summary_of(copied: Copied, folder: Path) -> str:
@@ -67,10 +136,10 @@ def summary_of(copied: Copied, folder: Path) -> str:
 
 
 def open_lab(folder: Path, arguments: Sequence[str] = ()) -> None:
-    """Open JupyterLab in a folder, and wait until it is shut down.
+    """Open JupyterLab in a folder, with the first lesson, and wait until it is shut down.
 
     Args:
-        folder: Where it opens.
+        folder: The lessons' folder.
         arguments: Further command-line arguments of JupyterLab.
 
     Raises:
@@ -84,4 +153,5 @@ def open_lab(folder: Path, arguments: Sequence[str] = ()) -> None:
             "Install what they need: python -m pip install ipykernel ipywidgets jupyterlab papermill, or copy "
             "the lessons only: plopkit lessons --no-open"
         ) from error
-    LabApp.launch_instance([str(folder), *arguments])
+    first = next(path.name for path in lessons() if path.suffix == ".ipynb")
+    LabApp.launch_instance([str(folder / first), *arguments])

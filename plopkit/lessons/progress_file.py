@@ -12,7 +12,7 @@ NAME = ".progress.json"
 """The file, in the folder that the kernel runs in."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Progress:
     """The exercises that are right, of all."""
 
@@ -32,6 +32,8 @@ class Progress:
         rest = f"; next: {self.next}" if self.right and self.next else ""
         text = f"{len(self.right)} of {len(self.exercises)} exercises right{rest}."
         return f"{text} {self.note}".strip()
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         bar = f'<progress value="{len(self.right)}" max="{len(self.exercises)}" aria-label="progress"></progress>'

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from plopkit.model.segmenter import Output, Segmenter
+from plopkit.support.kernels import brief_interrupts
 from plopkit.ticks import Tick
 
 SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2)
@@ -49,13 +50,14 @@ def snapshots(
         raise ValueError(f"shares of a step's iterations are numbers above 0 and at most 1, not {tuple(shares)}")
     outputs = {0: outputs_of(net, images)}
     n_iterations = 0
-    for tick in ticks:
-        n_iterations, done = tick.n_iterations, tick.iteration + 1
-        wanted = {max(1, round(share * n_iterations)) for share in shares}
-        if done in wanted:
-            outputs[done] = outputs_of(net, images)
-        if done >= max(wanted):
-            break
+    with brief_interrupts("Run the cell again; these iterations begin again."):
+        for tick in ticks:
+            n_iterations, done = tick.n_iterations, tick.iteration + 1
+            wanted = {max(1, round(share * n_iterations)) for share in shares}
+            if done in wanted:
+                outputs[done] = outputs_of(net, images)
+            if done >= max(wanted):
+                break
     if not n_iterations:
         raise ValueError("there are no snapshots to take: the training has no iteration left")
     return [Snapshot(done, n_iterations, output) for done, output in outputs.items()]

@@ -1,6 +1,7 @@
 """Solutions that stay folded until somebody opens them, and that "Run All" does not run."""
 
 import html
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def solution(name: str) -> Solution:
     attempts, exercises = all_attempts(), all_exercises()
     if name in attempts:
         code = attempts[name].solution.strip()
-        return Solution(name, code.replace("def ", f'@attempt("{name}")\ndef ', 1))
+        return Solution(name, re.sub(r"(?m)^( *)(?=def )", rf'\1@attempt("{name}")\n\1', code, count=1))
     if name in exercises:
         return Solution(name, exercises[name].solution.strip())
     raise unknown_name("exercise", name, exercise_names())

@@ -42,6 +42,7 @@ from plopkit.runs.trackers import check_packages
 from plopkit.scenario import Scenario, Step
 from plopkit.settings import Settings
 from plopkit.support.bars import notice
+from plopkit.support.kernels import brief_interrupts
 from plopkit.support.signals import terminating
 from plopkit.ticks import Tick
 
@@ -125,6 +126,7 @@ class Experiment:
     def run(self, progress: bool = True) -> RunFolder:
         """Do all that is left, with progress bars."""
         with contextlib.ExitStack() as stack:
+            stack.enter_context(brief_interrupts("What is finished is kept: run the cell again to go on."))
             stack.enter_context(terminating())
             bars = stack.enter_context(contextlib.closing(Bars(progress and self.main)))
             self._opened  # noqa: B018  (checks everything first)

@@ -1,6 +1,8 @@
-"""Whether a person sits at the kernel. IPython is not needed to ask."""
+"""A notebook's kernel: whether a person uses it, and what an interrupted cell shows. IPython is not needed for that."""
 
+import contextlib
 import sys
+from collections.abc import Iterator
 
 
 def is_interactive() -> bool:
@@ -13,3 +15,19 @@ def is_interactive() -> bool:
     if kernel is None:
         return False
     return bool(kernel.get_parent("shell").get("content", {}).get("allow_stdin", False))
+
+
+@contextlib.contextmanager
+def brief_interrupts(advice: str) -> Iterator[None]:
+    """Where a cell is interrupted inside the context, IPython shows one line instead of pages of traceback.
+
+    The `KeyboardInterrupt` itself goes on as it is.
+
+    Args:
+        advice: what to do next.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        interrupt._render_traceback_ = lambda: [f"Interrupted. {advice}"]  # type: ignore[attr-defined]
+        raise

@@ -1,6 +1,7 @@
 """Curves: mIoU through the steps, method by method, and the losses of one run."""
 
 import textwrap
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -35,23 +36,25 @@ def shifts(n_lines: int, last: int) -> list[float]:
 
 
 @styled
-def forgetting_curves(summary: pd.DataFrame, title: str) -> Figure:
+def forgetting_curves(summary: pd.DataFrame, title: str, groups: Mapping[str, str] = GROUP_TITLES) -> Figure:
     """mIoU of old, new and all classes after each step: a line per method, the mean over seeds with a band.
 
     Args:
         summary: rows of `summary.csv` of one scenario, of any methods and seeds.
+        title: the figure's title.
+        groups: the columns that are drawn, in percent, each with the title of its panel.
 
     Example:
         >>> forgetting_curves(plopkit.RunFolder("runs/...").summary, "emoji 15-5 overlap")
     """
     figure = titled(title, 11, 3.4)
-    axes = figure.subplots(1, len(GROUP_TITLES), sharey=True)
+    axes = figure.subplots(1, len(groups), sharey=True)
     last = int(summary["step"].max())
     runs = summary.groupby("method", sort=False)
     styles = method_styles([str(method) for method in runs.groups])
     moved = shifts(len(styles), last)
     said = []
-    for axis, (group, name) in zip(axes, GROUP_TITLES.items(), strict=True):
+    for axis, (group, name) in zip(axes, groups.items(), strict=True):
         ends = {}
         for (method, rows), shift in zip(runs, moved, strict=True):
             steps = rows.groupby("step")[group].agg(["mean", "min", "max"]).dropna()
@@ -67,12 +70,13 @@ def forgetting_curves(summary: pd.DataFrame, title: str) -> Figure:
         axis.set_xlim(-0.15 + moved[0], last + 0.15 + moved[-1])
         axis.set_xticks(range(0, last + 1, 1 + last // 12))
         axis.grid(alpha=0.3)
-    axes[0].set_ylabel("mIoU (%)")
+    measure = "mIoU" if groups is GROUP_TITLES else "scores"
+    axes[0].set_ylabel(f"{measure} (%)")
     axes[0].set_ylim(-2, 102)
     handles, names = axes[0].get_legend_handles_labels()
     names = [textwrap.fill(label, 24) for label in names]
     figure.legend(handles, names, title="method", loc="outside right upper", fontsize=8, title_fontsize=8)
-    figure.alt = f"{title}: curves of mIoU in percent, from the first step to the last. {'; '.join(said)}."
+    figure.alt = f"{title}: curves of {measure} in percent, from the first step to the last. {'; '.join(said)}."
     return figure
 
 

@@ -1,6 +1,7 @@
 """A question that is answered before its answer is shown: predict, then reveal."""
 
 import html
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -25,7 +26,7 @@ class Reveal:
     (papermill, a script that builds a site), question and answer are shown at once.
 
     Args:
-        question: plain text.
+        question: plain text, with `code` in backticks.
         answer: makes what is shown after the guess: a figure, a table, Markdown as a string or anything else that
             a notebook can display. It is called once, and only when the answer is shown. An error is shown in a line.
         choices: the possible guesses; without them there is a text box.
@@ -93,7 +94,8 @@ class Reveal:
         return self.data
 
     def _heading(self) -> str:
-        return f"<b>Predict.</b> {html.escape(self.question)}"
+        code = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(self.question))
+        return f"<b>Predict.</b> {code}"
 
     def _verdict_html(self) -> str:
         right = None if self.right is None or not self.guessed else self.verdict.startswith("Right:")

@@ -1,20 +1,25 @@
 """`plopkit lessons` copies every lesson, overwrites nothing, and opens JupyterLab in the folder."""
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
+import nbformat
 import pytest
 from hatchling.builders.wheel import WheelBuilder
+from small_runs import small, ticks_until
 
 from plopkit.cli import main
-from plopkit.lessons.install import copy_lessons, lessons
+from plopkit.lessons.install import BESIDE, FOR_TEACHERS, copy_lessons, copy_runs, lessons
+from plopkit.runs.experiment import Experiment, run
 from plopkit.support import resources
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = sorted(p.name for p in (ROOT / "notebooks").glob("*.ipynb") if not p.name.endswith(".out.ipynb"))
+NOTEBOOKS = sorted(p.name for p in (ROOT / "notebooks").glob("*.ipynb") if not p.name.endswith(".out.ipynb"))
+NAMES = [*BESIDE, *NOTEBOOKS]
 
 
 @pytest.fixture
@@ -27,23 +32,23 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     return calls
 
 
-def test_every_lesson_and_the_readme_are_copied_as_they_are(tmp_path: Path, opened: list, capsys) -> None:
+def test_what_students_get_is_copied_as_it_is(tmp_path: Path, opened: list, capsys) -> None:
     folder = tmp_path / "deep" / "lessons"
     assert main(["lessons", str(folder), "--no-open"]) == 0
-    assert sorted(path.name for path in folder.iterdir()) == sorted(["README.md", *NAMES])
+    assert sorted(path.name for path in folder.iterdir()) == sorted(NAMES)
     for path in folder.iterdir():
         assert path.read_bytes() == (ROOT / "notebooks" / path.name).read_bytes()
     assert opened == []
-    assert capsys.readouterr().out == f"{folder}: {len(NAMES) + 1} files copied, 0 already up to date\n"
+    assert capsys.readouterr().out == f"{folder}: {len(NAMES)} files copied, 0 already up to date\n"
 
 
 def test_what_the_student_has_changed_is_kept(tmp_path: Path, opened: list, capsys) -> None:
     copy_lessons(tmp_path)
-    edited, deleted = tmp_path / NAMES[0], tmp_path / NAMES[1]
+    edited, deleted = tmp_path / NOTEBOOKS[0], tmp_path / NOTEBOOKS[1]
     edited.write_text("my answers", encoding="utf-8")
     deleted.unlink()
     copied = copy_lessons(tmp_path)
-    assert (copied.new, copied.kept, len(copied.same)) == ([deleted], [edited], len(NAMES) - 1)
+    assert (copied.new, copied.kept, len(copied.same)) == ([deleted], [edited], len(NAMES) - 2)
     assert edited.read_text(encoding="utf-8") == "my answers"
 
     assert main(["lessons", str(tmp_path), "--no-open"]) == 0
@@ -58,8 +63,60 @@ def test_jupyterlab_opens_there_with_its_own_flags(tmp_path: Path, opened: list,
     monkeypatch.chdir(tmp_path)
     assert main(["lessons"]) == 0
     assert main(["lessons", "my-lessons", "--", "--no-browser", "--port", "8899"]) == 0
-    assert opened == [["plopkit-lessons"], ["my-lessons", "--no-browser", "--port", "8899"]]
-    assert (tmp_path / "my-lessons" / NAMES[0]).is_file()
+    first = NOTEBOOKS[0]
+    assert opened == [[f"plopkit-lessons/{first}"], [f"my-lessons/{first}", "--no-browser", "--port", "8899"]]
+    assert (tmp_path / "my-lessons" / NOTEBOOKS[0]).is_file()
+
+
+def test_flags_of_jupyterlab_without_dashes_are_explained(tmp_path: Path, opened: list, capsys) -> None:
+    assert main(["lessons", str(tmp_path / "mine"), "--no-browser", "--port=8899"]) == 2
+    assert capsys.readouterr().err == (
+        "plopkit: lessons has no --no-browser; words for JupyterLab come after two dashes: "
+        "plopkit lessons DIR -- --no-browser --port=8899\n"
+    )
+    assert opened == [] and not (tmp_path / "mine").exists()
+
+
+def links_of(path: Path) -> list[str]:
+    """The targets of the relative links of a Markdown file or a notebook, without anchors."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".ipynb":
+        cells = nbformat.reads(text, as_version=4).cells
+        text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)", text)]
+    return [link for link in links if link and "://" not in link and not link.startswith("attachment:")]
+
+
+@pytest.mark.parametrize("teacher", [False, True])
+def test_every_link_in_the_folder_leads_to_a_file_of_it(tmp_path: Path, teacher: bool) -> None:
+    copied = copy_lessons(tmp_path, teacher).new
+    assert (tmp_path / "TEACHERS.md").exists() == teacher
+    links = {path.name: links_of(path) for path in copied if path.suffix in (".md", ".ipynb")}
+    lost = [(name, link) for name, found in links.items() for link in found if not (tmp_path / link).is_file()]
+    assert lost == []
+    assert set(NOTEBOOKS) <= set(links["README.md"]) and {"glossary.md", "handout.pdf"} <= set(links["README.md"])
+
+
+def test_students_are_not_told_the_answers(tmp_path: Path) -> None:
+    copy_lessons(tmp_path)
+    assert [path.name for path in tmp_path.iterdir() if "## Answers" in path.read_text(encoding="latin-1")] == []
+
+
+def test_finished_runs_are_handed_out_and_read_back(tmp_path: Path, opened: list, capsys) -> None:
+    leave_out = small(tmp_path / "class", method="ft")
+    finished = run(leave_out, progress=False)
+    half = small(tmp_path / "class", method="lwf")
+    ticks_until(Experiment.open(half), lambda tick: tick.step == 1)
+    for said in ("1 runs copied, 0 already there", "0 runs copied, 1 already there"):
+        assert main(["lessons", str(tmp_path / "out"), "--no-open", "--runs", str(tmp_path / "class")]) == 0
+        printed = capsys.readouterr().out
+        assert f"{tmp_path / 'out' / 'runs'}: {said}\nThese runs are not finished and were not copied:\n" in printed
+        assert printed.endswith(f"    {half.folder()}\n")
+    assert [path.name for path in (tmp_path / "out" / "runs").iterdir()] == [finished.path.name]
+    own = leave_out.model_copy(update={"out": tmp_path / "out" / "runs"})
+    assert list(Experiment.open(own).ticks()) == []  # nothing is left to train
+    with pytest.raises(FileNotFoundError, match=r"no results\.csv"):
+        copy_runs([tmp_path / "nothing"], tmp_path / "out")
 
 
 def test_without_jupyterlab_it_copies_and_says_what_to_install(tmp_path: Path, monkeypatch, capsys) -> None:
@@ -68,7 +125,7 @@ def test_without_jupyterlab_it_copies_and_says_what_to_install(tmp_path: Path, m
     printed = capsys.readouterr().err
     assert "python -m pip install ipykernel ipywidgets jupyterlab papermill," in printed
     assert "--no-open" in printed
-    assert (tmp_path / "my-lessons" / NAMES[0]).is_file()
+    assert (tmp_path / "my-lessons" / NOTEBOOKS[0]).is_file()
 
 
 def test_a_file_in_the_folders_place_is_an_error(tmp_path: Path, capsys) -> None:
@@ -78,8 +135,9 @@ def test_a_file_in_the_folders_place_is_an_error(tmp_path: Path, capsys) -> None
 
 
 def test_the_lessons_are_those_of_the_checkout() -> None:
-    assert [path.name for path in lessons()] == ["README.md", *NAMES]
-    assert lessons()[1].parent == resources.notebook(NAMES[0]).parent == ROOT / "notebooks"
+    assert [path.name for path in lessons()] == NAMES
+    assert [path.name for path in lessons(teacher=True)] == [*BESIDE, *FOR_TEACHERS, *NOTEBOOKS]
+    assert lessons()[1].parent == resources.notebook(NOTEBOOKS[0]).parent == ROOT / "notebooks"
 
 
 def test_a_wheel_carries_them(tmp_path: Path) -> None:
@@ -92,5 +150,5 @@ def test_a_wheel_carries_them(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     where, *_, summary = done.stdout.splitlines()
     assert where == str(tmp_path / "site" / "plopkit" / "lessons/__init__.py")
-    assert summary == f"my-lessons: {len(NAMES) + 1} files copied, 0 already up to date"
+    assert summary == f"my-lessons: {len(NAMES)} files copied, 0 already up to date"
     assert (tmp_path / "my-lessons" / NAMES[-1]).is_file()

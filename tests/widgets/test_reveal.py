@@ -32,10 +32,10 @@ def counted(calls: list[int]) -> str:
 
 def test_the_first_click_shows_the_answer_once(person, shown) -> None:
     calls: list[int] = []
-    question = Reveal("Which <net>?", lambda: counted(calls), ("ft", "plop"), "ft")
+    question = Reveal("Which <net>, `ft`?", lambda: counted(calls), ("ft", "plop"), "ft")
     question._ipython_display_()
     assert "application/vnd.jupyter.widget-view+json" in shown[0] and not calls and not question.output.outputs
-    assert "Which &lt;net&gt;?" in shown[1]["text/html"] and "the <answer>" not in str(shown)
+    assert "Which &lt;net&gt;, <code>ft</code>?" in shown[1]["text/html"] and "the <answer>" not in str(shown)
     buttons = question.box.children[1]
     assert buttons.options == ("ft", "plop") and buttons.value is None
     buttons.value = "plop"

@@ -107,6 +107,11 @@ class ForgettingExamples:
         """The percentage of each kind after ``step``, among the pixels that are not ignored."""
         return pd.Series(100 * mistake_shares(self.mistakes(step)), index=list(KINDS))
 
+    def mean_uncertainty(self, kind: int, step: int) -> float:
+        """The net's mean uncertainty after ``step`` on the pixels of this kind; NaN if there are none."""
+        values = self.uncertainty[step][self.mistakes(step) == kind]
+        return float(values.mean()) if values.size else float("nan")
+
     def predicted_as(self, label: int) -> pd.DataFrame:
         """What the pixels with this true label are predicted as.
 

@@ -119,8 +119,7 @@ ATTEMPTS: dict[str, Attempt] = {
                 factor * library_penalty(now, start, w, 1.0).sqrt()
             ),
         },
-        "factor times the sum over the names in importance of (w * (θ − θ*)**2).sum(); a new parameter has no "
-        "importance yet.",
+        "try one parameter by hand; a parameter that came with the step has no importance yet and does not count.",
         """\
 def ewc_penalty(parameters, start, importance, factor):
     moved = {name: parameters[name] - start[name] for name in importance}
@@ -167,7 +166,7 @@ def ewc_penalty(parameters, start, importance, factor):
                 unbiased_cross_entropy(z, target, n).mean()
             ),
         },
-        "where target is 0: -log_softmax(logits)[:, :n_old].logsumexp(1); for a new class: the usual -ln p; 0 for 255.",
+        "there are three cases: background, a new class, and 255; try a pixel with equal logits by hand.",
         """\
 import torch
 

@@ -98,7 +98,7 @@ ATTEMPTS: dict[str, Attempt] = {
                 variant(lambda b, n: b)
             ),
         },
-        "every new row is weight[0]; its bias and the background's are bias[0] - ln(n_new + 1); the rest stays.",
+        "try it by hand with one old and one new class: which of the old numbers stay as they are?",
         """\
 import math
 

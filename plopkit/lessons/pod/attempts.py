@@ -80,7 +80,7 @@ ATTEMPTS: dict[str, Attempt] = {
             "wrong layout: put the two strips of a channel apart, first all channels' row values, then all column "
             "values.": variant(lambda r: [torch.cat([r.mean(3), r.mean(2)], 2).flatten(1)]),
         },
-        "for each region, row by row: region.mean(3).flatten(1), then region.mean(2).flatten(1); concatenate along 1.",
+        "try a 2 x 2 map at scale 1 by hand: the two means of its rows come first, then those of its columns.",
         """\
 import torch
 

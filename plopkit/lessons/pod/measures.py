@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Integer
 from torch import Tensor
+from torch.nn import functional
 
 from plopkit.model.segmenter import Output
 from plopkit.pod import SCALES, fitting_scales, fold_new_into_background, pod_regions
+from plopkit.scenario import IGNORE
 
 
 def pod_layers(output: Output, n_old: int) -> dict[str, Tensor]:
@@ -47,3 +49,24 @@ def pod_maps(net: Output, teacher: Output, n_old: int, scales: Sequence[int] = S
         for name in new
     }
     return PodMaps(regions, distances)
+
+
+def clearest_channel(features: Float[Tensor, "B C h w"], masks: Integer[Tensor, "B H W"]) -> tuple[int, int]:
+    """The image and the channel whose squared values show best where the objects are.
+
+    Args:
+        features: a feature map.
+        masks: the true labels; all but background and ignored pixels are objects.
+
+    Returns:
+        The pair with the highest correlation between the squared map and the objects' share of each of its pixels.
+    """
+    objects = ((masks != 0) & (masks != IGNORE)).float()
+    height, width = features.shape[2:]
+    share = functional.adaptive_avg_pool2d(objects[:, None], (height, width)).flatten(2)
+    squared = features.square().flatten(2)
+    share, squared = (x - x.mean(2, keepdim=True) for x in (share, squared))
+    norms = squared.norm(dim=2) * share.norm(dim=2)
+    correlation = (squared * share).sum(2) / norms.clamp(min=1e-12)
+    image, channel = divmod(int(correlation.argmax()), features.shape[1])
+    return image, channel

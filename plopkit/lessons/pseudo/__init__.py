@@ -2,7 +2,13 @@
 
 from plopkit.lessons.exercises import check
 from plopkit.lessons.pseudo.figures import OUTCOMES, label_images, pseudo_rows
-from plopkit.lessons.pseudo.measures import Outcome, classify_pseudo_labels, precision_at, precision_curve
+from plopkit.lessons.pseudo.measures import (
+    Outcome,
+    classify_pseudo_labels,
+    precision_at,
+    precision_curve,
+    spread_images,
+)
 from plopkit.lessons.pseudo.uncertainty import precision_curves, uncertainty_histograms
 from plopkit.lessons.snapshots import outputs_of
 from plopkit.support.lazy import lazy_attributes
@@ -19,6 +25,7 @@ __all__ = [
     "precision_curves",
     "pseudo_explorer",
     "pseudo_rows",
+    "spread_images",
     "uncertainty_histograms",
 ]
 

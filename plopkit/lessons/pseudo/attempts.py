@@ -117,7 +117,7 @@ ATTEMPTS: dict[str, Attempt] = {
             "where p is 0, p ln p is 0, but 0 times -inf is nan: take ln p from log_softmax.": plain_logarithm,
             "this is 1 - max p, another measure; here the entropy is wanted.": lambda x: 1 - x.softmax(1).amax(1),
         },
-        "-(p * ln p).sum(1) / ln C with p = logits.softmax(1) and ln p = logits.log_softmax(1).",
+        "try a pixel with two equal logits by hand: its uncertainty is 1.",
         """\
 import math
 
@@ -161,8 +161,7 @@ def entropy(logits):
                 lambda u, predicted, t: (u < t[predicted]) & (predicted > 0)
             ),
         },
-        "torch.where(target == 0, torch.where(confident, predicted, 255), target) with "
-        "confident = u < thresholds[predicted].",
+        "there are three cases: a new class or 255, confident background, and background that is not confident.",
         """\
 import torch
 

@@ -95,7 +95,7 @@ def _controls(n_images: int) -> dict[str, Any]:
         "image": choice(range(1, n_images + 1), "image", "which training image"),
         "kind": choice(
             [SINGLE, MEDIAN, RELEASED],
-            "thresholds",
+            "rule",
             "a single threshold, or one per class: the paper's medians or the released code's",
         ),
         "threshold": _slider(0.2, 1.0, 0.01, "threshold", "for all classes; below it, the teacher counts as sure"),

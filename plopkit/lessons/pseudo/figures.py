@@ -28,8 +28,8 @@ from plopkit.viz.words import contents
 
 OUTCOMES = {
     Outcome.RIGHT: "right",
-    Outcome.UNSURE: "unsure: no label",
-    Outcome.EXCLUDED: "labelled as new, or ignored",
+    Outcome.UNSURE: "unsure: ignored",
+    Outcome.EXCLUDED: "new class, or ignored before",
     Outcome.MISSED: "old object called background",
     Outcome.CONFUSED: "old object called another class",
     Outcome.INVENTED: "background called an old class",
@@ -158,7 +158,7 @@ def _legend_of_rows(images: Sequence[LabelledImage], panels: Sequence[str], name
         return legend_entries(images, names, outcomes=True)
     handles = legend_entries(images, names, outcomes=False)
     if {"training mask", "target", "truth"} & set(panels):
-        handles.append(Patch(facecolor=IGNORED, edgecolor=EDGE, label="no label, or ignored"))
+        handles.append(Patch(facecolor=IGNORED, edgecolor=EDGE, label="ignored"))
     if {"confident (white)", "sure (white)"} & set(panels):
         handles.append(_patch(Outcome.EXCLUDED))
     return handles

@@ -4,7 +4,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor
 
 from plopkit.datasets.scenario_data import channels_of
@@ -19,7 +19,7 @@ class Outcome(IntEnum):
     EXCLUDED = 0
     """Its training mask shows a new class or is ignored, or the truth is unknown: it needs no pseudo-label."""
     UNSURE = 1
-    """Background in the training mask, and the teacher is unsure: no label."""
+    """Background in the training mask, and the teacher is unsure: it is ignored."""
     RIGHT = 2
     """The true old class; or background, where there is no old class."""
     MISSED = 3
@@ -125,3 +125,19 @@ def precision_at(
 
 def _groups(candidates: Bool[Tensor, "B H W"], predicted: Int[Tensor, "B H W"]) -> dict[str, Bool[Tensor, "B H W"]]:
     return {"all": candidates, "objects": candidates & (predicted != 0)}
+
+
+def spread_images(
+    outcomes: Integer[Tensor, "B H W"], labelled: Integer[Tensor, "B H W"], count: int
+) -> Int[Tensor, " n"]:
+    """Images to show, evenly spaced from that with the most right pseudo-labels of old classes to that with the fewest.
+
+    Args:
+        outcomes: result of `classify_pseudo_labels`.
+        labelled: the target with pseudo-labels: channels.
+        count: number of images, at most.
+    """
+    right = ((outcomes == Outcome.RIGHT) & (labelled > 0)).sum((1, 2))
+    ranked = right.argsort(descending=True, stable=True)
+    places = torch.linspace(0, len(ranked) - 1, min(count, len(ranked))).round().long()
+    return ranked[places]

@@ -2,7 +2,13 @@
 
 from plopkit.lessons.exercises import check
 from plopkit.lessons.published.figures import convention_gaps, published_bars, seed_spread
-from plopkit.lessons.published.measures import both_conventions, last_steps, measured, published_and_own
+from plopkit.lessons.published.measures import (
+    both_conventions,
+    last_steps,
+    measured,
+    published_and_own,
+    until_plop,
+)
 
 __all__ = [
     "both_conventions",
@@ -13,4 +19,5 @@ __all__ = [
     "published_and_own",
     "published_bars",
     "seed_spread",
+    "until_plop",
 ]

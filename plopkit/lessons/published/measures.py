@@ -10,6 +10,8 @@ from plopkit.support import resources
 OWN = "own runs"
 CONVENTIONS = {"yes": ("old", "all"), "no": ("old_nobg", "all_nobg")}
 """By whether the background is counted: the columns of a summary that are the papers' ``old`` and ``all``."""
+UNTIL_PLOP = ("ft", "pi", "ewc", "rw", "lwf", "lwf-mc", "ilt", "mib", "plop", "joint")
+"""The methods that the tables of MiB and PLOP compare."""
 PIXELS = ["pixel_accuracy", "background"]
 """Columns of a summary that show what a mean over classes hides; the papers do not report them."""
 COLUMNS = ["scenario", "method", "old", "new", "all", "avg", *PIXELS, "background_counted", "source", "seeds"]
@@ -73,3 +75,8 @@ def published_and_own(scenarios: Iterable[str], summary: pd.DataFrame | None = N
             tables.append(own[own["scenario"] == scenario])
     tables = [table for table in tables if len(table)]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
+
+
+def until_plop(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the methods that the tables of MiB and PLOP compare, whoever printed or ran them."""
+    return table[table["method"].isin(UNTIL_PLOP)].reset_index(drop=True)

@@ -10,6 +10,7 @@ from plopkit.lessons.thresholds.figures import (
 )
 from plopkit.lessons.thresholds.measures import (
     Histograms,
+    classes_beyond_the_gap,
     pseudo_label_rates,
     released_range,
     teacher_histograms,
@@ -21,6 +22,7 @@ from plopkit.support.lazy import lazy_attributes
 __all__ = [
     "Histograms",
     "check",
+    "classes_beyond_the_gap",
     "pseudo_label_dots",
     "pseudo_label_rates",
     "range_bars",

@@ -104,6 +104,17 @@ def teacher_histograms(
     return Histograms(released, fine, binned_median(exact), uncertainty_scale(n_old, n_seen))
 
 
+def classes_beyond_the_gap(histograms: Histograms, names: Sequence[str]) -> list[str]:
+    """The classes of which bin 0 holds less than half of the pixels, so that the released search leaves it.
+
+    Args:
+        histograms: result of ``teacher_histograms``.
+        names: class names of the teacher's channels, or of more.
+    """
+    beyond = 2 * histograms.released[:, 0] < histograms.released.sum(1)
+    return [name for name, left in zip(names, beyond.tolist(), strict=False) if left]
+
+
 def pseudo_label_rates(
     thresholds: Thresholds,
     old_logits: Float[Tensor, "B n_old H W"],

@@ -1,7 +1,23 @@
 """Lessons 00 and 06, how a scenario is trained: everything that the notebooks need."""
 
 from plopkit.lessons.exercises import check
+from plopkit.lessons.training.figures import story
+from plopkit.lessons.training.measures import FATES, Example, fates, leading, telling_example
+from plopkit.lessons.training.own import first_and_last, run_once_written
 from plopkit.runs.results import most_different_example
 from plopkit.viz import forgetting_curves, strips
 
-__all__ = ["check", "forgetting_curves", "most_different_example", "strips"]
+__all__ = [
+    "FATES",
+    "Example",
+    "check",
+    "fates",
+    "first_and_last",
+    "forgetting_curves",
+    "leading",
+    "most_different_example",
+    "run_once_written",
+    "story",
+    "strips",
+    "telling_example",
+]

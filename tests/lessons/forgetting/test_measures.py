@@ -1,5 +1,6 @@
 """Kinds of mistakes against a plain loop; a run's examples with their uncertainty."""
 
+import math
 import shutil
 from pathlib import Path
 
@@ -105,3 +106,10 @@ def test_what_a_label_is_predicted_as_against_a_loop() -> None:
                 100 * predicted.count(label) / len(predicted)
             )
     assert (examples.predicted_as(20) == 0).all().all()
+
+
+def test_the_mean_uncertainty_of_a_kind_of_mistake() -> None:
+    run = forgetting_examples()
+    kinds = run.mistakes(2)
+    assert run.mean_uncertainty(1, step=2) == pytest.approx(run.uncertainty[2][kinds == 1].mean())
+    assert math.isnan(run.mean_uncertainty(1, step=0))  # nothing is old in step 0

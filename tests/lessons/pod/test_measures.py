@@ -5,7 +5,7 @@ import torch
 from drawing import draw
 from drawing import draw_output as output
 
-from plopkit.lessons.pod.measures import pod_layers, pod_maps
+from plopkit.lessons.pod.measures import clearest_channel, pod_layers, pod_maps
 from plopkit.pod import fold_new_into_background, local_pod, pod_distance, pod_regions, regions_of
 
 
@@ -56,3 +56,12 @@ def test_maps_of_narrow_layers_have_the_scales_that_fit() -> None:
     assert [scale for name, scale in result.regions if name == "logits"] == [1, 2]
     new, old = pod_layers(net, 16), pod_layers(teacher, 16)
     torch.testing.assert_close(result.distances["logits"].mean(), pod_distance(new["logits"], old["logits"]))
+
+
+def test_the_clearest_channel_shows_the_objects() -> None:
+    masks = torch.zeros(3, 8, 8, dtype=torch.long)
+    masks[:, 2:6, 2:6] = 5
+    masks[:, 0] = 255
+    features = torch.rand(3, 4, 4, 4, generator=torch.Generator().manual_seed(0))
+    features[1, 2] = -((masks[1] == 5).float()[::2, ::2])
+    assert clearest_channel(features, masks) == (1, 2)

@@ -50,7 +50,7 @@ def test_rows_show_the_chosen_panels(batch: Batch, logits: torch.Tensor, medians
         "right and wrong",
         f"factor {images[2].factor:.2f}",
         "right",
-        "unsure: no label",
+        "unsure: ignored",
     } <= set(shown)
     axes = np.array(figure.axes).reshape(3, 3)
     assert (axes[1, 1].images[0].get_array() == overlay(images[1].picture, images[1].labelled)).all()

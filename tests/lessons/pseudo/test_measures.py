@@ -6,7 +6,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from plopkit.datasets.scenario_data import Batch, labels_of
 from plopkit.lessons import pseudo as pseudo_lesson
-from plopkit.lessons.pseudo.measures import Outcome, classify_pseudo_labels, precision_at, precision_curve
+from plopkit.lessons.pseudo.measures import (
+    Outcome,
+    classify_pseudo_labels,
+    precision_at,
+    precision_curve,
+    spread_images,
+)
 from plopkit.pseudo import Thresholds, pseudo_label
 from plopkit.scenario import Scenario
 
@@ -82,3 +88,13 @@ def test_a_teacher_that_predicts_no_object_has_no_precision_of_objects(batch: Ba
     assert curve["objects"].right.isnan().all()
     points = {"none": precision_at(blind, batch.target, batch.masks, STEP, Thresholds(torch.ones(17), "median"))}
     FigureCanvasAgg(pseudo_lesson.precision_curves(curve, points, "blind")).draw()
+
+
+def test_images_are_spread_from_the_most_to_the_fewest_right_old_pixels() -> None:
+    labelled = torch.ones(5, 1, 4, dtype=torch.long)
+    labelled[4] = 0  # background, rightly: no old class
+    outcomes = torch.full((5, 1, 4), int(Outcome.UNSURE))
+    for image, right in enumerate((1, 3, 2, 0, 4)):
+        outcomes[image, 0, :right] = Outcome.RIGHT
+    assert spread_images(outcomes, labelled, 3).tolist() == [1, 0, 4]
+    assert spread_images(outcomes, labelled, 9).tolist() == [1, 2, 0, 3, 4]

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from teachers import NAMES, draw
 
 from plopkit.lessons.thresholds import (
+    Histograms,
     check,
+    classes_beyond_the_gap,
     pseudo_label_rates,
     released_range,
     teacher_histograms,
@@ -170,3 +172,10 @@ def test_exercises() -> None:
     counts[:, :3] = torch.tensor([[900, 700, 400], [9_000, 7_000, 4_000]])
     assert check("09.2", [0.001, math.inf], counts=counts).right
     assert not check("09.2", [math.inf, 0.001], counts=counts).right
+
+
+def test_beyond_the_gap_are_classes_that_bin_0_holds_less_than_half_of() -> None:
+    released = torch.zeros(4, 100, dtype=torch.long)
+    released[:, :2] = torch.tensor([[5, 5], [4, 6], [0, 0], [0, 9]])
+    histograms = Histograms(released, released, torch.zeros(4), 20.0)
+    assert classes_beyond_the_gap(histograms, ["half", "less", "no pixel", "none", "a new class"]) == ["less", "none"]

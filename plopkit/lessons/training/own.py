@@ -1,0 +1,50 @@
+"""A method that a student writes in lesson 06: run and compared once it is written."""
+
+import pandas as pd
+
+from plopkit.lessons.attempts import find_attempt, judge
+from plopkit.lessons.exercises import Verdict
+from plopkit.methods import Method
+from plopkit.runs.experiment import run
+from plopkit.runs.results import load_results, summarise
+from plopkit.settings import Settings
+
+SHOWN = ["old_nobg", "new", "all", "background", "pixel_accuracy"]
+
+
+def run_once_written(kind: type[Method], settings: Settings) -> pd.DataFrame | Verdict:
+    """Run a student's method, and compare it with the other runs of the scenario in the same folder.
+
+    Args:
+        kind: the method's class; nothing is trained before its `losses` are written.
+        settings: those of its run.
+
+    Returns:
+        The last step of each method, in percent, the mean over its runs; or what is missing.
+    """
+    if judge(find_attempt("06.method"), kind.losses)[0] is None:
+        return Verdict(None, "Nothing is trained: the method is not written yet.")
+    run(settings)
+    summary = summarise(load_results(settings.out))
+    same = summary[summary["scenario"] == settings.scenario]
+    return same[same["step"] == same["step"].max()].groupby("method", sort=False)[SHOWN].mean().round(1)
+
+
+def first_and_last(ticks: pd.DataFrame, n: int = 10) -> pd.DataFrame:
+    """The mean of every loss term over the first and over the last iterations of every step.
+
+    Args:
+        ticks: rows of ``ticks.csv``.
+        n: how many iterations at either end.
+
+    Returns:
+        A row per step and term that the step has; the columns ``first`` and ``last``.
+    """
+    terms = [name for name in ticks.columns if name.startswith("loss_")]
+    rows = {
+        (step, term.removeprefix("loss_")): {"first": rows[term].head(n).mean(), "last": rows[term].tail(n).mean()}
+        for step, rows in ticks.groupby("step")
+        for term in terms
+        if rows[term].notna().any()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["step", "term"])
