@@ -1,5 +1,6 @@
 """Fixtures for all tests: shapes checked at run time, small data sets on disk, a small network."""
 
+import contextlib
 import copy
 import functools
 import importlib
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
+import psutil
 import pytest
 import torch
 from accelerate import Accelerator
@@ -29,6 +31,9 @@ hypothesis.settings.load_profile("plopkit")
 # The tests' nets are small, and threads that wait for a busy core take four times as long as one thread alone.
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# A small run syncs a hundred files, which takes longer than its training; the tests of power cuts sync in processes of their own.
+os.fsync = lambda fd: None
 
 # If this package is importable, jsonschema (used by nbformat) compiles the IRI grammar: four seconds in every worker.
 sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
@@ -60,6 +65,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the slowest files first: a worker takes whole files, and a long one at the end would keep it alone."""
     ranks = {name: rank for rank, name in enumerate(SLOWEST)}
     items.sort(key=lambda item: ranks.get(item.path.name, len(ranks)))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """End what a test that failed or timed out has started: `make test` would not return while it holds the output."""
+    if not session.config.getoption("numprocesses", None):  # else this is the process whose children run the tests
+        for process in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 @pytest.fixture(scope="session", autouse=True)

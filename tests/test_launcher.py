@@ -4,12 +4,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
 import pytest
 from small_runs import small_flags
+from waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[1]
 MOST = 60.0
@@ -24,9 +24,7 @@ def test_no_rank_outlives_its_launcher(tmp_path: Path) -> None:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     with open(tmp_path / "stderr", "wb") as stderr:
         launcher = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=stderr, stderr=stderr)
-    while not list(out.glob(".step0/*/step-0.training.*.pt")):
-        assert launcher.poll() is None, (tmp_path / "stderr").read_text()
-        time.sleep(0.05)
+    wait_until(lambda: list(out.glob(".step0/*/step-0.training.*.pt")), launcher)
     ranks = [process for process in psutil.Process(launcher.pid).children() if "run" in process.cmdline()]
     assert len(ranks) == 2
     launcher.send_signal(signal.SIGKILL)

@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from small_runs import SMALL, contents, small
+from waiting import wait_until
 
 import plopkit
 from plopkit.cli import main
@@ -222,9 +222,7 @@ def test_a_grid_that_is_ended_ends_its_runs(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "plopkit", *words(tmp_path, "--methods", "ft", "--set", "optim.epochs=9999")]
     command.remove(f"optim.epochs={EPOCHS}")
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    while not list(tmp_path.glob(".step0/*/step-0.training.*.pt")):
-        assert process.poll() is None
-        time.sleep(0.05)
+    wait_until(lambda: list(tmp_path.glob(".step0/*/step-0.training.*.pt")), process)
     process.terminate()
     _, stderr = process.communicate()
     assert process.returncode == 143

@@ -5,12 +5,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from waiting import wait_until
 
 from plopkit.grids import local
 from plopkit.grids.local import environment_of, gpus, next_entry, run_locally, stop
@@ -211,8 +211,7 @@ def test_processes_that_do_not_end_are_killed(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(local, "PATIENCE", 0.1)
     script = f"trap '' TERM; touch {tmp_path}/ready; while true; do sleep 0.05; done"
     process = subprocess.Popen(["sh", "-c", script], start_new_session=True)
-    while not (tmp_path / "ready").exists():
-        time.sleep(0.01)
+    wait_until((tmp_path / "ready").exists, process)
     stop([process])
     assert process.returncode == -signal.SIGKILL
 
@@ -255,8 +254,7 @@ def test_a_signal_while_a_process_is_started_leaves_none_behind(
 
     def start(entry: Entry, environment: dict[str, str]) -> subprocess.Popen[bytes]:
         process = original(entry, environment)
-        while not (tmp_path / "trace").exists():
-            time.sleep(0.01)
+        wait_until((tmp_path / "trace").exists, process)
         signal.raise_signal(signal.SIGTERM)  # before the caller has the process
         return process
 

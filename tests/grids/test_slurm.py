@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from blocks import blocks
+from waiting import wait_until
 
 from plopkit.grids import slurm
 from plopkit.grids.slurm import options_of, queue, run_on_slurm, script
@@ -83,15 +84,10 @@ def trace(tmp_path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").split() if path.is_file() else []
 
 
-def wait_for(happened: Callable[[], bool]) -> None:
-    while not happened():
-        time.sleep(0.01)
-
-
 def pid_of(fake: Path, job: str, start: int) -> int:
     """The process of a job's script after so many starts."""
     path = fake / f"pid.{job}"
-    wait_for(lambda: path.exists() and path.read_text().count("\n") == start)
+    wait_until(lambda: path.exists() and path.read_text().count("\n") == start)
     return int(path.read_text().split()[-1])
 
 
@@ -123,7 +119,7 @@ def test_a_run_that_the_time_limit_ends_is_requeued(
 
     def limit() -> None:
         for count in (1, 2):
-            wait_for(lambda: trace(tmp_path).count("begun") == count)  # noqa: B023
+            wait_until(lambda: trace(tmp_path).count("begun") == count)  # noqa: B023
             os.kill(pid_of(fake, "101_0", count), signal.SIGUSR1)
 
     thread = threading.Thread(target=limit)
@@ -142,7 +138,7 @@ def test_a_run_that_is_cancelled_saves_and_is_not_requeued(
     scripted("trap 'echo saved >> trace; exit 143' TERM; echo begun >> trace; while :; do sleep 0.02; done")
 
     def cancel() -> None:
-        wait_for(lambda: trace(tmp_path) == ["begun"])
+        wait_until(lambda: trace(tmp_path) == ["begun"])
         os.kill(pid_of(fake, "101_0", 1), signal.SIGTERM)
 
     thread = threading.Thread(target=cancel)
@@ -268,7 +264,7 @@ def test_the_example_for_use_by_hand(number: signal.Signals, requeued: bool, tmp
     ((_, block, _),) = blocks(EXAMPLE.read_text(encoding="utf-8"), "shell")
     task = {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "3"}
     process = subprocess.Popen(["bash", "-c", block], cwd=tmp_path, env=os.environ | task)
-    wait_for(lambda: "begun" in trace(tmp_path))
+    wait_until(lambda: "begun" in trace(tmp_path))
     process.send_signal(number)
     assert process.wait() == 143
     words = (tmp_path / "trace").read_text(encoding="utf-8").splitlines()

@@ -3,13 +3,13 @@
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from accelerate import Accelerator
 from small_runs import TWO_EPOCHS, small
+from waiting import wait_until
 
 from plopkit.runs import sharing
 from plopkit.runs.experiment import Experiment
@@ -38,22 +38,18 @@ def forked(work: Callable[[], None], errors: Path) -> int:
         os._exit(code)
 
 
-def training(out: Path, method: str, ticks_file: Path, pause: float) -> Callable[[], None]:
-    """A run that notes the iterations of step 0 in a file."""
+def training(out: Path, method: str, ticks_file: Path, stop_at: int) -> Callable[[], None]:
+    """A run that notes the iterations of step 0 in a file, and after so many waits until there is a file `go`."""
 
     def work() -> None:
         with open(ticks_file, "a", encoding="utf-8", buffering=1) as file:
             for tick in Experiment.open(small(out, method=method, **TWO_EPOCHS)).ticks():
                 if tick.step == 0:
                     file.write(f"{tick.iteration}\n")
-                    time.sleep(pause)
+                if len(lines(ticks_file)) == stop_at:
+                    wait_until((ticks_file.parent / "go").exists)
 
     return work
-
-
-def wait_for(happened: Callable[[], bool]) -> None:
-    while not happened():
-        time.sleep(0.01)
 
 
 def lines(path: Path) -> list[str]:
@@ -65,14 +61,15 @@ def test_three_methods_started_at_once_train_step_0_once(finished: Experiment, t
     methods, children, out = ("plop", "mib", "ft"), {}, tmp_path / "out"
     n = len(finished.folder.ticks.query("step == 0"))
     for method in methods:  # the first one has begun step 0 before the next one is started
-        work = training(out, method, tmp_path / method, 0.05 if method == "plop" else 0)
+        work = training(out, method, tmp_path / method, n // 2 + 1 if method == "plop" else -1)
         children[method] = forked(work, tmp_path / f"{method}.err")
         if method == "plop":
-            wait_for(lambda: len(lines(tmp_path / "plop")) > n // 2)  # an epoch has been saved
+            wait_until(lambda: len(lines(tmp_path / "plop")) > n // 2)  # an epoch has been saved
     said = "another run is training step 0, which this run shares; waiting for it"
+    wait_until(lambda: all(said in "".join(lines(tmp_path / f"{method}.err")) for method in methods[1:]))
     if killed:
-        wait_for(lambda: all(said in "".join(lines(tmp_path / f"{method}.err")) for method in methods[1:]))
         os.kill(children["plop"], signal.SIGKILL)
+    (tmp_path / "go").touch()
     codes = {method: os.waitpid(child, 0)[1] for method, child in children.items()}
     assert codes == {"plop": signal.SIGKILL if killed else 0, "mib": 0, "ft": 0}
     trained = {method: len(lines(tmp_path / method)) for method in methods}

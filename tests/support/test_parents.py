@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from waiting import wait_until
 
 from plopkit.support import parents
 from plopkit.support.parents import LAUNCHED, PARENT, end_with_parent
@@ -48,9 +49,7 @@ def started(notes: Path, kind: str, variables: dict[str, str]) -> tuple["subproc
     """A process, and the id of the one that it has started."""
     environment = {name: value for name, value in os.environ.items() if name not in (PARENT, LAUNCHED)} | variables
     starter = subprocess.Popen([sys.executable, "-c", STARTER, CHILD, str(notes), kind], env=environment)
-    while not (notes / "child").exists():
-        assert starter.poll() is None
-        time.sleep(0.01)
+    wait_until((notes / "child").exists, starter)
     return starter, int((notes / "child").read_text())
 
 
@@ -61,8 +60,7 @@ def test_a_rank_ends_when_its_launcher_is_killed(tmp_path: Path, kind: str) -> N
     assert is_alive(rank)
     launcher.kill()
     launcher.wait()
-    while is_alive(rank):
-        time.sleep(0.02)
+    wait_until(lambda: not is_alive(rank))
     assert (tmp_path / "saved").exists() == (kind == "saving")
 
 

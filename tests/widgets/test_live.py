@@ -349,12 +349,11 @@ def test_drawing_takes_a_small_part_of_the_time(tmp_path, monkeypatch):
 
 
 CELLS = [
-    "%matplotlib inline\nimport asyncio, sys, time\nsys.path.insert(0, {tests!r})\nfrom pathlib import Path\n"
+    "%matplotlib inline\nimport sys, time\nsys.path.insert(0, {tests!r})\nfrom pathlib import Path\n"
     "from small_runs import small\n"
     "from plopkit import viz\nfrom plopkit.widgets import LiveRun, is_interactive",
-    "live = LiveRun(small(Path({out!r})))\nlive.start()\nlive",
-    "while not live.background.ticks:\n    await asyncio.sleep(0.01)\n"
-    "live.stop()\nwhile not live.background.waiting:\n    time.sleep(0.01)\n"
+    "live = LiveRun(small(Path({out!r})))\nlive.start()\nlive.stop()\nlive",
+    "while not live.background.waiting:\n    time.sleep(0.01)\n"
     "ticks = len(live.background.ticks)\ntime.sleep(0.5)\n"
     "print(live.state, len(live.background.ticks) == ticks, is_interactive())",
     "live.resume()\nlive.train()\nlive",
