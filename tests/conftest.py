@@ -32,7 +32,7 @@ hypothesis.settings.load_profile("plopkit")
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
 
-# A small run syncs a hundred files, which takes longer than its training; the tests of power cuts sync in processes of their own.
+# A small run syncs a hundred files, which takes longer than its training. Tests of power cuts sync in other processes.
 os.fsync = lambda fd: None
 
 # If this package is importable, jsonschema (used by nbformat) compiles the IRI grammar: four seconds in every worker.

@@ -126,6 +126,7 @@ def test_sections_say_their_minutes_and_students_predict_and_discuss(path):
     assert [line for line in headings if not re.search(r" · \d+ min$", line)] == ["## Try next"]
     assert sum(len(re.findall(r"\bReveal\(", cell.source)) for cell in cells(notebook, "code")) >= 2
     assert any("**Discuss.** " in text for text in texts)
+    assert [cell.source for cell in notebook.cells].count("progress()") == 1
 
 
 @each

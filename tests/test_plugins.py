@@ -296,7 +296,8 @@ print(form.error, form.command_line)
     process = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
     assert process.returncode == 0, process.stderr
     assert process.stdout.count("weighted") >= 3
-    assert process.stdout.splitlines()[-1].strip() == 'plopkit run "shapes 2-1 overlap" --method weighted --preset laptop'
+    last = process.stdout.splitlines()[-1].strip()
+    assert last == 'plopkit run "shapes 2-1 overlap" --method weighted --preset laptop'
     assert (tmp_path / "report.html").is_file()
 
 

@@ -67,7 +67,7 @@ def place(
     voc_root().joinpath("VOCdevkit").rename(tmp_path / "data" / "VOCdevkit")
     (tmp_path / "data" / "voc").symlink_to(".")
     mine = folder_root(classes=14, train=26, val=13, name="mine")
-    shutil.copytree(trained, tmp_path / "runs" / "folder_10-3_overlap_plop_seed0_1a2b3c4d")
+    shutil.copytree(trained, tmp_path / "runs" / "mine")
     shutil.copytree(
         mine / "images", tmp_path / "photos", ignore=lambda _, names: [n for n in names if "val-00" not in n]
     )
@@ -129,7 +129,7 @@ def test_the_lines_of_python_run(trained: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_run_that_the_text_names_is_one_of_its_runs() -> None:
-    """A pattern such as `runs/folder_10-3_overlap_plop_seed0_*` fits the folder of the command above it."""
-    (pattern,) = {word for line in COMMANDS for word in line.split() if word.startswith("runs/folder_")}
-    scenario = pattern.removeprefix("runs/").partition("_plop")[0].replace("_", " ")
-    assert any(f'plopkit run "{scenario}"' in line for line in COMMANDS)
+    """`runs/mine` is the folder of the command above it, which says `--name mine`."""
+    named = {word for line in COMMANDS for word in line.split() if re.fullmatch(r"runs/\w+", word)}
+    assert named == {"runs/mine"}
+    assert any("plopkit run " in line and "--name mine" in line for line in COMMANDS)
