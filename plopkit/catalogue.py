@@ -296,6 +296,7 @@ METHODS: "Registry[type[Method]]" = Registry(
         "ucd": "plopkit.methods:UCD",
         "alife": "plopkit.methods:ALIFE",
         "dft": "plopkit.methods:DFT",
+        "dkd": "plopkit.methods:DKD",
         "joint": "plopkit.methods:Joint",
     },
     PLUGIN_HINT,

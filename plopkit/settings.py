@@ -141,6 +141,9 @@ class Optim(Frozen):
     power: float = Field(
         0.9, ge=0, le=10, description="power of the poly schedule, lr (1 - iteration / iterations) ** power"
     )
+    warmup: float = Field(
+        0, ge=0, lt=1, description="share of a step's iterations in which the learning rate rises from a thousandth"
+    )
 
 
 class Compute(Frozen):
@@ -184,6 +187,7 @@ SINCE_0_2 = (
     "compute.search",
     "compute.compile",
     "optim.min_iterations",
+    "optim.warmup",
     "future",
     "data.binary",
     "data.digest",

@@ -11,13 +11,16 @@ from released import numbers_of, part_of
 from torch import Tensor
 
 import plopkit
+import plopkit.binary
 import plopkit.contrast
 import plopkit.cube
 import plopkit.fusion
 import plopkit.losses
 import plopkit.methods.rcil
 import plopkit.model.released_branches
+import plopkit.model.sigmoid
 import plopkit.model.upsampling
+import plopkit.optimizer
 import plopkit.prototypes
 
 TEXT = (Path(__file__).parents[1] / "docs" / "fidelity.md").read_text(encoding="utf-8")
@@ -69,7 +72,7 @@ def arguments(numbers: dict[str, Tensor]) -> dict[str, Any]:
 
 
 def test_every_method_has_its_table() -> None:
-    assert set(TABLES) >= {"ewf", "reminder", "rcil", "ucd", "alife"}
+    assert set(TABLES) >= {"ewf", "reminder", "rcil", "ucd", "alife", "dkd"}
 
 
 @pytest.mark.parametrize(("file", "case"), list(cases()))

@@ -221,6 +221,7 @@ OTHER: dict[str, Any] = {
     "optim.epochs": 9,
     "optim.epochs_later": 8,
     "optim.min_iterations": 70,
+    "optim.warmup": 0.1,
     "optim.batch": 3,
     "optim.momentum": 0.5,
     "optim.weight_decay": 0.5,

@@ -6,6 +6,7 @@ from plopkit.methods.base import Batch, Method, Regularizer, Schedule, State, St
 from plopkit.methods.baselines import FineTuning, Joint
 from plopkit.methods.dft import DFT
 from plopkit.methods.distil import ILT, LwF, LwFMC, MiB
+from plopkit.methods.dkd import DKD
 from plopkit.methods.ewf import EWF, EWFMiB
 from plopkit.methods.plop import PLOP
 from plopkit.methods.rcil import RCIL
@@ -16,6 +17,7 @@ from plopkit.methods.ucd import UCD
 __all__ = [
     "ALIFE",
     "DFT",
+    "DKD",
     "EWC",
     "EWF",
     "ILT",

@@ -54,6 +54,10 @@ def test_hyper_parameters_are_bounded_and_described(kind: type[Method]) -> None:
                 kind(**{name: value})
 
 
+IGNORED_ARE_NEGATIVES = {"dkd"}
+"""Methods whose released code takes ignored pixels for pixels of no class, as the background's."""
+
+
 def below(field: dict) -> float:
     """A number below the field's bound, which every number must have."""
     return field["exclusiveMinimum"] if "exclusiveMinimum" in field else field["minimum"] - 0.5
@@ -104,7 +108,8 @@ def test_a_batch_of_ignored_pixels_gives_finite_losses(kind: type[Method], case:
     prepared = prepared_by(method, teacher, [(image, target)], step)
     losses = terms_of(method, *made.outputs(), target, step, prepared)
     assert all(term.isfinite() for term in losses.values())
-    assert next(iter(losses.values())) == 0  # the cross-entropy
+    if kind.name not in IGNORED_ARE_NEGATIVES:
+        assert next(iter(losses.values())) == 0  # the cross-entropy
     torch.stack(list(losses.values())).sum().backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in net.parameters())
 
