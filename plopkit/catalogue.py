@@ -296,6 +296,7 @@ METHODS: "Registry[type[Method]]" = Registry(
         "ucd": "plopkit.methods:UCD",
         "alife": "plopkit.methods:ALIFE",
         "dft": "plopkit.methods:DFT",
+        "ssul": "plopkit.methods:SSUL",
         "dkd": "plopkit.methods:DKD",
         "joint": "plopkit.methods:Joint",
     },

@@ -101,6 +101,12 @@ RECIPES: dict[str, tuple[Part, ...]] = {
         # One rate and the usual momentum, for Adam and a tenth of the iterations.
         Part({"hyper": {"head_lr": 1.0, "norm_momentum": 0.1}}, presets=("laptop", "smoke")),
     ),
+    "ssul": (
+        Part({"model": BINARY_NET, "data": {"size": 513}}),
+        Part({"optim": {"batch": 32, "epochs": 50, "epochs_later": 50, "lr_later": 0.01}, "future": "left_out"}, "voc"),
+        Part({"optim": {"epochs": 100, "epochs_later": 100, "lr_later": 0.05, "warmup": 0.1}}, "ade"),
+        Part({"hyper": {"encoder_lr": 1.0, "norm_momentum": 0.1}}, presets=("laptop", "smoke")),
+    ),
     "ewf-mib": (
         Part({"optim": {"epochs_later": 30}}, "voc"),
         Part({"optim": {"batch": 48}, "hyper": {"kd": 10.0}}, "ade", ("100-50",)),

@@ -59,11 +59,14 @@ class Data(Frozen):
     binary: bool = Field(
         False, description="255 in the masks is the one class of classes.txt, not ignored pixels (folder only)"
     )
+    saliency: Path | None = Field(
+        None, description="folder of saliency maps, a PNG for each training image (SSUL only); None = all is salient"
+    )
 
-    @field_validator("root")
+    @field_validator("root", "saliency")
     @classmethod
-    def _can_be_a_path(cls, root: Path | None) -> Path | None:
-        return root and usable_path(root, "data.root")
+    def _can_be_a_path(cls, path: Path | None, info: Any) -> Path | None:
+        return path and usable_path(path, f"data.{info.field_name}")
 
     @field_validator("scale")
     @classmethod
@@ -191,6 +194,7 @@ SINCE_0_2 = (
     "future",
     "data.binary",
     "data.digest",
+    "data.saliency",
 )
 """Settings that version 0.1 does not have."""
 
@@ -306,6 +310,8 @@ class Settings(Frozen):
             if own[last] == default[last]:
                 del own[last]
         identity["data"]["root"] = None
+        if self.data.saliency is not None:  # which maps these are, a run notes by their content
+            identity["data"]["saliency"] = True
         start = identity.pop("start")
         if self.start.is_given:
             identity["start"] = {"digest": start["digest"]}

@@ -11,8 +11,12 @@ from released import filled
 from torch import Tensor, nn
 
 from plopkit.model.binary_keys import binary_net, binary_state
+from plopkit.model.decoder import ASPP
+from plopkit.model.encoders import Encoder
 from plopkit.model.keys import BINARY_PARTS
+from plopkit.model.norms import norm_of
 from plopkit.model.segmenter import Segmenter
+from plopkit.model.unknown import Heads, WithUnknown
 
 GOLDEN = Path(__file__).parent / "golden" / "later"
 
@@ -63,3 +67,27 @@ def calibrate(net: Segmenter, kinds: Sequence[type], seed: int, size: int) -> No
     for module, momentum in zip(norms, before, strict=True):
         module.momentum = momentum  # type: ignore[attr-defined]
     net.eval()
+
+
+def filled_head(channels: Sequence[int], width: int = 256, depth: int = 6) -> WithUnknown:
+    """SSUL's decoder and heads for maps of so many channels, drawn by the released names; its encoder is not used."""
+    decoder = ASPP(depth, width, (6, 12, 18), None, norm_of("abn", 0.0))
+    _, background, first, *later = channels
+    heads_of = Heads(width, (background + first, *later), 0.0)
+    net = WithUnknown.from_parts(Encoder("test_efficientnet"), decoder, heads_of)
+    shapes = {
+        key: torch.Size((shape[0], depth, *shape[2:])) if len(shape) == 4 and shape[1] == 2048 else shape
+        for key, shape in keys_of("ssul", "resnet50", 4).items()
+        if key.startswith("classifier.")
+    }
+    for index, n in enumerate(channels):
+        shapes[f"classifier.head.{index}.3.weight"] = torch.Size((n, width, 1, 1))
+        shapes[f"classifier.head.{index}.3.bias"] = torch.Size((n,))
+    heads = tuple(f"classifier.head.{index}." for index in range(len(channels)))
+    state = {
+        key: filled(key, shape) if shape else torch.tensor(0)
+        for key, shape in shapes.items()
+        if key.startswith(("classifier.aspp.", *heads))
+    }
+    net.load_state_dict(binary_state(state, "ssul"), strict=False)
+    return net.eval()

@@ -22,6 +22,7 @@ import plopkit.model.sigmoid
 import plopkit.model.upsampling
 import plopkit.optimizer
 import plopkit.prototypes
+import plopkit.unknown
 
 TEXT = (Path(__file__).parents[1] / "docs" / "fidelity.md").read_text(encoding="utf-8")
 TABLE = re.compile(r"^\| `(\w+)\.npz` \| call \|\n\|---\|---\|\n((?:\|.*\n)+)", re.MULTILINE)
@@ -72,7 +73,7 @@ def arguments(numbers: dict[str, Tensor]) -> dict[str, Any]:
 
 
 def test_every_method_has_its_table() -> None:
-    assert set(TABLES) >= {"ewf", "reminder", "rcil", "ucd", "alife", "dkd"}
+    assert set(TABLES) >= {"ewf", "reminder", "rcil", "ucd", "alife", "dkd", "ssul"}
 
 
 @pytest.mark.parametrize(("file", "case"), list(cases()))

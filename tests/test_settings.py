@@ -206,6 +206,7 @@ OTHER: dict[str, Any] = {
     "data.scenes": 900,
     "data.val_scenes": 301,
     "data.binary": True,
+    "data.saliency": "/maps",
     "model.encoder": "resnet18",
     "model.weights": "none",
     "model.norm": "iabn",

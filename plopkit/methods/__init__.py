@@ -12,6 +12,7 @@ from plopkit.methods.plop import PLOP
 from plopkit.methods.rcil import RCIL
 from plopkit.methods.regularize import EWC, PI, RW
 from plopkit.methods.reminder import Reminder
+from plopkit.methods.ssul import SSUL
 from plopkit.methods.ucd import UCD
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "PLOP",
     "RCIL",
     "RW",
+    "SSUL",
     "UCD",
     "Batch",
     "EWFMiB",

@@ -16,6 +16,7 @@ from plopkit.model.keys import BINARY_PARTS, ENCODER, absolute_scales
 from plopkit.model.norms import norm_of
 from plopkit.model.segmenter import Segmenter
 from plopkit.model.sigmoid import Decomposed, SigmoidClassifier
+from plopkit.model.unknown import Heads, WithUnknown
 
 DROPOUT = 0.1
 """Of the released nets."""
@@ -42,9 +43,10 @@ def binary_state(state: Mapping[str, Tensor], layout: str) -> dict[str, Tensor]:
         if key.startswith(body):
             renamed[ENCODER + key.removeprefix(body)] = tensor
         elif key.startswith(classifiers):
-            renamed["classifier." + key.removeprefix(classifiers)] = tensor
-    own = {key.removeprefix(head): tensor for key, tensor in state.items() if key.startswith(head)}
-    return renamed | {f"decoder.{key}": tensor for key, tensor in _aspp(own).items()}
+            own = key.removeprefix(classifiers)  # SSUL's heads have their activation in place 2
+            renamed["classifier." + re.sub(r"^(\d+)\.3\.", r"\1.2.", own)] = tensor
+    aspp = {key.removeprefix(head): tensor for key, tensor in state.items() if key.startswith(head)}
+    return renamed | {f"decoder.{key}": tensor for key, tensor in _aspp(aspp).items()}
 
 
 def binary_net(state: Mapping[str, Tensor], layout: str, encoder_name: str, output_stride: int, norm: str) -> Segmenter:
@@ -62,6 +64,10 @@ def binary_net(state: Mapping[str, Tensor], layout: str, encoder_name: str, outp
     dilations = RELEASED_DILATIONS.get(output_stride, (1, 2, 3))
     shape = (encoder.channels[-1], width, dilations, None)
     decoder = ASPP(*shape, norm_of(norm, 0.0), DROPOUT, "decoder.last.conv.weight" in state)
+    if layout == "ssul":
+        last = [len(tensor) for key, tensor in state.items() if re.fullmatch(r"classifier\.\d+\.2\.weight", key)]
+        _, background, first, *later = last
+        return WithUnknown.from_parts(encoder, decoder, Heads(width, (background + first, *later), 0.0))
     counts = [len(tensor) for key, tensor in state.items() if re.fullmatch(r"classifier\.\d+\.weight", key)]
     has_auxiliary = counts[0] == 1  # STAR has none, and no task that begins with a single class
     first, *later = counts[int(has_auxiliary) :]

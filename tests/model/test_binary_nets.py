@@ -17,6 +17,7 @@ from plopkit.model.keys import detect_layout, mismatched_keys
 from plopkit.model.resnet import DILATIONS
 from plopkit.model.segmenter import Segmenter
 from plopkit.model.sigmoid import Decomposed
+from plopkit.model.unknown import WithUnknown
 from plopkit.model.upsampling import upsample
 from plopkit.scenario import Scenario
 from plopkit.settings import Optim
@@ -25,11 +26,15 @@ from plopkit.trainer import Training, fit
 STEP = Scenario.parse("voc 15-5 overlap").steps[1]
 
 
+FILES = [("dkd", 3, "state_dict", Decomposed), ("ssul", 4, "model_state", WithUnknown)]
+"""Layout, number of classifiers, what holds the tensors in a file, and the net."""
+
+
 def relative(found: torch.Tensor, expected: torch.Tensor) -> float:
     return float((found - expected).abs().max() / expected.abs().max())
 
 
-@pytest.mark.parametrize(("layout", "n_classifiers"), [("dkd", 3)])
+@pytest.mark.parametrize(("layout", "n_classifiers"), [("dkd", 3), ("ssul", 4)])
 def test_every_released_tensor_has_its_place(layout: str, n_classifiers: int) -> None:
     shapes = keys_of(layout, "resnet101", n_classifiers)
     assert detect_layout(set(shapes)) == layout
@@ -53,6 +58,17 @@ def test_dkds_forward_pass() -> None:
     assert relative(means, numbers["forward/stage_means"]) < 1e-4
 
 
+@torch.no_grad()
+def test_ssuls_forward_pass() -> None:
+    numbers = numbers_of("later/net_ssul_resnet50")
+    net = calibrated("ssul", "resnet50", 4, 6100, 65)
+    out = net(numbers["forward/image"])
+    assert out.head is not None and net.classes == (16, 5)
+    assert relative(out.head, numbers["forward/aspp"]) < 1e-4
+    assert relative(out.aux[..., ::4, ::4], numbers["forward/logits_every_4th"]) < 1e-4
+    assert relative(out.stages[-1].relu().mean((2, 3)), numbers["forward/stage5_mean"]) < 1e-4
+
+
 def test_dkds_trajectory() -> None:
     """Untrained nets amplify rounding: the page of the golden numbers asks for 1e-3, then for 3 %."""
     numbers, method = numbers_of("later/net_dkd_resnet101"), DKD()
@@ -73,14 +89,17 @@ def test_dkds_trajectory() -> None:
     assert index == 3
 
 
-def test_a_checkpoint_in_a_file_of_the_released_code(tmp_path: Path) -> None:
-    state = released_state("dkd", "resnet50", 3)
+@pytest.mark.parametrize(("layout", "n_classifiers", "wrapping", "kind"), FILES)
+def test_a_checkpoint_in_a_file_of_the_released_code(
+    layout: str, n_classifiers: int, wrapping: str, kind: type[Segmenter], tmp_path: Path
+) -> None:
+    state = released_state(layout, "resnet50", n_classifiers)
     for key in state:  # plain batch norm has weights of both signs
         if "bn" in key and key.endswith(".weight"):
             state[key][::3] *= -1
-    torch.save({"arch": "DeepLabV3", "state_dict": state}, tmp_path / "dkd.pth")
-    net = load_published(tmp_path / "dkd.pth")
-    assert type(net) is Decomposed and net.classes == (16, 5) and not net.training
+    torch.save({wrapping: {f"module.{key}": tensor for key, tensor in state.items()}}, tmp_path / "net.pth")
+    net = load_published(tmp_path / "net.pth")
+    assert type(net) is kind and net.classes == (16, 5) and not net.training
     assert net.encoder.recipe()["late_dilation"] and net.decoder.recipe()["slope"] == 0
     with torch.no_grad():
         image = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -88,7 +107,7 @@ def test_a_checkpoint_in_a_file_of_the_released_code(tmp_path: Path) -> None:
         save_published(net, tmp_path / "net.safetensors", "plopkit")
         assert torch.equal(load_published(tmp_path / "net.safetensors")(image).logits, expected)
         assert torch.equal(net.rebuilt().eval()(image).logits, expected)
-    with pytest.raises(ValueError, match="kind 'decomposed', with a classifier 'sigmoid': choose the layout plopkit"):
+    with pytest.raises(ValueError, match=f"kind {net.kind!r}, with a classifier {net.classifier.kind!r}: choose"):
         save_published(net, tmp_path / "official.pth")
 
 
