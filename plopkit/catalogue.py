@@ -298,6 +298,7 @@ METHODS: "Registry[type[Method]]" = Registry(
         "dft": "plopkit.methods:DFT",
         "ssul": "plopkit.methods:SSUL",
         "dkd": "plopkit.methods:DKD",
+        "star": "plopkit.methods:STAR",
         "joint": "plopkit.methods:Joint",
     },
     PLUGIN_HINT,

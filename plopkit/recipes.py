@@ -107,6 +107,13 @@ RECIPES: dict[str, tuple[Part, ...]] = {
         Part({"optim": {"epochs": 100, "epochs_later": 100, "lr_later": 0.05, "warmup": 0.1}}, "ade"),
         Part({"hyper": {"encoder_lr": 1.0, "norm_momentum": 0.1}}, presets=("laptop", "smoke")),
     ),
+    "star": (
+        Part({"model": BINARY_NET}),
+        Part({"optim": {"epochs": 60, "epochs_later": 60, "lr": 0.001, "lr_later": 0.0001}}, "voc"),
+        Part({"optim": {"epochs": 100, "epochs_later": 100, "lr": 0.0025, "lr_later": 0.00025, "warmup": 0.2}}, "ade"),
+        Part({"hyper": {"positive_first": 35.0, "positive": 30.0}, "future": "void"}, "ade"),
+        Part({"hyper": {"head_lr": 1.0, "new_lr": 1.0, "norm_momentum": 0.1}}, presets=("laptop", "smoke")),
+    ),
     "ewf-mib": (
         Part({"optim": {"epochs_later": 30}}, "voc"),
         Part({"optim": {"batch": 48}, "hyper": {"kd": 10.0}}, "ade", ("100-50",)),

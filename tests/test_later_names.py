@@ -22,6 +22,7 @@ import plopkit.model.sigmoid
 import plopkit.model.upsampling
 import plopkit.optimizer
 import plopkit.prototypes
+import plopkit.replay
 import plopkit.unknown
 
 TEXT = (Path(__file__).parents[1] / "docs" / "fidelity.md").read_text(encoding="utf-8")
@@ -73,7 +74,7 @@ def arguments(numbers: dict[str, Tensor]) -> dict[str, Any]:
 
 
 def test_every_method_has_its_table() -> None:
-    assert set(TABLES) >= {"ewf", "reminder", "rcil", "ucd", "alife", "dkd", "ssul"}
+    assert set(TABLES) >= {"ewf", "reminder", "rcil", "ucd", "alife", "dkd", "ssul", "star"}
 
 
 @pytest.mark.parametrize(("file", "case"), list(cases()))

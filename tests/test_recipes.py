@@ -39,6 +39,12 @@ PUBLISHED = [
     ("ucd", "ade 100-50 overlap", {"optim.epochs_later": 60, "hyper.labels": "nearest"}),
     ("ssul", "voc 15-1 overlap", {"optim.epochs": 50, "optim.batch": 32, "optim.lr": 0.01, "optim.lr_later": 0.01}),
     ("ssul", "ade 100-10 overlap", {"optim.lr": 0.01, "optim.lr_later": 0.05, "optim.warmup": 0.1, "optim.batch": 24}),
+    (
+        "star",
+        "voc 15-1 overlap",
+        {"optim.epochs": 60, "optim.batch": 24, "hyper.spread": "released"},
+    ),
+    ("star", "ade 100-10 overlap", {"optim.lr_later": 0.00025, "optim.warmup": 0.2, "hyper.positive": 30.0}),
     ("dkd", "voc 15-1 overlap", {"optim.epochs_later": 60, "optim.batch": 32, "optim.lr_later": 0.0001}),
     ("dkd", "voc 15-1 overlap", {"model.slope": 0.0, "model.pool": None, "hyper.positive_first": 2.0}),
     ("dkd", "ade 100-10 overlap", {"optim.lr": 0.0025, "optim.warmup": 0.2, "hyper.positive": 35.0}),

@@ -13,6 +13,7 @@ from plopkit.methods.rcil import RCIL
 from plopkit.methods.regularize import EWC, PI, RW
 from plopkit.methods.reminder import Reminder
 from plopkit.methods.ssul import SSUL
+from plopkit.methods.star import STAR
 from plopkit.methods.ucd import UCD
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "RCIL",
     "RW",
     "SSUL",
+    "STAR",
     "UCD",
     "Batch",
     "EWFMiB",

@@ -106,6 +106,7 @@ METHOD_STYLES = {
     "alife": ("#C2185B", "+"),
     "dft": ("#004488", "x"),
     "ssul": ("#D81B60", "$S$"),
+    "star": ("#6A1B9A", "$T$"),
     "dkd": ("#00796B", "$D$"),
     "joint": (BLACK, "*"),
 }
