@@ -125,7 +125,9 @@ class Decomposed(Segmenter, kind="decomposed"):
         return out._replace(stages=stages, encoded=encoded, slope=self.slope_of_maps)
 
 
-def decomposed_output(classifier: SigmoidClassifier, head: Float[Tensor, "B width h w"], size: Sequence[int]) -> Output:
+def decomposed_output(
+    classifier: SigmoidClassifier, head: Float[Tensor, "B width h w"], size: Sequence[int | Tensor]
+) -> Output:
     """What a classifier with an auxiliary one makes of the decoder's map: logits, also upsampled, and their `Parts`.
 
     Args:

@@ -1,24 +1,31 @@
 """The nets of DKD's and SSUL's code: their tensors' names, their forward pass, and four iterations of DKD."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from batches import later_step
 from binary_nets import calibrated, keys_of, released_state
 from released import numbers_of
 
-from plopkit.methods import DKD
+import plopkit
+from plopkit.methods import DKD, SSUL, STAR
 from plopkit.model.binary_keys import binary_net, binary_state
 from plopkit.model.checkpoints import load_published, save_published
 from plopkit.model.encoders import Encoder
+from plopkit.model.exported import save_torchscript
+from plopkit.model.folded import folded
 from plopkit.model.keys import detect_layout, mismatched_keys
 from plopkit.model.resnet import DILATIONS
 from plopkit.model.segmenter import Segmenter
 from plopkit.model.sigmoid import Decomposed
 from plopkit.model.unknown import WithUnknown
 from plopkit.model.upsampling import upsample
+from plopkit.pseudo import uncertainty
 from plopkit.scenario import Scenario
 from plopkit.settings import Optim
 from plopkit.trainer import Training, fit
@@ -144,3 +151,34 @@ def test_a_decoder_with_a_last_convolution_is_rebuilt(tiny_net: Callable[..., Se
     assert net.rebuilt().decoder.recipe() == recipe
     plain = DKD(dropout=0, last=False).build(tiny.encoder, tiny.decoder, 6)
     assert plain.decoder.recipe() == tiny.decoder.recipe()
+
+
+@pytest.mark.parametrize("method", [DKD(), SSUL(), STAR()], ids=lambda method: method.name)
+def test_predictions_and_exports_decide_as_the_method(
+    method: DKD | SSUL | STAR, tiny_net: Callable[..., Segmenter], tmp_path: Path
+) -> None:
+    """What reads logits alone, without the method: the largest is the decision, and softmax gives it most."""
+    tiny = tiny_net(4)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = method.build(tiny.encoder, tiny.decoder, 4)
+        net = method.begin_step(net, later_step(4, 2)).eval()
+        for parameter in net.classifier.parameters():
+            parameter.data.normal_(0, 0.5)
+    save_torchscript(net, tmp_path / "net.pt", {})  # checked with pictures of another size
+    save_published(net, tmp_path / "net.safetensors", "plopkit")
+    picture = np.random.default_rng(0).integers(0, 256, (70, 90, 3), np.uint8)
+    predictor = plopkit.load(tmp_path / "net.safetensors", device="cpu")
+    labels, probabilities = predictor.predict(picture), predictor.probabilities(picture)
+    assert len(np.unique(labels)) > 1 and np.array_equal(labels, probabilities.argmax(0))
+    assert np.allclose(probabilities.sum(0), 1, atol=1e-5)
+    sure = replace(predictor, confidence=0.6).predict(picture)
+    assert np.array_equal(sure == predictor.ignored, probabilities.max(0) < 0.6)
+    with torch.no_grad():
+        image = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+        logits = net(image).logits
+        assert torch.equal(method.predict(logits), logits.argmax(1))
+        unsure = uncertainty(logits)
+        assert unsure.min() >= 0 and unsure.max() <= 1
+        torch.testing.assert_close(folded(net)(image).logits, logits, rtol=1e-3, atol=1e-3)
+    assert net.rebuilt().recipe() == net.recipe()
