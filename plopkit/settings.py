@@ -60,7 +60,7 @@ class Data(Frozen):
         False, description="255 in the masks is the one class of classes.txt, not ignored pixels (folder only)"
     )
     saliency: Path | None = Field(
-        None, description="folder of saliency maps, a PNG for each training image (SSUL only); None = all is salient"
+        None, description="folder of saliency maps, PNGs named as the images (SSUL only); None = all is salient"
     )
 
     @field_validator("root", "saliency")
@@ -144,9 +144,7 @@ class Optim(Frozen):
     power: float = Field(
         0.9, ge=0, le=10, description="power of the poly schedule, lr (1 - iteration / iterations) ** power"
     )
-    warmup: float = Field(
-        0, ge=0, lt=1, description="share of a step's iterations in which the learning rate rises from a thousandth"
-    )
+    warmup: float = Field(0, ge=0, lt=1, description="share of a step's iterations in which the learning rate rises")
 
 
 class Compute(Frozen):

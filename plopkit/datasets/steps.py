@@ -164,7 +164,7 @@ class StepDataset(Dataset):
         self.indices = selection.indices
         self.transform = transform
         self._maps = maps if any(group.salient is not None for group in selection.groups) else None
-        self._tables = [_table_of(group, self._maps is not None) for group in selection.groups]
+        self._tables = [_lookup_of(group, self._maps is not None) for group in selection.groups]
         sizes = np.array([len(group.indices) for group in selection.groups], int)
         self._table_of = np.repeat(np.arange(len(sizes)), sizes)
 
@@ -183,7 +183,7 @@ class StepDataset(Dataset):
         return sample.image, look_up(sample.mask, self._tables[self._table_of[position]])
 
 
-def _table_of(group: Group, marked: bool) -> np.ndarray:
+def _lookup_of(group: Group, marked: bool) -> np.ndarray:
     """A group's lookup table: of plain masks, or of those in which salient pixels are marked."""
     salient = group.lookup if group.salient is None else group.salient
     return salient_table(group.lookup, salient) if marked else salient

@@ -29,10 +29,8 @@ class DKD(FixedNorms):
     auxiliary: float = Field(1.0, ge=0, description="weight of the auxiliary classifier's loss")
     positive_first: float = Field(2.0, gt=0, description="weight of a class's pixels in step 0 (ADE20K: 35)")
     positive: float = Field(1.0, gt=0, description="weight of a class's pixels in later steps (ADE20K: 35)")
-    head_lr: float = Field(
-        10.0, gt=0, description="learning rate of decoder and classifiers, in multiples of the encoder's"
-    )
-    last: bool = Field(True, description="one more 3x3 convolution, norm and activation before the classifiers")
+    head_lr: float = Field(10.0, gt=0, description="rate of decoder and classifiers, relative to the encoder's")
+    last: bool = Field(True, description="one more 3x3 convolution before the classifiers")
 
     def first_step(self) -> Method:
         """The same for all weights of distillation."""

@@ -20,10 +20,8 @@ class FixedNorms(Method):
     and with the encoder's slope.
     """
 
-    dropout: float = Field(0.1, ge=0, lt=1, description="probability of dropout behind the ASPP")
-    norm_momentum: float = Field(
-        0.01, gt=0, le=1, description="share of a batch in the running statistics of the encoder's norms"
-    )
+    dropout: float = Field(0.1, ge=0, lt=1, description="dropout behind the ASPP")
+    norm_momentum: float = Field(0.01, gt=0, le=1, description="share of a batch in running statistics")
 
     def prepared_parts(self, encoder: Encoder, decoder: ASPP, last: bool) -> tuple[Encoder, ASPP]:
         """The encoder with its dilations and momentum, in place, and a decoder of the given one's shape for it.

@@ -32,10 +32,8 @@ class SSUL(FixedNorms):
     source = "Cha et al., NeurIPS 2021"
 
     threshold: float = Field(THRESHOLD, ge=0, le=1, description="least probability of a pseudo-label")
-    encoder_lr: float = Field(0.1, gt=0, description="learning rate of the encoder in step 0, in multiples of optim.lr")
-    background_lr: float = Field(
-        1e-4, gt=0, description="learning rate of the background's head in later steps, in multiples of optim.lr_later"
-    )
+    encoder_lr: float = Field(0.1, gt=0, description="rate of the encoder in step 0, relative to optim.lr")
+    background_lr: float = Field(1e-4, gt=0, description="rate of the background's head in later steps, relative")
 
     def first_step(self) -> Method:
         """The same for all hyper-parameters of later steps."""

@@ -32,7 +32,7 @@ from plopkit.replay import (
 )
 from plopkit.scenario import Step
 
-LATER_ONLY = ("old_features", "contrast", "positive", "new_lr", "spread", "decision", "factors")
+LATER_ONLY = ("pkd", "contrast", "positive", "new_lr", "spread", "decision", "factors")
 """Hyper-parameters without effect on what step 0 trains."""
 
 
@@ -44,37 +44,27 @@ class Prepared(NamedTuple):
 
 
 class STAR(FixedNorms):
-    """Binary decisions by class; replays old features from prototypes, and missing background; norms stand still."""
+    """Binary decisions by class; replays features of old classes and background."""
 
     name = "star"
     title = "STAR"
     source = "Chen et al., NeurIPS 2023"
 
-    old_features: float = Field(
-        5.0, ge=0, description="weight of the distance of features where the teacher sees a class"
-    )
-    contrast: float = Field(0.05, ge=0, description="weight of the contrast between new classes and old prototypes")
+    pkd: float = Field(5.0, ge=0, description="weight of the distance of features")
+    contrast: float = Field(0.05, ge=0, description="weight of the contrast")
     positive_first: float = Field(2.0, gt=0, description="weight of a class's pixels in step 0 (ADE20K: 35)")
     positive: float = Field(4.0, gt=0, description="weight of a class's pixels in later steps (ADE20K: 30)")
-    head_lr: float = Field(
-        10.0, gt=0, description="learning rate of decoder and old classifiers, in multiples of the encoder's"
-    )
-    new_lr: float = Field(100.0, gt=0, description="that of the new classifier in later steps")
-    last: bool = Field(True, description="one more 3x3 convolution, norm and activation before the classifiers")
+    head_lr: float = Field(10.0, gt=0, description="rate of decoder and classifiers, relative to the encoder's")
+    new_lr: float = Field(100.0, gt=0, description="that of the new classifier later")
+    last: bool = Field(True, description="one more 3x3 convolution before the classifiers")
     spread: Literal["released", "own"] = Field(
-        "released",
-        description="whether the spread of a new class is measured around an old class's prototype, as in the released "
-        "code, or around its own",
+        "released", description="spread of new classes: around an old class's prototype (released), or around their own"
     )
     decision: Literal["released", "half"] = Field(
-        "released",
-        description="whether the teacher sees a class where its logit exceeds 0.5, as in the released code, or where "
-        "its probability does, as at evaluation",
+        "released", description="a class for the teacher: a logit above 0.5 (released), or a probability above one half"
     )
     factors: Literal["released", "vector"] = Field(
-        "released",
-        description="whether the norm of a replayed feature is drawn for each of its channels, as in the released "
-        "code, or once",
+        "released", description="norm of a replayed feature: drawn for each channel (released), or once"
     )
 
     def first_step(self) -> Method:
@@ -139,7 +129,7 @@ class STAR(FixedNorms):
         # The shares of replayed features and of the background, and the classes' centres, are those of whole batches.
         return {
             "mbce": Whole(mbce),
-            "old_features": Whole(self.old_features * distance),
+            "pkd": Whole(self.pkd * distance),
             "contrast": Whole(self.contrast * value),
         }
 

@@ -154,7 +154,7 @@ def test_the_terms_and_their_gradients_are_the_released_ones(case: str, monkeypa
     batch = Batch(out, old, numbers.first, net, StepContext(numbers.step), Prepared(numbers.before, planned))  # type: ignore[arg-type]
     found = {name: term.value for name, term in method.losses(batch).items()}  # type: ignore[union-attr]
     close(found["mbce"], numbers.of["loss_mbce"].sum())
-    close(found["old_features"], 5 * numbers.of["loss_pkd"])
+    close(found["pkd"], 5 * numbers.of["loss_pkd"])
     close(found["contrast"], 0.05 * numbers.of["loss_cont"])
     total = torch.stack(list(found.values())).sum()
     close(total, numbers.of["loss"])
@@ -187,7 +187,7 @@ def test_without_a_pixel_of_either_kind_nothing_is_nan(case: Callable[..., Case]
     nothing = prepared._replace(plan=Plan(torch.zeros_like(prepared.plan.counts), 0.0))
     target = torch.full_like(made.target, IGNORE)
     terms = terms_of(STAR(), *made.outputs(), target, made.step, nothing, made.net)
-    assert all(term.isfinite() for term in terms.values()) and terms["old_features"] == 0
+    assert all(term.isfinite() for term in terms.values()) and terms["pkd"] == 0
 
 
 def test_the_repaired_forms_change_what_they_should(case: Callable[..., Case]) -> None:
@@ -218,7 +218,7 @@ def test_what_a_later_step_trains(case: Callable[..., Case]) -> None:
 
 
 def test_step_0_is_the_same_for_all_later_hyper_parameters() -> None:
-    other = STAR(old_features=1, contrast=0, positive=2, new_lr=1, decision="half", factors="vector")
+    other = STAR(pkd=1, contrast=0, positive=2, new_lr=1, decision="half", factors="vector")
     assert other.first_step() == STAR() == STAR().first_step()
 
 
