@@ -98,8 +98,8 @@ RECIPES: dict[str, tuple[Part, ...]] = {
         Part({"optim": {"batch": 32, "epochs": 60, "epochs_later": 60, "lr": 0.001, "lr_later": 0.0001}}, "voc"),
         Part({"optim": {"epochs": 100, "epochs_later": 100, "lr": 0.0025, "lr_later": 0.00025, "warmup": 0.2}}, "ade"),
         Part({"hyper": {"positive_first": 35.0, "positive": 35.0}, "future": "void"}, "ade"),
-        # One rate and the usual momentum, for Adam and a tenth of the iterations; and as with POD, the published weights
-        # of the distillation leave Adam no room to learn (benchmarks/README.md).
+        # One rate and the usual momentum, for Adam and few iterations; and as with POD, the published weights of the
+        # distillation leave Adam no room to learn (benchmarks/README.md).
         Part({"hyper": {"head_lr": 1.0, "norm_momentum": 0.1}}, presets=("laptop", "smoke")),
         Part({"hyper": {"kd": 0.5, "dkd_positive": 0.05, "dkd_negative": 0.5, "positive": 2.0}}, presets=("laptop",)),
     ),
