@@ -26,7 +26,9 @@ PAGES = (
         ),
     ),
     Page("losses", "Losses", ("losses",)),
-    Page("later", "Terms of later methods", ("contrast", "cube", "fusion", "prototypes")),
+    Page(
+        "later", "Terms of later methods", ("binary", "contrast", "cube", "fusion", "prototypes", "replay", "unknown")
+    ),
     Page("pod", "Local POD", ("pod", "strips")),
     Page("pseudo", "Pseudo-labels and thresholds", ("pseudo", "entropy", "histograms", "thresholds")),
     Page("tiling", "Tiles", ("tiling",)),

@@ -67,7 +67,7 @@ class Steps:
         """
         if step.index:
             return self.store(step)
-        return shared_step_0(self.settings, self.scenario, self.method, self.data.train)
+        return shared_step_0(self.settings, self.scenario, self.method, self.data.train, self.data.train_fingerprint)
 
     def names(self, step: Step) -> tuple[str, ...]:
         """The class of each channel after a step."""
@@ -171,7 +171,7 @@ def work_left(steps: Steps) -> list[Work]:
     return work
 
 
-def shared_step_0(settings: Settings, scenario: Scenario, method: Method, train: Source) -> StepStore:
+def shared_step_0(settings: Settings, scenario: Scenario, method: Method, train: Source, images: str) -> StepStore:
     """Where step 0 is trained, or, where an earlier version has begun it, there.
 
     Args:
@@ -179,11 +179,13 @@ def shared_step_0(settings: Settings, scenario: Scenario, method: Method, train:
         scenario: their scenario.
         method: their method.
         train: the training images.
+        images: their fingerprint, with that of the saliency maps.
     """
     shared = settings.out / STEP_0
-    folder = shared / step_0_source(settings, scenario, method, train.fingerprint)
-    if train.earlier_fingerprint and not folder.is_dir():  # the images' place and times counted
-        earlier = shared / step_0_source(settings, scenario, method, train.earlier_fingerprint, settings.data.root)
+    folder = shared / step_0_source(settings, scenario, method, images)
+    before = train.earlier_fingerprint
+    if before and not folder.is_dir():  # the images' place and times counted
+        earlier = shared / step_0_source(settings, scenario, method, before, settings.data.root)
         folder = earlier if earlier.is_dir() else folder
     return StepStore(folder, 0)
 

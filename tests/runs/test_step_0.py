@@ -77,10 +77,10 @@ def test_a_step_0_that_an_earlier_version_has_begun_goes_on(folder_root: Callabl
     experiment = Experiment(small(tmp_path, "folder 2-1 overlap", "ft", data__root=root, optim__batch=2))
     settings, scenario, method = experiment.settings, experiment.scenario, experiment.method
     train = open_for(scenario, "train", settings.data)
-    now = shared_step_0(settings, scenario, method, train)
+    now = shared_step_0(settings, scenario, method, train, train.fingerprint)
     earlier = tmp_path / ".step0" / step_0_source(settings, scenario, method, train.earlier_fingerprint, root)
     assert earlier != now.folder
     earlier.mkdir(parents=True)
-    assert shared_step_0(settings, scenario, method, train).folder == earlier
+    assert shared_step_0(settings, scenario, method, train, train.fingerprint).folder == earlier
     now.folder.mkdir()
-    assert shared_step_0(settings, scenario, method, train) == now
+    assert shared_step_0(settings, scenario, method, train, train.fingerprint) == now
