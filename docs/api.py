@@ -20,7 +20,10 @@ PAGES = (
     Page(
         "scenarios",
         "Scenarios and settings",
-        ("scenario", "grammar", "orders", "catalogue", "settings", "recipes", "presets"),
+        (
+            *("scenario", "step", "domains", "partition", "ids", "grammar", "orders", "catalogue"),
+            *("settings", "setting_groups", "setting_values", "identity", "recipes", "presets"),
+        ),
     ),
     Page("losses", "Losses", ("losses",)),
     Page("later", "Terms of later methods", ("contrast", "cube", "fusion", "prototypes")),

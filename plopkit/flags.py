@@ -47,7 +47,9 @@ def parse_run(arguments: Sequence[str], description: str = "Train a scenario.", 
     early.add_argument("--start.digest", dest="start.digest")
     chosen, rest = early.parse_known_args(arguments)
     start = {name: value for name, value in vars(chosen).items() if name.startswith("start.") and value is not None}
-    config = read_config(chosen.config and expanded(chosen.config))
+    if chosen.config == "":
+        raise ValueError("--config is empty; name a file with settings, or leave it out")
+    config = read_config(None if chosen.config is None else expanded(chosen.config))
     method = config.word("method", chosen.method, "plop")
     preset, recipe = config.word("preset", chosen.preset, preset), config.word("recipe", chosen.recipe, "own")
     n_values = _n_values(Settings) | _n_values(METHODS[method], HYPER)

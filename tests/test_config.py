@@ -223,3 +223,11 @@ def test_the_demo_refuses_another_beginning(tmp_path: Path, capsys: pytest.Captu
 def test_what_flags_replace_of_a_files_checkpoint(flags: tuple[str, ...], kept: set[str]) -> None:
     values = {"seed": 1, "start.checkpoint": "runs/first", "start.step": 0, "start.digest": "0123456789abcdef"}
     assert not_replaced(values, flags) == {name: values[name] for name in kept}
+
+
+@pytest.mark.parametrize("words", [["run"], ["grid"], ["evaluate", "x.pth"], ["data", "check"], ["demo"]])
+def test_an_empty_name_is_not_the_current_folder(words: list[str], capsys: Captured) -> None:
+    """As of a variable of the shell that is not set."""
+    assert main([*words, "--config", ""]) == 2
+    error = capsys.readouterr().err
+    assert "--config" in error and "empty" in error

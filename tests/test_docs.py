@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from plopkit.cli import EXIT_CODES
+from plopkit.commands.data import LOOKED_AT
 from plopkit.support import moved
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -58,3 +60,27 @@ def test_tables_of_files_are_complete(name: str) -> None:
     assert {file.rstrip("/") for file in listed} == {
         str(path.relative_to(folder)) for pattern in patterns for path in folder.glob(pattern)
     }
+
+
+def test_there_is_one_table_of_exit_codes() -> None:
+    tables = {
+        str(path.relative_to(ROOT)): found
+        for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+        if (
+            found := re.findall(
+                r"^\| (\d+) \|",
+                path.read_text(encoding="utf-8").partition("## Exit codes")[2].partition("\n## ")[0],
+                re.M,
+            )
+        )
+    }
+    assert list(tables) == ["docs/guides/settings.md"]
+    known = [code for codes in EXIT_CODES for code in codes.split(", ")]
+    assert sorted(tables["docs/guides/settings.md"]) == sorted(known)
+
+
+def test_the_guide_names_the_settings_that_a_check_looks_at() -> None:
+    sentence = re.search(r"`data check` takes ((?:`[\w.]+`[,\s]*|and )+)\.", text("docs/guides/settings.md"))
+    assert sentence
+    names = set(re.findall(r"`([\w.]+)`", sentence[1]))
+    assert names == {name.rstrip(".") for name in LOOKED_AT} | {"scenario", "method", "preset", "recipe"}

@@ -30,15 +30,21 @@ def export(arguments: Sequence[str]) -> None:
     parser.add_argument("-o", type=as_path, dest="out", metavar="OUT", required=True, help="folder for the files")
     text = "this step alone (all, or the last one for safetensors, onnx and torchscript)"
     parser.add_argument("--step", type=int, metavar="N", help=text)
+    text = "names of a checkpoint's classes, one per line, background first"
+    parser.add_argument("--classes", type=as_path, metavar="FILE", help=text)
     args = parser.parse_args(arguments)
     if args.kind in STANDALONE:
         from plopkit.runs.exporting import export_net
 
-        written = export_net(args.run, args.kind, args.out, args.step)
+        written = export_net(args.run, args.kind, args.out, args.step, args.classes)
         say(f"{written.file}\n{written.about}")
         if not written.checked:
             say("not checked against the net: that needs onnxruntime (pip install onnxruntime)", sys.stderr)
+        if not written.names_known:
+            say("its classes have no names: --classes FILE gives them", sys.stderr)
         return
+    if args.classes is not None:
+        parser.error(f"--classes is for {', '.join(STANDALONE)}; a run names its classes itself")
     from plopkit.runs.folder import RunFolder
     from plopkit.runs.released import export as export_run
 

@@ -68,24 +68,25 @@ def count(scenario: Scenario, data: Data, seed: int = 0) -> tuple[pd.DataFrame, 
     return steps, classes_table(scenario, train.classes, *counts, presence, evaluated)
 
 
-def compare(scenario: Scenario, steps: pd.DataFrame) -> list[str]:
+def compare(scenario: Scenario, steps: pd.DataFrame, future: str = "background") -> list[str]:
     """The lines of `differences`, or one line that says that there are none; empty if no counts are known."""
-    if _expected(scenario) is None:
+    if _expected(scenario, future) is None:
         return []
-    return differences(scenario, steps) or ["images per step: as expected"]
+    return differences(scenario, steps, future) or ["images per step: as expected"]
 
 
-def differences(scenario: Scenario, steps: pd.DataFrame) -> list[str]:
+def differences(scenario: Scenario, steps: pd.DataFrame, future: str = "background") -> list[str]:
     """Describe where the images per step differ from the known counts.
 
     Args:
         scenario: The scenario.
         steps: Its `steps_table`.
+        future: As `Settings.future`, with which the table was made.
 
     Returns:
         A line per difference; empty if there is none, or no counts are known.
     """
-    expected_steps = _expected(scenario)
+    expected_steps = _expected(scenario, future)
     if expected_steps is None:
         return []
     lines = []
@@ -118,11 +119,11 @@ def report(scenario: Scenario, steps: pd.DataFrame, classes: pd.DataFrame, every
     return "\n\n".join([*parts, f"{_aligned(shown.reset_index())}\n{note}"])
 
 
-def _expected(scenario: Scenario) -> pd.DataFrame | None:
+def _expected(scenario: Scenario, future: str) -> pd.DataFrame | None:
     """The `steps_table` of the published images; None if it is not known without them."""
     # Which images the protocol partitioned trains on depends on their names, which are not known.
     known = None if scenario.protocol == "partitioned" else DATASETS[scenario.dataset].presence_tables()
-    return None if known is None else steps_table(scenario, *known)
+    return None if known is None else steps_table(scenario, *known, future=future)
 
 
 def _aligned(table: pd.DataFrame) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from plopkit.datasets.listing import FileState
+from plopkit.datasets.lists import composed
 from plopkit.datasets.scan import cache_folder, in_threads, load_table, save_table
 
 How = Literal["sample", "all"]
@@ -27,11 +28,12 @@ LENGTH = 8
 
 
 def pair_digests(
-    images: Sequence[str], masks: Sequence[str], how: How, key: str, cache: Path | None = None
+    stems: Sequence[str], images: Sequence[str], masks: Sequence[str], how: How, key: str, cache: Path | None = None
 ) -> UInt8[np.ndarray, "N 8"]:
-    """A digest of each image and its mask: both names, sizes and contents, but not the folders that they are in.
+    """A digest of each image and its mask: both names, sizes and contents, but not where the data set is.
 
     Args:
+        stems: The name of each image; a sub-folder in it counts.
         images: The file of each image.
         masks: The file of each mask.
         how: What counts of their contents.
@@ -42,11 +44,11 @@ def pair_digests(
         OSError: A file cannot be read.
     """
     folder = cache or cache_folder()
-    path = folder and folder / f"contents-{how}-{key}.npz"
+    path = folder and folder / f"digests-{how}-{key}.npz"
     table = load_table(path, (len(images), LENGTH), np.uint8)
     if table is None:
         table = np.zeros((len(images), LENGTH), np.uint8)
-        pairs = list(zip(images, masks, strict=True))
+        pairs = list(zip(stems, images, masks, strict=True))
         for index, digest in enumerate(in_threads(partial(_of_pair, how), pairs, "looking for changed images")):
             table[index] = np.frombuffer(digest, np.uint8)
         save_table(path, table, "the digests of the images are not cached and will be made again")
@@ -72,11 +74,13 @@ def earlier_fingerprint(states: Iterable[FileState], about: bytes) -> str:
     return digest.hexdigest()[:20]
 
 
-def _of_pair(how: How, pair: tuple[str, str]) -> bytes:
-    digest = hashlib.sha256()
-    for path in pair:
+def _of_pair(how: How, pair: tuple[str, str, str]) -> bytes:
+    stem, *paths = pair
+    digest = hashlib.sha256(stem.rpartition("/")[0].encode(errors="surrogateescape"))
+    for path in paths:
         size, content = _of_file(path, how)
-        digest.update(f"{os.path.basename(path)}\0{size}\0".encode() + content)
+        name = composed(os.path.basename(path))  # a disk of macOS spells it in another form of Unicode
+        digest.update(f"{name}\0{size}\0".encode(errors="surrogateescape") + content)
     return digest.digest()[:LENGTH]
 
 

@@ -109,13 +109,16 @@ def _examine(
     masks = counts[0] > 0, counts[1] > 0
     presence = protocol_presence(scenario, masks[0], train.stems, settings.seed, train.domains)
     evaluated = with_domains(masks[1], val.domains, scenario.domains) if scenario.domains else masks[1]
-    steps = steps_table(scenario, presence, evaluated)
-    classes = classes_table(scenario, train.classes, *counts, presence, evaluated)
+    steps = steps_table(scenario, presence, evaluated, future=settings.future)
+    classes = classes_table(scenario, train.classes, *counts, presence, evaluated, settings.future)
     found: list[Finding] = []
     for split in splits:
         found += findings.of_file_errors(split)
     found += _of_steps(ScenarioData(settings, scenario, train, val, masks), batch_is_chosen, n_given)
-    found += [findings.warning(line) for line in (*train.remarks, *val.remarks, *differences(scenario, steps))]
+    found += [
+        findings.warning(line)
+        for line in (*train.remarks, *val.remarks, *differences(scenario, steps, settings.future))
+    ]
     if masks[0][:, 1:-1].any():
         found += findings.of_classes(classes)
     found += findings.of_copies(*splits)
@@ -177,8 +180,8 @@ def text_of(examination: Examination, every: bool = False) -> str:
     parts = []
     if examination.scenario is not None and examination.steps is not None and examination.classes is not None:
         parts.append(report(examination.scenario, examination.steps, examination.classes, every))
-        known = compare(examination.scenario, examination.steps)
-        parts += [] if differences(examination.scenario, examination.steps) else known
+        compared = examination.scenario, examination.steps, examination.settings.future
+        parts += [] if differences(*compared) else compare(*compared)
     elif examination.scenario is not None:
         parts.append(str(examination.scenario))
     parts.append("\n".join(map(findings.summary, examination.splits)))

@@ -72,7 +72,7 @@ class FileSource(Source):
         self._turn = turn
         there = list(filter(None, states))
         self._about = f"{len(self.classes)}\n".encode() + (b"" if table is None else table.tobytes())
-        self._place_key = place_key(there, self._about)
+        self._place_key = place_key(there, self._about + (b"turned" if turn else b""))
         self.earlier_fingerprint = earlier_fingerprint(there, self._about)
 
     @cached_property
@@ -81,7 +81,7 @@ class FileSource(Source):
 
     @cached_property
     def digests(self) -> tuple[str, ...]:  # type: ignore[override]
-        table = pair_digests(self._images, self._masks, self.digest, self._place_key)
+        table = pair_digests(self.stems, self._images, self._masks, self.digest, self._place_key)
         return tuple(row.tobytes().hex() for row in table)
 
     @property

@@ -16,7 +16,7 @@ from plopkit.datasets import Source, open_for
 from plopkit.datasets.counts import presence
 from plopkit.datasets.lacking import too_few_images
 from plopkit.datasets.steps import Selection, StepDataset, eval_loader, protocol_presence, train_loader
-from plopkit.datasets.tables import steps_table
+from plopkit.datasets.tables import evaluated_images, steps_table
 from plopkit.datasets.transforms import eval_transform, net_input, picture, train_transform
 from plopkit.presets import open_scenario
 from plopkit.scenario import Scenario, Step, ignored_id, with_domains
@@ -129,8 +129,7 @@ class ScenarioData:
 
     def table(self) -> pd.DataFrame:
         """One row per step: the names of its new classes, and its numbers of training and validation images."""
-        table = steps_table(self.scenario, *self.presence, self.val.classes)
-        return table.assign(**{"validation images": [int(self._evaluated(step).sum()) for step in self.scenario.steps]})
+        return steps_table(self.scenario, *self.presence, self.val.classes, self.settings.future)
 
     def train_loader(
         self, step: Step, selection: Selection | None = None, shard: tuple[int, int] = (0, 1)
@@ -217,17 +216,11 @@ class ScenarioData:
 
     look = samples  # an earlier name
 
-    def _evaluated(self, step: Step, domain: str = "") -> np.ndarray:
-        """Which validation images a step is evaluated on, (N,) bool; only those of a domain where it is named."""
-        presence = self.presence[1]
-        if domain:
-            return step.comes_from(presence, [domain])
-        everything = self.settings.future == "left_out" and not step.domains
-        return np.ones(len(presence), bool) if everything else step.evaluates_on(presence)
-
     def _val_set(self, step: Step, shard: tuple[int, int] = (0, 1), domain: str = "") -> StepDataset:
         process, n_processes = shard
-        indices = np.flatnonzero(self._evaluated(step, domain))[process::n_processes]
+        presence, future = self.presence[1], self.settings.future
+        evaluated = step.comes_from(presence, [domain]) if domain else evaluated_images(step, presence, future)
+        indices = np.flatnonzero(evaluated)[process::n_processes]
         table = step.lookup("seen", ignore_future=self.settings.future != "background")
         size = None if self.settings.evaluate == "full" else self.settings.data.size
         return StepDataset(self.val, Selection.of(indices, table), eval_transform(size))

@@ -8,8 +8,25 @@ import pandas as pd
 from plopkit.scenario import Scenario, Step
 
 
+def evaluated_images(step: Step, presence: np.ndarray, future: str = "background") -> np.ndarray:
+    """Which validation images a step is evaluated on, (N, 256) -> (N,) bool.
+
+    Args:
+        step: The step.
+        presence: What the protocol selects the validation images by.
+        future: As `Settings.future`; "left_out" also takes images without a label that has been seen.
+    """
+    if future == "left_out" and not step.domains:
+        return np.ones(len(presence), bool)
+    return step.evaluates_on(presence)
+
+
 def steps_table(
-    scenario: Scenario, train: np.ndarray, val: np.ndarray, names: Sequence[str] | None = None
+    scenario: Scenario,
+    train: np.ndarray,
+    val: np.ndarray,
+    names: Sequence[str] | None = None,
+    future: str = "background",
 ) -> pd.DataFrame:
     """Count the images that each step is trained and evaluated on.
 
@@ -18,6 +35,7 @@ def steps_table(
         train: (N, 256), the pixels of each label in each training mask, or whether it contains the label.
         val: The same for validation.
         names: The name of each label; without them, new classes are counted rather than named.
+        future: As `Settings.future`.
 
     Returns:
         One row per `step`: `new classes`, `training images` and `validation images`; in the protocol domain also
@@ -29,7 +47,7 @@ def steps_table(
             **({"new domains": ", ".join(step.domains)} if step.domains else {}),
             "new classes": _new_classes(step, names),
             "training images": int(step.trains_on(train > 0).sum()),
-            "validation images": int(step.evaluates_on(val > 0).sum()),
+            "validation images": int(evaluated_images(step, val > 0, future).sum()),
         }
         for step in scenario.steps
     ]
@@ -43,6 +61,7 @@ def classes_table(
     val: np.ndarray,
     presence: np.ndarray | None = None,
     evaluated: np.ndarray | None = None,
+    future: str = "background",
 ) -> pd.DataFrame:
     """Count the images and pixels of each class in each step's targets.
 
@@ -56,6 +75,7 @@ def classes_table(
         val: The same for validation.
         presence: (N, 256) bool, what the protocol selects the training images by; `train > 0` by default.
         evaluated: The same for validation; `val > 0` by default.
+        future: As `Settings.future`.
 
     Returns:
         One row per `step` and `label` seen so far: its `name`, the step in which it is `learnt at`, and
@@ -65,7 +85,7 @@ def classes_table(
     evaluated = val > 0 if evaluated is None else evaluated
     rows = []
     for step in scenario.steps:
-        trained, validated = train[step.trains_on(presence)], val[step.evaluates_on(evaluated)]
+        trained, validated = train[step.trains_on(presence)], val[evaluated_images(step, evaluated, future)]
         shown = step.seen if step.labelled == "seen" else step.new
         for label in step.seen:
             pixels = trained[:, label] * (label in shown)

@@ -1,8 +1,10 @@
 """PASCAL VOC 2012 in its own layout, with or without the masks of SBD."""
 
+import re
 from collections import Counter
 from pathlib import Path
 
+from plopkit.datasets.entries import read_entries
 from plopkit.datasets.file_index import FileIndex
 from plopkit.datasets.files import FileSource
 from plopkit.datasets.layout import Layout
@@ -14,6 +16,7 @@ from plopkit.support.printable import one_line
 
 MASKS = ("SegmentationClassAug", "SegmentationClass")
 LISTS = ("ImageSets/Segmentation", "splits")  # VOC's folder, and that of the released repositories
+_ONE_COLUMN = re.compile(r"[^\s,;#\"']+")
 SPLITS = {"train": ("train_aug.txt", "trainaug.txt", "train.txt"), "val": ("val.txt",)}
 
 
@@ -58,15 +61,19 @@ def lists(base: Path, split: str) -> list[Path]:
     return [path for path in paths if path.is_file()]
 
 
-def listed(path: Path) -> list[str]:
-    """The stems in a list, whether or not their files exist. Its lines may be paths, with the mask in a second column.
+def stems_in(path: Path) -> list[str]:
+    """The stems of the images that a list names, whether or not their files exist. Its lines are those of any list.
 
     Raises:
         ValueError: The list is unreadable, or names an image twice.
     """
-    names = [line.text.split()[0] for line in numbered_lines(path) if not line.text.startswith("#")]
-    is_stem = {"/", "."}.isdisjoint  # most lists hold nothing else, and splitting 10,000 paths takes longer than asking
-    stems = [name if is_stem(name) else Path(name).stem for name in names]
+    stems = []
+    for entry in read_entries(numbered_lines(path), _stem, lambda text: None):
+        if entry.key is None:
+            raise ValueError(
+                f"{path}: line {entry.line.number} names no image: {one_line(entry.line.text)!r}; correct it"
+            )
+        stems.append(entry.key)
     if repeated := [stem for stem, times in Counter(stems).items() if times > 1]:
         raise ValueError(f"{path}: {one_line(repeated[0])} is listed twice; list every image once")
     if not stems:
@@ -95,3 +102,10 @@ def open_split(split: str, data: Data, seed: int = 0) -> FileSource:
     """Open a split of the folder `data.root`, for the catalogue; the seed is not used."""
     assert data.root is not None  # the catalogue checks it
     return voc(data.root, split)
+
+
+def _stem(text: str) -> str | None:
+    """The stem that a column of a list names; None where it is several columns, a comment or a blank."""
+    if {"/", "."}.isdisjoint(text) and text.replace("_", "").isalnum():
+        return text  # most lists hold nothing else, and splitting 10,000 paths takes longer than asking
+    return Path(text).stem if _ONE_COLUMN.fullmatch(text) else None

@@ -2,12 +2,12 @@
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from plopkit.catalogue import DATASETS, METHODS
-from plopkit.datasets import open_for
+from plopkit.datasets import Source, open_for
 from plopkit.flags import run_words
 from plopkit.grammar import read_words
 from plopkit.orders import expanded_orders
@@ -15,6 +15,7 @@ from plopkit.presets import configure, method_of, open_scenario
 from plopkit.runs.folder import RunFolder
 from plopkit.runs.start import with_start
 from plopkit.runs.steps import step_0_source
+from plopkit.runs.written import folder_of
 from plopkit.scenario import Scenario
 from plopkit.settings import Settings, known_names
 from plopkit.support.errors import unknown_name
@@ -40,10 +41,12 @@ class PlannedRun:
     recipe: str = "own"
     force: bool = False
     """whether it continues with what is there, whatever made it; see `plopkit.run`"""
+    splits: tuple[Source, ...] = field(default=(), compare=False, repr=False)
+    """the training and the validation images"""
 
     @property
     def folder(self) -> RunFolder:
-        return RunFolder(self.settings.folder())
+        return folder_of(self.settings)
 
     @property
     def words(self) -> list[str]:
@@ -87,7 +90,7 @@ def plan(
     methods, seeds = list(methods), list(seeds)
     _check_names(methods, choices)
     runs: dict[Path, PlannedRun] = {}
-    opened: set[Any] = set()
+    opened: dict[Any, tuple[Source, ...]] = {}
     for scenario, method in itertools.product(scenarios, methods):
         own = {name: values for name, values in choices.items() if _belongs(name, method)}
         for values, seed in itertools.product(itertools.product(*own.values()), seeds):
@@ -189,7 +192,7 @@ def _checked(
     chosen: Mapping[str, Any],
     choices: Choices,
     out: Path | str,
-    opened: set[Any],
+    opened: dict[Any, tuple[Source, ...]],
     recipe: str,
 ) -> PlannedRun:
     """One run, checked as `plopkit run` does before it opens the images; `opened` holds the data sets looked at."""
@@ -204,14 +207,14 @@ def _checked(
         domains = tuple(step.domains for step in opened_scenario.steps)
         looked_at = (dataset.name, settings.data.model_dump_json(), seed_of_images, domains)
         if looked_at not in opened:
-            for split in ("train", "val"):
-                open_for(opened_scenario, split, settings.data, settings.seed)
-            opened.add(looked_at)
+            opened[looked_at] = tuple(
+                open_for(opened_scenario, split, settings.data, settings.seed) for split in ("train", "val")
+            )
     except (ValueError, FileNotFoundError) as error:
         kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
         raise kind(f"{_in_words(scenario, method, seed, varied)}: {error}") from error
     source = step_0_source(settings, opened_scenario, value, "")
-    return PlannedRun(settings, preset, varied, opened_scenario, source, recipe)
+    return PlannedRun(settings, preset, varied, opened_scenario, source, recipe, splits=opened[looked_at])
 
 
 def _in_words(scenario: str, method: str, seed: int, chosen: Iterable[tuple[str, Any]]) -> str:

@@ -9,10 +9,10 @@ from plopkit.grids.plan import PlannedRun
 from plopkit.presets import method_of
 from plopkit.runs.artifacts import LAST_PICTURE
 from plopkit.runs.checkpoints import StepStore
+from plopkit.runs.folder import RunFolder
 from plopkit.runs.origin import made_by_this_source
-from plopkit.runs.sharing import STEP_0
 from plopkit.runs.sources import sources_of
-from plopkit.runs.steps import step_0_source
+from plopkit.runs.steps import shared_step_0
 
 
 class Place(NamedTuple):
@@ -51,27 +51,36 @@ def place_of(run: PlannedRun) -> Place:
         return Place(evaluated, trained)
     store = StepStore(folder.checkpoints, trained)
     if trained == 0 and folder.data_file.is_file():
-        images = folder.data_file.read_text(encoding="utf-8", errors="replace").split()[:1]
-        source = step_0_source(run.settings, run.scenario, method_of(run.settings), "".join(images))
-        store = StepStore(run.settings.out / STEP_0 / source, 0)
+        store = shared_step_0(run.settings, run.scenario, method_of(run.settings), run.splits[0])
     return Place(evaluated, trained, *store.training.last_place())
 
 
 def is_finished(run: PlannedRun) -> bool:
-    """Whether a run has all its results and pictures, made with these settings and by this source.
+    """Whether a run has all its results and pictures, made with these settings, from these images and by this source.
 
     Its checkpoints are not looked at: `plopkit run` does, and mends them; it also refuses what another source has made.
     """
-    folder, method = run.folder, method_of(run.settings)
+    own, folder, method = RunFolder(run.settings.folder()), run.folder, method_of(run.settings)
     if not made_by_this_source(folder.origin_file, sources_of(type(method), type(method.first_step()))):
         return False
     try:
-        same = folder.settings_file.is_file() and folder.settings.identity() == run.settings.identity()
-        # Data elsewhere may be others; the run itself looks at their content.
-        same = same and folder.settings.data.root == run.settings.data.root
-        return same and folder.evaluated() == run.n_steps and (folder.pictures / LAST_PICTURE).is_file()
+        same = own.settings_file.is_file() and own.settings.identity() == run.settings.identity()
+        return (
+            same
+            and _is_of_images(folder, run)
+            and folder.evaluated() == run.n_steps
+            and (folder.pictures / LAST_PICTURE).is_file()
+        )
     except ValueError:  # damaged: the run mends it, or says why not
         return False
+
+
+def _is_of_images(folder: RunFolder, run: PlannedRun) -> bool:
+    """Whether a folder was made from the images as they are now, wherever they are."""
+    if not folder.data_file.is_file():
+        return False
+    made_from = folder.data_file.read_text(encoding="utf-8", errors="replace").split()[:2]
+    return made_from == [source.fingerprint for source in run.splits]
 
 
 def is_busy(run: PlannedRun) -> bool:

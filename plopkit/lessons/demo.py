@@ -10,6 +10,7 @@ from plopkit.grammar import read_words
 from plopkit.presets import configure
 from plopkit.runs.report import draw
 from plopkit.runs.results import load_results, report
+from plopkit.runs.written import folder_of
 from plopkit.support import resources
 from plopkit.support.bars import redraws
 from plopkit.support.places import expanded
@@ -47,7 +48,8 @@ def run_demo(
         parameters = {"scenario": scenario, "method": method, "preset": preset, "out": str(out / "runs")}
         execute(notebook, parameters | {"overrides": {**overrides, "seed": seed}}, progress)
         notebooks.append(notebook)
-        runs.append(configure(scenario, method, preset, {**overrides, "seed": seed, "out": out / "runs"}).folder())
+        settings = configure(scenario, method, preset, {**overrides, "seed": seed, "out": out / "runs"})
+        runs.append(folder_of(settings).path)
     results = load_results(*runs)
     print("\n" + report(results))
     print(DATASETS[read_words(scenario).dataset].credit)

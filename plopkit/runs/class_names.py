@@ -7,16 +7,15 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from plopkit.datasets.lists import read_lines
+from plopkit.datasets.class_names import class_names
 from plopkit.grammar import joined
+from plopkit.model.exported import ABOUT
 from plopkit.scenario import Scenario, Step
 from plopkit.support.printable import one_line, quoted
 from plopkit.support.torch_files import read_metadata
 
 Labels = tuple[int, ...]
 """The label of each channel."""
-EXPORTED = "model.json"
-"""The text in an exported file that names the classes of its channels, with their labels."""
 
 
 def labels_of(own: Sequence[str], names: Sequence[str], where: str, step: Step) -> Labels:
@@ -55,32 +54,54 @@ def labels_of(own: Sequence[str], names: Sequence[str], where: str, step: Step) 
 
 
 def names_in(path: Path) -> tuple[str, ...] | None:
-    """The classes that a file of plopkit names itself; None where it names none, or is another's."""
-    names = about(path).get("names")
-    return tuple(map(str, names)) if isinstance(names, list) and names else None
+    """The class of each channel that a file of plopkit names itself; None where it names none, or is another's.
+
+    Raises:
+        ValueError: what it says of itself is damaged.
+    """
+    own = about(path)
+    try:
+        names = [each["name"] for each in own["exported"]["classes"]] if "exported" in own else own.get("names")
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"{path}: its {ABOUT} does not name its classes ({one_line(error)})") from error
+    return tuple(map(str, names)) if isinstance(names, list) and names and None not in names else None
 
 
 def about(path: Path) -> dict[str, Any]:
-    """What a file of plopkit says of itself; nothing in others'."""
+    """What a file of plopkit says of itself; nothing in others'.
+
+    The `recipe` of its net; of a run's own checkpoint what `StepStore.finish` notes, such as the `names` of its
+    channels; under `exported` what `plopkit.runs.exporting.about_net` has noted.
+
+    Raises:
+        ValueError: it is damaged.
+    """
     if path.suffix != ".safetensors":
         return {}
     try:
         texts = read_metadata(path)
-        step, net, exported = (json.loads(texts.get(name, "null")) for name in ("step", "net", EXPORTED))
+        step, net, exported = (json.loads(texts.get(name, "null")) for name in ("step", "net", ABOUT))
         own = {} if net is None else {"recipe": net}
-        own |= {} if exported is None else {"names": [each["name"] for each in exported["classes"]]}
+        own |= {} if exported is None else {"exported": exported}
         return own | (step or {})
-    except (ValueError, RecursionError, TypeError, KeyError) as error:
+    except (ValueError, RecursionError, TypeError) as error:
         raise ValueError(f"{path}: not a readable checkpoint ({one_line(error, 300)})") from error
 
 
-def listed(classes: Path | None) -> tuple[str, ...] | None:
-    """The names in a user's list of a checkpoint's classes."""
-    if classes is None:
-        return None
+def names_listed(classes: Path, flag: str) -> tuple[str, ...]:
+    """The class of each channel by a user's list, written as `classes.txt` may be.
+
+    Args:
+        classes: the list.
+        flag: what names it, for the message.
+
+    Raises:
+        FileNotFoundError: there is no such list.
+        ValueError: as for `plopkit.datasets.class_names.class_names`.
+    """
     if not classes.is_file():
-        raise FileNotFoundError(f"{classes}: no such list; --from-classes names a file with a class on each line")
-    return tuple(line for line in read_lines(classes) if line)
+        raise FileNotFoundError(f"{classes}: no such list; {flag} names a file with a class on each line")
+    return class_names(classes)
 
 
 def check_step(scenario: Scenario, step: Step, labels: Labels, names: Sequence[str], where: str) -> None:

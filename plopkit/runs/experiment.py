@@ -39,6 +39,7 @@ from plopkit.runs.step_training import StepTrainer
 from plopkit.runs.steps import Steps, first_net, work_left
 from plopkit.runs.time_left import TimeLeft
 from plopkit.runs.trackers import check_packages
+from plopkit.runs.written import folder_of, note_folder
 from plopkit.scenario import Scenario, Step
 from plopkit.settings import Settings
 from plopkit.support.bars import notice
@@ -84,7 +85,7 @@ class Experiment:
         self.force = force
         self.settings = with_start(settle(settings))
         self.method = method_of(self.settings)
-        self.folder = RunFolder(self.settings.folder())
+        self.folder = folder_of(self.settings)
         self.main = True
         """Whether this process writes files. All processes train; only the main one writes."""
         self.time_left: TimeLeft | None = None
@@ -211,6 +212,7 @@ class Experiment:
         self.main = accelerator.is_main_process
         limit_threads()
         check_packages(self.settings.log)
+        own, self.folder = self.settings, RunFolder(self.settings.folder())
         check_places(self.folder.path)
         given = open_given(self.settings, self.scenario, self.method, self.folder)
         n_given = 0 if given is None else len(given)
@@ -241,6 +243,7 @@ class Experiment:
                 now = " ".join([data.train.fingerprint, data.val.fingerprint, *ends])
                 earlier = " ".join([data.train.earlier_fingerprint, data.val.earlier_fingerprint, *ends])
                 open_folder(self.settings, f"{now}\n", f"{earlier}\n", images_text(data.train, data.val))
+                note_folder(own, self.folder.path)
                 if not checkpoints:
                     self._origins = self._compared_origins(accelerator)
         steps_on_disk = Steps(self.settings, self.scenario, self.method, self.folder, data, given)

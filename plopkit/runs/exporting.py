@@ -28,9 +28,13 @@ class Exported(NamedTuple):
     """what the file holds about itself, again as JSON"""
     checked: bool
     """whether its logits have been compared with the net's"""
+    names_known: bool
+    """whether it names its classes"""
 
 
-def export_net(path: Path | str, kind: Kind, out: Path | str, step: int | None = None) -> Exported:
+def export_net(
+    path: Path | str, kind: Kind, out: Path | str, step: int | None = None, classes: Path | str | None = None
+) -> Exported:
     """Write the net of a run's step, or of a checkpoint, for other programs.
 
     Args:
@@ -38,11 +42,12 @@ def export_net(path: Path | str, kind: Kind, out: Path | str, step: int | None =
         kind: "onnx" and "torchscript" need no plopkit; "safetensors" is read by `plopkit.load`.
         out: the folder for model.onnx, model.pt or model.safetensors, and model.json.
         step: the step of the run; by default the last that has been trained.
+        classes: a file with the names of its classes, as for `plopkit.load`.
 
     Raises:
         FileNotFoundError, ValueError: as `plopkit.load`, and where the net cannot be exported; says why.
     """
-    predictor, out = load(path, step, device="cpu"), expanded(out)
+    predictor, out = load(path, step, classes=classes, device="cpu"), expanded(out)
     file = out / f"model{SUFFIXES[kind]}"
     about = {"file": file.name} | about_net(predictor) | _about_run(expanded(path), step)
     checked = True
@@ -53,14 +58,14 @@ def export_net(path: Path | str, kind: Kind, out: Path | str, step: int | None =
     else:
         save_published(predictor.net, file, "plopkit", {ABOUT: json.dumps(about)})
     write_text(out / ABOUT, json.dumps(about, indent=2, ensure_ascii=False) + "\n")
-    return Exported(file, out / ABOUT, checked)
+    return Exported(file, out / ABOUT, checked, predictor.names_known)
 
 
 def about_net(predictor: Predictor) -> dict[str, Any]:
-    """What a program needs to know of a net, as plain values."""
+    """What a program needs to know of a net, as plain values; the name of a class is None where it is not known."""
     scaled = "RGB from 0 to 255, divided by 255, minus mean, divided by std"
     channels = [
-        {"channel": channel, "label": label, "name": predictor.classes[label]}
+        {"channel": channel, "label": label, "name": predictor.classes[label] if predictor.names_known else None}
         for channel, label in enumerate(predictor.labels)
     ]
     return {

@@ -8,6 +8,7 @@ from plopkit.runs.checkpoints import StepStore
 from plopkit.runs.folder import RunFolder
 from plopkit.runs.images import changes, images_text, words_of
 from plopkit.runs.start import with_start
+from plopkit.runs.written import grown_name
 from plopkit.settings import Settings, Start, digest
 from plopkit.support import seals
 from plopkit.support.bars import notice
@@ -37,7 +38,7 @@ def grown_settings(settings: Settings, method: Method, data: ScenarioData) -> Se
     if not n_kept:
         return None
     start = Start(checkpoint=folder.path.absolute(), step=n_kept - 1)
-    name = f"{folder.path.name}_grown_{digest(now)}"
+    name = grown_name(folder.path, digest(now))
     again = with_start(settings.model_copy(update={"start": start, "name": name}))
     kept = "step 0" if n_kept == 1 else f"steps 0 to {n_kept - 1}"
     notice(

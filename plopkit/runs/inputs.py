@@ -84,6 +84,8 @@ def _named(argument: str) -> Iterator[tuple[str, str]]:
     """Folder and path of each picture that an argument names; the folder is one that is searched, or its own."""
     path = _absolute(expanded(argument))
     if os.path.isdir(path):
+        if os.path.isfile(os.path.join(path, "settings.yaml")) and os.path.isdir(os.path.join(path, "checkpoints")):
+            raise ValueError(f"{argument}: a run's folder, not pictures; name one run first, then the pictures")
         inside = list(_inside(path, set()))
         if not inside:
             raise FileNotFoundError(f"{argument}: no pictures in it ({', '.join(FORMATS)}); name another folder")

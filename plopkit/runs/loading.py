@@ -1,28 +1,26 @@
 """Opens a net for predictions: of a run's step, of a checkpoint, or of a file that plopkit has exported."""
 
 import dataclasses
-import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
 from plopkit.catalogue import DATASETS
-from plopkit.datasets.lists import LARGEST_LIST
 from plopkit.grammar import read_words
 from plopkit.model.checkpoints import load_published
 from plopkit.model.exported import ABOUT
 from plopkit.model.layout import laid_out
 from plopkit.presets import method_of
 from plopkit.runs.checkpoints import StepStore
+from plopkit.runs.class_names import about, names_in, names_listed
 from plopkit.runs.folder import RunFolder, read_arrays
 from plopkit.runs.predictor import Predictor, Tile
 from plopkit.scenario import WIDE_IGNORE, Scenario
 from plopkit.settings import Settings
 from plopkit.support import seals
-from plopkit.support.places import expanded, read_limited
-from plopkit.support.printable import control_character, one_line
-from plopkit.support.torch_files import read_metadata
+from plopkit.support.places import expanded
+from plopkit.support.printable import one_line
 from plopkit.tiling import MULTIPLE
 
 Size = str | int
@@ -56,7 +54,8 @@ def load(
             the run resizes its validation images (`data.size`, except with `evaluate full`); without a run "native".
         tile: side in pixels of tiles, a multiple of 32; "none": whole pictures; "auto": tiles where memory is short.
         confidence: pixels whose label has a smaller probability are ignored, 0 to 1.
-        classes: a file with a name per line, background first, for a checkpoint that does not know its names.
+        classes: a file with a name per line, background first, for a checkpoint that does not know its names. A run's
+            checkpoint and an exported one do.
         device: where the net computes; by default the accelerator, if there is one.
 
     Raises:
@@ -73,7 +72,8 @@ def load(
     chosen = chosen_step(path, step)
     if chosen is not None and classes is not None:
         raise ValueError(f"{path}: a run knows the names of its classes; classes is for checkpoints without them")
-    opened = _of_checkpoint(path, classes) if chosen is None else _of_run(chosen)
+    given = None if classes is None else expanded(classes)
+    opened = _of_checkpoint(path, given) if chosen is None else _of_run(chosen)
     if device is None:
         device = (torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None) or "cpu"
     net = laid_out(opened.net).eval().requires_grad_(False).to(device)
@@ -122,26 +122,6 @@ def evaluated_size(settings: Settings) -> int | None:
     return None if settings.evaluate == "full" else settings.data.size
 
 
-def read_names(path: Path | str) -> tuple[str, ...]:
-    """Names of classes: one per line, background first, or each after its label and a tab.
-
-    Raises:
-        ValueError: where a name is missing or repeated.
-    """
-    path = expanded(path)
-    try:
-        text = read_limited(path, LARGEST_LIST, "a list of names").decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 text ({error}); save it as UTF-8") from error
-    lines = [line.strip("\r ") for line in text.rstrip().split("\n")]
-    if all(line.partition("\t")[0] == str(label) for label, line in enumerate(lines)):
-        lines = [line.partition("\t")[2].strip() for line in lines]
-    for number, line in enumerate(lines, 1):
-        if not line or control_character(line) or lines.index(line) < number - 1:
-            raise ValueError(f"{path}: line {number} holds {one_line(line)!r}; write another name per line")
-    return tuple(lines)
-
-
 def _of_run(chosen: Chosen) -> Predictor:
     folder, settings = chosen.folder, chosen.folder.settings
     names = names_of_run(folder)
@@ -157,36 +137,26 @@ def _of_run(chosen: Chosen) -> Predictor:
     return Predictor(net, names, labels, decode, size, origin=store.identity())
 
 
-def _of_checkpoint(path: Path, classes: Path | str | None) -> Predictor:
+def _of_checkpoint(path: Path, classes: Path | None) -> Predictor:
     net = load_published(path)
-    n_channels = sum(net.classes)
-    about = _about(path)
-    if about and classes is None:
+    origin, n_channels = seals.digest_of(path), sum(net.classes)
+    if classes is None and (exported := about(path).get("exported")) is not None:
         try:
-            labels = tuple(int(each["label"]) for each in about["classes"])
-            named = {int(each["label"]): str(each["name"]) for each in about["classes"]}
-            names = tuple(named.get(label, str(label)) for label in range(int(about["n_labels"])))
-            if len(labels) != n_channels or not 0 <= min(labels) <= max(labels) < len(names) < WIDE_IGNORE:
+            labels = tuple(int(each["label"]) for each in exported["classes"])
+            named = {int(each["label"]): each["name"] for each in exported["classes"]}
+            n_labels = int(exported["n_labels"])
+            if len(labels) != n_channels or not 0 <= min(labels) <= max(labels) < n_labels <= WIDE_IGNORE:
                 raise ValueError(f"it names {len(labels)} labels")
-            size = about["short_side"] and int(about["short_side"])
+            names = tuple(str(label if named.get(label) is None else named[label]) for label in range(n_labels))
+            size = exported["short_side"] and int(exported["short_side"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"{path}: its {ABOUT} does not fit its net ({one_line(error)}); export it again") from None
-        return Predictor(net, names, labels, size=size, origin=seals.digest_of(path))
-    names = tuple(map(str, range(n_channels))) if classes is None else read_names(classes)
+        return Predictor(net, names, labels, size=size, origin=origin)
+    of_channels = names_in(path) if classes is None else names_listed(classes, "classes (--classes)")
+    names = of_channels or tuple(map(str, range(n_channels)))
     if len(names) < n_channels:
-        raise ValueError(f"{classes}: {len(names)} names, but {path} has {n_channels} channels; name each")
-    return Predictor(net, names, tuple(range(n_channels)), origin=seals.digest_of(path))
-
-
-def _about(path: Path) -> dict[str, Any]:
-    """What `plopkit export` has written about a net into its file; empty for other files."""
-    if path.suffix != ".safetensors" or ABOUT not in (texts := read_metadata(path)):
-        return {}
-    try:
-        about = json.loads(texts[ABOUT])
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: its {ABOUT} is damaged ({one_line(error)}); export it again") from error
-    return about if isinstance(about, dict) else {}
+        raise ValueError(f"{classes or path}: {len(names)} names, but {path} has {n_channels} channels; name each")
+    return Predictor(net, names, tuple(range(n_channels)), origin=origin)
 
 
 def _check(size: Size, tile: Tile, confidence: float) -> None:

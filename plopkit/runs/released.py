@@ -1,5 +1,6 @@
 """External checkpoints, one per step, evaluated like one of your own runs: the same tables and pictures."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,11 +8,14 @@ from accelerate import PartialState
 
 from plopkit.model.checkpoints import load_published, save_published
 from plopkit.model.decoder import RELEASED_DILATIONS
+from plopkit.model.exported import ABOUT
 from plopkit.model.segmenter import Segmenter
 from plopkit.presets import configure, open_scenario, settle
 from plopkit.runs.checkpoints import StepStore
 from plopkit.runs.experiment import Experiment, run
+from plopkit.runs.exporting import about_net
 from plopkit.runs.folder import RunFolder
+from plopkit.runs.loading import load
 from plopkit.scenario import Scenario
 from plopkit.settings import Settings, digest
 from plopkit.support.bars import notice
@@ -128,5 +132,9 @@ def export(run: Path, layout: str, out: Path, step: int | None = None) -> list[P
     written = []
     for index in steps if step is None else [step]:
         written.append(out / f"step-{index}.{'safetensors' if layout == 'plopkit' else 'pth'}")
-        save_published(folder.net(index), written[-1], layout)
+        if layout == "plopkit":
+            predictor = load(folder.path, index, device="cpu")
+            save_published(predictor.net, written[-1], layout, {ABOUT: json.dumps(about_net(predictor))})
+        else:
+            save_published(folder.net(index), written[-1], layout)
     return written

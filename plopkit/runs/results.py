@@ -4,7 +4,7 @@ import glob
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -199,7 +199,7 @@ def load_results(*paths: str | Path) -> pd.DataFrame:
 
 def _differences(seeds: dict[Path, int]) -> dict[Path, str]:
     """How runs of one method differ apart from their seeds: as few settings as suffice, then the folder."""
-    settings = {path: _decisive(path) for path in seeds}
+    settings = _in_words({path: _decisive(path) for path in seeds})
     names = dict.fromkeys(name for values in settings.values() for name in values)
     labels: dict[Path, tuple[str, ...]] = dict.fromkeys(seeds, ())
     for name in names:
@@ -231,8 +231,34 @@ def _decisive(path: Path) -> dict[str, Any]:
     values = flat(settings.identity())
     del values["data.root"]  # VOC is the same everywhere
     if _may_be_users_own(settings.scenario):
-        values["data.root"] = str(settings.data.root)
+        values["data.root"] = _images_of(path / "data.txt", str(settings.data.root))
     return {name: value for name, value in values.items() if name not in KEYS}
+
+
+class _Images(NamedTuple):
+    """A user's images: those of the same content are the same, wherever they are."""
+
+    root: str
+    content: str
+
+
+def _images_of(path: Path, root: str) -> _Images:
+    """The images that a run's data.txt notes; known by their place where it notes none."""
+    noted = path.read_text(encoding="utf-8", errors="replace").split() if path.is_file() else []
+    return _Images(root, " ".join(noted[:2]) or root)
+
+
+def _in_words(settings: dict[Path, dict[str, Any]]) -> dict[Path, dict[str, Any]]:
+    """Images are named by where they were first, and by their content as well where others were there."""
+    places: dict[str, str] = {}
+    for values in settings.values():
+        if isinstance(images := values.get("data.root"), _Images) and images.content not in places:
+            taken = images.root in places.values()
+            places[images.content] = f"{images.root} with images {images.content[:8]}" if taken else images.root
+    return {
+        path: {name: places[value.content] if isinstance(value, _Images) else value for name, value in values.items()}
+        for path, values in settings.items()
+    }
 
 
 def _may_be_users_own(scenario: str) -> bool:

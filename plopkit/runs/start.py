@@ -13,7 +13,7 @@ from typing import Any
 
 from plopkit.catalogue import DATASETS
 from plopkit.presets import open_scenario
-from plopkit.runs.class_names import Labels, about, check_step, labels_of, listed, names_in
+from plopkit.runs.class_names import Labels, about, check_step, labels_of, names_in, names_listed
 from plopkit.runs.folder import RunFolder
 from plopkit.scenario import Scenario, Step
 from plopkit.settings import Settings
@@ -90,7 +90,8 @@ def find_start(settings: Settings) -> Found:
         return Found(_of_run(settings, scenario, path, names))
     if settings.start.step is not None:
         raise ValueError(f"{path}: a file holds one step; --from-step goes with a run's folder")
-    own = listed(settings.start.classes) or names_in(path)
+    classes = settings.start.classes
+    own = names_in(path) if classes is None else names_listed(classes, "--from-classes")
     if own is None:
         step = scenario.steps[0]
         if DATASETS[scenario.dataset].is_users_own:
@@ -99,7 +100,7 @@ def find_start(settings: Settings) -> Found:
                 "one of them on each line, the background first: --from-classes classes.txt"
             )
         return Found((GivenFile(path, step.seen),), assumed=True)
-    where = settings.start.classes or path
+    where = classes or path
     labels = labels_of(own, names, f"{where}", scenario.steps[0])
     check_step(scenario, scenario.steps[0], labels, names, f"{where}")
     return Found((GivenFile(path, labels),))

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from accelerate import Accelerator
 from torch import Tensor
 
 from plopkit.compute import summed
+from plopkit.datasets import Source
 from plopkit.datasets.scenario_data import ScenarioData
 from plopkit.methods.base import Batches, Method, State, StepContext, trainer_of
 from plopkit.model.folded import folded
@@ -65,8 +67,7 @@ class Steps:
         """
         if step.index:
             return self.store(step)
-        source = step_0_source(self.settings, self.scenario, self.method, self.data.train.fingerprint)
-        return StepStore(self.settings.out / STEP_0 / source, 0)
+        return shared_step_0(self.settings, self.scenario, self.method, self.data.train)
 
     def names(self, step: Step) -> tuple[str, ...]:
         """The class of each channel after a step."""
@@ -170,7 +171,24 @@ def work_left(steps: Steps) -> list[Work]:
     return work
 
 
-def step_0_source(settings: Settings, scenario: Scenario, method: Method, images: str) -> str:
+def shared_step_0(settings: Settings, scenario: Scenario, method: Method, train: Source) -> StepStore:
+    """Where step 0 is trained, or, where an earlier version has begun it, there.
+
+    Args:
+        settings: settings of the run.
+        scenario: their scenario.
+        method: their method.
+        train: the training images.
+    """
+    shared = settings.out / STEP_0
+    folder = shared / step_0_source(settings, scenario, method, train.fingerprint)
+    if train.earlier_fingerprint and not folder.is_dir():  # the images' place and times counted
+        earlier = shared / step_0_source(settings, scenario, method, train.earlier_fingerprint, settings.data.root)
+        folder = earlier if earlier.is_dir() else folder
+    return StepStore(folder, 0)
+
+
+def step_0_source(settings: Settings, scenario: Scenario, method: Method, images: str, root: Path | None = None) -> str:
     """The digest of all that step 0 is trained from: runs with the same one share it.
 
     Args:
@@ -178,6 +196,7 @@ def step_0_source(settings: Settings, scenario: Scenario, method: Method, images
         scenario: their scenario.
         method: their method.
         images: fingerprint of the training images.
+        root: the place of the images, for earlier versions, to which it mattered.
     """
     first, step = method.first_step(), scenario.steps[0]
     own: list[Any] = [] if method.shares_step_0 else [first.name, first.model_dump(mode="json")]
@@ -185,7 +204,10 @@ def step_0_source(settings: Settings, scenario: Scenario, method: Method, images
         own.append([each.new for each in scenario.steps])
     domains = [step.domains] if step.domains else []
     begins = [scenario.dataset, step.protocol, step.new, sorted(step.future), *domains, *own]
-    return digest([settings.step0_identity(), begins, images, digest_of(sources_of(type(first)))])
+    identity = settings.step0_identity()
+    if root is not None:
+        identity["data"]["root"] = str(root)
+    return digest([identity, begins, images, digest_of(sources_of(type(first)))])
 
 
 def first_net(settings: Settings, scenario: Scenario, method: Method) -> Segmenter:

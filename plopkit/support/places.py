@@ -11,8 +11,10 @@ def expanded(path: str | Path) -> Path:
     A shell leaves the `~` of `--root=~/voc` as it is, and no shell reads a setting or a notebook's parameter.
 
     Raises:
-        ValueError: There is no such home directory.
+        ValueError: There is no such home directory, or the path is empty, as of a shell's variable that is not set.
     """
+    if path == "":
+        raise ValueError("an empty path; name a file or a folder")
     try:
         return Path(path).expanduser()
     except RuntimeError as error:

@@ -10,6 +10,8 @@ from typing import Any
 
 from plopkit.runs.experiment import Experiment
 from plopkit.runs.machine import explained
+from plopkit.runs.start import with_start
+from plopkit.runs.written import folder_of
 from plopkit.settings import Settings
 from plopkit.support.heap import keep_freed_memory
 from plopkit.support.printable import printable
@@ -140,7 +142,8 @@ def start_or_resume(settings: Settings, force: bool = False) -> BackgroundRun:
             _latest.resume()
             return _latest
         if not _latest.paused:
-            raise ValueError(f"another run is training in this kernel: {_latest.settings.folder()}; stop it first")
+            training = folder_of(with_start(_latest.settings)).path
+            raise ValueError(f"another run is training in this kernel: {training}; stop it first")
         _latest.cancel()
     _latest = BackgroundRun(settings, force)
     return _latest

@@ -12,6 +12,7 @@ import pandas as pd
 from plopkit import viz
 from plopkit.runs.folder import RunFolder
 from plopkit.runs.start import with_start
+from plopkit.runs.written import folder_of
 from plopkit.settings import Settings
 from plopkit.support.moved import renamed
 from plopkit.viz.png import encoded, png
@@ -81,7 +82,7 @@ class LiveRun:
     @property
     def folder(self) -> RunFolder:
         """The run's folder, which may not be finished, or not exist yet."""
-        return RunFolder(with_start(self.settings).folder())
+        return folder_of(with_start(self.settings))
 
     @property
     def title(self) -> str:

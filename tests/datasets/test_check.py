@@ -9,7 +9,7 @@ import pytest
 
 from plopkit.cli import main
 from plopkit.datasets import check
-from plopkit.datasets.check import compare, count, report, voc_presence
+from plopkit.datasets.check import compare, count, differences, report, voc_presence
 from plopkit.datasets.counts import pixels
 from plopkit.datasets.tables import classes_table, steps_table
 from plopkit.datasets.voc import voc
@@ -169,3 +169,11 @@ def test_a_step_without_images_is_reported(
 def test_wrong_use_is_reported(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "check", *words]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_images_without_a_seen_class_count_where_the_future_is_left_out() -> None:
+    scenario = Scenario.parse("voc 15-5 overlap")
+    table = steps_table(scenario, *voc_presence(), future="left_out")
+    assert table["validation images"].tolist() == [1449, 1449]
+    assert differences(scenario, table, "left_out") == []
+    assert differences(scenario, table)[0].endswith("1,449 validation images, expected 1,240")

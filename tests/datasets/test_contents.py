@@ -2,15 +2,17 @@
 
 import os
 import shutil
+import unicodedata
 from pathlib import Path
 
 import numpy as np
 import pytest
-from picture_files import read_values, save_mask
+from picture_files import read_values, save_mask, write_pair
 
 from plopkit.datasets import open_split
 from plopkit.datasets.contents import END, pair_digests
 from plopkit.datasets.counts import presence
+from plopkit.datasets.files import FileSource
 from plopkit.settings import Data
 
 
@@ -63,7 +65,7 @@ def test_all_bytes_count_where_that_is_asked_for(tmp_path: Path) -> None:
     image, mask = (str(tmp_path / name) for name in names)
 
     def digest(how: str, key: str) -> bytes:
-        return pair_digests([image], [mask], how, key, tmp_path / "cache").tobytes()  # type: ignore[arg-type]
+        return pair_digests(["image"], [image], [mask], how, key, tmp_path / "cache").tobytes()  # type: ignore[arg-type]
 
     sample, everything = digest("sample", "before"), digest("all", "before")
     with open(image, "r+b") as file:
@@ -76,3 +78,28 @@ def test_all_bytes_count_where_that_is_asked_for(tmp_path: Path) -> None:
         file.seek(-1, os.SEEK_END)
         file.write(b"e")
     assert digest("sample", "end") != sample
+
+
+def digest_of(stem: str, image: Path, mask: Path) -> bytes:
+    return pair_digests([stem], [str(image)], [str(mask)], "all", f"{stem} {image}".replace("/", " ")).tobytes()
+
+
+def test_a_sub_folder_counts_and_the_form_of_unicode_does_not(tmp_path: Path) -> None:
+    pairs = []
+    for folder, form in (("a", "NFC"), ("b", "NFD")):
+        (tmp_path / folder).mkdir()
+        pairs.append([tmp_path / folder / unicodedata.normalize(form, name) for name in ("é.jpg", "é.png")])
+        for path in pairs[-1]:
+            path.write_bytes(b"the same")
+    composed, decomposed = pairs
+    assert digest_of("é", *composed) == digest_of("é", *decomposed)
+    assert len({digest_of(stem, *composed) for stem in ("é", "town/é", "village/é")}) == 3
+
+
+def test_whether_images_are_turned_is_part_of_the_key_of_cached_tables(tmp_path: Path) -> None:
+    write_pair(tmp_path / "a.jpg", tmp_path / "a.png", (1,), (16, 16), 0, palette=False)
+    sources = [
+        FileSource(("a", "b"), ["a"], [tmp_path / "a.jpg"], [tmp_path / "a.png"], turn=turn) for turn in (False, True)
+    ]
+    assert sources[0].cache_key != sources[1].cache_key
+    assert sources[0].fingerprint == sources[1].fingerprint

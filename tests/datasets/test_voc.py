@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from plopkit.datasets.voc import voc
+from plopkit.datasets.voc import stems_in, voc
 from plopkit.scenario import IGNORE
 
 Root = Callable[..., Path]
@@ -120,3 +120,27 @@ def test_real_photographs(shared: Path) -> None:
             pair = source.read(index)
             assert max(pair.image.shape) == 320
             assert source.labels(index) == set(pair.mask.unique().tolist()) <= {*range(21), IGNORE}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a\nb\n",
+        "# by hand\n/JPEGImages/a.jpg /SegmentationClass/a.png\n/JPEGImages/b.jpg /SegmentationClass/b.png\n",
+        "image,mask\na.jpg,a.png\nb.jpg,b.png\n",
+        '"a"\r\n"b"\r\n',
+    ],
+)
+def test_stems_in_a_list(text: str, tmp_path: Path) -> None:
+    """Read without the files, as a download needs them."""
+    (tmp_path / "train.txt").write_bytes(text.encode())
+    assert stems_in(tmp_path / "train.txt") == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("a\na\n", "a is listed twice"), ("\n", "the split is empty"), ("a\n,\n", "line 2 names")]
+)
+def test_lists_without_stems_are_refused(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "train.txt").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        stems_in(tmp_path / "train.txt")

@@ -54,6 +54,8 @@ def scripted(done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cal
             if not prepared.exists():
                 shutil.copytree(done, prepared)
                 write_text(prepared / "settings.yaml", to_yaml(settings), seal=True)
+                images = " ".join(source.fingerprint for source in planned.splits)
+                write_text(prepared / "data.txt", f"{images}\n", seal=True)
             finish = f"finish() {{ mkdir -p {folder.parent}; cp -r {prepared} {folder}; }}\n"
             finish += f"step_0() {{ mkdir -p {folder}/checkpoints; touch {folder}/checkpoints/step-0.safetensors; }}\n"
             words = ["sh", "-c", finish + script, "sh", settings.method, str(settings.seed)]

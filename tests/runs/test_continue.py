@@ -24,8 +24,10 @@ from plopkit.runs.folder import RunFolder
 from plopkit.runs.given import open_given
 from plopkit.runs.start import find_start, with_start
 from plopkit.runs.step_file import reorder
+from plopkit.runs.written import folder_of
 from plopkit.scenario import Scenario
 from plopkit.settings import Settings, Start, to_yaml
+from plopkit.widgets import LiveRun
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
@@ -217,7 +219,7 @@ def test_a_released_checkpoint_needs_its_classes_named(new_only: Path, tmp_path:
         ("background cat dgo", r"'dgo' is no class of the data \(did you mean dog\?\); known: background, cat, dog"),
         ("background cat", r"2 classes, but step 0 of .* has 3, .*; these are without dog$"),
         ("background cat car", r"these are without dog and with car; the scenario \"folder 2-1 overlap order=1,4,2,3"),
-        ("background cat cat", r"'cat' is there twice"),
+        ("background cat cat", r"the class name 'cat' is repeated"),
         ("cat background dog", r"begins with 'cat', but channel 0 is the background"),
     ],
 )
@@ -310,11 +312,16 @@ def test_a_grown_list_goes_on_from_the_finished_step_0(tmp_path: Path, capsys: p
     assert contents(first.path, seals=True) == before
     assert step_files(second)[:2] == step_files(first)[:2]  # step 1 trains on none of the new pictures either
     assert second.ticks["step"].value_counts().to_dict() == {2: 3}  # six pictures in batches of two
-    assert run(settings, progress=False) == second
+    assert run(settings, progress=False) == second == folder_of(settings)
+    assert Experiment(settings).folder == LiveRun(settings).folder == second
     write_folder(root, {"train": {"apple8": (3,)}})
     third = run(settings, progress=False)
+    assert folder_of(settings) == third
     assert third != second and third.ticks["step"].unique().tolist() == [1, 2]
     assert step_files(third)[0] == step_files(first)[0]
+    for name in ("car8", "car9", "apple8"):
+        (root / "train.txt").write_text((root / "train.txt").read_text().replace(f"{name}\n", ""))
+    assert run(settings, progress=False) == first == folder_of(settings)
 
 
 def test_a_list_that_lost_an_image_is_refused_with_what_can_be_done(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from plopkit.cli import main
+from plopkit.model.checkpoints import save_published
 from plopkit.model.classifiers import Classifier
 from plopkit.model.decoder import ASPP
 from plopkit.model.encoders import Encoder
@@ -22,6 +23,7 @@ from plopkit.model.exported import ABOUT, save_onnx, save_torchscript
 from plopkit.model.reserved import Reserved
 from plopkit.model.segmenter import Segmenter
 from plopkit.model.two_branch import TwoBranchSegmenter
+from plopkit.runs.class_names import names_in
 from plopkit.runs.experiment import Experiment
 from plopkit.runs.exporting import export_net
 from plopkit.runs.loading import load
@@ -202,6 +204,25 @@ def test_one_step_in_a_released_layout(finished: Experiment, tmp_path: Path) -> 
     assert main([*words, "--step", "0"]) == 0
     assert [path.name for path in tmp_path.iterdir()] == ["step-0.safetensors"]
     assert main([*words, "--step", "5"]) == 2
+    alone, known = load(tmp_path / "step-0.safetensors"), load(finished.folder.path, step=0)
+    assert (alone.classes[:16], alone.labels, alone.size) == (known.classes[:16], known.labels, known.size)
+
+
+def test_a_class_without_a_name_has_none(
+    tmp_path: Path, tiny_net: Callable[..., Segmenter], capsys: pytest.CaptureFixture[str]
+) -> None:
+    net, out = tmp_path / "net.safetensors", tmp_path / "out"
+    save_published(tiny_net(2).eval(), net, "plopkit")
+    words = ["export", str(net), "--as", "safetensors", "-o", str(out)]
+    assert main(words) == 0
+    assert "its classes have no names: --classes FILE gives them" in capsys.readouterr().err
+    assert [each["name"] for each in json.loads((out / ABOUT).read_text())["classes"]] == [None, None]
+    assert not load(out / "model.safetensors").names_known and names_in(out / "model.safetensors") is None
+    (tmp_path / "classes.txt").write_text("background\ndisc\n")
+    assert main([*words, "--classes", str(tmp_path / "classes.txt")]) == 0
+    assert load(out / "model.safetensors").classes == names_in(out / "model.safetensors") == ("background", "disc")
+    assert capsys.readouterr().err == ""
+    assert main([*words[:3], "official", *words[4:], "--classes", "x"]) == 2
 
 
 def test_a_damaged_description_is_refused(finished: Experiment, tmp_path: Path) -> None:

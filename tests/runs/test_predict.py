@@ -20,7 +20,7 @@ from plopkit.model.checkpoints import save_published
 from plopkit.model.segmenter import Segmenter
 from plopkit.runs.experiment import Experiment
 from plopkit.runs.exporting import export_net
-from plopkit.runs.loading import load, read_names
+from plopkit.runs.loading import load
 from plopkit.runs.predict import mask_png, predict_pictures
 from plopkit.runs.predictor import Predictor, bytes_per_pixel
 from plopkit.viz.colours import palette
@@ -206,7 +206,8 @@ def test_a_runs_own_checkpoint_is_known(finished: Experiment, tmp_path: Path) ->
     assert known.labels == finished.scenario.steps[0].seen and known.classes[15] == "person"
     copied = Path(shutil.copy(checkpoint, tmp_path / "mine.safetensors"))
     alone = load(copied)
-    assert alone.classes == tuple(map(str, range(16))) and alone.size is None and not alone.names_known
+    names = tuple(known.classes[label] for label in known.labels)
+    assert (alone.classes, alone.labels, alone.size) == (names, tuple(range(16)), None)
     np.testing.assert_array_equal(alone.predict(noise(64, 64)), known.predict(noise(64, 64)))
 
 
@@ -235,15 +236,38 @@ def test_an_exported_net_keeps_what_is_known_of_it(finished: Experiment, tmp_pat
     np.testing.assert_array_equal(after.predict(noise(64, 70)), before.predict(noise(64, 70)))
 
 
-def test_what_classes_txt_holds_is_read_again(tmp_path: Path) -> None:
-    (tmp_path / "classes.txt").write_text("0\tbackground\n1\ta disc\n", encoding="utf-8")
-    assert read_names(tmp_path / "classes.txt") == ("background", "a disc")
-    (tmp_path / "classes.txt").write_text("background\n\ndisc\n", encoding="utf-8")
-    with pytest.raises(ValueError, match="line 2 holds ''"):
-        read_names(tmp_path / "classes.txt")
-    (tmp_path / "classes.txt").write_bytes(b"background\nr\xfcckseite\n")
+@pytest.fixture
+def nameless(tmp_path: Path, tiny_net: Callable[..., Segmenter]) -> Path:
+    """A checkpoint of four channels that names no classes."""
+    save_published(tiny_net(4).eval(), tmp_path / "net.safetensors", "plopkit")
+    return tmp_path / "net.safetensors"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0\tbackground\n1\tdisc\n2\tstar\n3\tring\n",
+        "# what the net knows\nbackground\ndisc\nstar\nring\n",
+        "id,name\n3,ring\n1,disc\n2,star\n0,background\n",
+    ],
+)
+def test_names_are_written_as_in_classes_txt(nameless: Path, text: str) -> None:
+    assert not load(nameless).names_known
+    (nameless.parent / "classes.txt").write_text(text, encoding="utf-8")
+    predictor = load(nameless, classes=nameless.parent / "classes.txt")
+    assert (predictor.classes, predictor.labels) == (NAMES, (0, 1, 2, 3))
+
+
+def test_lists_of_names_that_cannot_be_read(nameless: Path) -> None:
+    path = nameless.parent / "classes.txt"
+    with pytest.raises(FileNotFoundError, match=r"classes\.txt: no such list; .*--classes"):
+        load(nameless, classes=path)
+    path.write_text("background\n\ndisc\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="line 2 is empty"):
+        load(nameless, classes=path)
+    path.write_bytes(b"background\nr\xfcckseite\n")
     with pytest.raises(ValueError, match=r"classes\.txt: not UTF-8 text"):
-        read_names(tmp_path / "classes.txt")
+        load(nameless, classes=path)
 
 
 @pytest.mark.parametrize(
@@ -425,3 +449,9 @@ def test_wrong_words(
     assert predict(*words, "-o", "out") == 2
     assert message in capsys.readouterr().err
     assert not Path("out").exists()
+
+
+def test_a_second_run_is_not_taken_for_pictures(finished: Experiment, tmp_path: Path, capsys) -> None:
+    """A pattern such as `runs/voc_*` may name several runs; their folders hold pictures."""
+    assert predict(finished.folder.path, finished.folder.path, "-o", tmp_path) == 2
+    assert "a run's folder, not pictures; name one run first" in capsys.readouterr().err

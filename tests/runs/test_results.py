@@ -99,7 +99,7 @@ def write_run(
 ) -> Path:
     """A folder with the tables of a finished run in which every class has this IoU at every step."""
     settings = small(out, method=method, seed=seed, **overrides)
-    scenario = Scenario.parse(settings.scenario)
+    scenario = Scenario.parse(settings.scenario, 21)
     names = [f"name {label}" for label in range(21)]
     tables = [step_rows(scenario, method, seed, s, np.eye(s.n_seen), names).assign(iou=iou) for s in scenario.steps]
     write_table(settings.folder() / "results.csv", pd.concat(tables))
@@ -153,6 +153,20 @@ def test_workers_name_and_data_root_do_not_separate_runs(tmp_path: Path) -> None
     write_run(tmp_path / "c", seed=0, iou=10, data__root="/here")
     write_run(tmp_path / "c", seed=1, iou=20, data__root="/there")
     assert last_rows(tmp_path / "c") == {"plop": (2, 15)}
+
+
+def test_own_images_are_told_apart_by_their_content(tmp_path: Path) -> None:
+    """The first two runs have the same images in two places, the last one others where the first had its own."""
+    for seed, (root, content) in enumerate([("/here", "1234567890 9"), ("/there", "1234567890 9"), ("/here", "ab 9")]):
+        folder = write_run(tmp_path, seed=seed, iou=10 * seed, scenario="folder 15-5 overlap", data__root=root)
+        (folder / "data.txt").write_text(f"{content}\n")
+    assert last_rows(tmp_path) == {
+        "plop (data.root /here)": (2, 5),
+        "plop (data.root /here with images ab 9)": (1, 20),
+    }
+    for path in tmp_path.rglob("data.txt"):
+        path.unlink()
+    assert last_rows(tmp_path) == {"plop (data.root /here)": (2, 10), "plop (data.root /there)": (1, 10)}
 
 
 def test_copies_of_a_run_are_not_averaged(tmp_path: Path) -> None:

@@ -7,8 +7,10 @@ import pytest
 from PIL import Image
 from small_runs import TWO_EPOCHS, small, ticks_until
 
+from plopkit.datasets import open_for
 from plopkit.runs.experiment import Experiment, run
 from plopkit.runs.folder import RunFolder
+from plopkit.runs.steps import shared_step_0, step_0_source
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
@@ -67,3 +69,18 @@ def test_changed_images_are_another_run_with_its_own_step_0(folder_root: Callabl
         Experiment.open(small(tmp_path / "out", **settings))
     renamed = Experiment.open(small(tmp_path / "out", name="renamed", **settings))
     assert ticks_until(renamed, lambda tick: True) == [(0, 0, 0)]
+
+
+def test_a_step_0_that_an_earlier_version_has_begun_goes_on(folder_root: Callable[..., Path], tmp_path: Path) -> None:
+    """The place and the times of the images counted."""
+    root = folder_root(train=8, val=4, classes=4, size=(64, 64))
+    experiment = Experiment(small(tmp_path, "folder 2-1 overlap", "ft", data__root=root, optim__batch=2))
+    settings, scenario, method = experiment.settings, experiment.scenario, experiment.method
+    train = open_for(scenario, "train", settings.data)
+    now = shared_step_0(settings, scenario, method, train)
+    earlier = tmp_path / ".step0" / step_0_source(settings, scenario, method, train.earlier_fingerprint, root)
+    assert earlier != now.folder
+    earlier.mkdir(parents=True)
+    assert shared_step_0(settings, scenario, method, train).folder == earlier
+    now.folder.mkdir()
+    assert shared_step_0(settings, scenario, method, train) == now

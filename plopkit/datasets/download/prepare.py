@@ -10,7 +10,7 @@ from plopkit.datasets.ade20k import ade_base
 from plopkit.datasets.download.fetch import Archive, fetch
 from plopkit.datasets.download.sbd import augment, augmented, augmented_list, write_list
 from plopkit.datasets.download.unpack import check_free, unpack
-from plopkit.datasets.voc import MASKS, listed, lists, voc_base
+from plopkit.datasets.voc import MASKS, lists, stems_in, voc_base
 from plopkit.settings import Data
 from plopkit.support.files import disk_error
 from plopkit.support.places import expanded
@@ -184,7 +184,7 @@ def _exists(base_of: Callable[[Path], Path], root: Path) -> bool:
 
 def _check_list(path: Path, release: Release) -> None:
     """Raise a ValueError if an augmented list, for which masks are about to be made, is not the published one."""
-    stems = listed(path)
+    stems = stems_in(path)
     if release.train_ids not in ("", ids_digest(stems)):
         raise ValueError(
             f"{path}: its {len(stems):,} images are not the {release.train:,} published ones, and {MASKS[0]} lacks "
@@ -199,7 +199,7 @@ def _list_from_masks(base: Path, release: Release) -> bool:
     if not release.train_ids or not val_lists:
         return False
     masks = {path.stem for path in (base / MASKS[0]).glob("*.png")}
-    val = set(listed(val_lists[0]))
+    val = set(stems_in(val_lists[0]))
     if not val <= masks or ids_digest(masks - val) != release.train_ids:
         return False
     write_list(base, sorted(masks - val))

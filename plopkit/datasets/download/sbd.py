@@ -10,7 +10,7 @@ from PIL import Image
 from plopkit.datasets.download.mat import read_field
 from plopkit.datasets.pictures import opened
 from plopkit.datasets.scan import in_threads
-from plopkit.datasets.voc import LISTS, MASKS, SPLITS, listed, lists
+from plopkit.datasets.voc import LISTS, MASKS, SPLITS, lists, stems_in
 from plopkit.scenario import N_IDS
 from plopkit.support.files import write_text
 from plopkit.support.places import read_limited
@@ -23,7 +23,7 @@ def augmented(base: Path) -> bool:
     train, val = augmented_list(base), lists(base, "val")
     if not train or not val:
         return False
-    return all((base / MASKS[0] / f"{stem}.png").is_file() for path in (train, val[0]) for stem in listed(path))
+    return all((base / MASKS[0] / f"{stem}.png").is_file() for path in (train, val[0]) for stem in stems_in(path))
 
 
 def augmented_list(base: Path) -> Path | None:
@@ -123,7 +123,7 @@ def _existing(path: Path) -> Path:
 def _stems(path: Path) -> set[str]:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing, although its archive contains it; unpack the archive again")
-    return set(listed(path))
+    return set(stems_in(path))
 
 
 def _palette(folder: Path) -> list[int]:
