@@ -26,7 +26,7 @@ PAGES = (
         ),
     ),
     Page("losses", "Losses", ("losses",)),
-    Page("later", "Terms of later methods", ("contrast", "cube", "fusion", "prototypes")),
+    Page("later", "Terms of later methods", ("contrast", "cube", "fusion", "memory", "prototypes")),
     Page("pod", "Local POD", ("pod", "strips")),
     Page("pseudo", "Pseudo-labels and thresholds", ("pseudo", "entropy", "histograms", "thresholds")),
     Page("tiling", "Tiles", ("tiling",)),

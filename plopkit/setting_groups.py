@@ -1,4 +1,4 @@
-"""The groups of settings: images, start, network, training and hardware."""
+"""The groups of settings: images, start, network, training, memory and hardware."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -124,6 +124,36 @@ class Optim(Frozen):
     power: float = Field(
         0.9, ge=0, le=10, description="power of the poly schedule, lr (1 - iteration / iterations) ** power"
     )
+
+
+class Memory(Frozen):
+    """Images of earlier steps that are kept and trained on; none without a budget."""
+
+    images: int | None = Field(None, ge=1, le=1_000_000, description="number of images to keep; None = no limit")
+    mb: float | None = Field(
+        None, gt=0, le=1_000_000, description="megabytes of these images and their masks; None = no limit"
+    )
+    choice: Literal["balanced", "random"] = Field(
+        "balanced", description="one for each class in turn, as in SSUL-M, DKD-M and STAR-M, or any at random"
+    )
+    labels: Literal["kept", "seen", "new"] = Field(
+        "kept",
+        description="labels in their targets: those known when they were kept, all seen so far (SSUL-M), or only the "
+        "step's new ones (DKD-M)",
+    )
+    mix: Literal["beside", "half"] = Field(
+        "beside", description="further images of each epoch (DKD-M, STAR-M), or half of every batch (SSUL-M)"
+    )
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether there is a budget."""
+        return self.images is not None or self.mb is not None
+
+    @property
+    def shows_old(self) -> bool:
+        """Whether the targets of these images show classes of earlier steps."""
+        return self.is_kept and self.labels != "new"
 
 
 class Compute(Frozen):
