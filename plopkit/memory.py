@@ -5,8 +5,8 @@ functions of what the candidates show, how large they are, and a seed.
 """
 
 import hashlib
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -28,15 +28,11 @@ class Budget(NamedTuple):
         return (self.images is None or n_images <= self.images) and (self.size is None or size <= self.size)
 
 
-class Shuffles(Protocol):
-    """A generator of random numbers; `numpy.random.RandomState` shuffles as the released codes do."""
-
-    def shuffle(self, x: list[int], /) -> None:
-        """Shuffle a list in place."""
-
-
 def balanced_choice(
-    shows: Bool[np.ndarray, "N classes"], sizes: Int[np.ndarray, "N"], budget: Budget, rng: Shuffles
+    shows: Bool[np.ndarray, "N classes"],
+    sizes: Int[np.ndarray, "N"],
+    budget: Budget,
+    shuffle: Callable[[list[int]], object],
 ) -> list[int]:
     """One image for each class in turn, until the budget is used up: the rule of SSUL-M, DKD-M and STAR-M.
 
@@ -48,7 +44,7 @@ def balanced_choice(
         shows: Which classes each candidate shows; a column for each, the background not among them.
         sizes: Bytes of each candidate.
         budget: How much is kept.
-        rng: Shuffles twice.
+        shuffle: Shuffles a list in place, as that of `numpy.random.RandomState`, which the released codes use.
 
     Returns:
         Positions of the images taken, in the order in which they were taken.
@@ -57,12 +53,12 @@ def balanced_choice(
 
     Example:
         >>> shows = np.array([[True, False], [True, False], [False, True]])
-        >>> sorted(balanced_choice(shows, np.array([1, 1, 1]), Budget(images=2), np.random.RandomState(1)))
+        >>> sorted(balanced_choice(shows, np.array([1, 1, 1]), Budget(images=2), np.random.RandomState(1).shuffle))
         [0, 2]
     """
     order, classes = list(range(len(shows))), list(range(shows.shape[1]))
-    rng.shuffle(order)
-    rng.shuffle(classes)
+    shuffle(order)
+    shuffle(classes)
     taken: dict[int, None] = {}
     size, waiting = 0, classes
     while waiting:

@@ -121,7 +121,7 @@ def choose(images: Sequence[Kept], data: ScenarioData, memory: Memory, step: Ste
         taken = random_choice([image.name for image in images], sizes, budget, data.settings.seed)
     else:
         rng = np.random.default_rng(seed_of(data.settings.seed, step.index, CHOICE))
-        taken = balanced_choice(shows, sizes, budget, rng)
+        taken = balanced_choice(shows, sizes, budget, rng.shuffle)
     lacking = shows.any(axis=0) & ~shows[taken].any(axis=0)
     if not taken or (memory.choice == "balanced" and lacking.any()):
         raise ValueError(too_small(memory, step, len(taken), classes, lacking))

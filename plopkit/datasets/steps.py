@@ -233,7 +233,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         rounds = [self.count + generator.permutation(self.n_replacements) for _ in range(n_rounds)]
         drawn = iter(np.concatenate(rounds))
         for begin in range(0, n_batches * self.batch, self.batch):
-            for place in generator.permutation(self.batch)[:half]:
+            for place in sorted(generator.permutation(self.batch)[:half]):
                 order[begin + place] = next(drawn)
         return order
 
