@@ -188,7 +188,9 @@ def check_memory(settings: Settings, kind: "type[Method]") -> None:
             raise ValueError(f"{changed[0]} without a budget; give memory.images, memory.mb or both")
         return
     if has_domains(settings.scenario):
-        raise ValueError(f"{settings.scenario}: the protocol domain has no memory; leave out memory.images and memory.mb")
+        raise ValueError(
+            f"{settings.scenario}: the protocol domain has no memory; leave out memory.images and memory.mb"
+        )
     if words.task == "joint":
         raise ValueError(f"{settings.scenario}: one step has no earlier images; leave out memory.images and memory.mb")
     if not kind.allows_memory:

@@ -129,20 +129,19 @@ class Optim(Frozen):
 class Memory(Frozen):
     """Images of earlier steps that are kept and trained on; none without a budget."""
 
-    images: int | None = Field(None, ge=1, le=1_000_000, description="number of images to keep; None = no limit")
-    mb: float | None = Field(
-        None, gt=0, le=1_000_000, description="megabytes of these images and their masks; None = no limit"
-    )
+    images: int | None = Field(None, ge=1, le=1_000_000, description="number of images to keep")
+    mb: float | None = Field(None, gt=0, le=1_000_000, description="megabytes of images to keep")
     choice: Literal["balanced", "random"] = Field(
-        "balanced", description="one for each class in turn, as in SSUL-M, DKD-M and STAR-M, or any at random"
+        "balanced",  # the rule of SSUL-M, DKD-M and STAR-M
+        description="one per class in turn, or any",
     )
     labels: Literal["kept", "seen", "new"] = Field(
-        "kept",
-        description="labels in their targets: those known when they were kept, all seen so far (SSUL-M), or only the "
-        "step's new ones (DKD-M)",
+        "kept",  # seen: as in SSUL-M; new: as in DKD-M
+        description="labels: those known then, all, or new",
     )
     mix: Literal["beside", "half"] = Field(
-        "beside", description="further images of each epoch (DKD-M, STAR-M), or half of every batch (SSUL-M)"
+        "beside",  # as in DKD-M and STAR-M; half: as in SSUL-M
+        description="further images, or half a batch",
     )
 
     @property

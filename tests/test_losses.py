@@ -304,4 +304,7 @@ def test_old_classes_that_targets_show_count_as_themselves() -> None:
     found = losses.unbiased_cross_entropy(logits, target, 3, shows_old=True)
     close(found.double(), expected)
     hidden = torch.where(target < 3, 0, target)
-    close(losses.unbiased_cross_entropy(logits, hidden, 3, shows_old=True), losses.unbiased_cross_entropy(logits, target, 3))
+    close(
+        losses.unbiased_cross_entropy(logits, hidden, 3, shows_old=True),
+        losses.unbiased_cross_entropy(logits, target, 3),
+    )

@@ -122,20 +122,20 @@ def choose(images: Sequence[Kept], data: ScenarioData, memory: Memory, step: Ste
     else:
         rng = np.random.default_rng(seed_of(data.settings.seed, step.index, CHOICE))
         taken = balanced_choice(shows, sizes, budget, rng.shuffle)
-    lacking = shows.any(axis=0) & ~shows[taken].any(axis=0)
-    if not taken or (memory.choice == "balanced" and lacking.any()):
-        raise ValueError(too_small(memory, step, len(taken), classes, lacking))
+    n_lacking = int((shows.any(axis=0) & ~shows[taken].any(axis=0)).sum())
+    if not taken or (memory.choice == "balanced" and n_lacking):
+        raise ValueError(too_small(memory, step, len(taken), len(classes), n_lacking))
     return tuple(_described(images[index], train, where[images[index].name]) for index in taken)
 
 
-def too_small(memory: Memory, step: Step, n_taken: int, classes: Sequence[int], lacking: np.ndarray) -> str:
+def too_small(memory: Memory, step: Step, n_taken: int, n_classes: int, n_lacking: int) -> str:
     """What is wrong with a budget."""
     given = ", ".join(f"memory.{name} {value}" for name in BUDGET if (value := getattr(memory, name)) is not None)
     if not n_taken:
         return f"{given}: no room for an image with its mask; raise it"
     return (
-        f"{given}: no room for an image of each of the {len(classes)} classes of steps 0 to {step.index} "
-        f"({int(lacking.sum())} would have none); raise it, or choose at random: memory.choice random"
+        f"{given}: no room for an image of each of the {n_classes} classes of steps 0 to {step.index} "
+        f"({n_lacking} would have none); raise it, or choose at random: memory.choice random"
     )
 
 

@@ -107,7 +107,9 @@ class Unbiased(Method):
         assert old is not None
         n_hidden = step.n_old if step.n_new else 0  # channels whose pixels the target calls background
         return {
-            "ce": unbiased_cross_entropy(out.logits, batch.target, n_hidden, batch.context.shows_old).mean(),  # MiB eq. 5
+            "ce": unbiased_cross_entropy(
+                out.logits, batch.target, n_hidden, batch.context.shows_old
+            ).mean(),  # MiB eq. 5
             "kd": self.kd * unbiased_distillation(out.logits, old.logits).mean(),  # MiB eq. 8
         }
 

@@ -60,8 +60,8 @@ def recognised_by(method: Method, step: Step, data: ScenarioData, net: Segmenter
     device, training = next(net.parameters()).device, net.training
     net.eval()
     rows = []
-    for batch in eval_loader(images, eval_batch(s), s.compute.workers):
-        image, target = to_device(*batch, device)
+    for pictures, targets in eval_loader(images, eval_batch(s), s.compute.workers):
+        image, target = to_device(pictures, targets, device)
         rows.append(shown_labels(method.candidate_target(net(image), target, step), step.n_seen).cpu())
     net.train(training)
     return torch.cat(rows).numpy()

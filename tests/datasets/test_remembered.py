@@ -9,7 +9,17 @@ import pytest
 import torch
 
 from plopkit.datasets import remembered
-from plopkit.datasets.remembered import Kept, candidates, choose, from_state, joined, lookup_of, planned, selected, to_state
+from plopkit.datasets.remembered import (
+    Kept,
+    candidates,
+    choose,
+    from_state,
+    joined,
+    lookup_of,
+    planned,
+    selected,
+    to_state,
+)
 from plopkit.datasets.scenario_data import ScenarioData
 from plopkit.datasets.steps import StepDataset
 from plopkit.datasets.transforms import eval_transform
@@ -85,7 +95,10 @@ def test_another_seed_keeps_other_images(data: ScenarioData) -> None:
         memory = Memory(images=24, choice=choice)
         kept = [
             choose(candidates(data, first), each, memory, first)
-            for each in (data, ScenarioData(data.settings.model_copy(update={"seed": 5}), data.scenario, data.train, data.val))
+            for each in (
+                data,
+                ScenarioData(data.settings.model_copy(update={"seed": 5}), data.scenario, data.train, data.val),
+            )
         ]
         assert {each.name for each in kept[0]} != {each.name for each in kept[1]}
 
@@ -138,7 +151,7 @@ def test_a_state_holds_a_memory_in_any_writing() -> None:
 
 
 def refused(data: ScenarioData, memory: Memory) -> str:
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(ValueError, match=r"^memory\.") as error:
         planned(data, memory)
     assert "\n" not in str(error.value)
     return str(error.value)
@@ -157,9 +170,13 @@ def test_images_that_are_gone_or_others_are_refused(data: ScenarioData) -> None:
     memory, step = data.settings.memory, data.scenario.steps[1]
     kept = planned(data, memory)[0]
     gone = (kept[0]._replace(name="of another folder"),)
-    with pytest.raises(ValueError, match="keeps the image of another folder, which is not among the 60 training images"):
+    with pytest.raises(
+        ValueError, match="keeps the image of another folder, which is not among the 60 training images"
+    ):
         selected(gone, data, memory, step)
-    with pytest.raises(ValueError, match=f"keeps the image {kept[0].name}, and image or mask of this name are others now"):
+    with pytest.raises(
+        ValueError, match=f"keeps the image {kept[0].name}, and image or mask of this name are others now"
+    ):
         selected((kept[0]._replace(digest="0"),), data, memory, step)
 
 

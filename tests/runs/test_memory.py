@@ -124,7 +124,7 @@ def test_given_steps_without_a_memory_get_one_from_their_images(
     folder = trained(out, start__checkpoint=plain.path, start__step=0, name="given", **MEMORY)
     assert folder.memory(0).equals(finished.memory(0))
     assert all(map(torch.equal, folder.net(2).state_dict().values(), finished.net(2).state_dict().values()))
-    with pytest.raises(ValueError, match="keeps 22 images, more than memory.images 21"):
+    with pytest.raises(ValueError, match=r"keeps 22 images, more than memory\.images 21"):
         trained(out, start__checkpoint=finished.path, start__step=0, **MEMORY | {"memory__images": 21})
 
 
@@ -136,7 +136,9 @@ def test_a_net_says_what_the_images_of_later_steps_show(out: Path, finished: Run
     new = [table[~table["name"].isin(finished.memory(0)["name"])] for table in known]
     labels = [{label for shows in table["shows"] for label in shows} for table in new]
     assert labels[0] <= set(range(11, 16)) and labels[1] & set(range(1, 11)) and labels[1] <= set(range(1, 16))
-    n_own = int(Experiment(folder.settings).data.train_loader(Experiment(folder.settings).scenario.steps[1]).sampler.count)
+    n_own = int(
+        Experiment(folder.settings).data.train_loader(Experiment(folder.settings).scenario.steps[1]).sampler.count
+    )
     assert len(folder.ticks.query("step == 1")) == 2 * ((n_own + 22) // 8) > len(finished.ticks.query("step == 1"))
 
 
