@@ -7,7 +7,7 @@ themselves stay in the data set, where a run finds them by name, and refuses the
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -164,7 +164,7 @@ def selected(
     data: ScenarioData,
     memory: Memory,
     step: Step,
-    adapted: Callable[[Integer[np.ndarray, "ids"], Step], Any] = lambda lookup, step: lookup,
+    adapted: Callable[[Selection, Step], Selection] = lambda kept, step: kept,
 ) -> Selection:
     """What a step trains on of the memory; added to the selection of its own images.
 
@@ -173,7 +173,7 @@ def selected(
         data: The scenario's images.
         memory: Which labels targets show, and how they come into batches.
         step: The step.
-        adapted: Changes the targets, as `Method.memory_lookup`.
+        adapted: Changes the targets, as `Method.memory_images`.
 
     Raises:
         ValueError: An image is not among the training images, or is another than it was.
@@ -184,7 +184,8 @@ def selected(
         groups.setdefault(image.known, []).append(checked(image, data.train, where))
     selection = Selection()
     for known, positions in groups.items():
-        selection += Selection.of(positions, adapted(lookup_of(step, known, memory.labels), step))
+        selection += Selection.of(positions, lookup_of(step, known, memory.labels))
+    selection = adapted(selection, step)
     return selection if memory.mix == "beside" else selection.replacing()
 
 

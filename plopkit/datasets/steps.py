@@ -1,6 +1,6 @@
 """What one step trains on and is evaluated on: a selection of images, and the targets made of their masks."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
@@ -91,6 +91,13 @@ class Selection:
             presence: (N, 256) bool, the labels in each training mask (`ScenarioData.presence`).
         """
         return cls.of(np.flatnonzero(step.evaluates_on(presence)), step.lookup("seen"))
+
+    def with_targets(self, change: Callable[[np.ndarray], np.ndarray]) -> "Selection":
+        """The same images, each lookup table replaced by what a function makes of it."""
+        changed = [
+            [Group(each.indices, change(each.lookup)) for each in part] for part in (self.groups, self.replacements)
+        ]
+        return Selection(*map(tuple, changed))
 
     def replacing(self) -> "Selection":
         """The same images, to take half of the places in every batch of a selection that this one is added to."""

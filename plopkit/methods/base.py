@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, Integer
+from jaxtyping import Bool, Float, Int
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
@@ -256,14 +256,14 @@ class Method(BaseModel, ABC):
         """
         return Selection.protocol(step, presence)
 
-    def memory_lookup(self, lookup: Integer[np.ndarray, "ids"], step: Step) -> Integer[np.ndarray, "ids"]:
-        """The targets of images in the memory, from those that the settings ask for. Default: the same.
+    def memory_images(self, kept: Selection, step: Step) -> Selection:
+        """The images of the memory with their targets, from those that the settings ask for. Default: the same.
 
         Args:
-            lookup: the target of each label.
+            kept: images and targets.
             step: the step that trains on them.
         """
-        return lookup
+        return kept
 
     def candidate_target(self, out: Output, target: Int[Tensor, "B H W"], step: Step) -> Int[Tensor, "B H W"]:
         """What images that a step may add to the memory are taken to show, by which they are chosen.

@@ -28,7 +28,7 @@ def training_selection(method: Method, step: Step, data: ScenarioData, state: St
     """
     own, memory = method.images(step, data.presence[0], state), data.settings.memory
     kept = from_state(state) if memory.is_kept else ()
-    return own + selected(kept, data, memory, step, method.memory_lookup) if kept else own
+    return own + selected(kept, data, memory, step, method.memory_images) if kept else own
 
 
 def remember(method: Method, step: Step, data: ScenarioData, net: Segmenter, state: State) -> State:

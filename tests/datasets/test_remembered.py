@@ -21,10 +21,11 @@ from plopkit.datasets.remembered import (
     to_state,
 )
 from plopkit.datasets.scenario_data import ScenarioData
-from plopkit.datasets.steps import StepDataset
+from plopkit.datasets.steps import Selection, StepDataset
 from plopkit.datasets.transforms import eval_transform
+from plopkit.memory import one_class_off
 from plopkit.presets import configure
-from plopkit.scenario import IGNORE, N_IDS, Scenario
+from plopkit.scenario import IGNORE, N_IDS, Scenario, Step
 from plopkit.settings import Memory
 
 
@@ -136,10 +137,20 @@ def test_a_step_trains_on_the_memory_with_its_labels(mix: str) -> None:
     assert len({image.known for image in images}) == 3  # of step 0, of step 1, of both
 
 
-def test_a_method_can_change_the_targets(data: ScenarioData) -> None:
+@pytest.mark.parametrize("mix", ["beside", "half"])
+def test_a_method_can_change_the_targets(data: ScenarioData, mix: str) -> None:
+    """As SSUL-M's released code, whose memory images are labelled one class off."""
     images, step = planned(data, data.settings.memory)[0], data.scenario.steps[1]
-    found = selected(images, data, data.settings.memory, step, lambda lookup, step: np.full_like(lookup, step.index))
-    assert all((group.lookup == 1).all() for group in found.groups)
+    memory = data.settings.memory.model_copy(update={"mix": mix})
+    usual = selected(images, data, memory, step)
+
+    def adapted(kept: Selection, step: Step) -> Selection:
+        return kept.with_targets(lambda lookup: one_class_off(lookup, IGNORE - 1))
+
+    (before,), (after,) = usual.all_groups, selected(images, data, memory, step, adapted).all_groups
+    assert np.array_equal(before.indices, after.indices) and after.lookup.dtype == before.lookup.dtype
+    expected = {0: IGNORE - 1, IGNORE: IGNORE} | {channel: channel - 1 for channel in range(1, 11)}
+    assert [expected[channel] for channel in before.lookup.tolist()] == after.lookup.tolist()
 
 
 def test_a_state_holds_a_memory_in_any_writing() -> None:
