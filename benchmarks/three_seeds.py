@@ -9,7 +9,7 @@ that several processes with different seeds can share the work, and a last one w
 `--markdown` prints the last step as the table in benchmarks/README.md: means over the seeds, with minimum and maximum.
 
 `seconds` are those of the step's training, without evaluation; `stored_mb` are the megabytes that the step hands on,
-the network and the method's state.
+the network, the method's state and, with a memory, its images and masks.
 """
 
 import argparse
@@ -30,6 +30,7 @@ def costs(folder: plopkit.RunFolder) -> pd.DataFrame:
     for step, ticks in folder.ticks.groupby("step"):
         store = StepStore(folder.checkpoints, step)
         size = sum(path.stat().st_size for path in (store.checkpoint, store.state_file) if path.is_file())
+        size += folder.memory(step)["size"].sum()
         key = {"scenario": settings.scenario, "method": settings.method, "seed": settings.seed, "step": step}
         rows.append(key | {"seconds": ticks["seconds"].sum(), "stored_mb": size / 1e6})
     return pd.DataFrame(rows)

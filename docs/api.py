@@ -27,7 +27,9 @@ PAGES = (
     ),
     Page("losses", "Losses", ("losses",)),
     Page(
-        "later", "Terms of later methods", ("binary", "contrast", "cube", "fusion", "prototypes", "replay", "unknown")
+        "later",
+        "Terms of later methods",
+        ("binary", "contrast", "cube", "fusion", "memory", "prototypes", "replay", "unknown"),
     ),
     Page("pod", "Local POD", ("pod", "strips")),
     Page("pseudo", "Pseudo-labels and thresholds", ("pseudo", "entropy", "histograms", "thresholds")),

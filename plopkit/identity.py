@@ -15,13 +15,14 @@ SINCE_0_2 = (
     "data.binary",
     "data.digest",
     "data.saliency",
+    "memory",
 )
-"""Settings that version 0.1 does not have."""
+"""Settings, and groups of them, that version 0.1 does not have."""
 
 LATER_ONLY = ("lr_later", "epochs_later", "min_iterations")
 """Settings of `Optim` for later steps only."""
 
-NOT_AT_STEP_0 = ("scenario", "method", "hyper", "evaluate", "future")
+NOT_AT_STEP_0 = ("scenario", "method", "hyper", "evaluate", "future", "memory")
 """Settings that step 0 does not depend on."""
 
 OF_A_CHECKPOINT = ("output_stride", "pool", "norm")

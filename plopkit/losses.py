@@ -35,13 +35,14 @@ def cross_entropy(logits: Float[Tensor, "B C H W"], target: Integer[Tensor, "B H
 
 
 def unbiased_cross_entropy(
-    logits: Float[Tensor, "B C H W"], target: Integer[Tensor, "B H W"], n_old: int
+    logits: Float[Tensor, "B C H W"], target: Integer[Tensor, "B H W"], n_old: int, shows_old: bool = False
 ) -> Float[Tensor, "B H W"]:
     """Cross-entropy where background means "background or any old class" (MiB, Cermelli et al., CVPR 2020, eq. 5).
 
     − ln p_y for a new class y, − ln Σ_{c < n_old} p_c for the background: the first ``n_old`` channels become one whose
-    logit is their log-sum-exp. A target below ``n_old`` means that channel. With ``n_old`` of 0 or 1 there is
-    nothing to merge, and the result is `cross_entropy`.
+    logit is their log-sum-exp. A target below ``n_old`` means that channel; with ``shows_old`` only the target 0 does,
+    and an old class y counts as − ln p_y. With ``n_old`` of 0 or 1 there is nothing to merge, and the result is
+    `cross_entropy`.
 
     Raises:
         ValueError: where n_old exceeds the number of channels.
@@ -50,7 +51,7 @@ def unbiased_cross_entropy(
         raise ValueError(f"n_old must be between 0 and the {logits.shape[1]} channels of the logits, not {n_old}")
     if n_old <= 1:
         return cross_entropy(logits, target)
-    return by_chunks(partial(_unbiased_cross_entropy, n_old=n_old), logits, target)
+    return by_chunks(partial(_unbiased_cross_entropy, n_old=n_old, shows_old=shows_old), logits, target)
 
 
 def distillation(logits: Float[Tensor, "B C H W"], old_logits: Float[Tensor, "B C_old H W"]) -> Float[Tensor, "B H W"]:
@@ -132,8 +133,13 @@ def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     return F.cross_entropy(logits, target.long().contiguous(), ignore_index=ignored, reduction="none")
 
 
-def _unbiased_cross_entropy(logits: Tensor, target: Tensor, n_old: int) -> Tensor:
+def _unbiased_cross_entropy(logits: Tensor, target: Tensor, n_old: int, shows_old: bool) -> Tensor:
     logits, target = at_least_float32(logits), target.long()
+    if shows_old:
+        background = logits[:, :n_old].logsumexp(dim=1)
+        named = torch.where(target == 0, ignored_id(logits.shape[1]), target)
+        unnamed = (logits.logsumexp(dim=1) - background) * (target == 0)
+        return unnamed + _cross_entropy(logits, named)
     merged = torch.cat([logits[:, :n_old].logsumexp(dim=1, keepdim=True), logits[:, n_old:]], dim=1)
     ignored = target == ignored_id(logits.shape[1])
     return _cross_entropy(merged, torch.where(ignored, ignored_id(merged.shape[1]), (target - n_old + 1).clamp(min=0)))

@@ -7,7 +7,7 @@ from plopkit.catalogue import DATASETS, METHODS
 from plopkit.grammar import Words, has_domains, read_words
 from plopkit.recipes import BASES, NAMES, recipe_values
 from plopkit.scenario import Scenario
-from plopkit.settings import Settings, build, flat, nested
+from plopkit.settings import Memory, Settings, build, flat, nested
 from plopkit.support.errors import unknown_name
 from plopkit.support.moved import renamed
 from plopkit.support.places import expanded
@@ -162,6 +162,7 @@ def settle(settings: Settings, kind: "type[Method] | None" = None) -> Settings:
     """
     kind = kind or METHODS[settings.method]
     check_protocol(settings, kind)
+    check_memory(settings, kind)
     hyper = build(kind, settings.hyper, "hyper.").model_dump(mode="json")
     root = settings.data.root and expanded(settings.data.root).absolute()
     saliency = settings.data.saliency and settings.data.saliency.absolute()
@@ -178,6 +179,27 @@ def check_protocol(settings: Settings, kind: "type[Method]") -> None:
         raise ValueError(
             f"{settings.scenario}: {kind.title} ({settings.method}) makes no sense in the protocol domain, whose later "
             f"steps have no new class; methods that learn domains: {able}"
+        )
+
+
+def check_memory(settings: Settings, kind: "type[Method]") -> None:
+    """ValueError where there is a memory and the method, the protocol or the task has no use for one."""
+    memory, words = settings.memory, read_words(settings.scenario)
+    if not memory.is_kept:
+        if changed := [f"memory.{name} {value}" for name, value in memory if value != getattr(Memory(), name)]:
+            raise ValueError(f"{changed[0]} without a budget; give memory.images, memory.mb or both")
+        return
+    if has_domains(settings.scenario):
+        raise ValueError(
+            f"{settings.scenario}: the protocol domain has no memory; leave out memory.images and memory.mb"
+        )
+    if words.task == "joint":
+        raise ValueError(f"{settings.scenario}: one step has no earlier images; leave out memory.images and memory.mb")
+    if not kind.allows_memory:
+        able = ", ".join(name for name, each in METHODS.items() if each.allows_memory)
+        raise ValueError(
+            f"{kind.title} ({settings.method}) makes no use of a memory; leave out memory.images and memory.mb, or "
+            f"choose a method that does: {able}"
         )
 
 

@@ -201,7 +201,11 @@ def median_thresholds(
 
 @torch.no_grad()
 def pseudo_label(
-    old_logits: Float[Tensor, "B C_old H W"], target: Integer[Tensor, "B H W"], n_old: int, thresholds: Thresholds
+    old_logits: Float[Tensor, "B C_old H W"],
+    target: Integer[Tensor, "B H W"],
+    n_old: int,
+    thresholds: Thresholds,
+    shows_old: bool = False,
 ) -> PseudoLabels:
     """Let the teacher label the pixels with a target below ``n_old``, where it is confident (eq. 7).
 
@@ -212,6 +216,8 @@ def pseudo_label(
         target: channels, 255 where ignored.
         n_old: channels of the teacher.
         thresholds: one per channel seen.
+        shows_old: whether targets show old classes, as those of a memory do: then the teacher labels only pixels with
+            target 0.
 
     Raises:
         ValueError: where the logits do not have n_old channels, or have more than there are thresholds.
@@ -221,7 +227,7 @@ def pseudo_label(
     predicted = predicted_channel(old_logits)
     measured = thresholds.uncertainty(old_logits)
     confident = measured < thresholds.of(predicted)
-    background = target < n_old
+    background = target == 0 if shows_old else target < n_old
     ignored = ignored_id(len(thresholds.values))
     labelled = torch.where(background, torch.where(confident, predicted, ignored), target)
     n_confident, n_background = (mask.sum(dim=(1, 2)) for mask in (confident & background, background))

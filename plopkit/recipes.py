@@ -4,7 +4,7 @@
 `gpu`, and those that `laptop` changes. "hyper" holds the method's own hyper-parameters. What is not named is PLOP's.
 
 With the recipe "common" all methods have PLOP's network, epochs, batch and evaluation, so that they can be compared;
-learning rates and hyper-parameters, which belong to a method's losses, stay its own.
+learning rates, hyper-parameters and a memory, which belong to a method, stay its own.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ Name = Literal["own", "common"]
 NAMES: tuple[str, ...] = get_args(Name)
 """`own`: that of the method's code; `common`: PLOP's network, epochs, batch and evaluation for all."""
 
-KEPT = ("hyper.", "optim.lr")
+KEPT = ("hyper.", "memory.", "optim.lr")
 """What the common recipe takes from a method's own: the beginnings of the dotted names."""
 
 NOT_KEPT = ("hyper.epochs",)

@@ -1,4 +1,4 @@
-"""The groups of settings: images, start, network, training and hardware."""
+"""The groups of settings: images, start, network, training, memory and hardware."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -128,6 +128,35 @@ class Optim(Frozen):
         0.9, ge=0, le=10, description="power of the poly schedule, lr (1 - iteration / iterations) ** power"
     )
     warmup: float = Field(0, ge=0, lt=1, description="share of a step's iterations in which the learning rate rises")
+
+
+class Memory(Frozen):
+    """Images of earlier steps that are kept and trained on; none without a budget."""
+
+    images: int | None = Field(None, ge=1, le=1_000_000, description="number of images to keep")
+    mb: float | None = Field(None, gt=0, le=1_000_000, description="megabytes of images to keep")
+    choice: Literal["balanced", "random"] = Field(
+        "balanced",  # the rule of SSUL-M, DKD-M and STAR-M
+        description="one per class in turn, or any",
+    )
+    labels: Literal["kept", "seen", "new"] = Field(
+        "kept",  # seen: as in SSUL-M; new: as in DKD-M
+        description="labels: those known then, all, or new",
+    )
+    mix: Literal["beside", "half"] = Field(
+        "beside",  # as in DKD-M and STAR-M; half: as in SSUL-M
+        description="further images, or half a batch",
+    )
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether there is a budget."""
+        return self.images is not None or self.mb is not None
+
+    @property
+    def shows_old(self) -> bool:
+        """Whether the targets of these images show classes of earlier steps."""
+        return self.is_kept and self.labels != "new"
 
 
 class Compute(Frozen):

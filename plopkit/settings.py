@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 from plopkit import scenario as scenarios
 from plopkit.grammar import is_of_unknown_data_set
 from plopkit.identity import OF_A_CHECKPOINT, decisive, decisive_at_step_0, digest
-from plopkit.setting_groups import Compute, Data, Frozen, Model, Optim, Start, usable_path
+from plopkit.setting_groups import Compute, Data, Frozen, Memory, Model, Optim, Start, usable_path
 from plopkit.setting_values import build, flat, known_names, nested
 from plopkit.support.errors import unknown_name
 from plopkit.support.plain_yaml import read_yaml, write_yaml
@@ -23,6 +23,7 @@ __all__ = [
     "Compute",
     "Data",
     "Frozen",
+    "Memory",
     "Model",
     "Optim",
     "Settings",
@@ -69,6 +70,7 @@ class Settings(Frozen):
     start: Start = Start()
     model: Model = Model()
     optim: Optim = Optim()
+    memory: Memory = Memory()
     compute: Compute = Compute()
     out: Path = Field(Path("runs"), description="folder for the run folders")
     name: str | None = Field(None, description="name of the run folder; None = made from the settings")

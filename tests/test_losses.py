@@ -1,5 +1,6 @@
 """Losses against the released code's numbers (to 1e-5 absolute), plain loops, and identities."""
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -285,3 +286,25 @@ def test_errors_say_what_was_given() -> None:
             losses.unbiased_cross_entropy(logits, target, n_old)
     with pytest.raises(IndexError):
         losses.cross_entropy(logits, target + 3)
+
+
+def test_old_classes_that_targets_show_count_as_themselves() -> None:
+    """Unbiased cross-entropy where images of a memory show old classes: only target 0 means any of the first three."""
+    logits, target = draw(1, 2, 5, 4, 6), draw_target(2, 5, 2, 4, 6)
+
+    def one(x: list[float], y: float) -> float:
+        if y == IGNORE:
+            return 0.0
+        p = softmax(x)
+        return -math.log(sum(p[:3]) if y == 0 else p[int(y)])
+
+    expected = torch.zeros(2, 4, 6, dtype=torch.float64)
+    for b, y, x in itertools.product(range(2), range(4), range(6)):
+        expected[b, y, x] = one(logits[b, :, y, x].tolist(), float(target[b, y, x]))
+    found = losses.unbiased_cross_entropy(logits, target, 3, shows_old=True)
+    close(found.double(), expected)
+    hidden = torch.where(target < 3, 0, target)
+    close(
+        losses.unbiased_cross_entropy(logits, hidden, 3, shows_old=True),
+        losses.unbiased_cross_entropy(logits, target, 3),
+    )

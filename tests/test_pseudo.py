@@ -187,3 +187,16 @@ def test_errors_say_what_was_given() -> None:
             compute([(logits, target)], 4, 3)
         with pytest.raises(ValueError, match="NaN or infinity"):
             compute([(logits.where(target[:, None] > 0, math.nan), target)], 4, 6)
+
+
+def test_old_classes_that_targets_show_are_no_background() -> None:
+    """Images of a memory show old classes: the teacher labels their background alone."""
+    logits, target = draw_batch(0, 4, 6, (2, 8, 8))
+    target[0, 0] = 2
+    certain = Thresholds(torch.full((6,), math.inf), "median")
+    found = pseudo_label(logits, target, 4, certain, shows_old=True)
+    assert torch.equal(found.target, torch.where(target == 0, logits.argmax(1), target))
+    close(found.factor, torch.ones(2), 1e-4)
+    none = pseudo_label(logits, target, 4, Thresholds(torch.zeros(6), "median"), shows_old=True)
+    assert torch.equal(none.target, torch.where(target == 0, IGNORE, target))
+    assert not torch.equal(pseudo_label(logits, target, 4, certain).target, found.target)

@@ -147,7 +147,7 @@ def test_every_setting_has_a_description() -> None:
     expected = {
         name: info.description for kind in (Settings, *METHODS.values()) for name, info in kind.model_fields.items()
     }
-    groups = {"data", "start", "model", "optim", "compute"}
+    groups = {"data", "start", "model", "optim", "memory", "compute"}
     assert all(expected[name] for name in expected if name not in groups)
     for group in groups:
         inner = Settings.model_fields[group].annotation
@@ -227,6 +227,11 @@ OTHER: dict[str, Any] = {
     "optim.momentum": 0.5,
     "optim.weight_decay": 0.5,
     "optim.power": 0.5,
+    "memory.images": 40,
+    "memory.mb": 2.5,
+    "memory.choice": "random",
+    "memory.labels": "seen",
+    "memory.mix": "half",
     "compute.cpu": True,
     "compute.precision": "bf16",
     "compute.micro_batch": 2,
@@ -244,7 +249,8 @@ OTHER: dict[str, Any] = {
 WITHOUT_CHECKPOINT = {"start.classes", "start.step", "start.digest"}
 """Settings that say more about a checkpoint, which is not named here."""
 IRRELEVANT = {"compute.workers", "compute.save_minutes", "out", "name", "log", "data.root"} | WITHOUT_CHECKPOINT
-LATER = {"optim.lr_later", "optim.epochs_later", "optim.min_iterations", "evaluate", "future"}
+LATER_MEMORY = {f"memory.{name}" for name in ("images", "mb", "choice", "labels", "mix")}
+LATER = {"optim.lr_later", "optim.epochs_later", "optim.min_iterations", "evaluate", "future"} | LATER_MEMORY
 
 
 def test_every_setting_has_another_value_to_test() -> None:
@@ -253,7 +259,8 @@ def test_every_setting_has_another_value_to_test() -> None:
 
 @pytest.mark.parametrize("name", OTHER)
 def test_the_fingerprint_changes_with_what_affects_the_results(name: str) -> None:
-    default, other = configure(), configure(overrides={name: OTHER[name]})
+    budget = {"memory.images": 30} if name.startswith("memory.") else {}
+    default, other = configure(overrides=budget), configure(overrides=budget | {name: OTHER[name]})
     assert default != other
     assert (default.fingerprint() == other.fingerprint()) == (name in IRRELEVANT)
     assert (default.step0_identity() == other.step0_identity()) == (name in IRRELEVANT | LATER)
@@ -264,7 +271,7 @@ def test_what_earlier_versions_do_not_have_is_no_part_of_the_identity_at_its_def
     identity = configure(preset="paper").identity()
     assert not {"tf32", "search", "compile"} & set(identity["compute"])
     assert "min_iterations" not in identity["optim"] and not {"future", "start"} & set(identity)
-    assert "digest" not in identity["data"] and identity["data"]["root"] is None
+    assert "memory" not in identity and "digest" not in identity["data"] and identity["data"]["root"] is None
     changed = configure(preset="paper", overrides={"optim.min_iterations": 7}).identity()
     assert changed == identity | {"optim": identity["optim"] | {"min_iterations": 7}}
 

@@ -117,6 +117,9 @@ class EmojiScenes(Source):
                 self._room -= 1
         return pair
 
+    def stored_bytes(self, index: int) -> int:
+        return 4 * self.size**2
+
     def labels(self, index: int) -> frozenset[int]:
         return frozenset(label_counts(self.read(index).mask).nonzero()[0].tolist())
 

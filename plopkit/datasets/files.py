@@ -103,6 +103,9 @@ class FileSource(Source):
         with opened(self._masks[index]) as picture:
             return 16 if picture.mode in WIDE_MODES else 8
 
+    def stored_bytes(self, index: int) -> int:
+        return os.stat(self._images[index]).st_size + os.stat(self._masks[index]).st_size
+
     def where(self, index: int) -> str:
         return self._masks[index]
 

@@ -127,6 +127,11 @@ class Source(ABC):
             self.labels(index)  # raises the error that explains it
         return Inspection(counts, (mask.shape[0], mask.shape[1]), Turn(), digest_of(image.permute(1, 2, 0).numpy()))
 
+    def stored_bytes(self, index: int) -> int:
+        """The bytes of an image and its mask, as they are stored; as arrays, where they are drawn."""
+        image, mask = self.read(index)
+        return image.nbytes + mask.nbytes
+
     def where(self, index: int) -> str:
         """The name of an image in error messages."""
         return self.stems[index]

@@ -1,6 +1,6 @@
 """What one step trains on and is evaluated on: a selection of images, and the targets made of their masks."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
@@ -40,9 +40,16 @@ class Selection:
 
         >>> memory = Selection.of([3, 14, 15], step.lookup("seen"))
         >>> selection = Selection.protocol(step, presence) + memory
+
+        The same, but the three are not further images of an epoch; they take half the places of every batch:
+
+        >>> selection = Selection.protocol(step, presence) + memory.replacing()
     """
 
     groups: tuple[Group, ...] = ()
+    """The images of an epoch."""
+    replacements: tuple[Group, ...] = ()
+    """Images that take half of the places in every batch, over and over; none: all places are those of an epoch."""
 
     @classmethod
     def of(cls, indices: "np.ndarray | list[int]", lookup: np.ndarray) -> Self:
@@ -97,9 +104,25 @@ class Selection:
         Args:
             target: their target, which is no channel: 254 where ignored pixels are 255.
         """
-        tables = [np.where(group.lookup == 0, target, group.lookup) for group in self.groups]
-        groups = zip(self.groups, tables, strict=True)
-        return Selection(tuple(group._replace(salient=table.astype(group.lookup.dtype)) for group, table in groups))
+
+        def marked(group: Group) -> Group:
+            table = np.where(group.lookup == 0, target, group.lookup).astype(group.lookup.dtype)
+            return group._replace(salient=table)
+
+        return Selection(*(tuple(map(marked, part)) for part in (self.groups, self.replacements)))
+
+    def with_targets(self, change: Callable[[np.ndarray], np.ndarray]) -> "Selection":
+        """The same images, each lookup table replaced by what a function makes of it."""
+
+        def changed(group: Group) -> Group:
+            salient = group.salient if group.salient is None else change(group.salient)
+            return group._replace(lookup=change(group.lookup), salient=salient)
+
+        return Selection(*(tuple(map(changed, part)) for part in (self.groups, self.replacements)))
+
+    def replacing(self) -> "Selection":
+        """The same images, to take half of the places in every batch of a selection that this one is added to."""
+        return Selection((), self.groups + self.replacements)
 
     def check(self, count: int) -> None:
         """ValueError where an image is selected that is not among the `count` training images."""
@@ -108,16 +131,21 @@ class Selection:
             raise ValueError(f"image {wrong[0]} is selected, and there are {count}, numbered from 0")
 
     def __add__(self, other: "Selection") -> "Selection":
-        return Selection(self.groups + other.groups)
+        return Selection(self.groups + other.groups, self.replacements + other.replacements)
 
     def __len__(self) -> int:
-        """Number of images, counting an image once per group."""
+        """Number of images of an epoch, counting an image once per group."""
         return sum(len(group.indices) for group in self.groups)
 
     @property
+    def all_groups(self) -> tuple[Group, ...]:
+        """The groups of an epoch, then the replacements."""
+        return self.groups + self.replacements
+
+    @property
     def indices(self) -> np.ndarray:
-        """(N,) int: positions in the training images, group after group."""
-        return np.concatenate([group.indices for group in self.groups] or [np.zeros(0, np.int64)])
+        """(N,) int: positions in the training images, group after group, those of `all_groups`."""
+        return np.concatenate([group.indices for group in self.all_groups] or [np.zeros(0, np.int64)])
 
 
 def protocol_presence(
@@ -163,9 +191,11 @@ class StepDataset(Dataset):
         self.source = source
         self.indices = selection.indices
         self.transform = transform
-        self._maps = maps if any(group.salient is not None for group in selection.groups) else None
-        self._tables = [_lookup_of(group, self._maps is not None) for group in selection.groups]
-        sizes = np.array([len(group.indices) for group in selection.groups], int)
+        self._maps = maps if any(group.salient is not None for group in selection.all_groups) else None
+        self.n_replacements = sum(len(group.indices) for group in selection.replacements)
+        """How many of the last images are `Selection.replacements`."""
+        self._tables = [_lookup_of(group, self._maps is not None) for group in selection.all_groups]
+        sizes = np.array([len(group.indices) for group in selection.all_groups], int)
         self._table_of = np.repeat(np.arange(len(sizes)), sizes)
 
     def __len__(self) -> int:
@@ -200,10 +230,19 @@ class EpochSampler(Sampler[tuple[int, int]]):
         seed: Determines all permutations and sample seeds.
         batch: Size of a batch over all processes; the last incomplete batch is dropped. None: one batch of everything.
         shard: This process's number and the number of processes. Each process gets `per_batch` samples of each batch.
+        n_replacements: Number of further samples, after the `count`, that take half of the places in each batch: places
+            at random, and all of these samples before one comes again.
     """
 
-    def __init__(self, count: int, seed: int, batch: int | None = None, shard: tuple[int, int] = (0, 1)):
-        self.count = count
+    def __init__(
+        self,
+        count: int,
+        seed: int,
+        batch: int | None = None,
+        shard: tuple[int, int] = (0, 1),
+        n_replacements: int = 0,
+    ):
+        self.count, self.n_replacements = count, n_replacements
         self.seed = seed
         self.batch = batch or count
         self.shard = shard
@@ -218,10 +257,23 @@ class EpochSampler(Sampler[tuple[int, int]]):
         generator = np.random.default_rng([self.seed, self.epoch])
         order = generator.permutation(self.count)
         seeds = generator.integers(2**62, size=self.count)
+        if self.n_replacements:
+            order = self._replaced(order, generator)
         pairs = list(zip(order.tolist(), seeds.tolist(), strict=True))
         process, n_processes = self.shard
         for begin in range(self.first * self.batch, self.count // self.batch * self.batch, self.batch):
             yield from pairs[begin : begin + self.batch][process::n_processes]
+
+    def _replaced(self, order: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """The order of an epoch with half of each batch replaced."""
+        half, n_batches = self.batch // 2, self.count // self.batch
+        n_rounds = -(-half * n_batches // self.n_replacements)
+        rounds = [self.count + generator.permutation(self.n_replacements) for _ in range(n_rounds)]
+        drawn = iter(np.concatenate(rounds))
+        for begin in range(0, n_batches * self.batch, self.batch):
+            for place in sorted(generator.permutation(self.batch)[:half]):
+                order[begin + place] = next(drawn)
+        return order
 
 
 def collate(items: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
@@ -261,12 +313,13 @@ def train_loader(
     Raises:
         ValueError: There are fewer images than one batch.
     """
-    if len(dataset) < batch:
+    count = len(dataset) - dataset.n_replacements
+    if count < batch:
         raise ValueError(
-            f"this step has {len(dataset)} training images, fewer than one batch of {batch}; "
+            f"this step has {count} training images, fewer than one batch of {batch}; "
             "lower optim.batch, or add images to the data set"
         )
-    sampler = EpochSampler(len(dataset), seed, batch, shard)
+    sampler = EpochSampler(count, seed, batch, shard, dataset.n_replacements)
     return ImageLoader(
         dataset,
         sampler.per_batch,

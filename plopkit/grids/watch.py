@@ -72,7 +72,7 @@ def is_finished(run: PlannedRun) -> bool:
             and folder.evaluated() == run.n_steps
             and (folder.pictures / LAST_PICTURE).is_file()
         )
-    except ValueError:  # damaged: the run mends it, or says why not
+    except (ValueError, FileNotFoundError):  # damaged or gone: the run mends it, or says why not
         return False
 
 

@@ -93,6 +93,8 @@ class StepContext(NamedTuple):
     before: Callable[[], Segmenter] | None = None
     """loads the net of the step before, in evaluation mode and on the device, for a method without a teacher; None at
     step 0"""
+    shows_old: bool = False
+    """whether targets show classes of earlier steps as such: those of images in the memory do"""
 
 
 class Batch(NamedTuple):
@@ -186,6 +188,10 @@ class Method(BaseModel, ABC):
     """Whether it also makes sense in the protocol `domain`, whose later steps have no new class. Other methods are
     refused there, before anything is written."""
 
+    allows_memory: ClassVar[bool] = False
+    """Whether it makes use of images of earlier steps (`settings.Memory`), where targets show old classes and
+    `StepContext.shows_old` says so. Other methods are refused with a memory."""
+
     @classmethod
     def about(cls) -> str:
         """What it does, in a line: the first of its docstring."""
@@ -251,6 +257,28 @@ class Method(BaseModel, ABC):
             state: as in `StepContext`; also empty during the check, before training, that every step has a batch.
         """
         return Selection.protocol(step, presence)
+
+    def memory_images(self, kept: Selection, step: Step) -> Selection:
+        """The images of the memory with their targets, from those that the settings ask for. Default: the same.
+
+        Args:
+            kept: images and targets.
+            step: the step that trains on them.
+        """
+        return kept
+
+    def candidate_target(self, out: Output, target: Int[Tensor, "B H W"], step: Step) -> Int[Tensor, "B H W"]:
+        """What images that a step may add to the memory are taken to show, by which they are chosen.
+
+        Default: their targets; no image is read then. A method that lets the net add classes uses
+        `plopkit.memory.recognised`.
+
+        Args:
+            out: of the net that the step leaves.
+            target: channels, as in the step's training targets.
+            step: the step, a later one; at step 0 targets show all classes.
+        """
+        return target
 
     def parameter_groups(self, net: Segmenter, step: Step) -> list[dict[str, Any]]:
         """Groups for the optimiser: "params", and optionally "lr_scale" and "weight_decay".

@@ -32,6 +32,7 @@ class FineTuning(WithoutTeacher):
     title = "fine-tuning"
     source = "baseline"
     learns_domains = True
+    allows_memory = True
 
 
 class Joint(WithoutTeacher):

@@ -19,6 +19,7 @@ class DFT(WithoutTeacher):
     name = "dft"
     title = "DFT*"
     source = "arXiv 2508.04267"
+    allows_memory = True
 
     def first_net(self, encoder: Encoder, decoder: ASPP, scenario: Scenario) -> Segmenter:
         """The net of `Method.build`, with a classifier for each later step."""

@@ -27,6 +27,7 @@ class LwF(Method):
     title = "LwF"
     source = "Li and Hoiem, ECCV 2016"
     learns_domains = True
+    allows_memory = True
 
     kd: float = Field(100.0, ge=0, description="weight of the distillation")
 
@@ -48,6 +49,7 @@ class LwFMC(Method):
     title = "LwF-MC"
     source = "Rebuffi et al., CVPR 2017"
     learns_domains = True
+    allows_memory = True
 
     kd: float = Field(10.0, ge=0, description="weight of the binary distillation, for each old channel")
 
@@ -72,6 +74,7 @@ class ILT(Method):
     title = "ILT"
     source = "Michieli and Zanuttigh, ICCV Workshops 2019"
     learns_domains = True
+    allows_memory = True
 
     kd: float = Field(100.0, ge=0, description="weight of the distillation")
     mse: float = Field(100.0, ge=0, description="weight of the squared error on the encoder's last map")
@@ -104,7 +107,9 @@ class Unbiased(Method):
         assert old is not None
         n_hidden = step.n_old if step.n_new else 0  # channels whose pixels the target calls background
         return {
-            "ce": unbiased_cross_entropy(out.logits, batch.target, n_hidden).mean(),  # MiB eq. 5
+            "ce": unbiased_cross_entropy(
+                out.logits, batch.target, n_hidden, batch.context.shows_old
+            ).mean(),  # MiB eq. 5
             "kd": self.kd * unbiased_distillation(out.logits, old.logits).mean(),  # MiB eq. 8
         }
 
@@ -116,3 +121,4 @@ class MiB(Unbiased):
     title = "MiB"
     source = "Cermelli et al., CVPR 2020"
     learns_domains = True
+    allows_memory = True

@@ -49,6 +49,7 @@ class EWF(Fused, PodAndPseudoLabels):
     name = "ewf"
     title = "EWF"
     source = "Xiao et al., CVPR 2023"
+    allows_memory = True
 
 
 class EWFMiB(Fused, Unbiased):
@@ -57,6 +58,7 @@ class EWFMiB(Fused, Unbiased):
     name = "ewf-mib"
     title = "MiB + EWF"
     source = "Xiao et al., CVPR 2023"
+    allows_memory = True
 
 
 def floating(net: Segmenter) -> dict[str, Tensor]:

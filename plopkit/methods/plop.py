@@ -60,7 +60,8 @@ class PodAndPseudoLabels(Method):
         step, old = batch.context.step, batch.old
         assert old is not None
         if step.n_new:
-            pseudo = pseudo_label(old.logits, batch.target, step.n_old, batch.prepared)  # PLOP eq. 7
+            shows_old = batch.context.shows_old
+            pseudo = pseudo_label(old.logits, batch.target, step.n_old, batch.prepared, shows_old)  # PLOP eq. 7
             ce = cross_entropy(batch.out.logits, pseudo.target)
             if self.adaptive:
                 ce = pseudo.factor[:, None, None] * ce  # PLOP eq. 8
@@ -90,3 +91,4 @@ class PLOP(PodAndPseudoLabels):
     title = "PLOP"
     source = "Douillard et al., CVPR 2021"
     learns_domains = True
+    allows_memory = True

@@ -32,6 +32,7 @@ class EWC(_Regularized):
     title = "EWC"
     source = "Kirkpatrick et al., PNAS 2017"
     learns_domains = True
+    allows_memory = True
 
     importance: float = Field(100.0, ge=0, description="weight of the penalty (MiB's code: 500)")
     alpha: float = Field(0.9, ge=0, le=1, description="share of the newest squared gradient in the moving average")
@@ -47,6 +48,7 @@ class PI(_Regularized):
     title = "PI"
     source = "Zenke et al., ICML 2017"
     learns_domains = True
+    allows_memory = True
 
     importance: float = Field(100.0, ge=0, description="weight of the penalty (MiB's code: 500)")
 
@@ -61,6 +63,7 @@ class RW(_Regularized):
     title = "RW"
     source = "Chaudhry et al., ECCV 2018"
     learns_domains = True
+    allows_memory = True
 
     importance: float = Field(100.0, ge=0, description="weight of the penalty")
     alpha: float = Field(0.9, ge=0, le=1, description="share of the newest squared gradient in the moving average")

@@ -133,6 +133,7 @@ class _Rehearsal(NamedTuple):
             state,
             selection=method.images(step, self.data.presence[0], state),
             before=before and before.frozen,
+            shows_old=step.index > 0 and self.settings.memory.shows_old,
         )
         prepared = method.prepare(context) if step.index else None
         self._train(training, method, target, context, prepared)

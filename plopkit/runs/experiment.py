@@ -11,6 +11,7 @@ from accelerate import Accelerator
 from plopkit.compute import make_accelerator
 from plopkit.datasets.scenario_data import ScenarioData
 from plopkit.methods.base import State
+from plopkit.methods.remembering import check_memory
 from plopkit.model.layout import laid_out
 from plopkit.model.segmenter import Segmenter
 from plopkit.presets import method_of, open_scenario, settle
@@ -221,7 +222,7 @@ class Experiment:
         data = ScenarioData.open(
             with_fitting_workers(self.settings), self.scenario, trains=not checkpoints, n_given=n_given
         )
-        costs = None
+        costs, memory = None, []
         if not checkpoints and (grown := grown_settings(self.settings, self.method, data)) is not None:
             self.settings, self.folder = grown, RunFolder(grown.folder())
             given = open_given(self.settings, self.scenario, self.method, self.folder)
@@ -236,6 +237,7 @@ class Experiment:
                 self.settings = self.settings.model_copy(update={"model": given.model()})
             if not checkpoints:
                 start = n_given, state
+                memory = check_memory(data, *start) if self.settings.memory.is_kept else []
                 costs = dry_run(self.settings, self.method, net.to(accelerator.device), data, accelerator, start)
             copies = 1 if self.method.regularizer(net, {}) is None else 3  # its state is as large as the net, or twice
             check_room(self.settings, 4 * sum(p.numel() for p in net.parameters()) * (len(steps) + 4) * copies)
@@ -250,7 +252,7 @@ class Experiment:
                     self._origins = self._compared_origins(accelerator)
         steps_on_disk = Steps(self.settings, self.scenario, self.method, self.folder, data, given)
         self._trainer = StepTrainer(steps_on_disk, self.main, self._origins)
-        if costs is not None and (work := work_left(steps_on_disk)):
+        if costs is not None and (work := work_left(steps_on_disk, memory)):
             self.time_left = TimeLeft(work, costs)
             self.first_line = in_one_line(self.settings, accelerator, self.time_left)
 

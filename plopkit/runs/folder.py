@@ -172,6 +172,21 @@ class RunFolder:
         numbers = [path.stem.removeprefix("step-") for path in self.predictions.glob("step-*.npz")]
         return sorted(int(number) for number in numbers if number.isdecimal())  # others are a user's own copies
 
+    def memory(self, index: int) -> pd.DataFrame:
+        """The images of earlier steps that step ``index`` has left for the next: one row each, none without a memory.
+
+        Columns `name`; `digest` of image and mask; `size` of both in bytes; `known`, the labels that the image's
+        annotation tells apart in later targets; `shows`, the classes by which it was chosen.
+
+        Raises:
+            FileNotFoundError: where the step has no checkpoint.
+            ValueError: where it cannot be read.
+        """
+        from plopkit.datasets.remembered import Kept, from_state  # here, so that tables are read without torch
+        from plopkit.runs.checkpoints import StepStore
+
+        return pd.DataFrame(from_state(StepStore(self.checkpoints, index).state()), columns=list(Kept._fields))
+
     def net(self, index: int) -> "Segmenter":
         """The net as it is after step ``index``.
 

@@ -156,7 +156,7 @@ class Given:
 
     def place(self, store: StepStore, net: Segmenter, state: State, before: str | None, names: Sequence[str]) -> None:
         """Keep a step in the run's folder: the very file, where it is a run's and holds what the method needs."""
-        if not self._is_exact(store.index):
+        if not self._is_exact(store.index) or state.keys() != self.state(store.index).keys():
             store.finish(net, [], state, before, names)
             return
         source = StepFile(Path(), store.index, self.found.files[store.index].path)

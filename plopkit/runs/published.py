@@ -107,7 +107,7 @@ def _follows(settings: Settings, recipe: Settings) -> bool:
     if settings.start.is_given:  # another recipe may have trained its step 0
         return False
     own, other = _decisive(settings), _decisive(recipe)
-    if any(own[name] != other[name] for name in own if name != "hyper"):
+    if own | {"hyper": None} != other | {"hyper": None}:
         return False
     return own["hyper"] == _decisive(settle(recipe))["hyper"]
 

@@ -77,6 +77,7 @@ class StepTrainer:
             with all_seeded(accelerator.device, steps.settings.seed, step.index, END_STEP):
                 net, ended = steps.method.end_step(net.to(accelerator.device), context)
             state = joined_state(ended, state)
+        state = state | steps.memory_of_given(step, state)
         if self.main:
             store = steps.store(step)
             store.discard()
@@ -114,10 +115,10 @@ class StepTrainer:
             if self.main and shared != store:
                 shared.finish(net, done, joined_state({}, gathered), names=self.steps.names(step))
         with all_seeded(accelerator.device, self.steps.settings.seed, step.index, END_STEP):
-            net, ended = self.steps.method.end_step(net, context)
+            net, state = self.steps.end(step, net, context, gathered)
         if self.main:
             before = self.steps.identity_before(step)
-            store.finish(net, done, joined_state(ended, gathered), before, self.steps.names(step))
+            store.finish(net, done, state, before, self.steps.names(step))
 
     def _explained(self, error: FloatingPointError, step: Step, store: StepStore) -> FloatingPointError:
         """An error that names the file it comes from, where one without a seal holds numbers that are not finite."""

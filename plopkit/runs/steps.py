@@ -1,6 +1,6 @@
 """The steps of a run: where each is kept, and how its training begins."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,8 +10,10 @@ from torch import Tensor
 
 from plopkit.compute import summed
 from plopkit.datasets import Source
+from plopkit.datasets.remembered import KEY, Kept, planned, to_state
 from plopkit.datasets.scenario_data import ScenarioData
-from plopkit.methods.base import Batches, Method, State, StepContext, trainer_of
+from plopkit.methods.base import Batches, Method, State, StepContext, joined_state, trainer_of
+from plopkit.methods.remembering import remember, training_selection
 from plopkit.model.folded import folded
 from plopkit.model.layout import laid_out
 from plopkit.model.segmenter import Segmenter, make_decoder, make_encoder
@@ -116,6 +118,18 @@ class Steps:
         )
         return Begun(training, ticks, context)
 
+    def end(self, step: Step, net: Segmenter, context: StepContext, gathered: State) -> tuple[Segmenter, State]:
+        """The net that a step leaves, and the state for the next: the method's, the regularizer's and the memory."""
+        net, ended = self.method.end_step(net, context)
+        return net, joined_state({**ended, **remember(self.method, step, self.data, net, context.state)}, gathered)
+
+    def memory_of_given(self, step: Step, state: State) -> State:
+        """The memory after the last step that is given, from the images of these steps, where it has left none."""
+        assert self.given is not None
+        if not self.settings.memory.is_kept or KEY in state or step.index < len(self.given) - 1:
+            return {}
+        return to_state(planned(self.data, self.settings.memory)[step.index])
+
     def _state_before(self, step: Step) -> State:
         """The method's state after the step before."""
         store = self.store(self.scenario.steps[step.index - 1])
@@ -139,7 +153,7 @@ class Steps:
         progress: Progress,
     ) -> tuple[StepContext, Any]:
         """What a method knows of a step, and the loader of the step's batches."""
-        selection = method.images(step, self.data.presence[0], state)
+        selection = training_selection(method, step, self.data, state)
         shard = (accelerator.process_index, accelerator.num_processes)
         loader = self.data.train_loader(step, selection, shard)
 
@@ -152,18 +166,27 @@ class Steps:
         def before() -> Segmenter:
             return self.net(step.index - 1).eval().to(accelerator.device)
 
-        context = StepContext(step, teacher, one_epoch, state, reduce, selection, before if step.index else None)
+        shows_old = KEY in state and self.settings.memory.shows_old
+        last = before if step.index else None
+        context = StepContext(step, teacher, one_epoch, state, reduce, selection, last, shows_old)
         return context, loader
 
 
-def work_left(steps: Steps) -> list[Work]:
-    """What is left of each step that has no checkpoint and is not given, as the settings plan it."""
+def work_left(steps: Steps, memory: Sequence[Sequence[Kept]] = ()) -> list[Work]:
+    """What is left of each step that has no checkpoint and is not given, as the settings plan it.
+
+    Args:
+        steps: the run's steps.
+        memory: the memory before each step, as `check_memory` plans it.
+    """
     work = []
     for step in steps.scenario.steps[0 if steps.given is None else len(steps.given) :]:
         if steps.store(step).checkpoint.is_file() or steps.shared_store(step).checkpoint.is_file():
             continue
         method = trainer_of(steps.method, step)
-        n_batches = len(steps.data.train_loader(step, method.images(step, steps.data.presence[0], {})))
+        state = to_state(memory[step.index]) if memory else {}
+        selection = training_selection(method, step, steps.data, state)
+        n_batches = len(steps.data.train_loader(step, selection))
         epochs, batches_done = steps.shared_store(step).training.last_place()
         n_iterations = n_batches * method.schedule(steps.settings.optim, step).epochs_of(n_batches)
         done = epochs * n_batches + batches_done

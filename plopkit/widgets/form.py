@@ -54,7 +54,7 @@ class SettingsForm:
         self._muted = False
         self._top = top_controls()
         groups = {"": Settings} | {name: type(getattr(self.settings, name)) for name in ("data", "start", "model")}
-        groups |= {name: type(getattr(self.settings, name)) for name in ("optim", "compute")}
+        groups |= {name: type(getattr(self.settings, name)) for name in ("optim", "memory", "compute")}
         self._groups = {name: list(controls_of(kind, name and f"{name}.")) for name, kind in groups.items()}
         self._groups[""] = [control for control in self._groups[""] if control.name not in ("scenario", "method")]
         self._hyper = {name: list(controls_of(kind, "hyper.")) for name, kind in METHODS.items()}

@@ -178,3 +178,51 @@ def test_a_selection_takes_positions_only(indices: np.ndarray) -> None:
 def test_a_selection_takes_complete_lookup_tables_only() -> None:
     with pytest.raises(ValueError, match=r"a lookup table has the shape \(256,\), not \(21,\)"):
         Selection.of([0], np.arange(21))
+
+
+# Images that take half of the places
+
+
+@pytest.mark.parametrize(("batch", "n_memory"), [(8, 3), (7, 20), (2, 1)])
+def test_half_of_every_batch_is_replaced(batch: int, n_memory: int) -> None:
+    sampler = EpochSampler(30, 3, batch, n_replacements=n_memory)
+    drawn = [position for position, _ in sampler]
+    assert len(drawn) == len(sampler) == 30 // batch * batch
+    batches = [drawn[begin : begin + batch] for begin in range(0, len(drawn), batch)]
+    replaced = [[position for position in each if position >= 30] for each in batches]
+    assert {len(each) for each in replaced} == {batch // 2}
+    own = [position for position in drawn if position < 30]
+    assert len(set(own)) == len(own)  # no image of the epoch twice
+    memory = [position - 30 for each in replaced for position in each]
+    for begin in range(0, len(memory), n_memory):  # all of them before one comes again
+        assert len(set(memory[begin : begin + n_memory])) == len(memory[begin : begin + n_memory])
+    assert set(memory) <= set(range(n_memory))
+    places = [[place for place, position in enumerate(each) if position >= 30] for each in batches]
+    assert len(set(map(tuple, places))) > 1 or batch == 2
+
+
+def test_processes_share_a_batch_with_replacements_and_begin_anywhere() -> None:
+    whole = list(EpochSampler(24, 3, 7, n_replacements=5))
+    parts = [list(EpochSampler(24, 3, 7, (process, 2), 5)) for process in (0, 1)]
+    sizes = [EpochSampler(24, 3, 7, (process, 2), 5).per_batch for process in (0, 1)]
+    for index in range(3):
+        both = [part[index * size : (index + 1) * size] for part, size in zip(parts, sizes, strict=True)]
+        assert sorted(both[0] + both[1]) == sorted(whole[7 * index : 7 * (index + 1)])
+    later = EpochSampler(24, 3, 7, n_replacements=5)
+    later.first = 1
+    assert list(later) == whole[7:]
+    later.epoch = 1
+    assert list(later) != whole[7:]
+
+
+def test_replacements_are_no_images_of_the_epoch() -> None:
+    step = Scenario.parse("voc 15-5 overlap").steps[1]
+    memory = Selection.of([4, 5], step.lookup("seen"))
+    selection = Selection.of([2, 0, 1], step.lookup("new")) + memory.replacing()
+    assert len(selection) == 3 and selection.indices.tolist() == [2, 0, 1, 4, 5]
+    loader = train_loader(StepDataset(Coloured(6), selection, TRAIN), 2, 0)
+    assert len(loader) == 1 and loader.sampler.n_replacements == 2
+    beside = Selection.of([2, 0, 1], step.lookup("new")) + memory
+    assert len(beside) == 5 and len(train_loader(StepDataset(Coloured(6), beside, TRAIN), 2, 0)) == 2
+    with pytest.raises(ValueError, match="this step has 3 training images, fewer than one batch of 4"):
+        train_loader(StepDataset(Coloured(6), selection, TRAIN), 4, 0)

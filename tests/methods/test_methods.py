@@ -10,6 +10,7 @@ from batches import Case, prepared_by, terms_of
 from pydantic import ValidationError
 from torch import Tensor
 
+from plopkit.backward import value_of
 from plopkit.methods import METHODS, Batch, FineTuning, Method, StepContext
 from plopkit.model.decoder import ASPP
 from plopkit.model.encoders import Encoder
@@ -170,3 +171,30 @@ def test_the_defaults_of_a_method(case: Callable[..., Case]) -> None:
     assert method.end_step(made.net, StepContext(made.step)) == (made.net, {})
     logits = made.outputs()[0].logits
     assert torch.equal(method.predict(logits), logits.argmax(1))
+
+
+# With a memory, whose images show old classes
+
+
+with_memory = pytest.mark.parametrize("kind", [kind for kind in METHODS.values() if kind.allows_memory])
+
+
+@with_memory
+def test_old_classes_of_memory_images_are_learnt(kind: type[Method], case: Callable) -> None:
+    """The first term, the cross-entropy, raises the old class that such an image shows, and lowers the background."""
+    method, old_class = kind(), 3
+    made = case(2, method)
+    made.target[:, 44:] = old_class
+    teacher = made.teacher if method.teacher(made.teacher, made.step) is not None else None
+    context = StepContext(made.step, teacher, lambda: [(made.image, made.target)], shows_old=True)
+    prepared = method.prepare(context)
+    out, old = made.outputs()
+    terms = method.losses(Batch(out, old if teacher is not None else None, made.target, made.net, context, prepared))
+    gradient = torch.autograd.grad(value_of(next(iter(terms.values()))), out.logits)[0]
+    shown = made.target == old_class
+    assert (gradient[:, old_class][shown] < 0).all() and (gradient[:, 0][shown] > 0).all()
+
+
+def test_methods_with_a_memory_are_known() -> None:
+    assert {"ft", "lwf", "mib", "plop"} <= {name for name, kind in METHODS.items() if kind.allows_memory}
+    assert not METHODS["joint"].allows_memory

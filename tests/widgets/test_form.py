@@ -51,6 +51,7 @@ EXAMPLES = [
     {"data.scale": (0.25, 1), "model.dilations": (), "model.pool": 4, "model.stages": None, "hyper.scales": (1, 2)},
     {"preset": "paper", "model.pool": None, "compute.cpu": True, "hyper.adaptive": False, "hyper.pod": 1e-05},
     {"log": ("jsonl", "tensorboard"), "compute.workers": 2},
+    {"method": "mib", "memory.images": 20, "memory.mb": 0.5, "memory.mix": "half"},
     {"model.weights": "--odd name.pth", "compute.micro_batch": 4, "evaluate": "full", "seed": 3},
 ]
 
