@@ -296,6 +296,7 @@ METHODS: "Registry[type[Method]]" = Registry(
         "ucd": "plopkit.methods:UCD",
         "alife": "plopkit.methods:ALIFE",
         "dft": "plopkit.methods:DFT",
+        "prototypes": "plopkit.methods:NearestPrototype",
         "joint": "plopkit.methods:Joint",
     },
     PLUGIN_HINT,

@@ -1,7 +1,8 @@
-"""The decoder: DeepLabV3's atrous spatial pyramid pooling (ASPP) as CVPR2021_PLOP builds it."""
+"""Decoders, and the usual one: DeepLabV3's atrous spatial pyramid pooling (ASPP) as CVPR2021_PLOP builds it."""
 
-from collections.abc import Sequence
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Self
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +16,41 @@ RELEASED_DILATIONS = {16: (6, 12, 18), 8: (12, 24, 32)}
 """Dilations of the released code, by the encoder's output stride."""
 
 
+DECODERS: dict[str, type["Decoder"]] = {}
+"""By the name that a checkpoint keeps; a subclass of `Decoder` is registered under its `kind`."""
+
+
+class Decoder(nn.Module, ABC):
+    """From the encoder's maps to the classifier's input, (B, width, h, w)."""
+
+    kind: ClassVar[str]
+    width: int
+    """channels of the output"""
+
+    def __init_subclass__(cls, kind: str, **options: Any):
+        super().__init_subclass__(**options)
+        cls.kind = kind
+        DECODERS[kind] = cls
+
+    @classmethod
+    @abstractmethod
+    def build(cls, channels: Sequence[int], norm: Norm, **recipe: Any) -> Self:
+        """The decoder that `recipe` described, with new weights, for maps of these channels."""
+
+    @abstractmethod
+    def recipe(self) -> dict[str, Any]:
+        """What rebuilds it, as plain values."""
+
+    def gather(self, stages: Sequence[Tensor], activate: Callable[[Tensor], Tensor]) -> Float[Tensor, "B C h w"]:
+        """Its input. Default: the encoder's last map.
+
+        Args:
+            stages: the encoder's maps, finest first.
+            activate: the activation that follows them.
+        """
+        return activate(stages[-1])
+
+
 class Parallel(nn.ModuleList):
     """Convolutions of one map, their channels one after the other."""
 
@@ -22,7 +58,7 @@ class Parallel(nn.ModuleList):
         return torch.cat([convolution(x) for convolution in self], 1)
 
 
-class ASPP(nn.Module):
+class ASPP(Decoder, kind="aspp"):
     """Atrous spatial pyramid pooling: (B, channels, h, w) -> (B, width, h, w).
 
     Args:
@@ -64,13 +100,17 @@ class ASPP(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.xavier_normal_(module.weight, gain)
 
+    @classmethod
+    def build(cls, channels: Sequence[int], norm: Norm = ABN, **recipe: Any) -> Self:
+        return cls(channels[-1], norm=norm, **recipe)
+
     def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B width h w"]:
         local = self.reduce(self.branches_norm(self.branches(x)))
         pooled = self.pool_reduce(self.pool_norm(self.pool_conv(self._pooled(x))))
         return self.norm(local + pooled)
 
     def recipe(self) -> dict[str, Any]:
-        """The arguments that rebuild it, as plain values."""
+        """The arguments that rebuild it; without a kind, as checkpoints before there were others have it."""
         return {"width": self.width, "dilations": list(self.dilations), "pool": self.pool}
 
     def _pooled(self, x: Tensor) -> Tensor:
