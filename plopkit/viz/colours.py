@@ -105,6 +105,7 @@ METHOD_STYLES = {
     "ucd": ("#117733", "8"),
     "alife": ("#C2185B", "+"),
     "dft": ("#004488", "x"),
+    "prototypes": ("#6B8E23", "$P$"),
     "joint": (BLACK, "*"),
 }
 """Colour and marker by the method's name."""
