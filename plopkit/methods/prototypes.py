@@ -122,5 +122,5 @@ def set_prototypes(
     sizes = list(classifier.classes)
     parts = zip(classifier, weight.split(sizes), bias.split(sizes), strict=True)
     for part, *values in parts:
-        part.weight.copy_(values[0][..., None, None] / temperature)  # type: ignore[union-attr,operator]
-        part.bias.copy_(values[1] / temperature)  # type: ignore[union-attr,operator]
+        part.weight.copy_(values[0][..., None, None] / temperature)  # type: ignore[operator]
+        part.bias.copy_(values[1] / temperature)  # type: ignore[operator]

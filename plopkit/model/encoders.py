@@ -10,7 +10,7 @@ from torch import Tensor, nn
 import plopkit.support.torchvision_ops  # noqa: F401  (before timm, which imports torchvision)
 
 import timm  # isort: skip
-from timm.layers import convert_sync_batchnorm  # isort: skip
+from timm.layers import Format, convert_sync_batchnorm  # isort: skip
 from timm.models.efficientnet import EfficientNetFeatures  # isort: skip
 
 from plopkit.model.activations import keep_outputs
@@ -142,6 +142,8 @@ def _timm_net(name: str, output_stride: int, weights: str, stages: int | None) -
             f"encoder {name!r} cannot be built with {options_named}; most of timm's convolutional networks, such as "
             f"timm/resnet50 or {LITE0}, have 5 stages and take 8, 16 and 32 ({type(error).__name__}: {error})"
         ) from error
+    if getattr(net, "output_fmt", None) == Format.NHWC:  # an earlier timm takes a stride, and has one of its own
+        return _transformer(name, output_stride, weights, stages)
     if weights == "imagenet" and name == LITE0:
         missing = net.load_state_dict(lite0_weights(), strict=False).missing_keys  # the classifier is left over
         assert not missing, missing

@@ -63,12 +63,13 @@ def renamed_by_timm(state: Mapping[str, Tensor], full: Any) -> Mapping[str, Tens
 def where_weights_are(name: str) -> str:
     """What to download for a network, and where to put it."""
     config = timm.get_pretrained_cfg(name)
-    places = [] if config is None else [config.hf_hub_id and f"{HUB}{config.hf_hub_id}", config.url]
-    place = next(filter(None, places), None)
-    if place is None:
+    if config is not None and config.hf_hub_id:
+        file = f"model.safetensors of {HUB}{config.hf_hub_id}"
+    elif config is not None and config.url:
+        file = f"{config.url}"
+    else:
         return f"timm {timm.__version__} knows no weights of {name!r}"
-    what = "model.safetensors of " if place.startswith(HUB) else ""
-    return f"Its weights are {what}{place}; save that file anywhere, and name it: --model.weights FILE"
+    return f"Its weights are {file}; save that file anywhere, and name it: --model.weights FILE"
 
 
 def no_hub(name: str, error: Exception, instead: str) -> ValueError:

@@ -32,7 +32,9 @@ class Reserved(Segmenter, kind="reserved"):
     reserve: nn.ModuleList
 
     @classmethod
-    def from_parts(cls, encoder: Encoder, decoder: Decoder, classifier: Classifier, reserved: Sequence[int] = ()) -> Self:
+    def from_parts(
+        cls, encoder: Encoder, decoder: Decoder, classifier: Classifier, reserved: Sequence[int] = ()
+    ) -> Self:
         """A net of parts that are built already, and new classifiers.
 
         Args:

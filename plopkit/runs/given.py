@@ -14,8 +14,8 @@ import torch
 
 from plopkit.datasets.scenario_data import ScenarioData
 from plopkit.methods.base import Method, State, StepContext, joined_state, trainer_of
-from plopkit.model.layout import laid_out
 from plopkit.model.decoders import settings_of_decoder
+from plopkit.model.layout import laid_out
 from plopkit.model.segmenter import Segmenter
 from plopkit.runs.checkpoints import StepStore
 from plopkit.runs.folder import RunFolder

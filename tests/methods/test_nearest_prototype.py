@@ -106,5 +106,5 @@ def test_it_trains_nothing_and_goes_on_from_its_own_net_only(start: Segmenter) -
     assert not any(p.requires_grad for p in method.begin_step(start, step).encoder.parameters())
     other = Segmenter(Encoder("test_efficientnet"), (3,), width=8, dilations=(1,))
     for net in (other, NearestPrototype(distance="euclidean").build(other.encoder, other.decoder, 3)):
-        with pytest.raises(ValueError, match=r"distance cosine continues a net without a decoder, which its own step 0"):
+        with pytest.raises(ValueError, match=r"distance cosine continues a net without a decoder, which"):
             method.begin_step(net, step)

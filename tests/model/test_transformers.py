@@ -91,8 +91,8 @@ def test_what_a_transformer_cannot_do_is_explained(name: str, arguments: tuple, 
 
 
 def test_a_size_that_a_network_does_not_take_is_explained() -> None:
-    encoder = Encoder("coat_lite_tiny").eval()
-    with pytest.raises(ValueError, match=r"takes no images of 64 x 96 pixels \(.*\); it was made for 224 x 224"):
+    encoder = Encoder("maxvit_pico_rw_256").eval()
+    with pytest.raises(ValueError, match=r"takes no images of 64 x 96 pixels \(.*\); it was made for 256 x 256"):
         encoder(torch.zeros(1, 3, 64, 96))
 
 

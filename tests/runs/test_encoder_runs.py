@@ -45,6 +45,10 @@ def test_a_frozen_encoder_never_changes(tmp_path: Path) -> None:
     decoders = [folder.net(index).decoder.state_dict()["project.weight"] for index in (0, 1)]
     assert not torch.equal(*decoders)
 
+    going_on = small(tmp_path, method="ft", start__checkpoint=folder.path, start__step=0)
+    model = Experiment.open(going_on).settings.model  # the checkpoint says of which form the net is
+    assert (model.decoder, model.width, model.frozen) == ("linear", settings.model.width, False)
+
 
 def test_a_run_that_trains_nothing_has_results_of_every_step(tmp_path: Path) -> None:
     settings = small(tmp_path, method="prototypes", **VIT)
