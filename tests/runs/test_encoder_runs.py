@@ -27,7 +27,7 @@ def numbers(settings: Settings) -> dict[str, bytes]:
 
 
 def test_a_run_of_a_transformer_resumes_with_the_same_numbers(tmp_path: Path) -> None:
-    straight, stopped = (small(tmp_path / name, **VIT) for name in ("straight", "stopped"))
+    straight, stopped = (small(tmp_path, name=name, **VIT) for name in ("straight", "stopped"))  # sharing step 0
     Experiment.open(straight).run(progress=False)
     ticks_until(Experiment.open(stopped), lambda tick: tick.step == 1)
     Experiment.open(stopped).run(progress=False)
