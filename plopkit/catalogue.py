@@ -303,6 +303,7 @@ METHODS: "Registry[type[Method]]" = Registry(
         "ssul": "plopkit.methods:SSUL",
         "dkd": "plopkit.methods:DKD",
         "star": "plopkit.methods:STAR",
+        "prototypes": "plopkit.methods:NearestPrototype",
         "joint": "plopkit.methods:Joint",
     },
     PLUGIN_HINT,

@@ -10,6 +10,8 @@ SINCE_0_2 = (
     "compute.search",
     "compute.compile",
     "optim.min_iterations",
+    "model.frozen",
+    "model.decoder",
     "optim.warmup",
     "future",
     "data.binary",
@@ -62,7 +64,8 @@ def decisive(settings: dict[str, Any], usual: dict[str, Any]) -> dict[str, Any]:
     start = identity.pop("start")
     if start["checkpoint"] is not None:
         identity["start"] = {"digest": start["digest"]}
-        identity["model"] = {name: identity["model"][name] for name in OF_A_CHECKPOINT}
+        of_run = (*OF_A_CHECKPOINT, "frozen")
+        identity["model"] = {name: identity["model"][name] for name in of_run if name in identity["model"]}
     for name, value in HYPER_SINCE_0_2.get(identity["method"], {}).items():
         if identity["hyper"].get(name) == value:
             del identity["hyper"][name]

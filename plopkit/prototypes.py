@@ -20,7 +20,15 @@ from plopkit.support.precision import at_least_float32
 def batch_prototypes(
     features: Float[Tensor, "B D h w"], labels: Integer[Tensor, "B H W"], n_old: int, n_seen: int
 ) -> Float[Tensor, "n_seen D"]:
-    """The mean feature of every class from ``n_old`` on in one batch; 0 for earlier classes, and without a pixel.
+    """The mean feature of every class from ``n_old`` on in one batch; 0 for earlier classes, and without a pixel."""
+    sums, counts = class_sums(features, labels, n_old, n_seen)
+    return sums / counts.clamp(min=1)[:, None]
+
+
+def class_sums(
+    features: Float[Tensor, "B D h w"], labels: Integer[Tensor, "B H W"], n_old: int, n_seen: int
+) -> tuple[Float[Tensor, "n_seen D"], Float[Tensor, "n_seen"]]:
+    """The sum of the features of every class from ``n_old`` on over its pixels, and their number; 0 for earlier ones.
 
     The features are not upsampled, which would take (H/h)² times their memory: upsampling is linear, so that the sum
     over a class's pixels is that of the small map, weighted by the transposed upsampling of the class's mask.
@@ -28,12 +36,12 @@ def batch_prototypes(
     features = at_least_float32(features)
     size, small = labels.shape[1:], features.shape[2:]
     rows, columns = (_weights(features, n, to) for n, to in zip(small, size, strict=True))
-    means = features.new_zeros(n_seen, features.shape[1])
+    sums, counts = features.new_zeros(n_seen, features.shape[1]), features.new_zeros(n_seen)
     for label in range(n_old, n_seen):
         mask = (labels == label).to(features.dtype)
         weights = rows @ mask @ columns.T  # (B, h, w)
-        means[label] = torch.einsum("bdhw,bhw->d", features, weights) / mask.sum().clamp(min=1)
-    return means
+        sums[label], counts[label] = torch.einsum("bdhw,bhw->d", features, weights), mask.sum()
+    return sums, counts
 
 
 def _weights(like: Tensor, small: int, size: int) -> Float[Tensor, "small size"]:

@@ -216,6 +216,8 @@ OTHER: dict[str, Any] = {
     "model.width": 24,
     "model.dilations": (1, 2),
     "model.pool": 3,
+    "model.frozen": True,
+    "model.decoder": "linear",
     "optim.name": "sgd",
     "optim.lr": 0.5,
     "optim.lr_later": 0.25,
@@ -272,6 +274,7 @@ def test_what_earlier_versions_do_not_have_is_no_part_of_the_identity_at_its_def
     assert not {"tf32", "search", "compile"} & set(identity["compute"])
     assert "min_iterations" not in identity["optim"] and not {"future", "start"} & set(identity)
     assert "memory" not in identity and "digest" not in identity["data"] and identity["data"]["root"] is None
+    assert not {"frozen", "decoder"} & set(identity["model"])
     changed = configure(preset="paper", overrides={"optim.min_iterations": 7}).identity()
     assert changed == identity | {"optim": identity["optim"] | {"min_iterations": 7}}
 
@@ -282,7 +285,8 @@ def test_a_checkpoint_decides_by_its_content_and_says_what_the_net_is() -> None:
     assert settings.identity()["start"] == {"digest": "0123456789abcdef"}
     same = configure(overrides=start | {"start.checkpoint": "/b", "start.classes": "/c", "model.encoder": "resnet18"})
     assert same.identity() == settings.identity()
-    assert configure(overrides=start | {"model.output_stride": 8}).identity() != settings.identity()
+    for changed in ({"model.output_stride": 8}, {"model.frozen": True}):
+        assert configure(overrides=start | changed).identity() != settings.identity()
 
 
 @pytest.mark.parametrize("method", METHODS)

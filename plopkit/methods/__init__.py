@@ -9,6 +9,7 @@ from plopkit.methods.distil import ILT, LwF, LwFMC, MiB
 from plopkit.methods.dkd import DKD
 from plopkit.methods.ewf import EWF, EWFMiB
 from plopkit.methods.plop import PLOP
+from plopkit.methods.prototypes import NearestPrototype
 from plopkit.methods.rcil import RCIL
 from plopkit.methods.regularize import EWC, PI, RW
 from plopkit.methods.reminder import Reminder
@@ -39,6 +40,7 @@ __all__ = [
     "LwFMC",
     "Method",
     "MiB",
+    "NearestPrototype",
     "Regularizer",
     "Reminder",
     "Schedule",

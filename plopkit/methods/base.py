@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from plopkit.catalogue import METHODS
 from plopkit.datasets.steps import Selection
 from plopkit.model.classifiers import Classifier
-from plopkit.model.decoder import ASPP
+from plopkit.model.decoder import Decoder
 from plopkit.model.encoders import Encoder
 from plopkit.model.segmenter import Output, Segmenter
 from plopkit.scenario import Scenario, Step
@@ -197,11 +197,11 @@ class Method(BaseModel, ABC):
         """What it does, in a line: the first of its docstring."""
         return (cls.__doc__ or "").strip().splitlines()[0]
 
-    def build(self, encoder: Encoder, decoder: ASPP, n_seen: int) -> Segmenter:
+    def build(self, encoder: Encoder, decoder: Decoder, n_seen: int) -> Segmenter:
         """Step 0's net. Default: a softmax classifier of ``n_seen`` channels."""
         return Segmenter.from_parts(encoder, decoder, Classifier(decoder.width, (n_seen,)))
 
-    def first_net(self, encoder: Encoder, decoder: ASPP, scenario: Scenario) -> Segmenter:
+    def first_net(self, encoder: Encoder, decoder: Decoder, scenario: Scenario) -> Segmenter:
         """Step 0's net, for a method that must know the steps to come. Default: `build`."""
         return self.build(encoder, decoder, scenario.steps[0].n_seen)
 

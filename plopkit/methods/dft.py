@@ -6,7 +6,7 @@ from plopkit.losses import cross_entropy
 from plopkit.methods.base import Batch
 from plopkit.methods.baselines import WithoutTeacher
 from plopkit.model.classifiers import Classifier
-from plopkit.model.decoder import ASPP
+from plopkit.model.decoder import Decoder
 from plopkit.model.encoders import Encoder
 from plopkit.model.reserved import Reserved
 from plopkit.model.segmenter import Segmenter
@@ -21,7 +21,7 @@ class DFT(WithoutTeacher):
     source = "arXiv 2508.04267"
     allows_memory = True
 
-    def first_net(self, encoder: Encoder, decoder: ASPP, scenario: Scenario) -> Segmenter:
+    def first_net(self, encoder: Encoder, decoder: Decoder, scenario: Scenario) -> Segmenter:
         """The net of `Method.build`, with a classifier for each later step."""
         first, *later = (len(step.new) for step in scenario.steps)
         return Reserved.from_parts(encoder, decoder, Classifier(decoder.width, (first,)), later)

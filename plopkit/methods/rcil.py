@@ -14,7 +14,7 @@ from plopkit.methods.base import Batch, Method, Term
 from plopkit.methods.distil import Unbiased
 from plopkit.model.branches import Merge
 from plopkit.model.classifiers import Classifier
-from plopkit.model.decoder import ASPP
+from plopkit.model.decoder import Decoder
 from plopkit.model.encoders import Encoder
 from plopkit.model.segmenter import Segmenter
 from plopkit.model.two_branch import TwoBranchSegmenter
@@ -48,7 +48,7 @@ class RCIL(Unbiased):
         "released", description="the first norm of a released ResNet: without an activation, as released, or with one"
     )
 
-    def build(self, encoder: Encoder, decoder: ASPP, n_seen: int) -> Segmenter:
+    def build(self, encoder: Encoder, decoder: Decoder, n_seen: int) -> Segmenter:
         if self.stem == "released":
             encoder.deactivate_stem()
         net = TwoBranchSegmenter.from_parts(encoder, decoder, Classifier(decoder.width, (n_seen,)))

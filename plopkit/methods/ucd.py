@@ -13,7 +13,7 @@ from plopkit.datasets.steps import Selection
 from plopkit.losses import cross_entropy
 from plopkit.methods.base import Batch, Method, State, Term, Whole
 from plopkit.methods.distil import Unbiased
-from plopkit.model.decoder import ASPP
+from plopkit.model.decoder import Decoder
 from plopkit.model.encoders import Encoder
 from plopkit.model.segmenter import Segmenter
 from plopkit.scenario import Step
@@ -47,7 +47,7 @@ class UCD(Unbiased):
         """Fine-tuning, or with a frozen classifier the same for all other hyper-parameters."""
         return UCD() if self.freeze_first else METHODS["ft"]()
 
-    def build(self, encoder: Encoder, decoder: ASPP, n_seen: int) -> Segmenter:
+    def build(self, encoder: Encoder, decoder: Decoder, n_seen: int) -> Segmenter:
         return self._with_first_frozen(super().build(encoder, decoder, n_seen))
 
     def begin_step(self, before: Segmenter, step: Step) -> Segmenter:

@@ -1,7 +1,8 @@
-"""The decoder: DeepLabV3's atrous spatial pyramid pooling (ASPP) as CVPR2021_PLOP builds it."""
+"""Decoders, and the usual one: DeepLabV3's atrous spatial pyramid pooling (ASPP) as CVPR2021_PLOP builds it."""
 
-from collections.abc import Sequence
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Self
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,41 @@ USUAL_SLOPE = 0.01
 """Slope of the decoder's leaky ReLU, unless a method's own network has another."""
 
 
+DECODERS: dict[str, type["Decoder"]] = {}
+"""By the name that a checkpoint keeps; a subclass of `Decoder` is registered under its `kind`."""
+
+
+class Decoder(nn.Module, ABC):
+    """From the encoder's maps to the classifier's input, (B, width, h, w)."""
+
+    kind: ClassVar[str]
+    width: int
+    """channels of the output"""
+
+    def __init_subclass__(cls, kind: str, **options: Any):
+        super().__init_subclass__(**options)
+        cls.kind = kind
+        DECODERS[kind] = cls
+
+    @classmethod
+    @abstractmethod
+    def build(cls, channels: Sequence[int], norm: Norm, **recipe: Any) -> Self:
+        """The decoder that `recipe` described, with new weights, for maps of these channels."""
+
+    @abstractmethod
+    def recipe(self) -> dict[str, Any]:
+        """What rebuilds it, as plain values."""
+
+    def gather(self, stages: Sequence[Tensor], activate: Callable[[Tensor], Tensor]) -> Float[Tensor, "B C h w"]:
+        """Its input. Default: the encoder's last map.
+
+        Args:
+            stages: the encoder's maps, finest first.
+            activate: the activation that follows them.
+        """
+        return activate(stages[-1])
+
+
 class Parallel(nn.ModuleList):
     """Convolutions of one map, their channels one after the other."""
 
@@ -25,7 +61,7 @@ class Parallel(nn.ModuleList):
         return torch.cat([convolution(x) for convolution in self], 1)
 
 
-class ASPP(nn.Module):
+class ASPP(Decoder, kind="aspp"):
     """Atrous spatial pyramid pooling: (B, channels, h, w) -> (B, width, h, w).
 
     Args:
@@ -77,13 +113,18 @@ class ASPP(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.xavier_normal_(module.weight, gain)
 
+    @classmethod
+    def build(cls, channels: Sequence[int], norm: Norm = ABN, **recipe: Any) -> Self:
+        return cls(channels[-1], norm=norm, **recipe)
+
     def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B width h w"]:
         local = self.reduce(self.branches_norm(self.branches(x)))
         pooled = self.pool_reduce(self.pool_norm(self.pool_conv(self._pooled(x))))
         return self.last(self.norm(local + pooled))
 
     def recipe(self) -> dict[str, Any]:
-        """The arguments that rebuild it, as plain values; "slope" stands for the norm's, where it is not 0.01."""
+        """The arguments that rebuild it, without a kind, as checkpoints before there were others
+        have it; "slope" stands for the norm's, where it is not 0.01."""
         parts: dict[str, Any] = dict(self.last.named_children())
         own = {"dropout": parts["dropout"].p} if "dropout" in parts else {}
         own |= {"last": True} if "conv" in parts else {}

@@ -10,13 +10,15 @@ from torch import Tensor, nn
 import plopkit.support.torchvision_ops  # noqa: F401  (before timm, which imports torchvision)
 
 import timm  # isort: skip
-from timm.layers import convert_sync_batchnorm  # isort: skip
+from timm.layers import Format, convert_sync_batchnorm  # isort: skip
 from timm.models.efficientnet import EfficientNetFeatures  # isort: skip
 
 from plopkit.model.activations import keep_outputs
 from plopkit.model.keys import State, detect_layout, encoder_state, first_keys, mismatched_keys, read_state
 from plopkit.model.norms import norm_of
+from plopkit.model.pretrained import checked_state, no_hub
 from plopkit.model.resnet import BLOCKS, ResNet
+from plopkit.model.transformers import Transformer, has_fixed_stride
 from plopkit.support.places import expanded
 from plopkit.support.torch_files import read_torch
 
@@ -34,10 +36,11 @@ class Encoder(nn.Module):
         name: "resnet18", "resnet34", "resnet50" or "resnet101" for the ResNets of the released code (`model.resnet`),
             whose maps are the sums before the activation; or any timm name, "timm/resnet50" for timm's own ResNets. A
             timm ResNet returns its maps after their activation, an EfficientNet the output of its linear bottleneck,
-            which has none.
-        output_stride: image pixels per pixel of the last map.
-        weights: "none" for random ones, "imagenet" to fetch them once, or a file with ImageNet weights of the released
-            ResNets.
+            which has none. Vision transformers are wrapped by `plopkit.model.transformers.Transformer`.
+        output_stride: image pixels per pixel of the last map. Transformers have a stride of their own, and take 16, the
+            usual value, for no wish.
+        weights: "none" for random ones, "imagenet" to fetch those of the model hub once, or a file with the weights of
+            this network.
         stages: number of the network's stages to keep, of which the last four are returned; None keeps all. timm counts
             a ResNet's stem as one of five, so that 4 leaves out the last; the released ResNets have four.
         norm, slope: slope of the released ResNets.
@@ -79,13 +82,12 @@ class Encoder(nn.Module):
             if late_dilation:
                 self.dilate_late()
             return
-        if weights not in ("imagenet", "none"):
-            raise ValueError(
-                f"weights of {name!r} are 'imagenet' or 'none', not {weights!r}; only the released ResNets take a file"
-            )
         self.net = _timm_net(name.removeprefix("timm/"), output_stride, weights, stages)
-        self.channels = tuple(self.net.feature_info.channels()[-4:])
-        self.output_stride = self.net.feature_info.reduction()[-1]
+        if isinstance(self.net, Transformer):
+            self.channels, self.output_stride = self.net.channels, self.net.reductions[-1]
+        else:
+            self.channels = tuple(self.net.feature_info.channels()[-4:])
+            self.output_stride = self.net.feature_info.reduction()[-1]
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         return tuple(self.net(image)[-4:])
@@ -114,6 +116,11 @@ class Encoder(nn.Module):
             self.net = convert_sync_batchnorm(self.net)
 
     @property
+    def is_transformer(self) -> bool:
+        """Whether it has neither convolutions followed by batch norms nor a choice of output stride."""
+        return isinstance(self.net, Transformer)
+
+    @property
     def slope_of_maps(self) -> float:
         """Slope of the leaky ReLU that follows each map; 1 for none, as in a timm network."""
         return self.slope if self.name in BLOCKS else 1.0
@@ -127,20 +134,27 @@ def _timm_net(name: str, output_stride: int, weights: str, stages: int | None) -
     if not timm.is_model(name):
         near = timm.list_models(f"*{name}*")[:8]
         raise ValueError(f"no encoder {name!r} in timm {timm.__version__}; similar: {', '.join(near) or 'none'}")
-    cut: dict[str, Any] = {} if stages is None else {"out_indices": tuple(range(stages))}
+    options: dict[str, Any] = {"output_stride": output_stride}
+    if stages is not None:
+        options["out_indices"] = tuple(range(stages))
     fetch = weights == "imagenet" and name != LITE0
+    options |= {"pretrained": fetch} if weights in ("imagenet", "none") else _from_file(name, weights)
     try:
-        net: Any = timm.create_model(name, pretrained=fetch, features_only=True, output_stride=output_stride, **cut)
+        net: Any = timm.create_model(name, features_only=True, **options)
     except Exception as error:  # a network of another architecture may fail in any way, such as an assertion
         if fetch and isinstance(error, OSError | RuntimeError):
-            raise _no_hub(name, error) from error
+            raise no_hub(name, error, LITE0) from error
         if isinstance(error, MemoryError):
             raise
-        options = f"output stride {output_stride}" + (f" and {stages} stages" if stages else "")
+        if has_fixed_stride(error):
+            return _transformer(name, output_stride, weights, stages)
+        options_named = f"output stride {output_stride}" + (f" and {stages} stages" if stages else "")
         raise ValueError(
-            f"encoder {name!r} cannot be built with {options}; most of timm's convolutional networks, such as "
+            f"encoder {name!r} cannot be built with {options_named}; most of timm's convolutional networks, such as "
             f"timm/resnet50 or {LITE0}, have 5 stages and take 8, 16 and 32 ({type(error).__name__}: {error})"
         ) from error
+    if getattr(net, "output_fmt", None) == Format.NHWC:  # an earlier timm takes a stride, and has one of its own
+        return _transformer(name, output_stride, weights, stages)
     if weights == "imagenet" and name == LITE0:
         missing = net.load_state_dict(lite0_weights(), strict=False).missing_keys  # the classifier is left over
         assert not missing, missing
@@ -154,11 +168,31 @@ def _timm_net(name: str, output_stride: int, weights: str, stages: int | None) -
     return net
 
 
-def _no_hub(name: str, error: Exception) -> ValueError:
-    return ValueError(
-        f"cannot get the ImageNet weights of {name!r} from the model hub ({error}); connect to the internet once, or "
-        f"use model.weights none, or model.encoder {LITE0}, whose weights come with a package that is installed"
-    )
+def _from_file(name: str, file: str) -> dict[str, Any]:
+    """timm's options for the weights in a file, which are checked."""
+    with torch.device("cpu"):
+        state = checked_state(name, file, timm.create_model(name, num_classes=0))
+    return {"pretrained": True, "pretrained_cfg_overlay": {"state_dict": state}}
+
+
+def _transformer(name: str, output_stride: int, weights: str, stages: int | None) -> Transformer:
+    """A network that has a stride of its own."""
+    try:
+        net = Transformer(name, weights, stages)
+    except (OSError, RuntimeError) as error:
+        if weights != "imagenet":
+            raise
+        raise no_hub(name, error, LITE0) from error
+    except AttributeError as error:
+        raise ValueError(
+            f"encoder {name!r} gives no maps in timm {timm.__version__}, or only in a later version ({error})"
+        ) from error
+    if output_stride not in (16, own := net.reductions[-1]):
+        raise ValueError(
+            f"model.output_stride is {output_stride}, and {name!r} has a stride of {own} that cannot be changed; leave "
+            "it out"
+        )
+    return net
 
 
 def _resnet_weights(name: str, weights: str, net_state: State) -> dict[str, Tensor]:
@@ -167,7 +201,7 @@ def _resnet_weights(name: str, weights: str, net_state: State) -> dict[str, Tens
         try:
             state, layout = timm.create_model(f"{name}.tv_in1k", pretrained=True).state_dict(), "torchvision"
         except (OSError, RuntimeError) as error:
-            raise _no_hub(name, error) from error
+            raise no_hub(f"{name}.tv_in1k", error, LITE0) from error
     else:
         state = read_state(expanded(weights))
         layout = detect_layout(set(state)) or ""

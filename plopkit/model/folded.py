@@ -25,12 +25,13 @@ def folded(net: Segmenter) -> Segmenter:
     it.
 
     Returns:
-        The copy; the net itself, frozen, where it has no norm to fold or uses a convolution's output elsewhere too, and
-        on an NVIDIA GPU, where adding a convolution's bias takes twice as long as the norm.
+        The copy; the net itself, frozen, where it has no norm to fold or uses a convolution's output elsewhere too, of
+        a transformer, which has them in the decoder at most and may not take such an image, and on an NVIDIA GPU, where
+        adding a convolution's bias takes twice as long as the norm.
     """
     copied = net.frozen()
     device = next(copied.parameters()).device
-    if device.type == "cuda":
+    if device.type == "cuda" or net.encoder.is_transformer:
         return copied
     image = noise_for(copied)
     with torch.no_grad(), torch.autocast(device.type, enabled=False):

@@ -9,7 +9,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from plopkit.model.classifiers import Classifier
-from plopkit.model.decoder import ASPP
+from plopkit.model.decoder import Decoder
 from plopkit.model.encoders import Encoder
 from plopkit.model.segmenter import Output, Segmenter
 from plopkit.model.upsampling import upsample
@@ -32,7 +32,9 @@ class Reserved(Segmenter, kind="reserved"):
     reserve: nn.ModuleList
 
     @classmethod
-    def from_parts(cls, encoder: Encoder, decoder: ASPP, classifier: Classifier, reserved: Sequence[int] = ()) -> Self:
+    def from_parts(
+        cls, encoder: Encoder, decoder: Decoder, classifier: Classifier, reserved: Sequence[int] = ()
+    ) -> Self:
         """A net of parts that are built already, and new classifiers.
 
         Args:

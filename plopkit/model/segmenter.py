@@ -11,7 +11,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from plopkit.model.classifiers import Classifier, known_kind
-from plopkit.model.decoder import ASPP, RELEASED_DILATIONS, USUAL_SLOPE
+from plopkit.model.decoder import ASPP, RELEASED_DILATIONS, USUAL_SLOPE, Decoder
+from plopkit.model.decoders import decoder_from_recipe
 from plopkit.model.encoders import Encoder
 from plopkit.model.keys import mismatched_keys
 from plopkit.model.norms import norm_of
@@ -35,7 +36,7 @@ class Output(NamedTuple):
     stages: tuple[Tensor, ...] = ()
     """the encoder's maps, finest first"""
     encoded: Tensor | None = None
-    """the decoder's input: the last stage after its activation"""
+    """the decoder's input: the last stage after its activation, or what else the decoder takes (`Decoder.gather`)"""
     head: Tensor | None = None
     """the decoder's output, which the classifier sees"""
     aux: Any = None
@@ -88,6 +89,8 @@ class Segmenter(nn.Module):
         cls.kind = kind
         NETS[kind] = cls
 
+    decoder: Decoder
+
     def __init__(
         self,
         encoder: Encoder,
@@ -105,7 +108,7 @@ class Segmenter(nn.Module):
         self.classifier = Classifier(width, classes)
 
     @classmethod
-    def from_parts(cls, encoder: Encoder, decoder: ASPP, classifier: Classifier) -> Self:
+    def from_parts(cls, encoder: Encoder, decoder: Decoder, classifier: Classifier) -> Self:
         """A net of parts that are built already."""
         net = cls.__new__(cls)
         nn.Module.__init__(net)
@@ -123,7 +126,7 @@ class Segmenter(nn.Module):
         encoder = Encoder(**arguments.pop("encoder"))
         of_decoder = dict(arguments.pop("decoder"))
         norm = norm_of(encoder.norm, of_decoder.pop("slope", USUAL_SLOPE))
-        decoder = ASPP(encoder.channels[-1], **of_decoder, norm=norm)
+        decoder = decoder_from_recipe(of_decoder, encoder.channels, norm)
         classifier = Classifier.from_recipe(arguments.pop("classifier"), decoder.width)
         return cls.from_parts(encoder, decoder, classifier, **arguments)
 
@@ -211,9 +214,9 @@ class Segmenter(nn.Module):
         return Output(upsample(small, image.shape[2:]), small, stages, encoded, head, slope=self.slope_of_maps)
 
     def encode(self, image: Float[Tensor, "B 3 H W"] | UInt8[Tensor, "B 3 H W"]) -> tuple[tuple[Tensor, ...], Tensor]:
-        """The encoder's four maps, finest first, and the last one after its activation: the decoder's input."""
+        """The encoder's four maps, finest first, and the decoder's input: usually the last one after its activation."""
         stages = self.encoder(net_input(image))
-        return stages, self.encoder.activate(stages[-1])
+        return stages, self.decoder.gather(stages, self.encoder.activate)
 
     def decode(self, encoded: Float[Tensor, "B channels h w"]) -> Float[Tensor, "B width h w"]:
         """The decoder's map."""
@@ -281,10 +284,13 @@ def make_encoder(model: Model) -> Encoder:
     return Encoder(model.encoder, model.output_stride, model.weights, model.stages, model.norm, model.slope)
 
 
-def make_decoder(model: Model, encoder: Encoder) -> ASPP:
+def make_decoder(model: Model, encoder: Encoder) -> Decoder:
     """The decoder that settings describe, with new weights."""
+    norm = norm_of(model.norm)
+    if model.decoder != "aspp":
+        return decoder_from_recipe({"kind": model.decoder, "width": model.width}, encoder.channels, norm)
     dilations = model.dilations or RELEASED_DILATIONS.get(encoder.output_stride, (1, 2, 3))
-    return ASPP(encoder.channels[-1], model.width, dilations, model.pool, norm_of(model.norm))
+    return ASPP(encoder.channels[-1], model.width, dilations, model.pool, norm)
 
 
 def segmenter_of(model: Model, classes: Sequence[int]) -> Segmenter:

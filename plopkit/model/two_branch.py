@@ -9,13 +9,13 @@ from torch import nn
 
 from plopkit.model.branches import Merge, TwoBranch
 from plopkit.model.classifiers import Classifier
-from plopkit.model.decoder import ASPP
+from plopkit.model.decoder import ASPP, Decoder
 from plopkit.model.encoders import Encoder
 from plopkit.model.pairs import activation_of, noise_for, norms_after_convolutions, set_activation
 from plopkit.model.segmenter import Segmenter
 
 DECODER = ("decoder.branches", "decoder.branches_norm")
-"""The decoder's parallel convolutions and their norm."""
+"""The parallel convolutions of ASPP and their norm."""
 
 
 class TwoBranchSegmenter(Segmenter, kind="two-branch"):
@@ -30,7 +30,7 @@ class TwoBranchSegmenter(Segmenter, kind="two-branch"):
     def from_parts(
         cls,
         encoder: Encoder,
-        decoder: ASPP,
+        decoder: Decoder,
         classifier: Classifier,
         pairs: Sequence[Sequence[str]] | None = None,
     ) -> Self:
@@ -84,6 +84,8 @@ def doubled_pairs(net: Segmenter) -> tuple[tuple[str, str], ...]:
     Raises:
         ValueError: where the encoder has no such pair, or uses the output of one of these convolutions elsewhere too.
     """
+    if net.encoder.is_transformer:
+        raise _without_pairs(net)
     looked_at = net.frozen()
     with torch.no_grad():
         image = noise_for(looked_at)
@@ -100,8 +102,12 @@ def doubled_pairs(net: Segmenter) -> tuple[tuple[str, str], ...]:
             looked_at.set_submodule(norm, both)
         same = pairs and all(map(torch.equal, looked_at(image).stages, expected.stages))
     if not same:
-        raise ValueError(
-            f"the encoder {net.encoder.name!r} has no convolutions followed by batch norms that could have two "
-            "branches; choose a released ResNet or a convolutional network of timm, such as efficientnet_lite0"
-        )
-    return (*pairs, DECODER)
+        raise _without_pairs(net)
+    return (*pairs, DECODER) if isinstance(net.decoder, ASPP) else tuple(pairs)
+
+
+def _without_pairs(net: Segmenter) -> ValueError:
+    return ValueError(
+        f"the encoder {net.encoder.name!r} has no convolutions followed by batch norms that could have two "
+        "branches; choose a released ResNet or a convolutional network of timm, such as efficientnet_lite0"
+    )

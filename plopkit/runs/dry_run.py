@@ -20,6 +20,7 @@ from plopkit.model.resnet import BLOCKS
 from plopkit.model.segmenter import Output, Segmenter
 from plopkit.optimizer import set_lr
 from plopkit.runs.machine import advice_on, resources_explained
+from plopkit.runs.steps import later_net
 from plopkit.runs.time_left import Costs
 from plopkit.scenario import Step
 from plopkit.settings import Settings
@@ -68,7 +69,7 @@ def dry_run(
                 if not n_given:
                     net, state = rehearsal.step(trained[0], net, None, {})
                 if later is not None:
-                    rehearsal.step(later, method.begin_step(net, later), net, state)
+                    rehearsal.step(later, later_net(settings, method, net, later), net, state)
                 return rehearsal.costs(n_given)
         except (ValueError, RuntimeError) as error:
             if advice_on(error) is not None:

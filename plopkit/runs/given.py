@@ -14,6 +14,7 @@ import torch
 
 from plopkit.datasets.scenario_data import ScenarioData
 from plopkit.methods.base import Method, State, StepContext, joined_state, trainer_of
+from plopkit.model.decoders import settings_of_decoder
 from plopkit.model.layout import laid_out
 from plopkit.model.segmenter import Segmenter
 from plopkit.runs.checkpoints import StepStore
@@ -149,10 +150,9 @@ class Given:
     def model(self) -> Model:
         """The settings of the net that the first checkpoint holds, apart from those in `OF_A_CHECKPOINT`."""
         net = self.net(0)
-        encoder, decoder = net.encoder.recipe(), net.decoder.recipe()
+        encoder = net.encoder.recipe()
         own = {"encoder": encoder["name"], "weights": "none", "slope": encoder["slope"], "stages": encoder["stages"]}
-        own |= {"width": decoder["width"], "dilations": tuple(decoder["dilations"])}
-        return self.settings.model.model_copy(update=own)
+        return self.settings.model.model_copy(update=own | settings_of_decoder(net.decoder))
 
     def place(self, store: StepStore, net: Segmenter, state: State, before: str | None, names: Sequence[str]) -> None:
         """Keep a step in the run's folder: the very file, where it is a run's and holds what the method needs."""

@@ -8,6 +8,7 @@ from accelerate import PartialState
 
 from plopkit.model.checkpoints import load_published, save_published
 from plopkit.model.decoder import RELEASED_DILATIONS
+from plopkit.model.decoders import settings_of_decoder
 from plopkit.model.exported import ABOUT
 from plopkit.model.segmenter import Segmenter
 from plopkit.presets import configure, open_scenario, settle
@@ -53,9 +54,9 @@ def evaluate_checkpoints(settings: Settings, paths: Sequence[Path], progress: bo
     nets = [load_published(path, stride, pool, norm) for path in paths]
     _check_nets(scenario, paths, nets)
     encoder, decoder = nets[0].encoder, nets[0].decoder
-    released = decoder.dilations == RELEASED_DILATIONS.get(encoder.output_stride)
-    own = {"encoder": encoder.name, "slope": encoder.slope, "stages": encoder.stages, "width": decoder.width}
-    own |= {"dilations": () if released else decoder.dilations}
+    own = {"encoder": encoder.name, "slope": encoder.slope, "stages": encoder.stages} | settings_of_decoder(decoder)
+    if own.get("dilations") == RELEASED_DILATIONS.get(encoder.output_stride):
+        own["dilations"] = ()
     model = settings.model.model_copy(update=own | {"weights": "none"})
     settings = settle(settings.model_copy(update={"model": model}))
     files = digest([digest_of(path) for path in paths])

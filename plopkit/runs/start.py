@@ -111,7 +111,8 @@ def _kept_by(path: Path) -> dict[str, Any]:
     recipe: Any = about(path).get("recipe")
     try:
         encoder, decoder = recipe["encoder"], recipe["decoder"]
-        return {"output_stride": encoder["output_stride"], "norm": encoder["norm"], "pool": decoder["pool"]}
+        kept = {"output_stride": encoder["output_stride"], "norm": encoder["norm"]}
+        return kept | ({"pool": decoder["pool"]} if decoder.get("kind", "aspp") == "aspp" else {})
     except (TypeError, KeyError):  # whoever builds the net says what is wrong with it
         return {}
 

@@ -94,7 +94,7 @@ class Steps:
             before = self.net(step.index - 1)
             teacher = method.teacher(before, step)
             with seeded(s.seed, step.index):
-                net = method.begin_step(before, step)
+                net = later_net(s, method, before, step)
         net, teacher = net.to(accelerator.device), teacher and folded(teacher.to(accelerator.device))
         if accelerator.num_processes > 1 and accelerator.device.type == "cuda":
             net.encoder.synchronise()
@@ -240,4 +240,14 @@ def first_net(settings: Settings, scenario: Scenario, method: Method) -> Segment
     with seeded(settings.seed):
         encoder = make_encoder(settings.model)
         net = method.first_net(encoder, make_decoder(settings.model, encoder), scenario)
-    return laid_out(net)
+    return laid_out(_frozen_as_set(settings, net))
+
+
+def later_net(settings: Settings, method: Method, before: Segmenter, step: Step) -> Segmenter:
+    """The net with which a later step begins."""
+    return _frozen_as_set(settings, method.begin_step(before, step))
+
+
+def _frozen_as_set(settings: Settings, net: Segmenter) -> Segmenter:
+    """The net, its encoder frozen with its norms' statistics if the settings say so."""
+    return net.freeze("encoder") if settings.model.frozen else net

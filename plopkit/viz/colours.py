@@ -108,6 +108,7 @@ METHOD_STYLES = {
     "ssul": ("#D81B60", "$S$"),
     "star": ("#6A1B9A", "$T$"),
     "dkd": ("#00796B", "$D$"),
+    "prototypes": ("#6B8E23", "$P$"),
     "joint": (BLACK, "*"),
 }
 """Colour and marker by the method's name."""

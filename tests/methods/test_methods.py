@@ -17,7 +17,11 @@ from plopkit.model.encoders import Encoder
 from plopkit.model.segmenter import Segmenter
 from plopkit.scenario import IGNORE, N_IDS
 
+UNTRAINED = {"prototypes"}
+"""Methods that train nothing, whose losses are for show."""
+
 every_method = pytest.mark.parametrize("kind", METHODS.values(), ids=METHODS)
+every_trained = pytest.mark.parametrize("kind", [METHODS[name] for name in METHODS if name not in UNTRAINED])
 
 
 def test_methods_are_registered_by_their_names() -> None:
@@ -82,7 +86,7 @@ def drawn_terms(*arguments: Any) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("n_new", [1, 5])
-@every_method
+@every_trained
 def test_losses_are_finite_and_train_the_net_only(kind: type[Method], n_new: int, case: Callable) -> None:
     method = kind()
     teacher, net, image, target, step = made = case(n_new, method)
@@ -109,7 +113,7 @@ def test_losses_are_finite_and_train_the_net_only(kind: type[Method], n_new: int
     assert list(repeated) == list(losses) and all(map(torch.equal, repeated.values(), losses.values()))
 
 
-@every_method
+@every_trained
 def test_a_batch_of_ignored_pixels_gives_finite_losses(kind: type[Method], case: Callable) -> None:
     method = kind()
     made = case(1, method)
