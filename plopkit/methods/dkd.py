@@ -8,7 +8,7 @@ from pydantic import Field
 from plopkit.binary import auxiliary_loss, multiple_binary_cross_entropy, part_distillation, summed_distillation
 from plopkit.methods.base import Batch, Method, Term
 from plopkit.methods.sigmoid import FixedNorms, first_groups, fixed, group
-from plopkit.model.decoder import ASPP
+from plopkit.model.decoder import Decoder
 from plopkit.model.encoders import Encoder
 from plopkit.model.segmenter import Segmenter
 from plopkit.model.sigmoid import Decomposed, SigmoidClassifier
@@ -36,9 +36,9 @@ class DKD(FixedNorms):
         """The same for all weights of distillation."""
         return self.model_copy(update={name: type(self).model_fields[name].default for name in LATER_ONLY})
 
-    def build(self, encoder: Encoder, decoder: ASPP, n_seen: int) -> Segmenter:
-        encoder, decoder = self.prepared_parts(encoder, decoder, self.last)
-        return Decomposed.from_parts(encoder, decoder, SigmoidClassifier(decoder.width, (n_seen,), auxiliary=True))
+    def build(self, encoder: Encoder, decoder: Decoder, n_seen: int) -> Segmenter:
+        encoder, aspp = self.prepared_parts(encoder, decoder, self.last)
+        return Decomposed.from_parts(encoder, aspp, SigmoidClassifier(aspp.width, (n_seen,), auxiliary=True))
 
     def begin_step(self, before: Segmenter, step: Step) -> Segmenter:
         """New classifiers are copies of the auxiliary one; norms and dropout are fixed.

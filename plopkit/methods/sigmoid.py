@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import nn
 
 from plopkit.methods.base import Method
-from plopkit.model.decoder import ASPP
+from plopkit.model.decoder import ASPP, Decoder
 from plopkit.model.encoders import Encoder
 from plopkit.model.norms import fixed_names, norm_of
 from plopkit.model.segmenter import Segmenter
@@ -23,14 +23,19 @@ class FixedNorms(Method):
     dropout: float = Field(0.1, ge=0, lt=1, description="dropout behind the ASPP")
     norm_momentum: float = Field(0.01, gt=0, le=1, description="share of a batch in running statistics")
 
-    def prepared_parts(self, encoder: Encoder, decoder: ASPP, last: bool) -> tuple[Encoder, ASPP]:
+    def prepared_parts(self, encoder: Encoder, decoder: Decoder, last: bool) -> tuple[Encoder, ASPP]:
         """The encoder with its dilations and momentum, in place, and a decoder of the given one's shape for it.
 
         Args:
             encoder: the encoder.
             decoder: the decoder that settings describe.
             last: whether a further convolution follows, as in DKD and STAR.
+
+        Raises:
+            ValueError: the settings describe another decoder than an ASPP.
         """
+        if not isinstance(decoder, ASPP):
+            raise ValueError(f"{self.title} has a decoder of its own, an ASPP: leave model.decoder {decoder.kind} out")
         encoder.dilate_late()
         for module in encoder.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):

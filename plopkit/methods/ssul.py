@@ -11,7 +11,7 @@ from plopkit.datasets.steps import Selection
 from plopkit.losses import binary_cross_entropy
 from plopkit.methods.base import Batch, Method, Schedule, State, Term
 from plopkit.methods.sigmoid import FixedNorms, group
-from plopkit.model.decoder import ASPP
+from plopkit.model.decoder import Decoder
 from plopkit.model.encoders import Encoder
 from plopkit.model.norms import norm_names
 from plopkit.model.segmenter import Segmenter
@@ -40,9 +40,9 @@ class SSUL(FixedNorms):
         fields = type(self).model_fields
         return self.model_copy(update={name: fields[name].default for name in ("threshold", "background_lr")})
 
-    def build(self, encoder: Encoder, decoder: ASPP, n_seen: int) -> Segmenter:
-        encoder, decoder = self.prepared_parts(encoder, decoder, last=False)
-        return WithUnknown.from_parts(encoder, decoder, Heads(decoder.width, (n_seen,), encoder.slope))
+    def build(self, encoder: Encoder, decoder: Decoder, n_seen: int) -> Segmenter:
+        encoder, aspp = self.prepared_parts(encoder, decoder, last=False)
+        return WithUnknown.from_parts(encoder, aspp, Heads(aspp.width, (n_seen,), encoder.slope))
 
     def begin_step(self, before: Segmenter, step: Step) -> Segmenter:
         """The new head is a copy of the unknown's; encoder, decoder and old heads are frozen, but dropout stays on.

@@ -11,7 +11,7 @@ from plopkit.binary import multiple_binary_cross_entropy
 from plopkit.methods.base import Batch, Method, State, StepContext, Term, Whole
 from plopkit.methods.sigmoid import FixedNorms, first_groups, fixed, group
 from plopkit.model.classifiers import Classifier
-from plopkit.model.decoder import ASPP
+from plopkit.model.decoder import Decoder
 from plopkit.model.encoders import Encoder
 from plopkit.model.segmenter import Segmenter
 from plopkit.model.sigmoid import SigmoidClassifier
@@ -71,9 +71,9 @@ class STAR(FixedNorms):
         """The same for all hyper-parameters of later steps."""
         return self.model_copy(update={name: type(self).model_fields[name].default for name in LATER_ONLY})
 
-    def build(self, encoder: Encoder, decoder: ASPP, n_seen: int) -> Segmenter:
-        encoder, decoder = self.prepared_parts(encoder, decoder, self.last)
-        return Segmenter.from_parts(encoder, decoder, SigmoidClassifier(decoder.width, (n_seen,)))
+    def build(self, encoder: Encoder, decoder: Decoder, n_seen: int) -> Segmenter:
+        encoder, aspp = self.prepared_parts(encoder, decoder, self.last)
+        return Segmenter.from_parts(encoder, aspp, SigmoidClassifier(aspp.width, (n_seen,)))
 
     def begin_step(self, before: Segmenter, step: Step) -> Segmenter:
         """New classifiers begin at random; norms and dropout are fixed.

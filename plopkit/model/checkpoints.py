@@ -11,7 +11,7 @@ from torch import Tensor
 
 from plopkit.model.binary_keys import binary_net, binary_state
 from plopkit.model.classifiers import Classifier
-from plopkit.model.decoder import RELEASED_DILATIONS
+from plopkit.model.decoder import ASPP, RELEASED_DILATIONS
 from plopkit.model.encoders import Encoder
 from plopkit.model.keys import (
     BINARY_PARTS,
@@ -150,10 +150,13 @@ def save_published(
         tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in state.items()}
         write_bytes(expanded(path), as_bytes(tensors, {RECIPE: json.dumps(net.recipe()), **(about or {})}))
         return
-    if type(net) is not Segmenter or type(net.classifier) is not Classifier or len(net.decoder.last):
+    decoder = net.decoder
+    as_released = isinstance(decoder, ASPP) and not len(decoder.last)
+    if type(net) is not Segmenter or type(net.classifier) is not Classifier or not as_released:
         raise ValueError(
             f"the {layout} code's classifiers are for a softmax and follow its ASPP; this net is of the kind "
-            f"{net.kind!r}, with a classifier {net.classifier.kind!r}: choose the layout plopkit"
+            f"{net.kind!r}, with a decoder {decoder.kind!r} and a classifier {net.classifier.kind!r}: choose the "
+            "layout plopkit"
         )
     if net.encoder.name not in BLOCKS:
         raise ValueError(f"the {layout} code knows the encoders {', '.join(BLOCKS)} only, and this net has another one")
