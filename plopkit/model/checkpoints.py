@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save as as_bytes
 from torch import Tensor
 
-from plopkit.model.decoder import RELEASED_DILATIONS
+from plopkit.model.decoder import ASPP, RELEASED_DILATIONS
 from plopkit.model.encoders import Encoder
 from plopkit.model.keys import (
     ENCODER,
@@ -131,6 +131,11 @@ def save_published(
         return
     if net.encoder.name not in BLOCKS:
         raise ValueError(f"the {layout} code knows the encoders {', '.join(BLOCKS)} only, and this net has another one")
+    if not isinstance(net.decoder, ASPP):
+        raise ValueError(
+            f"the {layout} code's decoder is ASPP (model.decoder), and this net's is {net.decoder.kind}; choose the "
+            "layout plopkit"
+        )
     released, own = RELEASED_DILATIONS.get(net.encoder.output_stride), net.decoder.dilations
     if own != released:
         raise ValueError(f"the {layout} code's head has the dilations {released} (model.dilations), this net's {own}")
