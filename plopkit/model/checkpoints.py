@@ -150,16 +150,18 @@ def save_published(
         tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in state.items()}
         write_bytes(expanded(path), as_bytes(tensors, {RECIPE: json.dumps(net.recipe()), **(about or {})}))
         return
-    decoder = net.decoder
-    as_released = isinstance(decoder, ASPP) and not len(decoder.last)
-    if type(net) is not Segmenter or type(net.classifier) is not Classifier or not as_released:
-        raise ValueError(
-            f"the {layout} code's classifiers are for a softmax and follow its ASPP; this net is of the kind "
-            f"{net.kind!r}, with a decoder {decoder.kind!r} and a classifier {net.classifier.kind!r}: choose the "
-            "layout plopkit"
-        )
     if net.encoder.name not in BLOCKS:
         raise ValueError(f"the {layout} code knows the encoders {', '.join(BLOCKS)} only, and this net has another one")
+    if not isinstance(net.decoder, ASPP):
+        raise ValueError(
+            f"the {layout} code's decoder is ASPP (model.decoder), and this net's is {net.decoder.kind}; choose the "
+            "layout plopkit"
+        )
+    if type(net) is not Segmenter or type(net.classifier) is not Classifier or len(net.decoder.last):
+        raise ValueError(
+            f"the {layout} code's classifiers are for a softmax and follow its ASPP; this net is of the kind "
+            f"{net.kind!r}, with a classifier {net.classifier.kind!r}: choose the layout plopkit"
+        )
     released, own = RELEASED_DILATIONS.get(net.encoder.output_stride), net.decoder.dilations
     if own != released:
         raise ValueError(f"the {layout} code's head has the dilations {released} (model.dilations), this net's {own}")

@@ -1,6 +1,7 @@
 """Encoders: a name -> a module that returns its stages' maps, with ImageNet weights on request."""
 
 import hashlib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from plopkit.model.keys import State, detect_layout, encoder_state, first_keys, 
 from plopkit.model.norms import norm_of
 from plopkit.model.pretrained import checked_state, no_hub
 from plopkit.model.resnet import BLOCKS, ResNet
-from plopkit.model.transformers import Transformer, has_fixed_stride
+from plopkit.model.transformers import Transformer, built, has_fixed_stride
 from plopkit.support.places import expanded
 from plopkit.support.torch_files import read_torch
 
@@ -140,7 +141,7 @@ def _timm_net(name: str, output_stride: int, weights: str, stages: int | None) -
     fetch = weights == "imagenet" and name != LITE0
     options |= {"pretrained": fetch} if weights in ("imagenet", "none") else _from_file(name, weights)
     try:
-        net: Any = timm.create_model(name, features_only=True, **options)
+        net: Any = built(partial(timm.create_model, name, features_only=True, **options))
     except Exception as error:  # a network of another architecture may fail in any way, such as an assertion
         if fetch and isinstance(error, OSError | RuntimeError):
             raise no_hub(name, error, LITE0) from error

@@ -1,6 +1,7 @@
 """Encoders without a choice of output stride: vision transformers, and hierarchical ones such as Swin and PVT."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -38,8 +39,7 @@ class Transformer(nn.Module):
 
     def __init__(self, name: str, weights: str = "none", stages: int | None = None):
         super().__init__()
-        with torch.device("cpu"):  # earlier versions of timm compute with numbers here, which a meta device has not
-            self.body: Any = _whole_net(name, weights == "imagenet")
+        self.body: Any = built(partial(_whole_net, name, weights == "imagenet"))
         self.name = name
         if weights not in ("none", "imagenet"):
             state = renamed_by_timm(checked_state(name, weights, self.body), self.body)
@@ -74,6 +74,20 @@ class Transformer(nn.Module):
                 f"the encoder {self.name!r} takes no images of {size[0]} x {size[1]} pixels ({error}); it was made for "
                 f"{' x '.join(map(str, self.body.pretrained_cfg['input_size'][1:]))}"
             ) from error
+
+
+def built(build: Callable[[], Any]) -> Any:
+    """What `build` gives; on the CPU where timm computes with numbers that a meta device does not have.
+
+    Its later versions do not.
+    """
+    try:
+        return build()
+    except RuntimeError as error:
+        if "meta tensor" not in str(error):
+            raise
+        with torch.device("cpu"):
+            return build()
 
 
 def has_fixed_stride(error: Exception) -> bool:

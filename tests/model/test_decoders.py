@@ -1,5 +1,7 @@
 """Decoders other than ASPP: what they compute, and that a checkpoint describes them."""
 
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -7,6 +9,7 @@ from comparing import close
 from drawing import draw
 
 from plopkit.model.abn import ABN
+from plopkit.model.checkpoints import save_published
 from plopkit.model.classifiers import Classifier
 from plopkit.model.decoder import DECODERS
 from plopkit.model.decoders import Features, Linear, Pyramid, decoder_from_recipe, settings_of_decoder
@@ -31,6 +34,12 @@ def test_settings_choose_a_decoder_and_a_checkpoint_describes_it(kind: str) -> N
 
 def test_the_recipe_of_aspp_is_that_of_earlier_versions() -> None:
     assert segmenter_of(Model(**SMALL), (3,)).recipe()["decoder"] == {"width": 8, "dilations": [1], "pool": 32}
+
+
+def test_the_released_codes_have_aspp_only(tmp_path: Path) -> None:
+    net = segmenter_of(Model(encoder="resnet18", weights="none", width=8, decoder="linear"), (3,))
+    with pytest.raises(ValueError, match=r"official code's decoder is ASPP .* this net's is linear; .*layout plopkit"):
+        save_published(net, tmp_path / "step-0.pth")
 
 
 def test_linear_is_linear_in_evaluation_mode() -> None:
