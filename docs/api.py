@@ -23,7 +23,9 @@ PAGES = (
         ("scenario", "grammar", "orders", "catalogue", "settings", "recipes", "presets"),
     ),
     Page("losses", "Losses", ("losses",)),
-    Page("later", "Terms of later methods", ("contrast", "cube", "fusion", "prototypes")),
+    Page(
+        "later", "Terms of later methods", ("binary", "contrast", "cube", "fusion", "prototypes", "replay", "unknown")
+    ),
     Page("pod", "Local POD", ("pod", "strips")),
     Page("pseudo", "Pseudo-labels and thresholds", ("pseudo", "entropy", "histograms", "thresholds")),
     Page("tiling", "Tiles", ("tiling",)),

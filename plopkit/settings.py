@@ -59,11 +59,14 @@ class Data(Frozen):
     binary: bool = Field(
         False, description="255 in the masks is the one class of classes.txt, not ignored pixels (folder only)"
     )
+    saliency: Path | None = Field(
+        None, description="folder of saliency maps, PNGs named as the images (SSUL only); None = all is salient"
+    )
 
-    @field_validator("root")
+    @field_validator("root", "saliency")
     @classmethod
-    def _can_be_a_path(cls, root: Path | None) -> Path | None:
-        return root and usable_path(root, "data.root")
+    def _can_be_a_path(cls, path: Path | None, info: Any) -> Path | None:
+        return path and usable_path(path, f"data.{info.field_name}")
 
     @field_validator("scale")
     @classmethod
@@ -147,6 +150,7 @@ class Optim(Frozen):
     power: float = Field(
         0.9, ge=0, le=10, description="power of the poly schedule, lr (1 - iteration / iterations) ** power"
     )
+    warmup: float = Field(0, ge=0, lt=1, description="share of a step's iterations in which the learning rate rises")
 
 
 class Compute(Frozen):
@@ -192,9 +196,11 @@ SINCE_0_2 = (
     "optim.min_iterations",
     "model.frozen",
     "model.decoder",
+    "optim.warmup",
     "future",
     "data.binary",
     "data.digest",
+    "data.saliency",
 )
 """Settings that version 0.1 does not have."""
 
@@ -310,6 +316,8 @@ class Settings(Frozen):
             if own[last] == default[last]:
                 del own[last]
         identity["data"]["root"] = None
+        if self.data.saliency is not None:  # which maps these are, a run notes by their content
+            identity["data"]["saliency"] = True
         start = identity.pop("start")
         if self.start.is_given:
             identity["start"] = {"digest": start["digest"]}

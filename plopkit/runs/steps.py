@@ -65,7 +65,7 @@ class Steps:
         """
         if step.index:
             return self.store(step)
-        source = step_0_source(self.settings, self.scenario, self.method, self.data.train.fingerprint)
+        source = step_0_source(self.settings, self.scenario, self.method, self.data.train_fingerprint)
         return StepStore(self.settings.out / STEP_0 / source, 0)
 
     def names(self, step: Step) -> tuple[str, ...]:

@@ -105,6 +105,9 @@ METHOD_STYLES = {
     "ucd": ("#117733", "8"),
     "alife": ("#C2185B", "+"),
     "dft": ("#004488", "x"),
+    "ssul": ("#D81B60", "$S$"),
+    "star": ("#6A1B9A", "$T$"),
+    "dkd": ("#00796B", "$D$"),
     "prototypes": ("#6B8E23", "$P$"),
     "joint": (BLACK, "*"),
 }

@@ -1,6 +1,7 @@
 """What every method guarantees, whatever its arithmetic."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,6 +59,10 @@ def test_hyper_parameters_are_bounded_and_described(kind: type[Method]) -> None:
                 kind(**{name: value})
 
 
+IGNORED_ARE_NEGATIVES = {"dkd", "star"}
+"""Methods whose released code takes ignored pixels for pixels of no class, as the background's."""
+
+
 def below(field: dict) -> float:
     """A number below the field's bound, which every number must have."""
     return field["exclusiveMinimum"] if "exclusiveMinimum" in field else field["minimum"] - 0.5
@@ -72,6 +77,13 @@ WRONG = {
 }
 
 
+def drawn_terms(*arguments: Any) -> dict[str, Tensor]:
+    """`terms_of`, with the same random numbers in each call."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return terms_of(*arguments)
+
+
 @pytest.mark.parametrize("n_new", [1, 5])
 @every_trained
 def test_losses_are_finite_and_train_the_net_only(kind: type[Method], n_new: int, case: Callable) -> None:
@@ -82,7 +94,7 @@ def test_losses_are_finite_and_train_the_net_only(kind: type[Method], n_new: int
     before = {name: tensor.clone() for name, tensor in teacher.state_dict().items()}
     out, old = made.outputs()
     target_before = target.clone()
-    losses = terms_of(method, out, old if has_teacher else None, target, step, prepared)
+    losses = drawn_terms(method, out, old if has_teacher else None, target, step, prepared, net)
     assert losses and all(isinstance(name, str) and name for name in losses)
     for term in losses.values():
         assert term.shape == () and term.dtype == torch.float32
@@ -90,12 +102,13 @@ def test_losses_are_finite_and_train_the_net_only(kind: type[Method], n_new: int
     torch.stack(list(losses.values())).sum().backward()
     gradients = {name: parameter.grad for name, parameter in net.named_parameters()}
     assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients.values())
-    for name in ("encoder.net.conv_stem.weight", "decoder.reduce.weight", "classifier.1.weight", "classifier.1.bias"):
+    parts = ("encoder.net.conv_stem.weight", "decoder.reduce.weight")
+    for name in (*parts, *(name for name in gradients if name.startswith("classifier.1."))):
         assert gradients[name].abs().max() > 0
     assert all(parameter.grad is None for parameter in teacher.parameters())
     assert all(torch.equal(before[name], tensor) for name, tensor in teacher.state_dict().items())
     assert torch.equal(target, target_before)
-    repeated = terms_of(method, *made.outputs(), target, step, prepared)
+    repeated = drawn_terms(method, *made.outputs(), target, step, prepared, net)
     assert list(repeated) == list(losses) and all(map(torch.equal, repeated.values(), losses.values()))
 
 
@@ -106,9 +119,10 @@ def test_a_batch_of_ignored_pixels_gives_finite_losses(kind: type[Method], case:
     teacher, net, image, target, step = made
     target[:] = IGNORE
     prepared = prepared_by(method, teacher, [(image, target)], step)
-    losses = terms_of(method, *made.outputs(), target, step, prepared)
+    losses = drawn_terms(method, *made.outputs(), target, step, prepared, net)
     assert all(term.isfinite() for term in losses.values())
-    assert next(iter(losses.values())) == 0  # the cross-entropy
+    if kind.name not in IGNORED_ARE_NEGATIVES:
+        assert next(iter(losses.values())) == 0  # the cross-entropy
     torch.stack(list(losses.values())).sum().backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in net.parameters())
 

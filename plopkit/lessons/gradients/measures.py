@@ -15,8 +15,11 @@ from plopkit.backward import value_of
 from plopkit.compute import make_accelerator
 from plopkit.datasets.scenario_data import channels_of
 from plopkit.datasets.steps import Selection
-from plopkit.methods import Method
+from plopkit.methods import METHODS, Method
 from plopkit.methods.base import Batch, Regularizer, State, StepContext
+from plopkit.model.classifiers import Classifier
+from plopkit.model.decoder import ASPP
+from plopkit.model.encoders import Encoder
 from plopkit.model.segmenter import Segmenter
 from plopkit.scenario import N_IDS, Step
 from plopkit.settings import Settings
@@ -47,6 +50,24 @@ class Situation:
     def target_of(self, method: Method) -> Int[Tensor, "B H W"]:
         """The target that a method trains on."""
         return channels_of(self.masks, self.step, "seen") if rehearses(method, self.step) else self.target
+
+
+def softmax_methods() -> tuple[str, ...]:
+    """Names of the methods that train a net with a softmax over its channels, which can be compared on one net.
+
+    The losses of others, such as DKD's, look at what their own net gives besides; the nearest prototype has no decoder,
+    and trains nothing.
+    """
+    return tuple(name for name, kind in METHODS.items() if _trains_usual_net(kind()))
+
+
+def _trains_usual_net(method: Method) -> bool:
+    """Whether a method trains a net with a softmax and an ASPP."""
+    if not method.builds_net:
+        return True
+    encoder = Encoder("resnet18")
+    net = method.build(encoder, ASPP(encoder.channels[-1], 8, (1,)), 2)
+    return net.classifier.kind == Classifier.kind and isinstance(net.decoder, ASPP)
 
 
 def whole_net(table: pd.DataFrame) -> pd.Series:
