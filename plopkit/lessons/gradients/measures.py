@@ -53,19 +53,21 @@ class Situation:
 
 
 def softmax_methods() -> tuple[str, ...]:
-    """Names of the methods whose net has a softmax over its channels, which can be compared on one net.
+    """Names of the methods that train a net with a softmax over its channels, which can be compared on one net.
 
-    The losses of the others, such as DKD's, look at what their own net gives besides.
+    The losses of others, such as DKD's, look at what their own net gives besides; the nearest prototype has no decoder,
+    and trains nothing.
     """
-    return tuple(name for name, kind in METHODS.items() if _classifier_kind(kind()) == Classifier.kind)
+    return tuple(name for name, kind in METHODS.items() if _trains_usual_net(kind()))
 
 
-def _classifier_kind(method: Method) -> str:
-    """The kind of the classifier that a method trains."""
+def _trains_usual_net(method: Method) -> bool:
+    """Whether a method trains a net with a softmax and an ASPP."""
     if not method.builds_net:
-        return Classifier.kind
+        return True
     encoder = Encoder("resnet18")
-    return method.build(encoder, ASPP(encoder.channels[-1], 8, (1,)), 2).classifier.kind
+    net = method.build(encoder, ASPP(encoder.channels[-1], 8, (1,)), 2)
+    return net.classifier.kind == Classifier.kind and isinstance(net.decoder, ASPP)
 
 
 def whole_net(table: pd.DataFrame) -> pd.Series:
