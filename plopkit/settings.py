@@ -102,21 +102,19 @@ class Start(Frozen):
 class Model(Frozen):
     """The network."""
 
-    encoder: str = Field(
-        "resnet101", description="resnet18, 34, 50 or 101 as released (activated batch norm), or any timm name"
-    )
+    encoder: str = Field("resnet101", description="resnet18, 34, 50 or 101 as released, or any timm name")
     weights: str = Field("imagenet", description="initial weights of the encoder: imagenet, none, or a file of them")
     norm: Literal["abn", "iabn"] = Field(
         "abn", description="activated batch norm: abn in plain torch, or iabn, the same in less memory"
     )
     slope: float = Field(0.01, ge=0, lt=1, description="slope of the released ResNets' leaky ReLU; 0 = plain ReLU")
-    stages: int | None = Field(None, ge=4, le=8, description="number of encoder stages to keep; None = all")
+    stages: int | None = Field(None, ge=4, le=8, description="number of stages to keep; None = all")
     output_stride: Literal[8, 16, 32] = Field(16, description="image pixels per pixel of the last feature map")
     frozen: bool = Field(False, description="never train the encoder")
     decoder: Literal["aspp", "linear", "pyramid"] = Field("aspp", description="decoder, over one map or all four")
     width: int = Field(256, ge=8, le=2048, description="number of channels of the decoder")
     dilations: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = Field(
-        (), description="dilations of the decoder's 3x3 convolutions; none = as released for the output stride"
+        (), description="dilations of ASPP; none = as released for the output stride"
     )
     pool: int | None = Field(
         32, ge=1, description="side of the decoder's pooling window at evaluation; None = the whole map"
