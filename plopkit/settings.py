@@ -109,7 +109,7 @@ class Model(Frozen):
     )
     slope: float = Field(0.01, ge=0, lt=1, description="slope of the released ResNets' leaky ReLU; 0 = plain ReLU")
     stages: int | None = Field(None, ge=4, le=8, description="number of stages to keep; None = all")
-    output_stride: Literal[8, 16, 32] = Field(16, description="image pixels per pixel of the last feature map")
+    output_stride: Literal[8, 16, 32] = Field(16, description="stride of the last feature map")
     frozen: bool = Field(False, description="never train the encoder")
     decoder: Literal["aspp", "linear", "pyramid"] = Field("aspp", description="decoder, over one map or all four")
     width: int = Field(256, ge=8, le=2048, description="number of channels of the decoder")
