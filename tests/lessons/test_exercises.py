@@ -72,7 +72,7 @@ class Unreadable:
         [["ewc", "penalty"]], [[["ewc"]]], {("ewc", "penalty"): 1}, "ewc", 3, {1}, [{}], torch.ones(2), torch.tensor(1),
         torch.ones(1, requires_grad=True), Unreadable(), object(), print, pd.DataFrame({"a": [1]}), b"x", 1j, [None],
     ],
-    ids=str,
+    ids=lambda answer: type(answer).__name__,
 )  # fmt: skip
 def test_an_answer_of_any_type_gets_a_verdict(answer, doubled):
     table = pd.DataFrame({"new classifier": [0, 1]}, index=[("ewc", "penalty"), ("ewc", "ce")])
