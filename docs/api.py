@@ -26,7 +26,11 @@ PAGES = (
         ),
     ),
     Page("losses", "Losses", ("losses",)),
-    Page("later", "Terms of later methods", ("contrast", "cube", "fusion", "memory", "prototypes")),
+    Page(
+        "later",
+        "Terms of later methods",
+        ("binary", "contrast", "cube", "fusion", "memory", "prototypes", "replay", "unknown"),
+    ),
     Page("pod", "Local POD", ("pod", "strips")),
     Page("pseudo", "Pseudo-labels and thresholds", ("pseudo", "entropy", "histograms", "thresholds")),
     Page("tiling", "Tiles", ("tiling",)),

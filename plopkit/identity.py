@@ -10,9 +10,11 @@ SINCE_0_2 = (
     "compute.search",
     "compute.compile",
     "optim.min_iterations",
+    "optim.warmup",
     "future",
     "data.binary",
     "data.digest",
+    "data.saliency",
     "memory",
 )
 """Settings, and groups of them, that version 0.1 does not have."""
@@ -55,6 +57,8 @@ def decisive(settings: dict[str, Any], usual: dict[str, Any]) -> dict[str, Any]:
         if own[last] == default[last]:
             del own[last]
     identity["data"]["root"] = None
+    if "saliency" in identity["data"]:  # which maps these are, a run notes by their content
+        identity["data"]["saliency"] = True
     start = identity.pop("start")
     if start["checkpoint"] is not None:
         identity["start"] = {"digest": start["digest"]}

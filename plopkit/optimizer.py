@@ -8,6 +8,9 @@ from torch.optim import SGD, AdamW, Optimizer
 from plopkit.model.segmenter import Segmenter
 from plopkit.settings import Optim
 
+WARMUP_START = 0.001
+"""Factor of the learning rate with which a warm-up begins."""
+
 
 def make_optimizer(net: Segmenter, optim: Optim, lr: float, groups: list[dict[str, Any]] | None = None) -> Optimizer:
     """The optimiser of the settings. What is in no group is frozen: it gets no gradient.
@@ -45,12 +48,21 @@ def parameters_of(group: dict[str, Any]) -> list[Tensor]:
     return [params] if isinstance(params, Tensor) else list(params)
 
 
-def poly(lr: float, iteration: int, n_iterations: int, power: float = 0.9) -> float:
-    """The poly schedule: lr (1 − iteration / n_iterations) ** power."""
-    return lr * (1 - iteration / n_iterations) ** power
+def poly(lr: float, iteration: int, n_iterations: int, power: float = 0.9, warmup: float = 0.0) -> float:
+    """The poly schedule: lr (1 − iteration / n_iterations) ** power.
+
+    With a warm-up, it is multiplied by a factor that rises linearly from 0.001 to 1 over the first ``warmup`` of the
+    iterations.
+    """
+    rate = lr * (1 - iteration / n_iterations) ** power
+    rising = int(warmup * n_iterations)
+    if iteration >= rising:
+        return rate
+    risen = iteration / rising
+    return rate * (WARMUP_START * (1 - risen) + risen)
 
 
-def set_lr(optimizer: Any, lr: float) -> None:
-    """The learning rate of this iteration, times each group's ``lr_scale``."""
+def set_lr(optimizer: Any, lr: float, floor: float = 0.0) -> None:
+    """The learning rate of this iteration, times each group's ``lr_scale``, and no group's below the floor."""
     for group in optimizer.param_groups:
-        group["lr"] = lr * group.get("lr_scale", 1.0)
+        group["lr"] = max(lr * group.get("lr_scale", 1.0), floor)

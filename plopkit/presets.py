@@ -164,7 +164,8 @@ def settle(settings: Settings, kind: "type[Method] | None" = None) -> Settings:
     check_memory(settings, kind)
     hyper = build(kind, settings.hyper, "hyper.").model_dump(mode="json")
     root = settings.data.root and expanded(settings.data.root).absolute()
-    data = settings.data.model_copy(update={"root": root})
+    saliency = settings.data.saliency and settings.data.saliency.absolute()
+    data = settings.data.model_copy(update={"root": root, "saliency": saliency})
     places = {"checkpoint": settings.start.checkpoint, "classes": settings.start.classes}
     start = settings.start.model_copy(update={name: path and path.absolute() for name, path in places.items()})
     return settings.model_copy(update={"hyper": hyper, "data": data, "start": start, "out": expanded(settings.out)})

@@ -47,6 +47,9 @@ def _lr(first: float | None = None, later: float | None = None) -> dict[str, Any
     return {"optim": {name: value for name, value in named.items() if value is not None}}
 
 
+BINARY_NET = {"slope": 0.0, "pool": None}
+"""A plain ReLU and a pooling of the whole map, in the networks of DKD, STAR and SSUL."""
+
 RECIPES: dict[str, tuple[Part, ...]] = {
     # Without pseudo-labels nothing else protects the old domains (benchmarks/README.md).
     "plop": (Part({"hyper": {"pod": 0.02, "pod_logits": 0.001}}, "emoji", presets=("laptop",), protocol="domain"),),
@@ -90,6 +93,29 @@ RECIPES: dict[str, tuple[Part, ...]] = {
         ),
         Part({"hyper": {"kd": (20.0,)}}, "ade", ("50-50",)),
     ),
+    "dkd": (
+        Part({"model": BINARY_NET}),
+        Part({"optim": {"batch": 32, "epochs": 60, "epochs_later": 60, "lr": 0.001, "lr_later": 0.0001}}, "voc"),
+        Part({"optim": {"epochs": 100, "epochs_later": 100, "lr": 0.0025, "lr_later": 0.00025, "warmup": 0.2}}, "ade"),
+        Part({"hyper": {"positive_first": 35.0, "positive": 35.0}, "future": "void"}, "ade"),
+        # One rate and the usual momentum, for Adam and few iterations; and as with POD, the published weights of the
+        # distillation leave Adam no room to learn (benchmarks/README.md).
+        Part({"hyper": {"head_lr": 1.0, "norm_momentum": 0.1}}, presets=("laptop", "smoke")),
+        Part({"hyper": {"kd": 0.5, "dkd_positive": 0.05, "dkd_negative": 0.5, "positive": 2.0}}, presets=("laptop",)),
+    ),
+    "ssul": (
+        Part({"model": BINARY_NET, "data": {"size": 513}}),
+        Part({"optim": {"batch": 32, "epochs": 50, "epochs_later": 50, "lr_later": 0.01}, "future": "left_out"}, "voc"),
+        Part({"optim": {"epochs": 100, "epochs_later": 100, "lr_later": 0.05, "warmup": 0.1}}, "ade"),
+        Part({"hyper": {"encoder_lr": 1.0, "norm_momentum": 0.1}}, presets=("laptop", "smoke")),
+    ),
+    "star": (
+        Part({"model": BINARY_NET}),
+        Part({"optim": {"epochs": 60, "epochs_later": 60, "lr": 0.001, "lr_later": 0.0001}}, "voc"),
+        Part({"optim": {"epochs": 100, "epochs_later": 100, "lr": 0.0025, "lr_later": 0.00025, "warmup": 0.2}}, "ade"),
+        Part({"hyper": {"positive_first": 35.0, "positive": 30.0}, "future": "void"}, "ade"),
+        Part({"hyper": {"head_lr": 1.0, "new_lr": 1.0, "norm_momentum": 0.1}}, presets=("laptop", "smoke")),
+    ),
     "ewf-mib": (
         Part({"optim": {"epochs_later": 30}}, "voc"),
         Part({"optim": {"batch": 48}, "hyper": {"kd": 10.0}}, "ade", ("100-50",)),
@@ -97,6 +123,21 @@ RECIPES: dict[str, tuple[Part, ...]] = {
     ),
 }
 """By the method's name."""
+
+EVERY = ("smoke", "laptop", "gpu", "paper")
+
+
+def _with_memory(method: str, **memory: str) -> tuple[Part, ...]:
+    """The recipe of the same method without a memory, and as many images as its paper keeps."""
+    sizes = Part({"memory": {"images": 100}}, presets=EVERY), Part({"memory": {"images": 300}}, "ade", presets=EVERY)
+    return *RECIPES[method], Part({"memory": memory}, presets=EVERY), *sizes
+
+
+RECIPES |= {
+    "ssul-m": _with_memory("ssul", labels="seen", mix="half"),
+    "dkd-m": _with_memory("dkd", labels="new"),
+    "star-m": _with_memory("star", labels="new"),
+}
 
 
 def recipe_values(method: str, words: Words, preset: str, recipe: str = "own") -> dict[str, Any]:

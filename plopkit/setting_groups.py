@@ -42,11 +42,14 @@ class Data(Frozen):
     binary: bool = Field(
         False, description="255 in the masks is the one class of classes.txt, not ignored pixels (folder only)"
     )
+    saliency: Path | None = Field(
+        None, description="folder of saliency maps, PNGs named as the images (SSUL only); None = all is salient"
+    )
 
-    @field_validator("root")
+    @field_validator("root", "saliency")
     @classmethod
-    def _can_be_a_path(cls, root: Path | None) -> Path | None:
-        return root and usable_path(root, "data.root")
+    def _can_be_a_path(cls, path: Path | None, info: Any) -> Path | None:
+        return path and usable_path(path, f"data.{info.field_name}")
 
     @field_validator("scale")
     @classmethod
@@ -124,6 +127,7 @@ class Optim(Frozen):
     power: float = Field(
         0.9, ge=0, le=10, description="power of the poly schedule, lr (1 - iteration / iterations) ** power"
     )
+    warmup: float = Field(0, ge=0, lt=1, description="share of a step's iterations in which the learning rate rises")
 
 
 class Memory(Frozen):

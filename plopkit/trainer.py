@@ -105,14 +105,14 @@ def fit(
         first = training.batch
         for index, (image, target) in enumerate(batches(loader, epoch, accelerator, first), first):
             iteration = epoch * len(loader) + index
-            lr = poly(training.schedule.lr, iteration, n_iterations, training.power)
+            lr = poly(training.schedule.lr, iteration, n_iterations, training.power, training.warmup)
             if not sizes or accelerator.num_processes == 1:  # several processes' batches are alike; asking costs a wait
                 sizes = images_per_process(len(image), accelerator)
             training.begin_iteration()
             with drawing(iteration):
                 values = backward(losses, net, accelerator, image, target, sizes, micro_batch)
                 with training.changing():
-                    set_lr(optimizer, lr)
+                    set_lr(optimizer, lr, training.schedule.floor)
                     values |= regularize(training, optimizer, accelerator)
                     reading = Reading(values, Place(step.index, epoch, iteration))
                     if not reading.queued:

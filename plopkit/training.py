@@ -42,7 +42,7 @@ class Training:
         self.net = net
         self.regularizer = regularizer
         self.schedule = Schedule.of_settings(optim, step) if method is None else method.schedule(optim, step)
-        self.power = optim.power
+        self.power, self.warmup = optim.power, optim.warmup
         groups = None if method is None else method.parameter_groups(net, step)
         self.optimizer = make_optimizer(net, optim, self.schedule.lr, groups)
         self.epoch = 0

@@ -11,14 +11,19 @@ from released import numbers_of, part_of
 from torch import Tensor
 
 import plopkit
+import plopkit.binary
 import plopkit.contrast
 import plopkit.cube
 import plopkit.fusion
 import plopkit.losses
 import plopkit.methods.rcil
 import plopkit.model.released_branches
+import plopkit.model.sigmoid
 import plopkit.model.upsampling
+import plopkit.optimizer
 import plopkit.prototypes
+import plopkit.replay
+import plopkit.unknown
 
 TEXT = (Path(__file__).parents[1] / "docs" / "fidelity.md").read_text(encoding="utf-8")
 TABLE = re.compile(r"^\| `(\w+)\.npz` \| call \|\n\|---\|---\|\n((?:\|.*\n)+)", re.MULTILINE)
@@ -69,7 +74,7 @@ def arguments(numbers: dict[str, Tensor]) -> dict[str, Any]:
 
 
 def test_every_method_has_its_table() -> None:
-    assert set(TABLES) >= {"ewf", "reminder", "rcil", "ucd", "alife"}
+    assert set(TABLES) >= {"ewf", "reminder", "rcil", "ucd", "alife", "dkd", "ssul", "star"}
 
 
 @pytest.mark.parametrize(("file", "case"), list(cases()))

@@ -37,6 +37,17 @@ PUBLISHED = [
     ("rcil", "ade 100-10 overlap", {"optim.lr": 0.01, "hyper.cube": 0.000005, "hyper.cube_last": 0.0000005}),
     ("ucd", "voc 10-1 overlap", {"optim.epochs_later": 30, "hyper.kd": 10.0, "hyper.labels": "released"}),
     ("ucd", "ade 100-50 overlap", {"optim.epochs_later": 60, "hyper.labels": "nearest"}),
+    ("ssul", "voc 15-1 overlap", {"optim.epochs": 50, "optim.batch": 32, "optim.lr": 0.01, "optim.lr_later": 0.01}),
+    ("ssul", "ade 100-10 overlap", {"optim.lr": 0.01, "optim.lr_later": 0.05, "optim.warmup": 0.1, "optim.batch": 24}),
+    (
+        "star",
+        "voc 15-1 overlap",
+        {"optim.epochs": 60, "optim.batch": 24, "hyper.spread": "released"},
+    ),
+    ("star", "ade 100-10 overlap", {"optim.lr_later": 0.00025, "optim.warmup": 0.2, "hyper.positive": 30.0}),
+    ("dkd", "voc 15-1 overlap", {"optim.epochs_later": 60, "optim.batch": 32, "optim.lr_later": 0.0001}),
+    ("dkd", "voc 15-1 overlap", {"model.slope": 0.0, "model.pool": None, "hyper.positive_first": 2.0}),
+    ("dkd", "ade 100-10 overlap", {"optim.lr": 0.0025, "optim.warmup": 0.2, "hyper.positive": 35.0}),
     ("alife", "voc 15-1 overlap", {"hyper.epochs": [10, 5], "hyper.ali": [3.0, 5.0, 2.0, 3.0, 2.0]}),
     ("alife", "voc 15-5 overlap", {"hyper.epochs": [10], "hyper.ali": [2.0], "hyper.kd": [1.0]}),
     ("alife", "ade 50-50 overlap", {"hyper.epochs": [0], "hyper.ali": [1.0], "hyper.kd": [20.0]}),
@@ -72,9 +83,8 @@ def test_in_the_common_recipe_all_methods_train_as_plop(method: str, scenario: s
     plop, common = (configure(scenario, name, "paper", recipe="common") for name in ("plop", method))
     assert plop == configure(scenario, "plop", "paper")
     rates = {"lr": common.optim.lr, "lr_later": common.optim.lr_later}
-    assert common.model_copy(update={"method": "plop", "hyper": plop.hyper}) == plop.model_copy(
-        update={"optim": plop.optim.model_copy(update=rates)}
-    )
+    own_parts = {"method": "plop", "hyper": plop.hyper, "memory": plop.memory}
+    assert common.model_copy(update=own_parts) == plop.model_copy(update={"optim": plop.optim.model_copy(update=rates)})
     own = configure(scenario, method, "paper")
     hyper = own.hyper | ({"epochs": [0]} if "epochs" in own.hyper else {})
     assert (common.hyper, rates) == (hyper, {"lr": own.optim.lr, "lr_later": own.optim.lr_later})

@@ -15,6 +15,7 @@ from plopkit.catalogue import DATASETS
 from plopkit.datasets import Source, open_for
 from plopkit.datasets.counts import presence
 from plopkit.datasets.lacking import too_few_images
+from plopkit.datasets.saliency import SaliencyMaps
 from plopkit.datasets.steps import Selection, StepDataset, eval_loader, protocol_presence, train_loader
 from plopkit.datasets.tables import evaluated_images, steps_table
 from plopkit.datasets.transforms import eval_transform, net_input, picture, train_transform
@@ -57,6 +58,8 @@ class ScenarioData:
     val: Source
     known_presence: tuple[np.ndarray, np.ndarray] | None = None
     """`mask_presence`, where it is known without reading the masks"""
+    saliency: SaliencyMaps | None = None
+    """of the training images"""
 
     @classmethod
     def open(cls, settings: Settings, scenario: Scenario | None = None, trains: bool = True, n_given: int = 0) -> Self:
@@ -75,13 +78,21 @@ class ScenarioData:
         """
         scenario = scenario or open_scenario(settings)
         train, val = (open_for(scenario, split, settings.data, settings.seed) for split in ("train", "val"))
-        data = cls(settings, scenario, train, val)
+        folder = settings.data.saliency
+        maps = SaliencyMaps(folder, train.stems) if folder and trains else None
+        data = cls(settings, scenario, train, val, saliency=maps)
         for remark in (*data.train.remarks, *data.val.remarks):
             notice(remark)
         data.check_labels()
         for step in scenario.steps[n_given:]:
             data.check_step(step, trains)
         return data
+
+    @property
+    def train_fingerprint(self) -> str:
+        """Changes whenever a training image, its mask or its saliency map changes."""
+        own = self.train.fingerprint
+        return own if self.saliency is None else f"{own}+{self.saliency.fingerprint}"
 
     def check_labels(self) -> None:
         """ValueError where a user's masks hold nothing but 0 and 255, as binary masks do."""
@@ -148,7 +159,7 @@ class ScenarioData:
         s = self.settings
         if selection is None:
             selection = Selection.protocol(step, self.presence[0])
-        dataset = StepDataset(self.train, selection, train_transform(s.data.size, s.data.scale))
+        dataset = StepDataset(self.train, selection, train_transform(s.data.size, s.data.scale), self.saliency)
         try:
             selection.check(len(self.train))
             if len(selection) < s.optim.batch:

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from plopkit.datasets.loading import Failure, ImageLoader, failing_softly
 from plopkit.datasets.lookup import look_up
+from plopkit.datasets.saliency import SaliencyMaps, salient_table
 from plopkit.datasets.source import Source
 from plopkit.datasets.transforms import Transform
 from plopkit.scenario import IGNORE, N_IDS, WIDE_IGNORE, Scenario, Step, assign_classes, with_domains
@@ -23,6 +24,9 @@ class Group(NamedTuple):
     """(N,) int: positions of the images in the source"""
     lookup: np.ndarray
     """(256,) uint8: the target of each label, as `Step.lookup` gives it; (65536,) beyond 255 labels"""
+    salient: np.ndarray | None = None
+    """(256,) uint8: the target of each label's salient pixels; None where saliency does not matter. Without saliency
+    maps all pixels are salient"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +107,18 @@ class Selection:
         """The same images, to take half of the places in every batch of a selection that this one is added to."""
         return Selection((), self.groups + self.replacements)
 
+    def with_salient(self, target: int) -> "Selection":
+        """The same images, in which salient pixels of the background have another target.
+
+        Without saliency maps (`data.saliency`) the whole background counts as salient.
+
+        Args:
+            target: their target, which is no channel: 254 where ignored pixels are 255.
+        """
+        tables = [np.where(group.lookup == 0, target, group.lookup) for group in self.groups]
+        groups = zip(self.groups, tables, strict=True)
+        return Selection(tuple(group._replace(salient=table.astype(group.lookup.dtype)) for group, table in groups))
+
     def check(self, count: int) -> None:
         """ValueError where an image is selected that is not among the `count` training images."""
         wrong = self.indices[(self.indices < 0) | (self.indices >= count)]
@@ -163,15 +179,17 @@ class StepDataset(Dataset):
         source: The images and masks.
         selection: Which of them, and what their labels become.
         transform: Applied to image and mask together.
+        maps: Saliency maps of the images; None where there are none.
     """
 
-    def __init__(self, source: Source, selection: Selection, transform: Transform):
+    def __init__(self, source: Source, selection: Selection, transform: Transform, maps: SaliencyMaps | None = None):
         self.source = source
         self.indices = selection.indices
         self.transform = transform
         self.n_replacements = sum(len(group.indices) for group in selection.replacements)
         """How many of the last images are `Selection.replacements`."""
-        self._tables = [group.lookup for group in selection.all_groups]
+        self._maps = maps if any(group.salient is not None for group in selection.all_groups) else None
+        self._tables = [_lookup_of(group, self._maps is not None) for group in selection.all_groups]
         sizes = np.array([len(group.indices) for group in selection.all_groups], int)
         self._table_of = np.repeat(np.arange(len(sizes)), sizes)
 
@@ -184,8 +202,16 @@ class StepDataset(Dataset):
 
     def _item(self, key: "tuple[int, int] | int") -> tuple[Tensor, Tensor]:
         position, seed = key if isinstance(key, tuple) else (key, None)
-        sample = self.transform(self.source.read(int(self.indices[position])), seed)
+        index = int(self.indices[position])
+        pair = self.source.read(index)
+        sample = self.transform(pair if self._maps is None else self._maps.marked(index, pair), seed)
         return sample.image, look_up(sample.mask, self._tables[self._table_of[position]])
+
+
+def _lookup_of(group: Group, marked: bool) -> np.ndarray:
+    """A group's lookup table: of plain masks, or of those in which salient pixels are marked."""
+    salient = group.lookup if group.salient is None else group.salient
+    return salient_table(group.lookup, salient) if marked else salient
 
 
 class EpochSampler(Sampler[tuple[int, int]]):

@@ -119,6 +119,8 @@ class Schedule(NamedTuple):
     lr: float
     min_iterations: int = 0
     """the least number of iterations: a step whose epochs have fewer is trained for more epochs"""
+    floor: float = 0.0
+    """the least learning rate of a parameter group"""
 
     @classmethod
     def of_settings(cls, optim: Optim, step: Step) -> Self:

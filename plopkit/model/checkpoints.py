@@ -9,9 +9,12 @@ import torch
 from safetensors.torch import save as as_bytes
 from torch import Tensor
 
+from plopkit.model.binary_keys import binary_net, binary_state
+from plopkit.model.classifiers import Classifier
 from plopkit.model.decoder import RELEASED_DILATIONS
 from plopkit.model.encoders import Encoder
 from plopkit.model.keys import (
+    BINARY_PARTS,
     ENCODER,
     WRAPPINGS,
     detect_layout,
@@ -34,8 +37,9 @@ from plopkit.support.torch_files import read_metadata
 
 KNOWN = (
     "a step checkpoint of CVPR2021_PLOP or MiB (body.mod1.conv1.weight … head.map_convs.0.weight … cls.0.weight), one "
-    "of cssegmentation (encoder.conv1.weight … decoder.parallel_convs.0.weight … convs_cls.0.weight), and ImageNet "
-    "weights of inplace-abn's ResNets (mod1.conv1.weight …)"
+    "of cssegmentation (encoder.conv1.weight … decoder.parallel_convs.0.weight … convs_cls.0.weight), of DKD or STAR "
+    "(backbone.conv1.weight … aspp.convs.0.0.weight … cls.0.weight) or SSUL (… classifier.head.0.0.weight), and "
+    "ImageNet weights of inplace-abn's ResNets (mod1.conv1.weight …)"
 )
 LAYOUTS = ("official", "cssegmentation", "plopkit")
 RECIPE = "net"
@@ -68,13 +72,15 @@ def load_published(path: Path | str, output_stride: int = 16, pool: int | None =
     if (recipe := _recipe_in(path)) is not None:
         return _described(path, recipe, state)
     layout = detect_layout(set(state))
-    if layout not in WRAPPINGS:
+    if layout not in (*WRAPPINGS, *BINARY_PARTS):
         raise _unknown_layout(path, state)
     if broken := [key for key, tensor in state.items() if not tensor.isfinite().all()]:
         raise ValueError(
             f"{path}: {len(broken)} of its tensors hold numbers that are not finite, such as {broken[0]}; use another "
             "checkpoint: this one's training had failed, or the file was damaged"
         )
+    if layout in BINARY_PARTS:
+        return _binary(path, binary_state(state, layout), layout, output_stride, norm)
     renamed = {} if layout == "iabn" else segmenter_state(state, layout)
     inner = {key.removeprefix(ENCODER): tensor for key, tensor in renamed.items() if key.startswith(ENCODER)}
     body = inner or encoder_state(state, layout)
@@ -105,6 +111,21 @@ def load_published(path: Path | str, output_stride: int = 16, pool: int | None =
     return net.eval()
 
 
+def _binary(path: Path, state: dict[str, Tensor], layout: str, output_stride: int, norm: str) -> Segmenter:
+    """The net of a checkpoint of DKD, STAR or SSUL, whose tensors have plopkit's names."""
+    body = {key.removeprefix(ENCODER): tensor for key, tensor in state.items() if key.startswith(ENCODER)}
+    depth = _depth(body, path)
+
+    def build() -> Segmenter:
+        return binary_net(state, layout, depth, output_stride, norm)
+
+    with torch.device("meta"):
+        _check_fits(build(), state, path)
+    net = build()
+    _load(net, state, path)
+    return net.eval()
+
+
 def save_published(
     net: Segmenter, path: Path | str, layout: str = "official", about: Mapping[str, str] | None = None
 ) -> None:
@@ -129,6 +150,11 @@ def save_published(
         tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in state.items()}
         write_bytes(expanded(path), as_bytes(tensors, {RECIPE: json.dumps(net.recipe()), **(about or {})}))
         return
+    if type(net) is not Segmenter or type(net.classifier) is not Classifier or len(net.decoder.last):
+        raise ValueError(
+            f"the {layout} code's classifiers are for a softmax and follow its ASPP; this net is of the kind "
+            f"{net.kind!r}, with a classifier {net.classifier.kind!r}: choose the layout plopkit"
+        )
     if net.encoder.name not in BLOCKS:
         raise ValueError(f"the {layout} code knows the encoders {', '.join(BLOCKS)} only, and this net has another one")
     released, own = RELEASED_DILATIONS.get(net.encoder.output_stride), net.decoder.dilations

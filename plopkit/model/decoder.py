@@ -14,6 +14,9 @@ from plopkit.model.norms import Norm
 RELEASED_DILATIONS = {16: (6, 12, 18), 8: (12, 24, 32)}
 """Dilations of the released code, by the encoder's output stride."""
 
+USUAL_SLOPE = 0.01
+"""Slope of the decoder's leaky ReLU, unless a method's own network has another."""
+
 
 class Parallel(nn.ModuleList):
     """Convolutions of one map, their channels one after the other."""
@@ -32,6 +35,8 @@ class ASPP(nn.Module):
         pool: side of the pooling window at evaluation, in pixels of the map (32 in the released code, the map of a 512
             crop, so that a larger image is not pooled as a whole); None pools the whole map.
         norm: the normalisation layer's constructor.
+        dropout: probability with which a value of the output is left out in training, before the last convolution.
+        last: whether a 3x3 convolution, a norm and an activation follow, as in DKD's network.
 
     Raises:
         ValueError: for a window without a pixel.
@@ -44,6 +49,8 @@ class ASPP(nn.Module):
         dilations: Sequence[int] = (6, 12, 18),
         pool: int | None = 32,
         norm: Norm = ABN,
+        dropout: float = 0.0,
+        last: bool = False,
     ):
         super().__init__()
         if pool is not None and pool < 1:
@@ -59,6 +66,12 @@ class ASPP(nn.Module):
         self.pool_norm = norm(width, "leaky_relu")
         self.pool_reduce = nn.Conv2d(width, width, 1, bias=False)
         self.norm = norm(width, "leaky_relu")
+        self.last = nn.Sequential()
+        if dropout:
+            self.last.add_module("dropout", nn.Dropout(dropout))
+        if last:
+            self.last.add_module("conv", nn.Conv2d(width, width, 3, padding=1, bias=False))
+            self.last.add_module("norm", norm(width, "leaky_relu"))
         gain = nn.init.calculate_gain("leaky_relu", 0.01)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -67,11 +80,16 @@ class ASPP(nn.Module):
     def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B width h w"]:
         local = self.reduce(self.branches_norm(self.branches(x)))
         pooled = self.pool_reduce(self.pool_norm(self.pool_conv(self._pooled(x))))
-        return self.norm(local + pooled)
+        return self.last(self.norm(local + pooled))
 
     def recipe(self) -> dict[str, Any]:
-        """The arguments that rebuild it, as plain values."""
-        return {"width": self.width, "dilations": list(self.dilations), "pool": self.pool}
+        """The arguments that rebuild it, as plain values; "slope" stands for the norm's, where it is not 0.01."""
+        parts: dict[str, Any] = dict(self.last.named_children())
+        own = {"dropout": parts["dropout"].p} if "dropout" in parts else {}
+        own |= {"last": True} if "conv" in parts else {}
+        slope = getattr(self.norm, "slope", USUAL_SLOPE)  # a folded norm has none left
+        own |= {"slope": slope} if slope != USUAL_SLOPE else {}
+        return {"width": self.width, "dilations": list(self.dilations), "pool": self.pool} | own
 
     def _pooled(self, x: Tensor) -> Tensor:
         """The mean over the map or, at evaluation with a window, over the window around each pixel."""

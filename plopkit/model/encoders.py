@@ -42,6 +42,7 @@ class Encoder(nn.Module):
             a ResNet's stem as one of five, so that 4 leaves out the last; the released ResNets have four.
         norm, slope: slope of the released ResNets.
         plain_stem: whether a released ResNet has no activation between its first norm and the max-pooling, as RCIL's.
+        late_dilation: whether a released ResNet is dilated as torchvision's are, from the second block of a stage on.
 
     Raises:
         ValueError: for an encoder, stage count or weights that do not exist or do not fit.
@@ -60,10 +61,11 @@ class Encoder(nn.Module):
         norm: str = "abn",
         slope: float = 0.01,
         plain_stem: bool = False,
+        late_dilation: bool = False,
     ):
         super().__init__()
         self.name, self.stages, self.norm, self.slope = name, stages, norm, slope
-        self._asked_stride, self.plain_stem = output_stride, False
+        self._asked_stride, self.plain_stem, self.late_dilation = output_stride, False, False
         if name in BLOCKS:
             if stages not in (None, 4):
                 raise ValueError(f"model.stages is {stages}, and {name!r} has four stages; give 4, or none to keep all")
@@ -74,6 +76,8 @@ class Encoder(nn.Module):
             self.output_stride: int = output_stride
             if plain_stem:
                 self.deactivate_stem()
+            if late_dilation:
+                self.dilate_late()
             return
         if weights not in ("imagenet", "none"):
             raise ValueError(
@@ -90,12 +94,19 @@ class Encoder(nn.Module):
         """The arguments that rebuild it, without its weights, as plain values."""
         values = {"name": self.name, "output_stride": self._asked_stride, "stages": self.stages}
         plain = {"plain_stem": True} if self.plain_stem else {}
-        return values | {"norm": self.norm, "slope": self.slope} | plain
+        late = {"late_dilation": True} if self.late_dilation else {}
+        return values | {"norm": self.norm, "slope": self.slope} | plain | late
 
     def deactivate_stem(self) -> None:
         """Leave out the activation between a released ResNet's first norm and the max-pooling, in place."""
         if self.name in BLOCKS:
             self.plain_stem, self.net.bn1.activation = True, "identity"
+
+    def dilate_late(self) -> None:
+        """Dilate a released ResNet as torchvision's, from the second block of a stage on, in place."""
+        if self.name in BLOCKS:
+            self.late_dilation = True
+            self.net.dilate_late()
 
     def synchronise(self) -> None:
         """Share the statistics of a timm network's batch norms over processes, on GPUs; an ABN does so by itself."""

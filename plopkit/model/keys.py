@@ -1,7 +1,7 @@
 """State dicts of the released code bases, recognised by their keys and renamed to plopkit's.
 
-The layouts: CVPR2021_PLOP and MiB ("official"), cssegmentation, and the ImageNet weights of inplace-abn, of
-torchvision and of timm.
+The layouts: CVPR2021_PLOP and MiB ("official"), cssegmentation, DKD, SSUL (`plopkit.model.binary_keys`), and the
+ImageNet weights of inplace-abn, of torchvision and of timm.
 """
 
 import re
@@ -55,13 +55,21 @@ _HEADS = {
         "out_project.1.": "norm.",
     },
 }
+BINARY_PARTS = {
+    "dkd": ("backbone.", "aspp.", "cls."),
+    "ssul": ("backbone.", "classifier.aspp.", "classifier.head."),
+}
+"""How the keys of the codes with binary decisions begin: encoder, decoder, classifiers. STAR's are as DKD's."""
 _PARTS = {"official": ("body.", "head.", "cls."), "cssegmentation": ("encoder.", "decoder.", "convs_cls.")}
 _TORCHVISION = re.compile(r"(conv1|bn1|layer[1-4]\.\d+)\.")
 
 
 def detect_layout(keys: "set[str]") -> str | None:
-    """ "official", "cssegmentation", "iabn" (ImageNet), "torchvision" (ImageNet) or None; keys without ``module.``."""
-    for name, parts in _PARTS.items():
+    """The layout of keys without ``module.``, or None.
+
+    "official", "cssegmentation", "dkd", "ssul"; of ImageNet weights "iabn", "torchvision".
+    """
+    for name, parts in (_PARTS | BINARY_PARTS).items():
         if all(key.startswith(parts) for key in keys) and all(any(k.startswith(p) for k in keys) for p in parts):
             return name
     rest = {key for key in keys if not key.startswith(("classifier.", "fc."))}
@@ -189,7 +197,7 @@ def absolute_scales(state: State, eps: float = 1e-5) -> dict[str, Tensor]:
     """
     converted = dict(state)
     for key in state:
-        conv = _convolution_of(key)
+        conv = _convolution_of(key, state)
         if conv is None:
             continue
         name = key.removesuffix(".weight")
@@ -200,11 +208,14 @@ def absolute_scales(state: State, eps: float = 1e-5) -> dict[str, Tensor]:
     return converted
 
 
-def _convolution_of(key: str) -> str | None:
+def _convolution_of(key: str, state: State) -> str | None:
     """The filters that a batch norm's weight scales; None for other keys."""
     if re.search(r"(^|\.)bn\d\.weight$", key):
         return re.sub(r"bn(\d)\.weight$", r"conv\1.weight", key)
-    return key.replace("downsample.1.", "downsample.0.") if key.endswith("downsample.1.weight") else None
+    place = re.fullmatch(r"(.*\.)(\d+)\.weight", key)  # in a sequence, where the norm follows its convolution
+    if place is None or f"{key.removesuffix('.weight')}.running_mean" not in state:
+        return None
+    return f"{place[1]}{int(place[2]) - 1}.weight"
 
 
 def _body(key: str) -> str:

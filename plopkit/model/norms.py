@@ -48,3 +48,8 @@ def norm_names(net: nn.Module) -> list[str]:
     """The names of a net's batch norms, of whatever kind, as `Segmenter.freeze` takes them."""
     kinds = (nn.modules.batchnorm._BatchNorm, Activated)
     return [name for name, module in net.named_modules() if isinstance(module, kinds)]
+
+
+def fixed_names(net: nn.Module) -> list[str]:
+    """The names of a net's batch norms and dropouts: frozen, they compute the same in training as in evaluation."""
+    return norm_names(net) + [name for name, module in net.named_modules() if isinstance(module, nn.Dropout)]

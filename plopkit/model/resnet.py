@@ -4,7 +4,7 @@ Parameters have torchvision's names. A stage returns the sum of its last block *
 compares.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -88,7 +88,7 @@ class ResNet(nn.Module):
         if output_stride not in DILATIONS:
             raise ValueError(f"output_stride is 8, 16 or 32, not {output_stride}")
         block: type[BasicBlock] | type[Bottleneck] = Bottleneck if name in BOTTLENECKS else BasicBlock
-        self.slope = slope
+        self.slope, self.dilations = slope, DILATIONS[output_stride]
         self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
         self.bn1 = norm(64, "leaky_relu")
         channels = 64
@@ -103,6 +103,14 @@ class ResNet(nn.Module):
             stages.append(nn.Sequential(*blocks))
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
         self.channels = tuple(block.expansion * width for width in WIDTHS)
+
+    def dilate_late(self) -> None:
+        """Let the first block of a dilated stage keep the dilation of the stage before, in place, as torchvision's."""
+        stages: list[Any] = [self.layer2, self.layer3, self.layer4]
+        for stage, before, own in zip(stages, self.dilations[:-1], self.dilations[1:], strict=True):
+            for module in stage[0].modules() if own > 1 else ():
+                if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3):
+                    module.dilation = module.padding = (before, before)
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> tuple[Tensor, ...]:
         x = F.max_pool2d(self.bn1(self.conv1(image)), 3, 2, 1)

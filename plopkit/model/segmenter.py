@@ -11,7 +11,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from plopkit.model.classifiers import Classifier, known_kind
-from plopkit.model.decoder import ASPP, RELEASED_DILATIONS
+from plopkit.model.decoder import ASPP, RELEASED_DILATIONS, USUAL_SLOPE
 from plopkit.model.encoders import Encoder
 from plopkit.model.keys import mismatched_keys
 from plopkit.model.norms import norm_of
@@ -121,7 +121,9 @@ class Segmenter(nn.Module):
         if kind is not cls:
             return kind.from_recipe(recipe)
         encoder = Encoder(**arguments.pop("encoder"))
-        decoder = ASPP(encoder.channels[-1], **arguments.pop("decoder"), norm=norm_of(encoder.norm))
+        of_decoder = dict(arguments.pop("decoder"))
+        norm = norm_of(encoder.norm, of_decoder.pop("slope", USUAL_SLOPE))
+        decoder = ASPP(encoder.channels[-1], **of_decoder, norm=norm)
         classifier = Classifier.from_recipe(arguments.pop("classifier"), decoder.width)
         return cls.from_parts(encoder, decoder, classifier, **arguments)
 

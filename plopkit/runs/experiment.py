@@ -242,7 +242,7 @@ class Experiment:
         with failing_together(accelerator):
             if self.main:
                 ends = [checkpoints] if checkpoints else []
-                now = " ".join([data.train.fingerprint, data.val.fingerprint, *ends])
+                now = " ".join([data.train_fingerprint, data.val.fingerprint, *ends])
                 earlier = " ".join([data.train.earlier_fingerprint, data.val.earlier_fingerprint, *ends])
                 open_folder(self.settings, f"{now}\n", f"{earlier}\n", images_text(data.train, data.val))
                 note_folder(own, self.folder.path)

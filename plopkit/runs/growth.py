@@ -26,7 +26,7 @@ def grown_settings(settings: Settings, method: Method, data: ScenarioData) -> Se
         data: the images as they are now.
     """
     folder = RunFolder(settings.folder())
-    now = f"{data.train.fingerprint} {data.val.fingerprint}"
+    now = f"{data.train_fingerprint} {data.val.fingerprint}"
     if not folder.data_file.is_file() or folder.data_file.read_text(encoding="utf-8").split()[:2] == now.split():
         return None
     found = changes(folder.images_file, images_text(data.train, data.val))

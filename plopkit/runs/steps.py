@@ -11,6 +11,7 @@ from torch import Tensor
 from plopkit.compute import summed
 from plopkit.datasets import Source
 from plopkit.datasets.remembered import KEY, Kept, planned, to_state
+from plopkit.datasets.saliency import SaliencyMaps
 from plopkit.datasets.scenario_data import ScenarioData
 from plopkit.methods.base import Batches, Method, State, StepContext, joined_state, trainer_of
 from plopkit.methods.remembering import remember, training_selection
@@ -69,7 +70,7 @@ class Steps:
         """
         if step.index:
             return self.store(step)
-        return shared_step_0(self.settings, self.scenario, self.method, self.data.train)
+        return shared_step_0(self.settings, self.scenario, self.method, self.data.train, self.data.saliency)
 
     def names(self, step: Step) -> tuple[str, ...]:
         """The class of each channel after a step."""
@@ -194,7 +195,9 @@ def work_left(steps: Steps, memory: Sequence[Sequence[Kept]] = ()) -> list[Work]
     return work
 
 
-def shared_step_0(settings: Settings, scenario: Scenario, method: Method, train: Source) -> StepStore:
+def shared_step_0(
+    settings: Settings, scenario: Scenario, method: Method, train: Source, maps: SaliencyMaps | None = None
+) -> StepStore:
     """Where step 0 is trained, or, where an earlier version has begun it, there.
 
     Args:
@@ -202,9 +205,11 @@ def shared_step_0(settings: Settings, scenario: Scenario, method: Method, train:
         scenario: their scenario.
         method: their method.
         train: the training images.
+        maps: their saliency maps.
     """
     shared = settings.out / STEP_0
-    folder = shared / step_0_source(settings, scenario, method, train.fingerprint)
+    images = train.fingerprint if maps is None else f"{train.fingerprint}+{maps.fingerprint}"
+    folder = shared / step_0_source(settings, scenario, method, images)
     if train.earlier_fingerprint and not folder.is_dir():  # the images' place and times counted
         earlier = shared / step_0_source(settings, scenario, method, train.earlier_fingerprint, settings.data.root)
         folder = earlier if earlier.is_dir() else folder

@@ -105,6 +105,12 @@ METHOD_STYLES = {
     "ucd": ("#117733", "8"),
     "alife": ("#C2185B", "+"),
     "dft": ("#004488", "x"),
+    "ssul": ("#D81B60", "$S$"),
+    "star": ("#6A1B9A", "$T$"),
+    "dkd": ("#00796B", "$D$"),
+    "ssul-m": ("#F06292", "$s$"),
+    "star-m": ("#AB47BC", "$t$"),
+    "dkd-m": ("#4DB6AC", "$d$"),
     "joint": (BLACK, "*"),
 }
 """Colour and marker by the method's name."""

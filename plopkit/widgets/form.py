@@ -19,7 +19,7 @@ from plopkit.viz.colours import ERROR
 from plopkit.widgets.controls import Control, controls_of, top_controls
 from plopkit.widgets.explorer import with_fallback
 
-PLACES = ("data.root", "start.checkpoint", "start.classes", "out", "name")
+PLACES = ("data.root", "data.saliency", "start.checkpoint", "start.classes", "out", "name")
 """Where data and runs are: settings that a reset keeps."""
 
 

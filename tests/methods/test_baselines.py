@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from batches import Case, terms_of
 from comparing import close
 
-from plopkit.methods import FineTuning, Joint
+from plopkit.methods import FineTuning, Joint, Schedule
 from plopkit.scenario import IGNORE, N_IDS
 from plopkit.settings import Optim
 
@@ -25,5 +25,5 @@ def test_both_are_cross_entropy_on_different_images(case: Callable[..., Case]) -
     assert FineTuning().images(made.step, presence, {}).indices.tolist() == [6, 7]
     assert Joint().images(made.step, presence, {}).indices.tolist() == [1, 2, 3, 4, 5, 6, 7]
     optim = Optim(epochs=2, epochs_later=3, lr=0.5, lr_later=0.25, min_iterations=70)
-    assert FineTuning().schedule(optim, made.step) == (3, 0.25, 70)
-    assert Joint().schedule(optim, made.step) == (2, 0.5, 0)
+    assert FineTuning().schedule(optim, made.step) == Schedule(3, 0.25, 70)
+    assert Joint().schedule(optim, made.step) == Schedule(2, 0.5)

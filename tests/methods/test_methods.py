@@ -1,6 +1,7 @@
 """What every method guarantees, whatever its arithmetic."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,6 +56,12 @@ def test_hyper_parameters_are_bounded_and_described(kind: type[Method]) -> None:
                 kind(**{name: value})
 
 
+BINARY = {"ssul-m", "dkd-m", "star-m"}
+"""Methods with binary decisions and a memory. Two of them see new classes only, and SSUL-M has a channel more."""
+IGNORED_ARE_NEGATIVES = {"dkd", "star", "dkd-m", "star-m"}
+"""Methods whose released code takes ignored pixels for pixels of no class, as the background's."""
+
+
 def below(field: dict) -> float:
     """A number below the field's bound, which every number must have."""
     return field["exclusiveMinimum"] if "exclusiveMinimum" in field else field["minimum"] - 0.5
@@ -69,6 +76,13 @@ WRONG = {
 }
 
 
+def drawn_terms(*arguments: Any) -> dict[str, Tensor]:
+    """`terms_of`, with the same random numbers in each call."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return terms_of(*arguments)
+
+
 @pytest.mark.parametrize("n_new", [1, 5])
 @every_method
 def test_losses_are_finite_and_train_the_net_only(kind: type[Method], n_new: int, case: Callable) -> None:
@@ -79,7 +93,7 @@ def test_losses_are_finite_and_train_the_net_only(kind: type[Method], n_new: int
     before = {name: tensor.clone() for name, tensor in teacher.state_dict().items()}
     out, old = made.outputs()
     target_before = target.clone()
-    losses = terms_of(method, out, old if has_teacher else None, target, step, prepared)
+    losses = drawn_terms(method, out, old if has_teacher else None, target, step, prepared, net)
     assert losses and all(isinstance(name, str) and name for name in losses)
     for term in losses.values():
         assert term.shape == () and term.dtype == torch.float32
@@ -87,12 +101,13 @@ def test_losses_are_finite_and_train_the_net_only(kind: type[Method], n_new: int
     torch.stack(list(losses.values())).sum().backward()
     gradients = {name: parameter.grad for name, parameter in net.named_parameters()}
     assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients.values())
-    for name in ("encoder.net.conv_stem.weight", "decoder.reduce.weight", "classifier.1.weight", "classifier.1.bias"):
+    parts = ("encoder.net.conv_stem.weight", "decoder.reduce.weight")
+    for name in (*parts, *(name for name in gradients if name.startswith("classifier.1."))):
         assert gradients[name].abs().max() > 0
     assert all(parameter.grad is None for parameter in teacher.parameters())
     assert all(torch.equal(before[name], tensor) for name, tensor in teacher.state_dict().items())
     assert torch.equal(target, target_before)
-    repeated = terms_of(method, *made.outputs(), target, step, prepared)
+    repeated = drawn_terms(method, *made.outputs(), target, step, prepared, net)
     assert list(repeated) == list(losses) and all(map(torch.equal, repeated.values(), losses.values()))
 
 
@@ -103,9 +118,10 @@ def test_a_batch_of_ignored_pixels_gives_finite_losses(kind: type[Method], case:
     teacher, net, image, target, step = made
     target[:] = IGNORE
     prepared = prepared_by(method, teacher, [(image, target)], step)
-    losses = terms_of(method, *made.outputs(), target, step, prepared)
+    losses = drawn_terms(method, *made.outputs(), target, step, prepared, net)
     assert all(term.isfinite() for term in losses.values())
-    assert next(iter(losses.values())) == 0  # the cross-entropy
+    if kind.name not in IGNORED_ARE_NEGATIVES:
+        assert next(iter(losses.values())) == 0  # the cross-entropy
     torch.stack(list(losses.values())).sum().backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in net.parameters())
 
@@ -113,7 +129,7 @@ def test_a_batch_of_ignored_pixels_gives_finite_losses(kind: type[Method], case:
 @every_method
 def test_step_0_is_trained_by_fine_tuning_or_by_the_method_itself(kind: type[Method]) -> None:
     method = kind()
-    assert method.first_step() in (FineTuning(), method)
+    assert method.first_step() in (FineTuning(), method) or kind.name in BINARY  # that of the same without a memory
     assert method.first_step().first_step() == method.first_step()
 
 
@@ -162,7 +178,8 @@ def test_the_defaults_of_a_method(case: Callable[..., Case]) -> None:
 # With a memory, whose images show old classes
 
 
-with_memory = pytest.mark.parametrize("kind", [kind for kind in METHODS.values() if kind.allows_memory])
+softmax = [kind for name, kind in METHODS.items() if kind.allows_memory and name not in BINARY]
+with_memory = pytest.mark.parametrize("kind", softmax)
 
 
 @with_memory

@@ -218,6 +218,6 @@ def test_released_defaults() -> None:
 
 def test_methods_that_train_step_0_themselves() -> None:
     own = {name for name, kind in METHODS.items() if kind().first_step() == kind()}
-    assert own == {"ft", "ewc", "pi", "rw", "lwf-mc", "rcil", "ucd", "dft"}
+    assert own == {"ft", "ewc", "pi", "rw", "lwf-mc", "rcil", "ucd", "dft", "dkd", "ssul", "star"}
     assert all(METHODS[name]().first_step() == FineTuning() for name in set(METHODS) - own)
     assert FineTuning().regularizer(Two(), {}) is None

@@ -2,7 +2,14 @@
 
 from plopkit.lessons.exercises import check
 from plopkit.lessons.gradients.figures import gradient_map, method_bars, term_bars
-from plopkit.lessons.gradients.measures import Situation, attribution, protects, some_iterations, whole_net
+from plopkit.lessons.gradients.measures import (
+    Situation,
+    attribution,
+    protects,
+    softmax_methods,
+    some_iterations,
+    whole_net,
+)
 from plopkit.support.lazy import lazy_attributes
 
 __all__ = [
@@ -13,6 +20,7 @@ __all__ = [
     "gradient_map",
     "method_bars",
     "protects",
+    "softmax_methods",
     "some_iterations",
     "term_bars",
     "whole_net",

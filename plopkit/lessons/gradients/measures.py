@@ -15,8 +15,11 @@ from plopkit.backward import value_of
 from plopkit.compute import make_accelerator
 from plopkit.datasets.scenario_data import channels_of
 from plopkit.datasets.steps import Selection
-from plopkit.methods import Method
+from plopkit.methods import METHODS, Method
 from plopkit.methods.base import Batch, Regularizer, State, StepContext
+from plopkit.model.classifiers import Classifier
+from plopkit.model.decoder import ASPP
+from plopkit.model.encoders import Encoder
 from plopkit.model.segmenter import Segmenter
 from plopkit.scenario import N_IDS, Step
 from plopkit.settings import Settings
@@ -47,6 +50,22 @@ class Situation:
     def target_of(self, method: Method) -> Int[Tensor, "B H W"]:
         """The target that a method trains on."""
         return channels_of(self.masks, self.step, "seen") if rehearses(method, self.step) else self.target
+
+
+def softmax_methods() -> tuple[str, ...]:
+    """Names of the methods whose net has a softmax over its channels, which can be compared on one net.
+
+    The losses of the others, such as DKD's, look at what their own net gives besides.
+    """
+    return tuple(name for name, kind in METHODS.items() if _classifier_kind(kind()) == Classifier.kind)
+
+
+def _classifier_kind(method: Method) -> str:
+    """The kind of the classifier that a method trains."""
+    if not method.builds_net:
+        return Classifier.kind
+    encoder = Encoder("resnet18")
+    return method.build(encoder, ASPP(encoder.channels[-1], 8, (1,)), 2).classifier.kind
 
 
 def whole_net(table: pd.DataFrame) -> pd.Series:
