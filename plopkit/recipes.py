@@ -108,13 +108,15 @@ RECIPES: dict[str, tuple[Part, ...]] = {
         Part({"optim": {"batch": 32, "epochs": 50, "epochs_later": 50, "lr_later": 0.01}, "future": "left_out"}, "voc"),
         Part({"optim": {"epochs": 100, "epochs_later": 100, "lr_later": 0.05, "warmup": 0.1}}, "ade"),
         Part({"hyper": {"encoder_lr": 1.0, "norm_momentum": 0.1}}, presets=("laptop", "smoke")),
+        Part(_lr(later=0.01), presets=("laptop",)),  # a head alone
     ),
     "star": (
         Part({"model": BINARY_NET}),
         Part({"optim": {"epochs": 60, "epochs_later": 60, "lr": 0.001, "lr_later": 0.0001}}, "voc"),
         Part({"optim": {"epochs": 100, "epochs_later": 100, "lr": 0.0025, "lr_later": 0.00025, "warmup": 0.2}}, "ade"),
         Part({"hyper": {"positive_first": 35.0, "positive": 30.0}, "future": "void"}, "ade"),
-        Part({"hyper": {"head_lr": 1.0, "new_lr": 1.0, "norm_momentum": 0.1}}, presets=("laptop", "smoke")),
+        Part({"hyper": {"head_lr": 1.0, "new_lr": 10.0, "norm_momentum": 0.1}}, presets=("laptop", "smoke")),
+        Part({"hyper": {"pkd": 0.5}}, presets=("laptop",)),  # as for DKD
     ),
     "ewf-mib": (
         Part({"optim": {"epochs_later": 30}}, "voc"),

@@ -8,6 +8,7 @@ import pytest
 import torch
 from batches import Case, later_step, terms_of
 from comparing import close
+from drawing import draw
 from released import later_case, numbers_of
 from small_runs import TWO_EPOCHS, small, ticks_until
 from torch import Tensor, nn
@@ -119,6 +120,8 @@ def test_step_0_is_the_same_for_all_weights_of_distillation() -> None:
 
 def test_the_background_is_where_no_sigmoid_exceeds_one_half() -> None:
     classifier = SigmoidClassifier(4, (3, 2), auxiliary=True)
+    for index, parameter in enumerate(classifier.parameters()):
+        parameter.data = draw(index, *parameter.shape) - (2 if parameter.ndim == 1 else 0)
     logits = classifier(torch.randn(2, 4, 5, 5, generator=torch.Generator().manual_seed(0)))
     sigmoid = logits[:, 1:].sigmoid()
     expected = torch.where(sigmoid.amax(1) > 0.5, sigmoid.argmax(1) + 1, 0)
