@@ -50,7 +50,8 @@ EXIT_CODES = {
     "0": "done",
     "1": "a run or a picture failed, data check found what stops a run, or a traceback: our mistake",
     "2": "wrong words, settings or files, or a machine that lacks something; the message says what to do",
-    "129, 130, 143": "stopped by SIGHUP, Ctrl-C or SIGTERM; the same command continues",
+    "130": "stopped by Ctrl-C; the same command continues",
+    "129, 143": "ended by SIGHUP or SIGTERM; the same command continues",
 }
 SHOW_PROGRESS = ("run", "evaluate", "predict", "demo", "grid")
 """The commands that have `--quiet`."""

@@ -11,6 +11,7 @@ from plopkit.settings import Memory, Settings, build, flat, nested
 from plopkit.support.errors import unknown_name
 from plopkit.support.moved import renamed
 from plopkit.support.places import expanded
+from plopkit.support.printable import quoted
 
 if TYPE_CHECKING:
     from plopkit.methods.base import Method
@@ -227,4 +228,11 @@ def open_scenario(settings: Settings) -> Scenario:
     """
     words = read_words(settings.scenario)
     entry = DATASETS[words.dataset]
-    return Scenario.from_words(words, entry.n_labels or len(entry.class_names(settings.data.root)))
+    if entry.n_labels is not None:
+        return Scenario.from_words(words, entry.n_labels)
+    names = entry.class_names(settings.data.root)
+    try:
+        return Scenario.from_words(words, len(names))
+    except ValueError as error:
+        first = f"the data name {len(names)} labels, of which the first, {quoted(names[0])}, is the background"
+        raise ValueError(f"{error} ({first})") from error

@@ -21,6 +21,10 @@ SIDES = (2048, 1024, 512, 256)
 ROWS = 256
 """Rows that `stretched` gives at a time."""
 
+UPSAMPLING = 0.5
+"""Bytes for each pixel of a side and each of the same side: the upsampling has a weight of 4 bytes for each of them and
+each of the last feature map's, an eighth at most. They count for a picture that is long and low."""
+
 Span = tuple[int, int]
 """Where a tile begins and ends along one axis."""
 
@@ -117,7 +121,7 @@ def side_that_fits(height: int, width: int, per_pixel: float, kept_per_pixel: fl
         kept_per_pixel: bytes of a pixel's logits.
         memory: bytes.
     """
-    if height * width * per_pixel <= memory:
+    if height * width * per_pixel + (height**2 + width**2) * UPSAMPLING <= memory:
         return None
     for side in SIDES:
         if side**2 * per_pixel + 2 * side * width * kept_per_pixel <= memory:

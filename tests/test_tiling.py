@@ -126,7 +126,9 @@ def test_stretched_is_interpolation(size: tuple[int, int]) -> None:
 
 
 def test_the_largest_tile_that_fits() -> None:
-    assert side_that_fits(1000, 1000, 100, 10, 100_000_000) is None
-    assert side_that_fits(1001, 1000, 100, 10, 100_000_000) == 512  # 1024: 104,857,600 + 20,480,000
+    assert side_that_fits(1000, 1000, 100, 10, 101_000_000) is None
+    assert side_that_fits(1001, 1000, 100, 10, 101_000_000) == 512  # 1024: 104,857,600 + 20,480,000
     assert side_that_fits(3000, 3000, 100, 10, 550_000_000) == 2048  # 419,430,400 + 122,880,000
     assert side_that_fits(3000, 3000, 100, 10, 1) == SIDES[-1]
+    assert side_that_fits(3162, 3162, 1, 1, 25_000_000) is None
+    assert side_that_fits(10, 1_000_000, 1, 1, 25_000_000) == SIDES[-1]  # its upsampling has 500 GB of weights

@@ -58,7 +58,7 @@ def read_entries(lines: Sequence[Line], image_key: Finder, mask_path: Finder) ->
     header: Header | None = None
     begun = False
     for line in lines:
-        key = image_key(line.text) or image_key(line.text.strip("\"'"))
+        key = image_key(line.text) or image_key(line.text.strip("\"',; "))
         if key is None and line.text.startswith("#"):
             continue
         if key is not None:
@@ -66,6 +66,14 @@ def read_entries(lines: Sequence[Line], image_key: Finder, mask_path: Finder) ->
         elif begun or len(lines) == 1 or not (header := _header(line.text)):
             yield _cut(line, header, image_key, mask_path)
         begun = True
+
+
+def columns_of(text: str) -> Iterator[list[str]]:
+    """The ways to cut a line at every separator of a kind, up to `MOST_CUTS` times: two columns at least."""
+    for separator in SEPARATORS:
+        columns = _fields(text, separator)[: MOST_CUTS + 1]
+        if len(columns) > 1:
+            yield columns
 
 
 def spellings(text: str, root: str, last_part: str) -> Iterator[str]:

@@ -114,7 +114,10 @@ def _examine(
     found: list[Finding] = []
     for split in splits:
         found += findings.of_file_errors(split)
-    found += _of_steps(ScenarioData(settings, scenario, train, val, masks), batch_is_chosen, n_given)
+    of_steps = _of_steps(ScenarioData(settings, scenario, train, val, masks), batch_is_chosen, n_given)
+    if found:  # what these images show is not known
+        of_steps = [findings.warning(f"without the images that cannot be used: {each.text}") for each in of_steps]
+    found += of_steps
     found += [
         findings.warning(line)
         for line in (*train.remarks, *val.remarks, *differences(scenario, steps, settings.future))

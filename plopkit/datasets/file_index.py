@@ -7,11 +7,13 @@ from functools import cached_property
 from pathlib import Path
 
 from plopkit.datasets.lists import composed
+from plopkit.support.places import needing_rights
+from plopkit.support.printable import one_line
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
 """The endings of pictures, in any case."""
 SUFFIXES_IN_WORDS = ".jpg, .png, .tif, .bmp and .webp"
-DEEPEST = 8
+DEEPEST = 100
 """Folders within folders that are looked through."""
 
 _NO_DATA = ("__macosx", "@eadir")  # what macOS and a network disk put next to one's files
@@ -42,7 +44,8 @@ class FileIndex:
     def names(self) -> dict[str, list[str]]:
         """By key: the real paths below the folder. Two where two files differ in their ending alone."""
         found: dict[str, list[str]] = {}
-        for path in _pictures(os.fspath(self.folder), "", self._without, 0):
+        root = os.fspath(self.folder)
+        for path in _pictures(root, "", self._without, (os.path.realpath(root),)):
             key = composed(path[: path.rindex(".")])
             found.setdefault(key if os.sep == "/" else key.replace(os.sep, "/"), []).append(path)
         return found
@@ -94,9 +97,20 @@ def is_picture(name: str) -> bool:
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES
 
 
-def _pictures(folder: str, below: str, without: Sequence[str], depth: int) -> Iterator[str]:
-    """The paths of pictures below a folder, sorted within each folder; links to folders are followed."""
-    with os.scandir(os.path.join(folder, below)) as listed:
+def _pictures(folder: str, below: str, without: Sequence[str], above: tuple[str, ...]) -> Iterator[str]:
+    """The paths of pictures below a folder, sorted within each folder; links to folders are followed.
+
+    Args:
+        folder: Where to look.
+        below: The sub-folder of it.
+        without: Names that are left out there.
+        above: The real paths of this sub-folder, the last one, and of those that lead to it: a link back is no more
+            than another name of theirs.
+    """
+    place = os.path.join(folder, below)
+    if len(above) > DEEPEST:
+        raise ValueError(f"{one_line(place, 300)}: more than {DEEPEST} folders within each other; move it up")
+    with needing_rights(place), os.scandir(place) as listed:
         entries = sorted((entry.name, entry) for entry in listed)
     for name, entry in entries:
         if name[0] == "." or name in without:
@@ -104,8 +118,10 @@ def _pictures(folder: str, below: str, without: Sequence[str], depth: int) -> It
         path = below + name
         if path[path.rfind(".") :].lower() in SUFFIXES and entry.is_file():
             yield path
-        elif depth < DEEPEST and entry.is_dir() and name.lower() not in _NO_DATA:
-            yield from _pictures(folder, path + os.sep, (), depth + 1)
+        elif entry.is_dir() and name.lower() not in _NO_DATA:
+            real = os.path.realpath(entry.path) if entry.is_symlink() else os.path.join(above[-1], name)
+            if real not in above:
+                yield from _pictures(folder, path + os.sep, (), (*above, real))
 
 
 def _grouped(keys: Iterable[str], name_of: Callable[[str], str]) -> dict[str, list[str]]:

@@ -1,6 +1,7 @@
 """The user's own data: a folder with images, masks, `classes.txt`, `train.txt` and `val.txt`."""
 
 import os
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,8 @@ from plopkit.datasets.layout import Layout, Pairs
 from plopkit.scenario import IGNORE, N_IDS
 from plopkit.settings import Data
 from plopkit.support.moved import renamed
-from plopkit.support.places import expanded
+from plopkit.support.places import expanded, needing_rights
+from plopkit.support.printable import one_line
 
 if not TYPE_CHECKING:
     __getattr__ = renamed(__name__)
@@ -25,6 +27,11 @@ MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "annotation",
 SPLIT_FOLDERS = {"train": ("train", "training"), "val": ("val", "valid", "validation")}
 LIST_FOLDERS = (".", "lists", "splits", "ImageSets/Segmentation", "ImageSets")
 LIST_ENDINGS = (".txt", ".csv", ".lst", ".tsv")
+CLASS_WORDS = ("classes", "class", "classnames", "labels", "labelnames", "names", "categories")
+CLASS_ENDINGS = (".txt", ".csv", ".tsv", ".json", ".yaml", ".yml", ".names")
+"""What lists of classes are called elsewhere; underscores do not count."""
+ANNOTATIONS = (".json", ".xml")
+CONVERT = " (`plopkit data convert` makes masks from annotations)"
 
 
 def folder(root: Path, split: str, binary: bool = False) -> FileSource:
@@ -73,7 +80,7 @@ def pairs_of(root: Path, split: str) -> Pairs:
         layout_of(root)  # says first that there are no images
         raise FileNotFoundError(
             f"{root / split}.txt: no {split} list; write the file stems of that split, one per line, or put its images "
-            f"into images/{split}/"
+            f"into images/{split}/{_other_lists(root)}"
         )
     pairs = divided.everything()
     if not pairs.stems:
@@ -95,10 +102,10 @@ def layout_of(root: Path) -> Layout:
     if masks is None and not _has_masks_beside(index):
         empty = _subfolder(root, MASK_FOLDERS)
         if empty is not None:
-            raise FileNotFoundError(f"{empty}: it contains no masks, {SUFFIXES_IN_WORDS}; {needed}")
+            raise FileNotFoundError(f"{empty}: it contains no masks ({SUFFIXES_IN_WORDS}){_instead(empty)}; {needed}")
         masks = FileIndex(root, tuple(_subfolders(root, IMAGE_FOLDERS)))  # in a folder of another name
         if images is None or not masks.names:
-            raise FileNotFoundError(f"{root}: it contains no masks/; {needed}")
+            raise FileNotFoundError(f"{root}: it contains no masks/; {needed}{_annotations(root)}")
     return Layout(root, index, masks)
 
 
@@ -167,10 +174,13 @@ def folder_classes(root: Path) -> tuple[str, ...]:
     """
     root = expanded(root)
     if not root.is_dir():
-        raise FileNotFoundError(f"{root}: no such folder; data.root must contain images/, masks/ and classes.txt")
+        what = "a file, not a folder" if root.is_file() else "no such folder"
+        raise FileNotFoundError(f"{root}: {what}; data.root must contain images/, masks/ and classes.txt")
     name = next((name for name in _names(root) if name.lower() == "classes.txt"), "classes.txt")
     if not (root / name).is_file():
-        raise FileNotFoundError(f"{root / name} is missing; write one class name per line, the background first")
+        raise FileNotFoundError(
+            f"{root / name} is missing; write one class name per line, the background first{_near_classes(root)}"
+        )
     return class_names(root / name)
 
 
@@ -196,6 +206,42 @@ def _masks_below(root: Path) -> FileIndex | None:
     return None
 
 
+def _near_classes(root: Path) -> str:
+    """What may hold the classes instead: a list of another name, or the data set one folder deeper."""
+    for name in sorted(_names(root)):
+        stem, ending = os.path.splitext(name.lower())
+        if stem.replace("_", "") in CLASS_WORDS and ending in CLASS_ENDINGS:
+            return f" ({one_line(name)} is there: rename it, or copy its names)"
+        if (root / name / "classes.txt").is_file():
+            return f" (it is in {one_line(str(root / name))}: is that the folder for data.root?)"
+    return ""
+
+
+def _other_lists(root: Path) -> str:
+    """The lists of other splits, as " (there is test.txt)"; "" where there are none."""
+    known = {f"{word}{ending}" for words in SPLIT_FOLDERS.values() for word in words for ending in LIST_ENDINGS}
+    names = [name for name in sorted(_names(root)) if name.lower().endswith(LIST_ENDINGS)]
+    others = [name for name in names if name.lower() not in {*known, "classes.txt"} and not name.startswith(".")]
+    return f" (there is {', '.join(map(one_line, others[:3]))})" if others else ""
+
+
+def _instead(folder: Path) -> str:
+    """What a folder without masks holds instead, as " but 12 files .npy"; "" where it is empty."""
+    endings = Counter(os.path.splitext(name)[1].lower() for name in _names(folder) if not name.startswith("."))
+    endings.pop("", None)
+    if not endings:
+        return ""
+    ending, number = endings.most_common(1)[0]
+    hint = CONVERT if ending in ANNOTATIONS else ""
+    return f", but {number:,} file{'s' * (number != 1)} {one_line(ending)}{hint}"
+
+
+def _annotations(root: Path) -> str:
+    """How masks are made from the annotations in a folder; "" where there are none."""
+    found = any(name.lower().endswith(ANNOTATIONS) for name in _names(root))
+    return CONVERT if found else ""
+
+
 def _has_masks_beside(index: FileIndex) -> bool:
     return bool(index.marked) or any(len(names) > 1 for names in index.names.values())
 
@@ -211,4 +257,5 @@ def _subfolders(root: Path, known: tuple[str, ...]) -> list[str]:
 
 
 def _names(folder: Path) -> list[str]:
-    return os.listdir(folder) if folder.is_dir() else []
+    with needing_rights(folder):
+        return os.listdir(folder) if folder.is_dir() else []

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from plopkit.datasets.entries import Entry, find_key, leads_outside, read_entries, spellings
+from plopkit.datasets.entries import Entry, columns_of, find_key, leads_outside, read_entries, spellings
 from plopkit.datasets.file_index import FileIndex, is_marked, is_picture, plain, unmarked
 from plopkit.datasets.lists import numbered_lines
 from plopkit.datasets.nearest import hint
@@ -62,7 +62,9 @@ class Layout:
         pairs, seen = Pairs([], [], []), dict[str, int]()
         repeated: list[Entry] = []
         missing: list[tuple[int, str]] = []
-        for entry in read_entries(numbered_lines(path), self._image_key, self._mask_path):
+        lines = numbered_lines(path)
+        n_first = next((line.number for line in lines if not line.text.startswith("#")), 0)
+        for entry in read_entries(lines, self._image_key, self._mask_path):
             line = entry.line.number
             if entry.key is None:
                 inside = self._inside(entry.image)
@@ -79,18 +81,28 @@ class Layout:
                     )
                 name = inside[-1]
                 missing.append((line, self.images.path(name if is_picture(os.path.basename(name)) else f"{name}.jpg")))
+            elif named := self._several_in(entry):
+                raise ValueError(
+                    f"{path}: line {line} names several images ({', '.join(map(one_line, named[:3]))}); write "
+                    "each on a line of its own"
+                )
             elif seen.setdefault(entry.key, line) != line:
+                if self.image_for(entry.key, entry.image) not in pairs.images:
+                    self.image_for(entry.key)  # says that there are two
                 repeated.append(entry)
             elif (mask := self._mask_of(entry)) is None:
                 missing.append((line, self._expected_mask(entry.key, entry.mask)))
             else:
-                pairs.append(entry.key, self.image_for(entry.key), mask)
+                pairs.append(entry.key, self.image_for(entry.key, entry.image), mask)
             if len(missing) >= MOST_MISSING:
                 break
         if missing:
             line, file = missing[0]
             more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-            raise FileNotFoundError(f"{path}: line {line}: {file} is missing{more}; {REMEDY}{hint(Path(file))}")
+            near = hint(Path(file))
+            if not near and pairs.stems and len(missing) == 1 and line == n_first:
+                near = f" (is line {line} a header? Then remove it)"
+            raise FileNotFoundError(f"{path}: line {line}: {file} is missing{more}; {REMEDY}{near}")
         if not pairs.stems:
             raise ValueError(f"{path}: the split is empty; write one file stem per line")
         return pairs._replace(remarks=_repetitions(path, repeated, seen))
@@ -122,8 +134,12 @@ class Layout:
             if not (self.masks is None and is_marked(key) and unmarked(key) in self.images.names):
                 yield key
 
-    def image_for(self, key: str) -> str:
+    def image_for(self, key: str, text: str = "") -> str:
         """The file of an image.
+
+        Args:
+            key: The image's key.
+            text: The image as a list names it: its ending decides between two files.
 
         Raises:
             ValueError: Two files have the key.
@@ -132,6 +148,8 @@ class Layout:
         if self.masks is None and len(names) == 2:  # photo.jpg and its mask photo.png
             pictures = [name for name in names if not name.lower().endswith(".png")]
             names = pictures if len(pictures) == 1 else names
+        named = [name for name in names if text and os.path.splitext(name)[1] == os.path.splitext(text)[1]]
+        names = named if len(named) == 1 else names
         if len(names) > 1:
             raise ValueError(
                 f"{self.images.path(names[0])} and {os.path.basename(names[1])} have the same stem; keep one image "
@@ -175,6 +193,16 @@ class Layout:
         if self.masks is not None and len(self.images.by_stem.get(stem, ())) == 1:
             yield index.by_stem.get(stem, ())
             yield index.marked_by_stem.get(stem, ())
+
+    def _several_in(self, entry: Entry) -> tuple[str, ...]:
+        """The images that a line names, where each of its columns names another one: no mask is among them."""
+        if self.masks is None or entry.image == entry.line.text:
+            return ()
+        for columns in columns_of(entry.line.text):
+            keys = {self._image_key(column.strip("[]\"' ")) for column in columns}
+            if None not in keys and len(keys) == len(columns):
+                return tuple(column.strip("[]\"' ") for column in columns)
+        return ()
 
     def _image_key(self, text: str) -> str | None:
         return find_key(text, self.images, self.root)

@@ -12,6 +12,8 @@ LARGEST_LIST = 2**24
 """Bytes of a list: a million names."""
 LONGEST_LINE = 1000
 
+_INVISIBLE = "\ufeff\u200b\u200e\u200f\u2060"
+"""Characters without width that come with text from web pages and office programs."""
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -44,7 +46,7 @@ def read_lines(path: Path) -> list[str]:
     """
     # Only line ends separate lines: str.splitlines also splits at separators that may stand in a name by mistake.
     text = _text(path).rstrip().replace("\r\n", "\n").replace("\r", "\n")
-    lines = [line.strip() for line in composed(text).split("\n")] if text else []
+    lines = [line.strip().strip(_INVISIBLE).strip() for line in composed(text).split("\n")] if text else []
     for number, line in enumerate(lines, 1):
         if not line.isprintable() and (wrong := control_character(line.replace("\t", " "))):
             raise ValueError(f"{path}: line {number} holds the control character {wrong}; correct the line")

@@ -52,9 +52,10 @@ def mask_labels(picture: Any, path: str, n_labels: int) -> np.ndarray:
 def outside(path: str, label: int, n_labels: int) -> ValueError:
     """The error for a label that has no name."""
     ignored = IGNORE if n_labels <= IGNORE else WIDE_IGNORE
+    remedy = ", or add the class name" if 0 <= label < WIDE_IGNORE else ""
     return ValueError(
         f"{path}: label {label} is outside the classes, which are 0 to {n_labels - 1}; correct the mask ({ignored} "
-        "marks ignored pixels), or add the class name"
+        f"marks ignored pixels){remedy}"
     )
 
 

@@ -19,10 +19,15 @@ def hint(path: Path) -> str:
         names = sorted(name for name in os.listdir(path.parent) if not name.startswith("."))
     except OSError:
         return ""
+    if os.path.lexists(path):
+        return " (a folder has that name)" if path.is_dir() else " (a link of that name leads nowhere)"
     stem = unicodedata.normalize("NFC", path.stem)
     for name in names:
         if unicodedata.normalize("NFC", os.path.splitext(name)[0]) == stem and not is_picture(name):
             return f" ({one_line(name)} is there, but only {SUFFIXES_IN_WORDS} are read)"
+    for name in names:
+        if unicodedata.normalize("NFC", name).casefold() == unicodedata.normalize("NFC", path.name).casefold():
+            return f" ({one_line(name)} is there: upper and lower case count)"
     place = bisect_left(names, path.name)
     around = names[max(place - NEIGHBOURS, 0) : place + NEIGHBOURS]
     near = difflib.get_close_matches(path.name[:200], around, n=1)

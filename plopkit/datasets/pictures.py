@@ -5,6 +5,7 @@ Pillow knows forty formats, and starts a program for some of them (an EPS named 
 
 import contextlib
 import io
+import re
 import struct
 import threading
 from collections.abc import Iterator
@@ -42,8 +43,8 @@ _SIGNATURES = (
     (b"\xff\x4f\xff\x51", "a JPEG 2000"),
     (b"\0\0\0\x0cJXL ", "a JPEG XL"),
     (b"\xff\x0a", "a JPEG XL"),
-    (b"version https://git-lfs", "the pointer of Git LFS to a file that was not fetched (git lfs pull)"),
 )
+_POINTER = b"version https://git-lfs"
 _READ = ("a BMP", "a TIFF", "a WebP")
 _BRANDS = {b"avif": "an AVIF", b"avis": "an AVIF", b"heic": "a HEIC", b"heix": "a HEIC", b"mif1": "a HEIC"}
 _PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
@@ -109,10 +110,13 @@ def _opened(path: str | Path) -> Image.Image:
                 raise
             return Image.open(_without_metadata(path), formats=["PNG"])
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        number = re.search(r"\d+", _words(error))
         raise ValueError(
-            f"{path}: {_words(error)}; an image has at most {MOST_PIXELS:,} pixels: make it smaller, or cut it into "
-            "several, and its mask alike"
+            f"{path}: {f'{int(number[0]):,}' if number else 'too many'} pixels; an image has at most {MOST_PIXELS:,}: "
+            "make it smaller, or cut it into several, and its mask alike"
         ) from error
+    except PermissionError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror or error}); fix its permissions") from error
     except Exception as error:
         raise ValueError(f"{path}: not a readable image ({_kind(path) or _words(error)}); replace the file") from error
 
@@ -140,6 +144,8 @@ def _kind(path: str | Path) -> str:
         begin = file.read(64)
         if not begin:
             return "it is empty"
+        if begin.startswith(_POINTER):
+            return "it is the pointer of Git LFS to a file that was not fetched: git lfs pull"
         kind = next((kind for signature, kind in _SIGNATURES if begin.startswith(signature)), "")
         if begin[4:8] == b"ftyp":
             kind = _BRANDS.get(begin[8:12], "an image or film in an ISO container")

@@ -97,7 +97,7 @@ class ScenarioData:
     def check_labels(self) -> None:
         """ValueError where a user's masks hold nothing but 0 and 255, as binary masks do."""
         present = np.asarray(self.mask_presence[0].any(axis=0))
-        if not DATASETS[self.scenario.dataset].is_users_own or present[1:-1].any() or not present[-1]:
+        if not DATASETS[self.scenario.dataset].is_users_own or present[1:-1].any() or not (present[0] and present[-1]):
             return
         one = len(self.train.classes) == 2
         remedy = "" if one else "write the background and one class there, and "

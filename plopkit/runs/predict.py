@@ -83,8 +83,9 @@ def predict_pictures(
                 colours = read_upright(picture.path)
                 predictor.seen_size(*colours.shape[:2])
         except (ValueError, OSError) as error:
-            skipped.append(str(error))
-            notice(f"{error}; skipped")
+            of_system = error.strerror if isinstance(error, OSError) else None
+            skipped.append(f"{picture.path}: {of_system}" if of_system else str(error))
+            notice(f"{skipped[-1]}; skipped")
             continue
         if labels is not None:
             kept += 1
@@ -93,7 +94,8 @@ def predict_pictures(
             write_bytes(mask_file, mask_png(labels, made_from))
         if not drawn:
             write_bytes(overlay_file, overlay_png(colours, labels, made_from))
-        rows.writerow([picture.shown, *counts_of(labels, [*known, predictor.ignored]).tolist()])
+        shown = picture.shown.encode(errors="backslashreplace").decode()  # a name may hold bytes that are no text
+        rows.writerow([shown, *counts_of(labels, [*known, predictor.ignored]).tolist()])
     write_text(out / "pixels.csv", table.getvalue())
     return Predicted(len(pictures) - len(skipped), kept, tuple(skipped))
 

@@ -1,7 +1,9 @@
 """Paths as users write them, and files of strangers read with a limit."""
 
+import contextlib
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -31,6 +33,15 @@ def home() -> Path | None:
         return None
 
 
+@contextlib.contextmanager
+def needing_rights(path: object) -> Iterator[None]:
+    """Within it, an error of missing rights says which file or folder cannot be read, and what to do."""
+    try:
+        yield
+    except PermissionError as error:
+        raise PermissionError(f"{path}: cannot be read ({error.strerror or error}); fix its permissions") from error
+
+
 def read_limited(path: str | Path, limit: int, what: str) -> bytes:
     """The bytes of a file that is small if it is what it should be.
 
@@ -44,10 +55,11 @@ def read_limited(path: str | Path, limit: int, what: str) -> bytes:
         ValueError: It is larger, or not a plain file (a pipe would be waited for, and a device never ends).
         OSError: It cannot be read.
     """
-    found = os.stat(path)
+    with needing_rights(path):
+        found = os.stat(path)
     if not stat.S_ISREG(found.st_mode):
         raise ValueError(f"{path}: not a plain file, but {what} is one; name another")
     if found.st_size > limit:
         raise ValueError(f"{path}: {found.st_size:,} bytes, but {what} has at most {limit:,}; is it the right file?")
-    with open(path, "rb") as file:
+    with needing_rights(path), open(path, "rb") as file:
         return file.read(limit)

@@ -11,7 +11,8 @@ import torch
 from picture_files import read_values
 from PIL import Image
 
-from plopkit.datasets.folder import folder
+from plopkit.datasets.folder import folder, folder_classes
+from plopkit.presets import configure, open_scenario
 
 Root = Callable[..., Path]
 
@@ -245,3 +246,34 @@ def test_a_list_that_is_none_is_refused(name: str, text: str, problem: str, fold
     (root / name).write_text(text + "\n", encoding="utf-8")
     with pytest.raises(ValueError, match=rf"{name}: .*{problem}"):
         folder(root, "train")
+
+
+def test_a_task_that_does_not_fit_says_how_the_classes_are_counted(folder_root: Callable[..., Path]) -> None:
+    root = folder_root()
+    (root / "classes.txt").write_text("cat\ndog\ncow\n")
+    message = r"nearest: 'folder 1-1 overlap' \(the data name 3 labels, of which the first, 'cat', is the background\)"
+    with pytest.raises(ValueError, match=message):
+        open_scenario(configure("folder 2-1 overlap", "ft", "smoke", {"data.root": root}))
+
+
+def test_what_may_not_be_read_is_named_with_its_remedy(
+    folder_root: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = folder_root()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", "x")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("plopkit.datasets.pictures.Image.open", refuse)
+        with pytest.raises(
+            ValueError, match=r"train-00\.png: cannot be read \(Permission denied\); fix its permissions"
+        ):
+            folder(root, "train").labels(0)
+    with monkeypatch.context() as patch:
+        patch.setattr("plopkit.datasets.file_index.os.scandir", refuse)
+        with pytest.raises(PermissionError, match=r"masks/: cannot be read \(Permission denied\); fix its permissions"):
+            folder(root, "train")
+    monkeypatch.setattr("plopkit.support.places.open", refuse, raising=False)
+    with pytest.raises(PermissionError, match=r"classes\.txt: cannot be read \(Permission denied\); fix its permi"):
+        folder_classes(root)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from datasets import odder_folders  # noqa: F401  (they register themselves)
 from datasets.odd_folders import ODD, N, colours_of, stems, values_of
 from small_runs import small_flags
 

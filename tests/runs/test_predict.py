@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,9 +21,11 @@ from plopkit.model.checkpoints import save_published
 from plopkit.model.segmenter import Segmenter
 from plopkit.runs.experiment import Experiment
 from plopkit.runs.exporting import export_net
+from plopkit.runs.inputs import find_inputs
 from plopkit.runs.loading import load
 from plopkit.runs.predict import mask_png, predict_pictures
 from plopkit.runs.predictor import Predictor, bytes_per_pixel
+from plopkit.tiling import UPSAMPLING
 from plopkit.viz.colours import palette
 
 NAMES = ("background", "disc", "star", "ring")
@@ -167,7 +170,7 @@ def test_memory_decides_about_tiles(predictor: Predictor, monkeypatch: pytest.Mo
     def with_memory(n: float | None) -> None:
         monkeypatch.setattr("plopkit.runs.predictor.available_memory", lambda: n and int(n))
 
-    with_memory(2 * 1000 * 1000 * per_pixel + 2)
+    with_memory(2 * 1000 * 1000 * (per_pixel + 2 * UPSAMPLING) + 2)
     assert predictor.tile_of(1000, 1000) is None
     assert predictor.tile_of(1100, 1000) == 512
     assert dataclasses.replace(predictor, tile="none").tile_of(9000, 9000) is None
@@ -358,7 +361,6 @@ def test_the_files_of_a_prediction(
 
 
 def test_an_overlay_shows_the_picture_in_its_classes_colours(predictor: Predictor, tmp_path: Path) -> None:
-    from plopkit.runs.inputs import find_inputs
     from plopkit.viz.masks import overlay
 
     Image.fromarray(noise(600, 40)).save(tmp_path / "x.png")  # more rows than are drawn at a time
@@ -455,3 +457,19 @@ def test_a_second_run_is_not_taken_for_pictures(finished: Experiment, tmp_path: 
     """A pattern such as `runs/voc_*` may name several runs; their folders hold pictures."""
     assert predict(finished.folder.path, finished.folder.path, "-o", tmp_path) == 2
     assert "a run's folder, not pictures; name one run first" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name != "posix" or sys.platform == "darwin", reason="names are text there")
+def test_a_name_that_is_no_text_and_a_link_that_leads_nowhere(
+    predictor: Predictor, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    Image.fromarray(noise(64, 64)).save(folder / "x.png")
+    os.rename(folder / "x.png", os.fsencode(folder) + b"/\xe9.png")
+    (folder / "gone.png").symlink_to("nowhere.png")
+    result = predict_pictures(predictor, find_inputs([folder]), tmp_path / "out")
+    assert (result.done, result.skipped) == (1, (f"{folder / 'gone.png'}: No such file or directory",))
+    assert "gone.png: No such file or directory; skipped" in capsys.readouterr().err
+    rows = list(csv.reader((tmp_path / "out" / "pixels.csv").read_text(encoding="utf-8").splitlines()))
+    assert [row[0] for row in rows] == ["picture", "\\udce9.png"]
