@@ -185,8 +185,7 @@ class STARM(Replaying):
     allows_memory = True
 
     candidates: Literal["released", "repaired"] = Field(
-        "released",
-        description="classes that images are kept for: found one too low, and never the first (released), or right",
+        "released", description="classes of candidates: one too low, or right"
     )
 
     def first_step(self) -> Method:
