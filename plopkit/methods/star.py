@@ -185,7 +185,8 @@ class STARM(Replaying):
     allows_memory = True
 
     candidates: Literal["released", "repaired"] = Field(
-        "released", description="classes of candidates: one too low, or right"
+        "released",  # one too low, and never the first
+        description="classes that candidates show",
     )
 
     def first_step(self) -> Method:
