@@ -23,6 +23,8 @@ if not TYPE_CHECKING:
 SCENARIO = "emoji 15-5 overlap"
 FROM = {"start.checkpoint": "--from", "start.classes": "--from-classes", "start.step": "--from-step"}
 """Settings with a short flag, which help explains in its first words."""
+DESCRIBED = ("memory",)
+"""Groups of settings that help explains there as well, and does not list: most runs have none."""
 
 
 def parse_run(arguments: Sequence[str], description: str = "Train a scenario.", preset: str = "laptop") -> Settings:
@@ -127,13 +129,16 @@ def _read_flags(base: Settings, arguments: Sequence[str], description: str) -> d
     """tyro's reading of the flags, over these settings."""
     import tyro  # not needed to spell a command line
 
-    made = _flags(base, {"scenario": base.scenario, "hyper": method_of(base)}, hidden=("method", "start"))
+    hidden = ("method", "start", *(DESCRIBED if {"-h", "--help"} & set(arguments) else ()))
+    made = _flags(base, {"scenario": base.scenario, "hyper": method_of(base)}, hidden)
     text = (
         f"{description}. Also: --preset {'|'.join(PRESETS)} (laptop), --method {'|'.join(METHODS)} (plop), "
         f"--recipe {'|'.join(NAMES)} (own: as the method's code trains; common: as PLOP's, for comparison), "
         "--from RUN|CHECKPOINT (in place of training step 0: a run's folder, or the checkpoint of a step or of a "
         "released net; --from-classes LIST names its classes, the background first, if it does not itself; "
         "--from-step N takes a run's steps up to this one), "
+        "--memory.images N or --memory.mb N or both (images of earlier steps that are kept and trained on; "
+        "--memory.choice balanced|random, --memory.labels kept|seen|new, --memory.mix beside|half), "
         "--config FILE (YAML with settings, which flags override), --print-config (prints all settings as such a file "
         "and ends), --plugin FILE (registers further methods and data sets), --quiet (no progress), --force (goes on "
         "with what is there although the method's source has changed since, or torch, device or processes of an "

@@ -126,6 +126,21 @@ RECIPES: dict[str, tuple[Part, ...]] = {
 }
 """By the method's name."""
 
+EVERY = ("smoke", "laptop", "gpu", "paper")
+
+
+def _with_memory(method: str, **memory: str) -> tuple[Part, ...]:
+    """The recipe of the same method without a memory, and as many images as its paper keeps."""
+    sizes = Part({"memory": {"images": 100}}, presets=EVERY), Part({"memory": {"images": 300}}, "ade", presets=EVERY)
+    return *RECIPES[method], Part({"memory": memory}, presets=EVERY), *sizes
+
+
+RECIPES |= {
+    "ssul-m": _with_memory("ssul", labels="seen", mix="half"),
+    "dkd-m": _with_memory("dkd", labels="new"),
+    "star-m": _with_memory("star", labels="new"),
+}
+
 
 def recipe_values(method: str, words: Words, preset: str, recipe: str = "own") -> dict[str, Any]:
     """The dotted settings that a method changes, in a preset, for a scenario.

@@ -139,19 +139,22 @@ class Optim(Frozen):
 class Memory(Frozen):
     """Images of earlier steps that are kept and trained on; none without a budget."""
 
-    images: int | None = Field(None, ge=1, le=1_000_000, description="number of images to keep")
-    mb: float | None = Field(None, gt=0, le=1_000_000, description="megabytes of images to keep")
+    images: int | None = Field(
+        None, ge=1, le=1_000_000, description="number of images of earlier steps to keep; None = no limit"
+    )
+    mb: float | None = Field(
+        None, gt=0, le=1_000_000, description="megabytes of these images and their masks; None = no limit"
+    )
     choice: Literal["balanced", "random"] = Field(
-        "balanced",  # the rule of SSUL-M, DKD-M and STAR-M
-        description="one per class in turn, or any",
+        "balanced", description="which are kept: one for each class in turn (SSUL-M, DKD-M, STAR-M), or any at random"
     )
     labels: Literal["kept", "seen", "new"] = Field(
-        "kept",  # seen: as in SSUL-M; new: as in DKD-M
-        description="labels: those known then, all, or new",
+        "kept",
+        description="labels in their targets: those known when they were kept, all seen so far (SSUL-M), or only the "
+        "step's new ones (DKD-M)",
     )
     mix: Literal["beside", "half"] = Field(
-        "beside",  # as in DKD-M and STAR-M; half: as in SSUL-M
-        description="further images, or half a batch",
+        "beside", description="further images of each epoch (DKD-M, STAR-M), or half of every batch (SSUL-M)"
     )
 
     @property

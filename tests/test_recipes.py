@@ -83,9 +83,8 @@ def test_in_the_common_recipe_all_methods_train_as_plop(method: str, scenario: s
     plop, common = (configure(scenario, name, "paper", recipe="common") for name in ("plop", method))
     assert plop == configure(scenario, "plop", "paper")
     rates = {"lr": common.optim.lr, "lr_later": common.optim.lr_later}
-    assert common.model_copy(update={"method": "plop", "hyper": plop.hyper}) == plop.model_copy(
-        update={"optim": plop.optim.model_copy(update=rates)}
-    )
+    own_parts = {"method": "plop", "hyper": plop.hyper, "memory": plop.memory}
+    assert common.model_copy(update=own_parts) == plop.model_copy(update={"optim": plop.optim.model_copy(update=rates)})
     own = configure(scenario, method, "paper")
     hyper = own.hyper | ({"epochs": [0]} if "epochs" in own.hyper else {})
     assert (common.hyper, rates) == (hyper, {"lr": own.optim.lr, "lr_later": own.optim.lr_later})

@@ -3,25 +3,25 @@
 from collections.abc import Mapping
 from typing import Any
 
+from jaxtyping import Int
 from pydantic import Field
+from torch import Tensor
 
 from plopkit.binary import auxiliary_loss, multiple_binary_cross_entropy, part_distillation, summed_distillation
+from plopkit.memory import recognised
 from plopkit.methods.base import Batch, Method, Term
 from plopkit.methods.sigmoid import FixedNorms, first_groups, fixed, group
 from plopkit.model.decoder import Decoder
 from plopkit.model.encoders import Encoder
-from plopkit.model.segmenter import Segmenter
+from plopkit.model.segmenter import Output, Segmenter
 from plopkit.model.sigmoid import Decomposed, SigmoidClassifier
 from plopkit.model.upsampling import upsample
 from plopkit.scenario import Step
+from plopkit.support.precision import at_least_float32
 
 
-class DKD(FixedNorms):
-    """Binary decisions by class; distils the logits, and their positive and negative parts; norms stand still."""
-
-    name = "dkd"
-    title = "DKD"
-    source = "Baek et al., NeurIPS 2022"
+class Decomposing(FixedNorms):
+    """What DKD does without and with a memory. Not a method itself: it has no name."""
 
     kd: float = Field(5.0, ge=0, description="weight of the distillation of the logits")
     dkd_positive: float = Field(5.0, ge=0, description="weight of the distillation of their positive parts")
@@ -81,3 +81,39 @@ class DKD(FixedNorms):
 
 LATER_ONLY = ("kd", "dkd_positive", "dkd_negative", "positive")
 """Hyper-parameters without effect on step 0."""
+
+
+class DKD(Decomposing):
+    """Binary decisions by class; distils the logits, and their positive and negative parts; norms stand still."""
+
+    name = "dkd"
+    title = "DKD"
+    source = "Baek et al., NeurIPS 2022"
+
+
+class DKDM(Decomposing):
+    """DKD with a memory, whose images show the step's new classes only: they distil, and are negatives."""
+
+    name = "dkd-m"
+    title = "DKD-M"
+    source = "Baek et al., NeurIPS 2022"
+    allows_memory = True
+
+    def first_step(self) -> Method:
+        """DKD's, so that both share it."""
+        return DKD(**self.model_dump()).first_step()
+
+    def candidate_target(self, out: Output, target: Int[Tensor, "B H W"], step: Step) -> Int[Tensor, "B H W"]:
+        """The target, with the old classes that the net is sure of on its background."""
+        return sure_classes(out, target)
+
+
+def sure_classes(out: Output, target: Int[Tensor, "B H W"]) -> Int[Tensor, "B H W"]:
+    """The target, with the classes whose probability is at least 0.9 where nothing is labelled (DKD-M, STAR-M)."""
+    probabilities = at_least_float32(out.logits).sigmoid()
+    probabilities[:, 0] = 0  # no class
+    return recognised(probabilities, target, SURE)
+
+
+SURE = 0.9
+"""Least probability of a class that a candidate is taken to show."""

@@ -1,35 +1,35 @@
 """SSUL: a frozen net with a head per step, and a channel for what is unknown (Cha et al., NeurIPS 2021)."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Bool
+import torch
+from jaxtyping import Bool, Int
 from pydantic import Field
+from torch import Tensor
 
 from plopkit.datasets.steps import Selection
 from plopkit.losses import binary_cross_entropy
+from plopkit.memory import one_class_off, recognised
 from plopkit.methods.base import Batch, Method, Schedule, State, Term
 from plopkit.methods.sigmoid import FixedNorms, group
 from plopkit.model.decoder import Decoder
 from plopkit.model.encoders import Encoder
 from plopkit.model.norms import norm_names
-from plopkit.model.segmenter import Segmenter
+from plopkit.model.segmenter import Output, Segmenter
 from plopkit.model.unknown import BACKGROUND, UNKNOWN, Heads, WithUnknown
 from plopkit.scenario import Step, ignored_id
 from plopkit.settings import Optim
+from plopkit.support.precision import at_least_float32
 from plopkit.unknown import THRESHOLD, salient_id, with_pseudo_labels, with_unknown
 
 FLOOR = 1e-6
 """Least learning rate without a warm-up."""
 
 
-class SSUL(FixedNorms):
-    """Binary decisions in a frozen net: only a new head learns, and what is salient or unlabelled is unknown."""
-
-    name = "ssul"
-    title = "SSUL"
-    source = "Cha et al., NeurIPS 2021"
+class WithUnknownChannel(FixedNorms):
+    """What SSUL does without and with a memory. Not a method itself: it has no name."""
 
     threshold: float = Field(THRESHOLD, ge=0, le=1, description="least probability of a pseudo-label")
     encoder_lr: float = Field(0.1, gt=0, description="rate of the encoder in step 0, relative to optim.lr")
@@ -91,3 +91,41 @@ class SSUL(FixedNorms):
             target = with_pseudo_labels(target, batch.old.aux, self.threshold)
         valid = target != ignored_id(n_seen + 1)
         return {"bce": (binary_cross_entropy(logits, target).sum(), valid.sum())}
+
+
+class SSUL(WithUnknownChannel):
+    """Binary decisions in a frozen net: only a new head learns, and what is salient or unlabelled is unknown."""
+
+    name = "ssul"
+    title = "SSUL"
+    source = "Cha et al., NeurIPS 2021"
+
+
+class SSULM(WithUnknownChannel):
+    """SSUL with a memory, whose images show all classes seen so far."""
+
+    name = "ssul-m"
+    title = "SSUL-M"
+    source = "Cha et al., NeurIPS 2021"
+    allows_memory = True
+
+    targets: Literal["released", "repaired"] = Field(
+        "released", description="classes of memory images: one class off, as in the released code, or the right ones"
+    )
+
+    def first_step(self) -> Method:
+        """SSUL's, so that both share it."""
+        return SSUL(**{name: getattr(self, name) for name in SSUL.model_fields}).first_step()
+
+    def memory_images(self, kept: Selection, step: Step) -> Selection:
+        """Right, or one class off: the background is unknown then, salient or not."""
+        unknown = salient_id(step.n_seen)
+        if self.targets == "repaired":
+            return kept.with_salient(unknown)
+        return kept.with_targets(lambda lookup: one_class_off(lookup, unknown))
+
+    def candidate_target(self, out: Output, target: Int[Tensor, "B H W"], step: Step) -> Int[Tensor, "B H W"]:
+        """The target, with the old classes that the net labels on its background."""
+        probabilities = at_least_float32(out.aux).sigmoid()
+        no_class = probabilities[:, :2].amax(dim=1, keepdim=True)  # unknown, and background
+        return recognised(torch.cat([no_class, probabilities[:, 2:]], dim=1), target, self.threshold)

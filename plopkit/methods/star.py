@@ -4,16 +4,19 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 import torch
+from jaxtyping import Int
 from pydantic import Field
 from torch import Tensor
 
 from plopkit.binary import multiple_binary_cross_entropy
+from plopkit.memory import recognised
 from plopkit.methods.base import Batch, Method, State, StepContext, Term, Whole
+from plopkit.methods.dkd import SURE, sure_classes
 from plopkit.methods.sigmoid import FixedNorms, first_groups, fixed, group
 from plopkit.model.classifiers import Classifier
 from plopkit.model.decoder import Decoder
 from plopkit.model.encoders import Encoder
-from plopkit.model.segmenter import Segmenter
+from plopkit.model.segmenter import Output, Segmenter
 from plopkit.model.sigmoid import SigmoidClassifier
 from plopkit.replay import (
     Kept,
@@ -31,6 +34,7 @@ from plopkit.replay import (
     teachers_classes,
 )
 from plopkit.scenario import Step
+from plopkit.support.precision import at_least_float32
 
 LATER_ONLY = ("pkd", "contrast", "positive", "new_lr", "spread", "decision", "factors")
 """Hyper-parameters without effect on what step 0 trains."""
@@ -43,12 +47,8 @@ class Prepared(NamedTuple):
     plan: Plan
 
 
-class STAR(FixedNorms):
-    """Binary decisions by class; replays features of old classes and background."""
-
-    name = "star"
-    title = "STAR"
-    source = "Chen et al., NeurIPS 2023"
+class Replaying(FixedNorms):
+    """What STAR does without and with a memory. Not a method itself: it has no name."""
 
     pkd: float = Field(5.0, ge=0, description="weight of the distance of features")
     contrast: float = Field(0.05, ge=0, description="weight of the contrast")
@@ -166,6 +166,41 @@ class STAR(FixedNorms):
     def _predicted(self, teacher: Segmenter, context: StepContext) -> Predicted:
         """What the teacher predicts in the background of the training images."""
         return predicted_numbers(_answers(teacher, context), self._least)
+
+
+class STAR(Replaying):
+    """Binary decisions by class; replays features of old classes and background."""
+
+    name = "star"
+    title = "STAR"
+    source = "Chen et al., NeurIPS 2023"
+
+
+class STARM(Replaying):
+    """STAR with a memory of images as well, which show the step's new classes only."""
+
+    name = "star-m"
+    title = "STAR-M"
+    source = "Chen et al., NeurIPS 2023"
+    allows_memory = True
+
+    candidates: Literal["released", "repaired"] = Field(
+        "released",  # one too low, and never the first
+        description="classes that candidates show",
+    )
+
+    def first_step(self) -> Method:
+        """STAR's, so that both share it."""
+        return STAR(**{name: getattr(self, name) for name in STAR.model_fields}).first_step()
+
+    def candidate_target(self, out: Output, target: Int[Tensor, "B H W"], step: Step) -> Int[Tensor, "B H W"]:
+        """The target, with the old classes that the net is sure of on its background."""
+        if self.candidates == "repaired":
+            return sure_classes(out, target)
+        probabilities = at_least_float32(out.logits).sigmoid()
+        probabilities[:, :2] = 0  # no class, and the first one
+        found = recognised(probabilities, target, SURE)
+        return torch.where(found == target, target, found - 1)
 
 
 def _answers(teacher: Segmenter, context: StepContext) -> Iterator[tuple[Tensor, Tensor, torch.Size]]:

@@ -109,6 +109,9 @@ METHOD_STYLES = {
     "star": ("#6A1B9A", "$T$"),
     "dkd": ("#00796B", "$D$"),
     "prototypes": ("#6B8E23", "$P$"),
+    "ssul-m": ("#F06292", "$s$"),
+    "star-m": ("#AB47BC", "$t$"),
+    "dkd-m": ("#4DB6AC", "$d$"),
     "joint": (BLACK, "*"),
 }
 """Colour and marker by the method's name."""
