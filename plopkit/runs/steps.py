@@ -11,7 +11,6 @@ from torch import Tensor
 from plopkit.compute import summed
 from plopkit.datasets import Source
 from plopkit.datasets.remembered import KEY, Kept, planned, to_state
-from plopkit.datasets.saliency import SaliencyMaps
 from plopkit.datasets.scenario_data import ScenarioData
 from plopkit.methods.base import Batches, Method, State, StepContext, joined_state, trainer_of
 from plopkit.methods.remembering import remember, training_selection
