@@ -54,6 +54,8 @@ SLOWEST = (
     "test_notebooks_06_09.py",
     "test_notebooks_10_12.py",
     "test_screens.py",
+    "test_notebooks_10_12.py",
+    "test_screens.py",
     "test_processes.py",
     "test_toy_methods.py",
     "test_released.py",

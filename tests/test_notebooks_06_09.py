@@ -1,14 +1,13 @@
 """Lessons 06 to 09, run by papermill and in JupyterLab."""
 
 from lab import changes, press, shot
-from lesson_runs import FOREIGN_WARNINGS, headless, in_the_browser
+from lesson_runs import FOREIGN_WARNINGS, headless
 from playwright.sync_api import expect
 
 pytest_plugins = ["lesson_runs"]
 pytestmark = FOREIGN_WARNINGS
 
 test_runs_headless = headless("06", "09")
-test_runs_in_the_browser = in_the_browser("08", "09")
 
 
 def test_06_a_run_can_be_started_stopped_and_resumed_and_its_results_appear(opened, tmp_path):
