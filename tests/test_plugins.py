@@ -329,7 +329,9 @@ def test_the_fields_of_a_catalogue_entry_are_consistent(name: str) -> None:
         assert str(Scenario.parse(f"{name} {task} disjoint", n_labels)) == f"{name} {task} disjoint"
     for order in entry.class_orders().values():
         assert order[0] == 0 and sorted(order) == list(range(n_labels))
-    assert set(entry.presets) | set(entry.task_presets) | set(entry.lesson) <= set(plopkit.PRESETS)
+    assert set(entry.presets) | set(entry.task_presets) <= set(plopkit.PRESETS)
+    for preset, _, task in (key.partition(" ") for key in entry.lesson):
+        assert preset in plopkit.PRESETS and task in ("", *entry.tasks)
     assert entry.downloader or not entry.archives
     if not entry.is_users_own:
         assert len(entry.class_names()) == n_labels

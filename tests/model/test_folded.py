@@ -1,13 +1,18 @@
 """A net with folded norms gives what the net gives; a net that cannot be folded stays as it is."""
 
+from collections.abc import Sequence
+from typing import Any, Self
+
 import pytest
 import torch
 from required import inplace_abn
 from torch import Tensor, nn
 
+from plopkit.model.decoder import Decoder
 from plopkit.model.encoders import Encoder
 from plopkit.model.folded import folded
 from plopkit.model.layout import memory_format_of
+from plopkit.model.norms import Norm
 from plopkit.model.segmenter import Output, Segmenter
 
 
@@ -61,8 +66,15 @@ def test_inplace_abn_is_folded_and_the_rest_laid_out_in_channels_last() -> None:
     assert found(images).stages[0].is_contiguous(memory_format=torch.channels_last)
 
 
-class Twice(nn.Module):
+class Twice(Decoder, kind="twice"):
     """Uses its convolution's output before and after its norm."""
+
+    @classmethod
+    def build(cls, channels: Sequence[int], norm: Norm, **recipe: Any) -> Self:
+        return cls()
+
+    def recipe(self) -> dict[str, Any]:
+        return {"kind": self.kind}
 
     def __init__(self) -> None:
         super().__init__()

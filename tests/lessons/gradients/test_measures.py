@@ -33,7 +33,7 @@ from plopkit.scenario import Step
 N_OLD, N_NEW = 6, 2
 STEP = Step(1, "overlap", (6, 7), tuple(range(N_OLD)), ())
 PARTS = ["stage 1", "stage 2", "stage 3", "stage 4", "head", "old classifier", "new classifier"]
-BINARY = {"dkd", "ssul", "star"}
+BINARY = {"dkd", "ssul", "star", "dkd-m", "ssul-m", "star-m"}
 REGULARIZED = ("ewc", "rw", "pi")
 
 every_method = pytest.mark.parametrize("name", softmax_methods())
