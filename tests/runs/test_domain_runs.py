@@ -201,7 +201,7 @@ class NeedsClasses(Method):
 @pytest.fixture
 def refused(monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setitem(METHODS, "needs-classes", NeedsClasses)
-    return "makes no sense in the protocol domain.*methods that learn domains: ft, lwf, .*plop, joint"
+    return "makes no sense in the protocol domain.*methods that learn domains: ft, lwf, .*plop, prototypes, joint"
 
 
 def test_a_method_that_needs_classes_is_refused_before_anything_is_written(
