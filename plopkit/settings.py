@@ -4,7 +4,7 @@ Neither torch nor a method is needed here: `hyper` holds plain values, which the
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -14,8 +14,12 @@ from plopkit.identity import OF_A_CHECKPOINT, decisive, decisive_at_step_0, dige
 from plopkit.setting_groups import Compute, Data, Frozen, Memory, Model, Optim, Start, usable_path
 from plopkit.setting_values import build, flat, known_names, nested
 from plopkit.support.errors import unknown_name
+from plopkit.support.moved import renamed
 from plopkit.support.plain_yaml import read_yaml, write_yaml
 from plopkit.support.printable import control_character
+
+if not TYPE_CHECKING:
+    __getattr__ = renamed(__name__)
 
 __all__ = [
     "OF_A_CHECKPOINT",

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from plopkit.datasets.entries import read_entries
 from plopkit.datasets.file_index import FileIndex
@@ -11,8 +12,12 @@ from plopkit.datasets.layout import Layout
 from plopkit.datasets.lists import numbered_lines
 from plopkit.settings import Data
 from plopkit.support import resources
+from plopkit.support.moved import renamed
 from plopkit.support.places import expanded
 from plopkit.support.printable import one_line
+
+if not TYPE_CHECKING:
+    __getattr__ = renamed(__name__)
 
 MASKS = ("SegmentationClassAug", "SegmentationClass")
 LISTS = ("ImageSets/Segmentation", "splits")  # VOC's folder, and that of the released repositories

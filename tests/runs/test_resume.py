@@ -131,8 +131,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_epoch(
     n = len(finished.data.train_loader(finished.scenario.steps[0]))
     original = trainer.poly
 
-    def explode(lr: float, iteration: int, n_iterations: int, power: float = 0.9) -> float:
-        return original(lr, iteration, n_iterations, power) if iteration < n else 1e30
+    def explode(lr: float, iteration: int, *others: float) -> float:
+        return original(lr, iteration, *others) if iteration < n else 1e30
 
     with monkeypatch.context() as patch:
         patch.setattr(trainer, "poly", explode)
