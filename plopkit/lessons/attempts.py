@@ -102,10 +102,10 @@ def judge(exercise: Attempt, function: Callable[..., Any]) -> tuple[bool | None,
         truth = exercise.reference(*deepcopy(inputs))
         if not equal(result, truth):
             return False, f"not right yet. Hint: {_mistake(exercise, inputs, result, truth)}"
-        if exercise.gradient and not any(part.requires_grad for part in _parts(result)):
+        if exercise.gradient and (which := _without_gradient(result)) is not None:
             return False, (
-                "the numbers are right, but no gradient can flow back. Hint: a loss is trained with, so compute it "
-                "from the tensors themselves, without .detach(), .item() or torch.no_grad()."
+                f"the numbers are right, but no gradient can flow back{which}. Hint: a loss is trained with, so "
+                "compute it from the tensors themselves, without .detach(), .item() or torch.no_grad()."
             )
     return True, "right."
 
@@ -113,9 +113,11 @@ def judge(exercise: Attempt, function: Callable[..., Any]) -> tuple[bool | None,
 def equal(result: Any, truth: Any) -> bool:
     """Whether both have the same parts: tensors of one shape and kind of number, equal up to rounding."""
     if isinstance(truth, tuple | dict):
+        if not isinstance(result, type(truth)) or len(result) != len(truth):
+            return False
         keys = list(truth) if isinstance(truth, dict) else range(len(truth))
-        same_form = isinstance(result, type(truth)) and len(result) == len(truth)
-        return same_form and all(equal(result[key], truth[key]) for key in keys)
+        same_keys = not isinstance(truth, dict) or set(result) == set(truth)
+        return same_keys and all(equal(result[key], truth[key]) for key in keys)
     if isinstance(truth, Tensor):
         return _fault(result, truth) is None and _close(result, truth)
     return bool(result == truth)
@@ -133,9 +135,11 @@ def _mistake(exercise: Attempt, inputs: Inputs, result: Any, truth: Any) -> str:
     if isinstance(truth, dict):
         names = [repr(name) for name in truth]
         pairs = [(result[name], truth[name]) for name in truth]
-    else:
-        pairs = list(zip(_parts(result), _parts(truth), strict=True))
+    elif isinstance(truth, tuple):
+        pairs = list(zip(result, truth, strict=True))
         names = [f"value {place + 1}" for place in range(len(pairs))]
+    else:
+        names, pairs = ["the value"], [(result, truth)]
     name, (part, right) = next((name, pair) for name, pair in zip(names, pairs, strict=True) if not equal(*pair))
     which = f" of {name}" if len(pairs) > 1 else ""
     return _fault(part, right, which) or _numbers(part, right, which, exercise.hint)
@@ -159,25 +163,28 @@ def _numbers(result: Tensor, truth: Tensor, which: str, hint: str) -> str:
     result, truth = result.detach(), truth.detach()
     if result.isnan().any() and not truth.isnan().any():
         return f"some of the numbers{which} are nan. {hint}"
-    if truth.is_floating_point():
+    if truth.is_floating_point() and _close(result, -truth):
+        return f"all numbers{which} have the wrong sign."
+    if truth.is_floating_point() and truth.numel() > 1:  # any two single numbers have a ratio, which says nothing
         ratio = float((result * truth).sum() / truth.square().sum())
-        if _close(result, -truth):
-            return f"all numbers{which} have the wrong sign."
         if abs(ratio) > 1e-6 and _close(result, ratio * truth):
             sign = "a sign is wrong, and " if ratio < 0 else ""
             return f"all numbers{which} are {ratio:.4g} times the right ones: {sign}a factor or a division is missing."
+    if truth.numel() == 1:
+        return f"the number{which} is {result.item():.4g} where {truth.item():.4g} is right. {hint}"
     wrong = (~torch.isclose(result.double(), truth.double(), 1e-4, 1e-5)).sum()
     return f"{int(wrong)} of {truth.numel()} numbers{which} differ. {hint}"
 
 
+def _without_gradient(result: Any) -> str | None:
+    """Which of several values carries no gradient, with " to" before it; None if all do."""
+    parts = result if isinstance(result, dict) else {"": result}
+    missing = [name for name, part in parts.items() if not part.requires_grad]
+    return None if not missing else f" to {missing[0]!r}" if missing[0] else ""
+
+
 def _close(result: Tensor, truth: Tensor) -> bool:
     return torch.allclose(result.detach().double(), truth.detach().double(), rtol=1e-4, atol=1e-5, equal_nan=True)
-
-
-def _parts(value: Any) -> tuple[Any, ...]:
-    if isinstance(value, dict):
-        return tuple(value.values())
-    return value if isinstance(value, tuple) else (value,)
 
 
 def _does_nothing(function: Callable[..., Any]) -> bool:
@@ -191,7 +198,7 @@ def _one_line(error: Exception) -> str:
     """The error and the student's line that raised it."""
     frames = traceback.extract_tb(error.__traceback__)[1:]  # without our own
     place = f" in `{frames[0].line}`" if frames and frames[0].line else ""
-    return f"{type(error).__name__}{place}: {str(error).partition(chr(10))[0]}."
+    return f"{type(error).__name__}{place}: {str(error).partition(chr(10))[0].rstrip('.')}."
 
 
 def _show(verdict: Verdict) -> None:

@@ -109,8 +109,9 @@ class Reveal:
             display(question, raw=True)
             display(self._shown(), raw=True)
             return
-        if self.question in _GUESSES:
-            self.guess(_GUESSES[self.question])
+        guess = _GUESSES.get(self.question)
+        if guess is not None and (not self.choices or guess in self.choices):  # other settings may offer other choices
+            self.guess(guess)
         show(self.box, self._heading())
 
     def __str__(self) -> str:

@@ -103,6 +103,43 @@ def test_a_function_without_a_gradient() -> None:
     assert "no gradient" in judge(trained, lambda x: 2 * x.detach())[1]
 
 
+def test_each_value_needs_a_gradient() -> None:
+    terms = Attempt(lambda x: {"a": x, "b": 2 * x}, lambda: [(torch.ones(2, requires_grad=True),)], {}, "", "", True)
+    assert judge(terms, lambda x: {"b": 2 * x, "a": x + 0})[0]
+    assert "no gradient can flow back to 'b'." in judge(terms, lambda x: {"a": x, "b": 2 * x.detach()})[1]
+
+
+@pytest.mark.parametrize("wrong", [{"a": torch.ones(2), "c": torch.ones(2)}, (torch.ones(2),), torch.ones(2), [], {}])
+def test_another_form_than_the_dictionary_asked_for(wrong: Any) -> None:
+    terms = Attempt(lambda x: {"a": x, "b": 2 * x}, lambda: [(torch.ones(2),)], {}, "", "")
+    assert judge(terms, lambda x: wrong) == (False, "not right yet. Hint: return a dictionary of 'a' and 'b'.")
+
+
+@pytest.mark.parametrize("wrong", [{"a": torch.ones(3), "b": 1}, (torch.ones(3), 2), {}, ()])
+def test_several_values_where_one_is_asked_for(wrong: Any) -> None:
+    words = f"not right yet. Hint: the type is {type(wrong).__name__}; it has to be a tensor."
+    assert judge(doubled, lambda x: wrong) == (False, words)
+
+
+def test_a_single_wrong_number_is_not_called_a_factor() -> None:
+    total = Attempt(lambda x: x.sum(), lambda: [(torch.tensor([1.0, 2.0]),)], {}, "add them", "")
+    assert judge(total, lambda x: x.prod())[1] == "not right yet. Hint: the number is 2 where 3 is right. add them"
+    assert "the wrong sign" in judge(total, lambda x: -x.sum())[1]
+
+
+def test_no_hidden_number_makes_two_mistakes_of_ewc_look_alike() -> None:
+    def penalty(parameters, start, importance, factor):
+        return factor * sum((w * (parameters[name] - start[name]) ** 2).sum() for name, w in importance.items())
+
+    exercise = all_attempts()["05.ewc"]
+    assert judge(exercise, penalty)[0]
+    squared, mean = (
+        lambda p, s, w, factor: factor * penalty(p, s, w, factor),
+        lambda p, s, w, factor: penalty(p, s, w, factor) / len(w),
+    )
+    assert all("½" not in judge(exercise, wrong)[1] for wrong in (squared, mean))
+
+
 def test_several_values() -> None:
     pair = Attempt(lambda x: (x, 2 * x), lambda: [(torch.ones(2),)], {}, "", "")
     assert judge(pair, lambda x: (x, 2 * x))[0]

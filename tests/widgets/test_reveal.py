@@ -46,6 +46,15 @@ def test_the_first_click_shows_the_answer_once(person, shown) -> None:
     assert question.output.outputs[0]["data"]["text/markdown"] == "the <answer>"
 
 
+def test_a_guess_that_is_no_longer_offered_is_asked_again(person, shown) -> None:
+    first = Reveal("Which net?", lambda: 1, ("ft", "mib"))
+    first.guess("mib")
+    same, other = Reveal("Which net?", lambda: 1, ("mib", "ft")), Reveal("Which net?", lambda: 1, ("ft", "plop"))
+    for question in (same, other):
+        question._ipython_display_()
+    assert same.guessed == "mib" and other.guessed is None
+
+
 def test_a_right_guess() -> None:
     question = Reveal("Which net?", lambda: 1, ("ft", "plop"), "ft")
     question.guess("ft")

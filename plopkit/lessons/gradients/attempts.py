@@ -61,11 +61,11 @@ def parameters() -> list[Inputs]:
     """A net's parameters, those when the step began, their importance, and the factor. "new" came with the step."""
     random = torch.Generator().manual_seed(55)
     cases: list[Inputs] = []
-    for factor, n in ((0.5, 3), (100.0, 4)):
-        shapes = {"weight": (n, 2), "bias": (n,), "new": (2, 2)}
+    for factor, n in ((0.3, 3), (100.0, 4)):
+        shapes = {"weight": (n, 2), "bias": (n,), "scale": (n,), "new": (2, 2)}
         start = {name: torch.randn(shape, generator=random) for name, shape in shapes.items()}
         now = {name: (p + torch.randn(p.shape, generator=random)).requires_grad_() for name, p in start.items()}
-        importance = {name: torch.rand(start[name].shape, generator=random) for name in ("weight", "bias")}
+        importance = {name: torch.rand(start[name].shape, generator=random) for name in ("weight", "bias", "scale")}
         cases.append((now, start, importance, factor))
     return cases
 

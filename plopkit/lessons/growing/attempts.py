@@ -80,8 +80,11 @@ ATTEMPTS: dict[str, Attempt] = {
             "probabilities are divided, logits are not: exp(z) / (n + 1) is exp(z - ln(n + 1)).": variant(
                 lambda b, n: b / (n + 1)
             ),
-            "ln is the natural logarithm, math.log; base 2 or 10 gives other shares.": variant(
+            "ln is the natural logarithm, math.log; base 2 gives other shares.": variant(
                 lambda b, n: b - math.log2(n + 1)
+            ),
+            "ln is the natural logarithm, math.log; base 10 gives other shares.": variant(
+                lambda b, n: b - math.log10(n + 1)
             ),
             "the new rows are the background's weight itself, not divided: the bias makes the share.": variant(
                 row=lambda w, n: w[:1].expand(n, -1) / (n + 1)

@@ -3,7 +3,7 @@
 from plopkit.lessons.exercises import check
 from plopkit.lessons.training.figures import story
 from plopkit.lessons.training.measures import FATES, Example, fates, leading, telling_example
-from plopkit.lessons.training.own import first_and_last, run_once_written
+from plopkit.lessons.training.own import first_and_last, run_once_written, with_method
 from plopkit.runs.results import most_different_example
 from plopkit.viz import forgetting_curves, strips
 
@@ -20,4 +20,5 @@ __all__ = [
     "story",
     "strips",
     "telling_example",
+    "with_method",
 ]

@@ -1,15 +1,35 @@
 """A method that a student writes in lesson 06: run and compared once it is written."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
 import pandas as pd
 
 from plopkit.lessons.attempts import find_attempt, judge
 from plopkit.lessons.exercises import Verdict
 from plopkit.methods import Method
+from plopkit.presets import configure, overrides_of
 from plopkit.runs.experiment import run
 from plopkit.runs.results import load_results, summarise
 from plopkit.settings import Settings
 
 SHOWN = ["old_nobg", "new", "all", "background", "pixel_accuracy"]
+
+
+def with_method(
+    settings: Settings, preset: str, method: str, overrides: Mapping[str, Any] = MappingProxyType({})
+) -> Settings:
+    """The settings of a run with another method, whose hyper-parameters are the method's own defaults.
+
+    Args:
+        settings: those of the notebook, of any method; its hyper-parameters are left out.
+        preset: the preset's name.
+        method: the other method's name.
+        overrides: further settings, such as hyper-parameters of the other method.
+    """
+    shared = {name: value for name, value in overrides_of(settings, preset).items() if not name.startswith("hyper.")}
+    return configure(settings.scenario, method, preset, shared | dict(overrides))
 
 
 def run_once_written(kind: type[Method], settings: Settings) -> pd.DataFrame | Verdict:

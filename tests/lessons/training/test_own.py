@@ -10,7 +10,7 @@ from small_runs import small
 import plopkit
 from plopkit.lessons import attempt, solution
 from plopkit.lessons.exercises import Verdict
-from plopkit.lessons.training import first_and_last, run_once_written
+from plopkit.lessons.training import first_and_last, run_once_written, with_method
 from plopkit.methods import Method
 from plopkit.model import Segmenter
 from plopkit.model.encoders import Encoder
@@ -48,6 +48,14 @@ def test_a_written_method_is_run_and_compared(mine: type[Method], tmp_path, no_p
     assert isinstance(table, pd.DataFrame)
     assert list(table.index) == ["ft", "mine"]
     assert table[["old_nobg", "new", "all", "background", "pixel_accuracy"]].notna().all(axis=None)
+
+
+def test_another_method_has_the_settings_but_not_the_hyper_parameters(mine: type[Method], tmp_path) -> None:
+    names = {"scenario": "emoji 15-1 overlap", "preset": "smoke", "data_root": None, "out": str(tmp_path)}
+    plop = plopkit.from_parameters(names | {"overrides": "hyper.pod=0.5 optim.lr=0.25 seed=3"}, "plop")
+    own = plopkit.from_parameters(names | {"overrides": {"optim.lr": 0.25, "seed": 3}}, "mine")
+    assert with_method(plop, "smoke", "mine") == own
+    assert with_method(plop, "smoke", "mine", {"hyper.weight": 2.0}).hyper == {"weight": 2.0}
 
 
 def test_the_first_and_the_last_iterations_of_each_term() -> None:

@@ -1,9 +1,11 @@
 """The first picture: the image that shows what one method has lost and another has kept, and the names on it."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +13,7 @@ import torch
 from matplotlib.text import Text
 from torch import nn
 
+from plopkit.lessons import say
 from plopkit.lessons.training import FATES, Example, fates, leading, story, telling_example
 from plopkit.lessons.training.figures import middle
 from plopkit.runs.experiment import Experiment
@@ -117,6 +120,18 @@ def test_a_name_is_written_inside_its_object() -> None:
     where[0, 29] = True
     row, column = middle(where)
     assert where[row, column] and row >= 15
+
+
+def test_what_lesson_00_says_of_two_methods_is_said_with_a_third_as_well() -> None:
+    """As its last section proposes."""
+    (path,) = (Path(__file__).resolve().parents[3] / "notebooks").glob("00_*.ipynb")
+    cells = {cell.id: cell.source for cell in nbformat.read(path, as_version=4).cells}
+    shares = {"ft": 0.0, "plop": 0.5, "mib": 0.4}
+    example = SimpleNamespace(old=shares, new=shares)
+    summary = pd.DataFrame({"method": list(shares), "old_nobg": [60.0, 60, 60], "new": [50.0, 20, 30]})
+    after = summary.set_index("method")
+    for name in ("cell-07-said", "cell-11-said"):
+        exec(cells[name], {"say": say, "example": example, "summary": summary, "after": after, "runs": shares})
 
 
 def test_who_leads() -> None:
