@@ -104,7 +104,8 @@ RECIPES: dict[str, tuple[Part, ...]] = {
         Part({"hyper": {"kd": 0.5, "dkd_positive": 0.05, "dkd_negative": 0.5, "positive": 2.0}}, presets=("laptop",)),
     ),
     "ssul": (
-        Part({"model": BINARY_NET, "data": {"size": 513}}),
+        Part({"model": BINARY_NET}),
+        Part({"data": {"size": 513}}, presets=("paper",)),
         Part({"optim": {"batch": 32, "epochs": 50, "epochs_later": 50, "lr_later": 0.01}, "future": "left_out"}, "voc"),
         Part({"optim": {"epochs": 100, "epochs_later": 100, "lr_later": 0.05, "warmup": 0.1}}, "ade"),
         Part({"hyper": {"encoder_lr": 1.0, "norm_momentum": 0.1}}, presets=("laptop", "smoke")),
@@ -125,6 +126,9 @@ RECIPES: dict[str, tuple[Part, ...]] = {
     ),
 }
 """By the method's name."""
+
+WITH_MAPS = (("ssul", "voc"), ("ssul-m", "voc"))
+"""Methods and data sets for which the published code reads saliency maps, which `data.saliency` names."""
 
 EVERY = ("smoke", "laptop", "gpu", "paper")
 

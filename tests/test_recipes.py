@@ -63,6 +63,12 @@ def test_the_published_recipe(method: str, scenario: str, expected: dict[str, ob
         assert settings[group][last] == value
 
 
+def test_one_gpu_has_smaller_crops_than_the_paper() -> None:
+    for method in RECIPES:
+        sizes = [configure("voc 15-1 overlap", method, preset).data.size for preset in ("gpu", "paper")]
+        assert sizes[0] == 256 and sizes[1] in (512, 513)
+
+
 @pytest.mark.parametrize("method", RECIPES)
 def test_a_recipe_names_methods_data_sets_presets_and_settings(method: str) -> None:
     known = set(known_names(Settings)) | {f"hyper.{name}" for name in METHODS[method].model_fields}

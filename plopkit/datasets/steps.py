@@ -311,7 +311,7 @@ def train_loader(
             for any number of processes; their sizes differ by at most one.
 
     Raises:
-        ValueError: There are fewer images than one batch.
+        ValueError: There are fewer images than one batch, or half of a batch is to be replaced and it is one image.
     """
     count = len(dataset) - dataset.n_replacements
     if count < batch:
@@ -319,6 +319,8 @@ def train_loader(
             f"this step has {count} training images, fewer than one batch of {batch}; "
             "lower optim.batch, or add images to the data set"
         )
+    if dataset.n_replacements and batch < 2:
+        raise ValueError("memory.mix half needs a batch of two images or more; raise optim.batch, or use mix beside")
     sampler = EpochSampler(count, seed, batch, shard, dataset.n_replacements)
     return ImageLoader(
         dataset,

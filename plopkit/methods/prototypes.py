@@ -55,11 +55,7 @@ class NearestPrototype(Method):
         return None
 
     def begin_step(self, before: Segmenter, step: Step) -> Segmenter:
-        if not isinstance(before.decoder, Features) or before.decoder.unit != (self.distance == "cosine"):
-            raise ValueError(
-                f"the nearest prototype with distance {self.distance} continues a net without a decoder, which its own "
-                f"step 0 leaves, not one with the decoder {before.decoder.recipe()}"
-            )
+        self._check(before)
         return before.grown(len(step.new), balanced=False).freeze("encoder")
 
     def schedule(self, optim: Optim, step: Step) -> Schedule:
@@ -73,6 +69,7 @@ class NearestPrototype(Method):
     @torch.no_grad()
     def end_step(self, net: Segmenter, context: StepContext) -> tuple[Segmenter, State]:
         """The classifier of the prototypes, with the features of one pass over the step's training images."""
+        self._check(net)  # a given net may be any
         step, training = context.step, net.training
         net.eval()
         head = next(net.classifier.parameters())
@@ -92,6 +89,14 @@ class NearestPrototype(Method):
         means = sums / counts.clamp(min=1)[:, None]
         set_prototypes(net.classifier, means.float(), counts > 0, self.distance == "cosine", self.temperature)
         return net, {"sums": sums, "counts": counts}
+
+    def _check(self, net: Segmenter) -> None:
+        """ValueError for a net of another kind."""
+        if not isinstance(net.decoder, Features) or net.decoder.unit != (self.distance == "cosine"):
+            raise ValueError(
+                f"the nearest prototype with distance {self.distance} continues a net without a decoder, which its own "
+                f"step 0 leaves, not one with the decoder {net.decoder.recipe()}"
+            )
 
 
 @torch.no_grad()

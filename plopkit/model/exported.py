@@ -94,6 +94,8 @@ def save_onnx(net: Segmenter, path: Path | str, about: Mapping[str, Any]) -> boo
         ) from error
     module = inference_net(net)
     axes = {0: "batch", 2: "height", 3: "width"}
+    with _exporting("ONNX"):  # first, as torch prints the whole graph where ONNX lacks an operator of such a net
+        _check("ONNX", module, torch.jit.trace(module, _noise(TRACED), check_trace=False))
     with _exporting("ONNX"), tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "net.onnx"
         torch.onnx.export(
@@ -133,7 +135,9 @@ def _exporting(kind: str) -> Iterator[None]:
         except (RuntimeError, TypeError, AttributeError, AssertionError, NotImplementedError) as error:
             # of an operation that the tracer does not know, or of code that asks for numbers
             first = str(error).strip().split("\n")[0] or type(error).__name__
-            raise ValueError(f"this net cannot be exported as {kind}: {one_line(first, 300)}") from error
+            raise ValueError(
+                f"this net cannot be exported as {kind}: {one_line(first, 300)}; --as safetensors keeps any net"
+            ) from error
 
 
 @torch.no_grad()

@@ -146,6 +146,11 @@ class Given:
                 f"{self.method.title} ({self.settings.method}) cannot go on from {self.found.files[-1].path}: it needs "
                 f"the state {error.args[0]!r} of the steps before; name a run of {self.settings.method} with --from"
             ) from error
+        except ValueError as error:
+            raise ValueError(
+                f"{self.method.title} ({self.settings.method}) cannot go on from {self.found.files[-1].path}: {error}; "
+                f"name a run of {self.settings.method} with --from, or another --method"
+            ) from error
 
     def model(self) -> Model:
         """The settings of the net that the first checkpoint holds, apart from those in `OF_A_CHECKPOINT`."""

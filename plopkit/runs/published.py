@@ -9,7 +9,7 @@ import pandas as pd
 from plopkit.catalogue import DATASETS, METHODS, PLUGIN_HINT
 from plopkit.grammar import is_of_unknown_data_set, joined, read_words
 from plopkit.presets import draft, settle
-from plopkit.recipes import RECIPES
+from plopkit.recipes import RECIPES, WITH_MAPS
 from plopkit.runs.folder import RunFolder
 from plopkit.scenario import Scenario
 from plopkit.settings import Settings
@@ -35,11 +35,17 @@ class Row(NamedTuple):
         """The scenario that is trained: joint training has one step."""
         return joined(self.dataset, "joint", "overlap") if self.method == "joint" else self.scenario
 
+    @property
+    def maps(self) -> dict[str, str]:
+        """The folder of saliency maps that it needs, as a setting."""
+        return {"data.saliency": f"data/{self.dataset}/saliency"} if (self.method, self.dataset) in WITH_MAPS else {}
+
     def command(self, recipe: str = "own") -> str:
         """The command that trains it."""
         chosen = "" if recipe == "own" else f" --recipe {recipe}"
-        root = f"--data.root data/{self.dataset}"
-        return f'plopkit run "{self.trained}" --method {self.method} --preset paper{chosen} {root}'
+        places = {"data.root": f"data/{self.dataset}"} | self.maps
+        named = " ".join(f"--{name} {place}" for name, place in places.items())
+        return f'plopkit run "{self.trained}" --method {self.method} --preset paper{chosen} {named}'
 
 
 def rows(folders: Sequence[Path] = (), recipe: str = "own") -> pd.DataFrame:
@@ -68,7 +74,7 @@ def rows(folders: Sequence[Path] = (), recipe: str = "own") -> pd.DataFrame:
             for paper in papers[same].itertuples()
             if pd.notna(paper.all)
         ]
-        asked = draft(row.trained, row.method, "paper", recipe=recipe)
+        asked = draft(row.trained, row.method, "paper", row.maps, recipe=recipe)
         results = [result for settings, result in finished if _follows(settings, asked)]
         own = pd.DataFrame(results, columns=["seed", "all", "all_nobg"]).groupby("seed").mean()
         table.append(

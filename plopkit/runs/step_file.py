@@ -53,8 +53,9 @@ def reorder(net: Segmenter, order: Sequence[int], blocks: Sequence[int], path: P
     """
     if type(net.classifier) is not Classifier:
         raise ValueError(
-            f"{path}: its classes are in another order than the scenario's, and its classifier of the kind "
-            f"{net.classifier.kind!r} cannot be put in order; give the scenario its order (order=1,2,…)"
+            f"{path}: its classes are in another order than the scenario's, or of several steps that are one there, "
+            f"and its classifier of the kind {net.classifier.kind!r} stays as it is; give the scenario its order "
+            "(order=1,2,…), or the task that it belongs to"
         )
     weight, bias = (torch.cat([getattr(part, name) for part in net.classifier])[list(order)] for name in WEIGHTS)
     classifier = Classifier(net.decoder.width, blocks)

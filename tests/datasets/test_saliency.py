@@ -13,7 +13,7 @@ from plopkit.datasets.scenario_data import ScenarioData
 from plopkit.datasets.source import Pair
 from plopkit.datasets.steps import Selection, StepDataset
 from plopkit.datasets.transforms import Transform, train_transform
-from plopkit.methods import SSUL
+from plopkit.methods import SSUL, SSULM
 from plopkit.presets import configure
 from plopkit.scenario import Step
 from plopkit.unknown import salient_id
@@ -54,6 +54,26 @@ def test_salient_background_has_its_own_target(root: Path) -> None:
         assert torch.equal(unmapped[index][1], everything)
         assert torch.equal(marked[index][1], torch.where(pattern, everything, expected))
         assert marked[index][1].dtype == torch.uint8
+
+
+def test_maps_count_for_memory_images_in_repaired_targets_only(root: Path) -> None:
+    data, _ = opened(root)
+    step = data.scenario.steps[1]
+    unknown, pattern = salient_id(step.n_seen), torch.from_numpy(PATTERN)
+    kept = Selection.of([0, 1], step.lookup("seen"))
+    plain = StepDataset(data.train, kept, Transform())
+    own = SSULM().images(step, data.presence[0], {})
+    for targets in ("released", "repaired"):
+        memory = SSULM(targets=targets).memory_images(kept, step)
+        marked = StepDataset(data.train, memory + own, Transform(), data.saliency)
+        for index in range(len(plain)):
+            expected = plain[index][1].long()
+            assert (expected == 0).any() and (expected > 0).any()
+            if targets == "released":  # the background is unknown everywhere, class c is c - 1
+                right = torch.where(expected == 0, unknown, torch.where(expected == 255, 255, expected - 1))
+            else:
+                right = expected.masked_fill((expected == 0) & pattern, unknown)
+            assert torch.equal(marked[index][1].long(), right)
 
 
 def test_the_mark_is_cropped_and_flipped_with_the_mask(root: Path) -> None:

@@ -226,3 +226,5 @@ def test_replacements_are_no_images_of_the_epoch() -> None:
     assert len(beside) == 5 and len(train_loader(StepDataset(Coloured(6), beside, TRAIN), 2, 0)) == 2
     with pytest.raises(ValueError, match="this step has 3 training images, fewer than one batch of 4"):
         train_loader(StepDataset(Coloured(6), selection, TRAIN), 4, 0)
+    with pytest.raises(ValueError, match=r"memory\.mix half needs a batch of two images or more"):
+        train_loader(StepDataset(Coloured(6), selection, TRAIN), 1, 0)

@@ -108,3 +108,5 @@ def test_it_trains_nothing_and_goes_on_from_its_own_net_only(start: Segmenter) -
     for net in (other, NearestPrototype(distance="euclidean").build(other.encoder, other.decoder, 3)):
         with pytest.raises(ValueError, match=r"distance cosine continues a net without a decoder, which"):
             method.begin_step(net, step)
+        with pytest.raises(ValueError, match=r"distance cosine continues a net without a decoder, which"):
+            ended(method, net, FIRST, batches(0, (0, 1, 2)), {})

@@ -270,6 +270,21 @@ def test_methods_are_asked_what_they_need_of_step_0(trained: RunFolder, new_only
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("kind", ["dkd", "ssul"])
+def test_a_net_that_a_method_cannot_continue_is_refused(kind: str, everything: Path, tmp_path: Path) -> None:
+    folder = run(settings_of(everything, tmp_path / "own", method=kind), progress=False)
+    message = (
+        r"nearest prototype \(prototypes\) cannot go on from .*step-0.* without a decoder.*name a run of prototypes"
+    )
+    with pytest.raises(ValueError, match=message):
+        run(settings_of(everything, tmp_path / "next", method="prototypes", checkpoint=folder.path, step=0))
+    assert not (tmp_path / "next").exists()
+    with pytest.raises(
+        ValueError, match="in another order than the scenario's, or of several steps that are one there"
+    ):
+        reorder(folder.net(1), [0, 1, 2, 3], (4,), Path("net"))
+
+
 def test_a_state_is_made_from_the_pictures_that_there_are(trained: RunFolder, everything: Path, tmp_path: Path) -> None:
     file = trained.checkpoints / "step-0.safetensors"
     straight = Experiment.open(settings_of(everything, trained.path.parent, method="reminder"))

@@ -22,7 +22,9 @@ from plopkit.model.encoders import Encoder
 from plopkit.model.exported import ABOUT, save_onnx, save_torchscript
 from plopkit.model.reserved import Reserved
 from plopkit.model.segmenter import Segmenter
+from plopkit.model.sigmoid import Decomposed, SigmoidClassifier
 from plopkit.model.two_branch import TwoBranchSegmenter
+from plopkit.model.unknown import Heads, WithUnknown
 from plopkit.runs.class_names import names_in
 from plopkit.runs.experiment import Experiment
 from plopkit.runs.exporting import export_net
@@ -57,6 +59,10 @@ def net_of(kind: str) -> Segmenter:
             net: Segmenter = TwoBranchSegmenter.from_parts(encoder, decoder_of(encoder), Classifier(16, (3, 2)))
         elif kind == "reserved":
             net = Reserved.from_parts(encoder, decoder_of(encoder), Classifier(16, (3, 2)), (4,))
+        elif kind == "decomposed":
+            net = Decomposed.from_parts(encoder, decoder_of(encoder), SigmoidClassifier(16, (3, 2), auxiliary=True))
+        elif kind == "unknown":
+            net = WithUnknown.from_parts(encoder, decoder_of(encoder), Heads(16, (3, 2)))
         else:
             net = Segmenter.from_parts(encoder, decoder_of(encoder), Classifier(16, (3, 2)))
         for _ in range(3):
@@ -64,7 +70,7 @@ def net_of(kind: str) -> Segmenter:
     return net.eval()
 
 
-KINDS = ["test_efficientnet", "resnet18", "timm", "two-branch", "reserved"]
+KINDS = ["test_efficientnet", "resnet18", "timm", "two-branch", "reserved", "decomposed", "unknown"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -122,6 +128,18 @@ def test_a_net_that_keeps_the_size_of_its_picture_is_refused(
     message = "test_efficientnet.* cannot be exported as .*logits differ by .* --as safetensors"
     with pytest.raises(ValueError, match=message):
         save(net, tmp_path / "net", {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_transformer_is_refused_before_torch_prints_its_graph(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("onnx")
+    encoder = Encoder("test_vit")
+    net = Segmenter.from_parts(encoder, decoder_of(encoder), Classifier(16, (3,))).eval()
+    with pytest.raises(ValueError, match=r"cannot be exported as ONNX: its logits differ by .* --as safetensors"):
+        save_onnx(net, tmp_path / "net.onnx", {})
+    assert capfd.readouterr().out == ""
     assert not list(tmp_path.iterdir())
 
 

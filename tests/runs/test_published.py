@@ -11,8 +11,9 @@ from run_files import write_run
 from plopkit.cli import main
 from plopkit.flags import parse_run
 from plopkit.grammar import read_words
+from plopkit.presets import configure, draft
 from plopkit.recipes import recipe_values
-from plopkit.runs.published import rows
+from plopkit.runs.published import Row, _follows, rows
 
 
 def test_the_twelve_rows_of_cssegmentation_come_first() -> None:
@@ -70,6 +71,16 @@ def test_finished_runs_of_a_rows_command_fill_the_row(tmp_path: Path) -> None:
     found = row(*paper, repeated)
     assert found["seeds"] == 2
     assert found["own"] == pytest.approx(((20 + 50) / 2 + 30) / 2)
+
+
+def test_ssul_needs_its_saliency_maps_on_voc() -> None:
+    for method in ("ssul", "ssul-m"):
+        row, ade = Row(method, "voc", "15-1", "overlap"), Row(method, "ade", "100-10", "overlap")
+        assert row.command().endswith("--data.root data/voc --data.saliency data/voc/saliency")
+        assert "saliency" not in ade.command() + Row("dkd", "voc", "15-1", "overlap").command()
+        asked = draft(row.trained, method, "paper", row.maps)
+        own, without = (configure(row.trained, method, "paper", more) for more in ({"data.saliency": "/maps"}, {}))
+        assert _follows(own, asked) and not _follows(without, asked)
 
 
 def test_rows_are_printed_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
