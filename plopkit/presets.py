@@ -163,6 +163,11 @@ def settle(settings: Settings, kind: "type[Method] | None" = None) -> Settings:
     kind = kind or METHODS[settings.method]
     check_protocol(settings, kind)
     check_memory(settings, kind)
+    if settings.data.saliency and not kind.uses_saliency:
+        able = ", ".join(name for name, each in METHODS.items() if each.uses_saliency)
+        raise ValueError(
+            f"{kind.title} ({settings.method}) makes no use of saliency maps; leave out data.saliency, or choose {able}"
+        )
     hyper = build(kind, settings.hyper, "hyper.").model_dump(mode="json")
     root = settings.data.root and expanded(settings.data.root).absolute()
     saliency = settings.data.saliency and settings.data.saliency.absolute()

@@ -262,7 +262,9 @@ def test_every_setting_has_another_value_to_test() -> None:
 @pytest.mark.parametrize("name", OTHER)
 def test_the_fingerprint_changes_with_what_affects_the_results(name: str) -> None:
     budget = {"memory.images": 30} if name.startswith("memory.") else {}
-    default, other = configure(overrides=budget), configure(overrides=budget | {name: OTHER[name]})
+    method = "ssul" if name == "data.saliency" else "plop"  # others are refused with it
+    changes = (budget, budget | {name: OTHER[name]})
+    default, other = (configure(method=method, overrides=overrides) for overrides in changes)
     assert default != other
     assert (default.fingerprint() == other.fingerprint()) == (name in IRRELEVANT)
     assert (default.step0_identity() == other.step0_identity()) == (name in IRRELEVANT | LATER)

@@ -192,6 +192,9 @@ class Method(BaseModel, ABC):
     """Whether it makes use of images of earlier steps (`settings.Memory`), where targets show old classes and
     `StepContext.shows_old` says so. Other methods are refused with a memory."""
 
+    uses_saliency: ClassVar[bool] = False
+    """Whether it makes use of saliency maps (`data.saliency`). Other methods are refused with them."""
+
     @classmethod
     def about(cls) -> str:
         """What it does, in a line: the first of its docstring."""

@@ -31,6 +31,8 @@ FLOOR = 1e-6
 class WithUnknownChannel(FixedNorms):
     """What SSUL does without and with a memory. Not a method itself: it has no name."""
 
+    uses_saliency = True
+
     threshold: float = Field(THRESHOLD, ge=0, le=1, description="least probability of a pseudo-label")
     encoder_lr: float = Field(0.1, gt=0, description="rate of the encoder in step 0, relative to optim.lr")
     background_lr: float = Field(1e-4, gt=0, description="rate of the background's head in later steps, relative")

@@ -17,6 +17,8 @@ from plopkit.methods.base import Method, State, StepContext, joined_state, train
 from plopkit.model.decoders import settings_of_decoder
 from plopkit.model.layout import laid_out
 from plopkit.model.segmenter import Segmenter
+from plopkit.model.sigmoid import SigmoidClassifier
+from plopkit.model.unknown import Heads
 from plopkit.runs.checkpoints import StepStore
 from plopkit.runs.folder import RunFolder
 from plopkit.runs.start import Found, GivenFile, find_start
@@ -28,6 +30,9 @@ from plopkit.support.bars import notice
 from plopkit.support.files import write_bytes
 from plopkit.support.seals import DamagedError
 from plopkit.support.torch_files import read_metadata
+
+BINARY = (SigmoidClassifier, Heads)
+"""Classifiers whose channels are no softmax, of DKD, STAR and SSUL."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +129,11 @@ class Given:
                     f"step's training images, and there are {n_images}, fewer than a batch; {remedy}"
                 )
             own = own | joined_state(ended, {})
+        if isinstance(net.classifier, BINARY) and not self.method.builds_net:
+            raise ValueError(
+                f"{who}: its losses are for a softmax over all classes, and this net decides on each class by itself; "
+                f"{remedy}"
+            )
         try:
             self.method.begin_step(net, self.scenario.steps[step.index + 1])
         except ValueError as error:

@@ -124,3 +124,9 @@ def test_errors_name_the_map(root: Path) -> None:
     with pytest.raises(ValueError, match="at most 255 labels"):
         salient_table(np.zeros(2**16, np.uint16), np.zeros(2**16, np.uint16))
     assert salient_table(np.arange(256), np.arange(256)[::-1])[[3, SALIENT + 3]].tolist() == [3, 252]
+
+
+def test_a_method_that_makes_no_use_of_maps_is_refused(root: Path) -> None:
+    message = r"PLOP \(plop\) makes no use of saliency maps; leave out data\.saliency, or choose ssul, ssul-m"
+    with pytest.raises(ValueError, match=message):
+        configure("emoji 15-5 overlap", "plop", overrides={"data.saliency": root})

@@ -278,6 +278,10 @@ def test_a_net_that_a_method_cannot_continue_is_refused(kind: str, everything: P
     )
     with pytest.raises(ValueError, match=message):
         run(settings_of(everything, tmp_path / "next", method="prototypes", checkpoint=folder.path, step=0))
+    with pytest.raises(
+        ValueError, match=r"MiB \(mib\) cannot go on from .*a softmax over all classes.*name a run of mib"
+    ):
+        run(settings_of(everything, tmp_path / "next", method="mib", checkpoint=folder.path, step=0))
     assert not (tmp_path / "next").exists()
     with pytest.raises(
         ValueError, match="in another order than the scenario's, or of several steps that are one there"
