@@ -11,6 +11,7 @@ import plopkit
 from plopkit.lessons import attempt, solution
 from plopkit.lessons.exercises import Verdict
 from plopkit.lessons.training import first_and_last, run_once_written, with_method
+from plopkit.losses import cross_entropy, unbiased_cross_entropy
 from plopkit.methods import Method
 from plopkit.model import Segmenter
 from plopkit.model.encoders import Encoder
@@ -40,6 +41,39 @@ def test_nothing_is_trained_before_the_method_is_written(tmp_path) -> None:
     verdict = run_once_written(Unwritten, small(tmp_path, method="ft"))
     assert isinstance(verdict, Verdict) and verdict.right is None
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("returned", "hint"),
+    [
+        (lambda ce: (ce, ce), "return a dictionary of 'ce' and 'pull'."),
+        (lambda ce: {"ce": ce, "pull": 0.5}, "the type of 'pull' is float; it has to be a tensor."),
+        (lambda ce: print(end="") or None, "it has no `return`."),
+    ],
+)
+def test_nothing_is_trained_where_the_losses_are_no_terms(returned, hint: str, tmp_path) -> None:
+    class Wrong(Unwritten):
+        def losses(self, batch):
+            n_old = batch.old.logits.shape[1]
+            return returned(unbiased_cross_entropy(batch.out.logits, batch.target, n_old).mean())
+
+    verdict = run_once_written(Wrong, small(tmp_path, method="ft"))
+    assert isinstance(verdict, Verdict) and verdict.right is False
+    assert verdict.text.startswith("Nothing is trained: losses() has to return a dictionary of tensors.")
+    assert verdict.text.endswith(hint)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wrong_method_with_terms_is_trained(tmp_path, no_pictures: None) -> None:
+    class Plain(Unwritten):
+        def losses(self, batch):
+            return {"ce": cross_entropy(batch.out.logits, batch.target).mean()}
+
+    plopkit.METHODS["unwritten"] = Plain
+    try:
+        assert isinstance(run_once_written(Plain, small(tmp_path, method="unwritten")), pd.DataFrame)
+    finally:
+        del plopkit.METHODS["unwritten"]
 
 
 def test_a_written_method_is_run_and_compared(mine: type[Method], tmp_path, no_pictures: None) -> None:
