@@ -11,10 +11,16 @@ from torch import Tensor
 from plopkit.lessons.attempts import Attempt, find_attempt, judge
 from plopkit.lessons.exercises import Verdict
 from plopkit.methods import Method
-from plopkit.presets import configure, overrides_of
+from plopkit.presets import configure, open_scenario, overrides_of
 from plopkit.runs.experiment import run
+from plopkit.runs.folder import RunFolder
 from plopkit.runs.results import load_results, summarise
 from plopkit.settings import Settings
+
+COURSES = ("it rises", "it falls", "it stays level")
+"""How a loss term may run through a step."""
+LEVEL = 0.1
+"""The change, as a share of its first value, up to which a term stays level."""
 
 SHOWN = ["old_nobg", "new", "all", "background", "pixel_accuracy"]
 
@@ -86,3 +92,25 @@ def first_and_last(ticks: pd.DataFrame, n: int = 10) -> pd.DataFrame:
         if rows[term].notna().any()
     }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["step", "term"])
+
+
+def course(folder: RunFolder) -> str | None:
+    """How the largest protective term runs through a run's last step: which of `COURSES` is true of it.
+
+    Returns:
+        None where the run is not finished, or has no term but those that teach the new classes.
+    """
+    if not folder.settings_file.is_file():
+        return None
+    last = len(open_scenario(folder.settings).steps) - 1
+    return course_of(folder.ticks, last) if folder.evaluated() > last else None
+
+
+def course_of(ticks: pd.DataFrame, step: int) -> str | None:
+    """How the largest protective term runs through a step; None where there is none."""
+    table = first_and_last(ticks).loc[step].drop(index=["ce", "bce"], errors="ignore")
+    if table.empty:
+        return None
+    first, last = table.loc[table.max(axis=1).idxmax(), ["first", "last"]]
+    rises, falls, level = COURSES
+    return level if abs(last - first) <= LEVEL * first else rises if last > first else falls
