@@ -45,7 +45,8 @@ def variant(pool: Pool = columns_then_rows, by_columns: bool = False) -> Callabl
 
 def axis_by_axis(x: Map, scale: int) -> Tensor:
     """All regions' means over the columns first, then all their means over the rows."""
-    return torch.cat([variant(lambda r, axis=axis: [r.mean(axis).flatten(1)])(x, scale) for axis in (3, 2)], 1)
+    by_rows, by_columns = variant(lambda r: [r.mean(3).flatten(1)]), variant(lambda r: [r.mean(2).flatten(1)])
+    return torch.cat([by_rows(x, scale), by_columns(x, scale)], 1)
 
 
 def sides_for_scales(x: Map, scale: int) -> Tensor:
