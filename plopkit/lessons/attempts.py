@@ -10,7 +10,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, TypeVar
 
@@ -41,6 +41,8 @@ class Attempt:
     """The lines of a cell that defines the function, with its imports and without the decorator."""
     gradient: bool = False
     """Whether the result has to carry a gradient back to the inputs that need one."""
+    errors: Mapping[str, str] = field(default_factory=dict)
+    """Hints for errors that the function raises, by a part of their message."""
 
 
 def attempt(name: str) -> Callable[[Function], Function]:
@@ -94,7 +96,7 @@ def judge(exercise: Attempt, function: Callable[..., Any]) -> tuple[bool | None,
         except NotImplementedError:
             return None, "not written yet."
         except Exception as error:
-            return False, _one_line(error)
+            return False, _one_line(error) + _hint_of(exercise, error)
         if result is None:
             return (None, "not written yet.") if _does_nothing(function) else (False, "it has no `return`.")
         if not equal(given, inputs):
@@ -199,6 +201,12 @@ def _one_line(error: Exception) -> str:
     frames = traceback.extract_tb(error.__traceback__)[1:]  # without our own
     place = f" in `{frames[0].line}`" if frames and frames[0].line else ""
     return f"{type(error).__name__}{place}: {str(error).partition(chr(10))[0].rstrip('.')}."
+
+
+def _hint_of(exercise: Attempt, error: Exception) -> str:
+    """The exercise's hint for this error; "" where it has none."""
+    hints = [hint for part, hint in exercise.errors.items() if part in str(error)]
+    return f" Hint: {hints[0]}" if hints else ""
 
 
 def _show(verdict: Verdict) -> None:

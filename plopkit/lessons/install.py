@@ -6,9 +6,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from plopkit.presets import open_scenario
+from plopkit.presets import method_of, open_scenario
 from plopkit.runs.folder import RunFolder
+from plopkit.runs.origin import made_by_this_source
 from plopkit.runs.results import run_folders
+from plopkit.runs.sources import sources_of
 from plopkit.support import resources
 from plopkit.support.files import atomic_write, make_folder
 from plopkit.support.places import expanded
@@ -84,6 +86,8 @@ class CopiedRuns(NamedTuple):
     """Have a folder of this name already, which was left as it is."""
     unfinished: list[Path]
     """Are not finished, and were not copied."""
+    other: list[Path]
+    """Were made by another source of their method, which the lessons refuse to read, and were not copied."""
 
 
 def copy_runs(sources: Iterable[Path], folder: Path) -> CopiedRuns:
@@ -98,13 +102,15 @@ def copy_runs(sources: Iterable[Path], folder: Path) -> CopiedRuns:
     Raises:
         FileNotFoundError: No run is in or below `sources`.
     """
-    copied, target = CopiedRuns([], [], []), expanded(folder) / RUNS
+    copied, target = CopiedRuns([], [], [], []), expanded(folder) / RUNS
     make_folder(target)
     for run in run_folders(sources):
         own = RunFolder(run)
         place = target / run.name
         if own.evaluated() < len(open_scenario(own.settings).steps):
             copied.unfinished.append(run)
+        elif not _is_of_this_source(own):
+            copied.other.append(run)
         elif place.exists():
             copied.there.append(place)
         else:
@@ -116,12 +122,23 @@ def copy_runs(sources: Iterable[Path], folder: Path) -> CopiedRuns:
     return copied
 
 
+def _is_of_this_source(own: RunFolder) -> bool:
+    """Whether a run can be read back by this version."""
+    method = method_of(own.settings)
+    return made_by_this_source(own.origin_file, sources_of(type(method), type(method.first_step())))
+
+
 def summary_of_runs(copied: CopiedRuns, folder: Path) -> str:
     """What `copy_runs` did, in words."""
     lines = [f"{folder / RUNS}: {len(copied.new)} runs copied, {len(copied.there)} already there"]
     if copied.unfinished:
         lines.append("These runs are not finished and were not copied:")
         lines += [f"    {path}" for path in copied.unfinished]
+    lines += [
+        f"{path}: not copied: made by another version of plopkit or of its method, so that the lessons would not read "
+        "it back; train it again with this version, in a new folder"
+        for path in copied.other
+    ]
     return "\n".join(lines)
 
 

@@ -30,10 +30,11 @@ class Reveal:
         answer: makes what is shown after the guess: a figure, a table, Markdown as a string or anything else that
             a notebook can display. It is called once, and only when the answer is shown. An error is shown in a line.
         choices: the possible guesses; without them there is a text box.
-        right: the right one, if there is one.
+        right: the right one, if there is one; or a function that finds it, called when the answer is shown, for what
+            is not known before. It returns None where there is none yet.
 
     Raises:
-        ValueError: `right` is not among the choices.
+        ValueError: `right` is not among the choices; where it is a function, when the answer is shown.
 
     Example:
         >>> question = Reveal("Which net lost the cat?", lambda: "ft", ("ft", "plop"), "ft")
@@ -43,11 +44,17 @@ class Reveal:
     """
 
     def __init__(
-        self, question: str, answer: Callable[[], Any], choices: Sequence[str] = (), right: str | None = None
+        self,
+        question: str,
+        answer: Callable[[], Any],
+        choices: Sequence[str] = (),
+        right: str | Callable[[], str | None] | None = None,
     ) -> None:
-        if choices and right is not None and right not in choices:
-            raise unknown_name("choice", right, choices)
-        self.question, self.choices, self.right = question, tuple(choices), right
+        self.question, self.choices = question, tuple(choices)
+        self.right: str | None = None
+        """The right choice; while a function has yet to find it, None."""
+        self._find_right = right if callable(right) else None
+        self._settle(None if callable(right) else right)
         self.guessed: str | None = None
         """The guess; None before it."""
         self.data: dict[str, Any] = {}
@@ -74,6 +81,7 @@ class Reveal:
         """Guess as a click does, and show the answer. Only the first guess counts."""
         if self.guessed is not None:
             return
+        self._find()
         self.guessed = _GUESSES[self.question] = guess
         for control in self._controls:
             control.disabled = True
@@ -81,6 +89,16 @@ class Reveal:
             self._controls[0].value = guess
         self._message.value = self._verdict_html()
         self.output.outputs = ({"output_type": "display_data", "data": self._shown(), "metadata": {}},)
+
+    def _find(self) -> None:
+        """Find the right choice, where that was put off."""
+        if self._find_right is not None:
+            self._settle(self._find_right())
+
+    def _settle(self, right: str | None) -> None:
+        if self.choices and right is not None and right not in self.choices:
+            raise unknown_name("choice", right, self.choices)
+        self.right = right
 
     def _shown(self) -> dict[str, Any]:
         if not self.data:
@@ -105,6 +123,7 @@ class Reveal:
     def _ipython_display_(self) -> None:
         """Two outputs without a person, question and answer; otherwise the widget."""
         if not is_interactive():
+            self._find()
             question = {"text/html": self._heading() + self._verdict_html(), "text/plain": str(self)}
             display(question, raw=True)
             display(self._shown(), raw=True)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from plopkit.lessons import attempt, solution
 from plopkit.lessons.attempts import Attempt, all_attempts, judge
@@ -95,6 +96,27 @@ def raises(x):
 def test_what_is_wrong(function: Callable[..., Any], right: bool | None, words: str) -> None:
     verdict, text = judge(doubled, function)
     assert verdict is right and words in text and "\n" not in text
+
+
+@pytest.mark.parametrize(
+    "forgetful",
+    [
+        lambda z, target, n_old: F.nll_loss(z.log_softmax(1), target, reduction="none"),
+        lambda z, target, n_old: -z.log_softmax(1).gather(1, target[:, None])[:, 0],
+        lambda z, target, n_old: F.cross_entropy(z, target, reduction="none"),
+    ],
+)
+def test_a_channel_255_gets_a_hint_on_ignored_pixels(forgetful: Callable[..., Any]) -> None:
+    right, text = judge(all_attempts()["05.unbiased"], forgetful)
+    assert right is False
+    assert "255 is out of bounds" in text and " Hint: 255 marks ignored pixels and is no channel" in text
+
+
+def test_another_error_gets_no_hint_on_ignored_pixels() -> None:
+    def beyond(logits, target, n_old):
+        return logits[:, 999]
+
+    assert judge(all_attempts()["05.unbiased"], beyond)[1].endswith("999 is out of bounds for dimension 1 with size 5.")
 
 
 def test_a_function_without_a_gradient() -> None:

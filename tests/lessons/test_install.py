@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -15,7 +16,10 @@ from small_runs import small, ticks_until
 from plopkit.cli import main
 from plopkit.lessons.install import BESIDE, FOR_TEACHERS, copy_lessons, copy_runs, lessons
 from plopkit.runs.experiment import Experiment, run
+from plopkit.runs.folder import RunFolder
+from plopkit.runs.origin import ChangedError, read_record
 from plopkit.support import resources
+from plopkit.support.files import write_text
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted(p.name for p in (ROOT / "notebooks").glob("*.ipynb") if not p.name.endswith(".out.ipynb"))
@@ -117,6 +121,28 @@ def test_finished_runs_are_handed_out_and_read_back(tmp_path: Path, opened: list
     assert list(Experiment.open(own).ticks()) == []  # nothing is left to train
     with pytest.raises(FileNotFoundError, match=r"no results\.csv"):
         copy_runs([tmp_path / "nothing"], tmp_path / "out")
+
+
+def test_a_run_that_another_source_has_made_is_not_handed_out(tmp_path: Path, opened: list, capsys) -> None:
+    ours, theirs = small(tmp_path / "class", method="ft"), small(tmp_path / "class", method="ft", seed=5)
+    for settings in (ours, theirs):
+        run(settings, progress=False)
+    path = RunFolder(theirs.folder()).origin_file
+    record = read_record(path)
+    other = record.last.model_copy(update={"source": "0" * len(record.last.source)})
+    write_text(path, record.model_copy(update={"last": other}).model_dump_json(), seal=True)
+    own = theirs.model_copy(update={"out": tmp_path / "by-hand"})
+    shutil.copytree(tmp_path / "class", own.out)
+    with pytest.raises(ChangedError):  # what a student would get
+        list(Experiment.open(own).ticks())
+
+    capsys.readouterr()
+    assert main(["lessons", str(tmp_path / "out"), "--no-open", "--runs", str(tmp_path / "class")]) == 0
+    _, summary, left_out = capsys.readouterr().out.splitlines()
+    assert summary == f"{tmp_path / 'out' / 'runs'}: 1 runs copied, 0 already there"
+    assert left_out.startswith(f"{theirs.folder()}: not copied: made by another version")
+    assert left_out.endswith("train it again with this version, in a new folder")
+    assert [path.name for path in (tmp_path / "out" / "runs").iterdir()] == [ours.folder().name]
 
 
 def test_without_jupyterlab_it_copies_and_says_what_to_install(tmp_path: Path, monkeypatch, capsys) -> None:

@@ -97,6 +97,22 @@ def test_a_right_answer_that_nobody_can_choose() -> None:
         Reveal("Which net?", lambda: 1, ("ft", "plop"), "mib")
 
 
+def test_the_right_choice_may_be_found_when_the_answer_is_shown(shown) -> None:
+    found = ["ft"]
+    question = Reveal("Which net?", lambda: 1, ("ft", "plop"), lambda: found[0])
+    assert question.right is None
+    found[0] = "plop"
+    question.guess("plop")
+    assert question.verdict == "Right: plop."
+    Reveal("Which?", lambda: 1, ("ft", "plop"), lambda: "ft")._ipython_display_()
+    assert shown[0]["text/plain"] == "Predict. Which? Right is: ft."
+    unknown = Reveal("Which now?", lambda: 1, ("ft", "plop"), lambda: None)
+    unknown.guess("ft")
+    assert unknown.verdict == "You chose ft."
+    with pytest.raises(ValueError, match=r"no choice 'mib'.*known: ft, plop"):
+        Reveal("Which net now?", lambda: 1, ("ft", "plop"), lambda: "mib").guess("ft")
+
+
 def test_an_answer_that_waits_for_a_run_is_its_placeholder(person, shown) -> None:
     waiting = Placeholder(lambda folder: folder.summary)
     question = Reveal("How does it end?", lambda: waiting, ("well", "badly"))

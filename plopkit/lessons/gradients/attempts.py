@@ -180,5 +180,9 @@ def unbiased_ce(logits, target, n_old):
     return torch.where(target == 255, 0.0, loss)
 """,
         gradient=True,
+        errors={
+            "255 is out of bounds": "255 marks ignored pixels and is no channel: leave them out (`ignore_index=255`), "
+            "or look up another channel there, and set their loss to 0."
+        },
     ),
 }

@@ -4,7 +4,7 @@ from plopkit.lessons.exercises import check
 from plopkit.lessons.gradients.figures import gradient_map
 from plopkit.lessons.gradients.measures import Situation, attribution
 from plopkit.lessons.growing.figures import before_and_after, classifier_view, probability_bars, resolutions
-from plopkit.lessons.growing.measures import classifier_rows, mean_probabilities, overtaken
+from plopkit.lessons.growing.measures import classifier_rows, largest_changes, mean_probabilities, overtaken
 
 __all__ = [
     "Situation",
@@ -14,6 +14,7 @@ __all__ = [
     "classifier_rows",
     "classifier_view",
     "gradient_map",
+    "largest_changes",
     "mean_probabilities",
     "overtaken",
     "probability_bars",

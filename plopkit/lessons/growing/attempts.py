@@ -95,6 +95,12 @@ ATTEMPTS: dict[str, Attempt] = {
             "the new rows are the mean of the old rows; they have to repeat the background's, weight[0].": variant(
                 row=lambda w, n: w.mean(0, keepdim=True).expand(n, -1)
             ),
+            "the new rows repeat the last old row; they have to repeat the background's, weight[0].": variant(
+                row=lambda w, n: w[-1:].expand(n, -1)
+            ),
+            "the new biases are -ln(n_new + 1) alone; the background's old bias, bias[0], is missing in them.": variant(
+                new=lambda b, n: torch.full_like(b, -math.log(n + 1))
+            ),
             "the order: old channels come first, the background at 0, and the new ones at the end.": new_first,
             "the old classes keep their bias; only the background's is shared.": all_lowered,
             "nothing is shared yet: lower the bias of the background and of the new channels by ln(n_new + 1).": (

@@ -1,8 +1,9 @@
 """What growing does to a net's probabilities, in numbers."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -36,3 +37,28 @@ def classifier_rows(classifiers: Iterable[nn.Conv2d]) -> Float[Tensor, "C width_
         assert classifier.bias is not None
         rows.append(torch.cat([classifier.weight.flatten(1), classifier.bias[:, None]], 1))
     return torch.cat(rows).detach()
+
+
+def largest_changes(
+    before: Float[np.ndarray, " C"], after: Float[np.ndarray, " C"], names: Sequence[str], least: float = 0.05
+) -> str:
+    """The largest rise and the largest fall of one class, and how far the mean moves meanwhile, in words.
+
+    Args:
+        before: IoU of the classes in percent; nan where one is not seen.
+        after: the same, later.
+        names: of the classes.
+        least: smaller changes are none.
+    """
+    change = after - before
+    if not (abs(change) >= least).any():  # also where all are nan
+        return "none changes"
+    largest = {word: int(pick(change)) for word, pick in (("rises", np.nanargmax), ("falls", np.nanargmin))}
+    parts = [
+        f"{names[c]} {word} from {before[c]:.1f} to {after[c]:.1f}"
+        for word, c in largest.items()
+        if abs(change[c]) >= least and (change[c] > 0) == (word == "rises")
+    ]
+    most, mean = float(np.nanmax(abs(change))), abs(float(np.nanmean(change)))
+    shows = "hides that" if mean < most / 2 else "shows it"
+    return f"{' and '.join(parts)}; their mean moves by {mean:.1f} and {shows}"

@@ -43,6 +43,12 @@ def variant(pool: Pool = columns_then_rows, by_columns: bool = False) -> Callabl
     return pooled
 
 
+def axis_by_axis(x: Map, scale: int) -> Tensor:
+    """All regions' means over the columns first, then all their means over the rows."""
+    by_rows, by_columns = variant(lambda r: [r.mean(3).flatten(1)]), variant(lambda r: [r.mean(2).flatten(1)])
+    return torch.cat([by_rows(x, scale), by_columns(x, scale)], 1)
+
+
 def sides_for_scales(x: Map, scale: int) -> Tensor:
     """Takes the scale for the side of a region."""
     return variant()(x, x.shape[3] // scale)
@@ -60,6 +66,11 @@ ATTEMPTS: dict[str, Attempt] = {
             ),
             "strips are means, not maxima.": variant(lambda r: [r.amax(3).flatten(1), r.amax(2).flatten(1)]),
             "the regions are in the wrong order: row by row, as one reads.": variant(by_columns=True),
+            "the order: both strips of a region come together, before those of the next region.": axis_by_axis,
+            "the channels come last here: each strip holds the whole row of channel 0 first, then that of channel 1 "
+            "(flatten a (B, C, side) tensor).": variant(
+                lambda r: [r.mean(3).movedim(1, 2).flatten(1), r.mean(2).movedim(1, 2).flatten(1)]
+            ),
             "nothing is cut: average inside each of the scale x scale regions.": lambda x, scale: torch.cat(
                 columns_then_rows(x), 1
             ),

@@ -84,6 +84,11 @@ def rule(
     return labelled
 
 
+def unsure_everywhere(u: Tensor, predicted: Pixels, target: Pixels, thresholds: Tensor) -> Tensor:
+    """Ignores every pixel that the teacher is unsure of, labelled or not."""
+    return torch.where(u < thresholds[predicted], rule()(u, predicted, target, thresholds), IGNORE)
+
+
 ATTEMPTS: dict[str, Attempt] = {
     "04.entropy": Attempt(
         uncertainty,
@@ -149,6 +154,9 @@ def entropy(logits):
             ),
             "new classes are overwritten: only pixels whose target is background get a pseudo-label.": rule(
                 background=lambda target: target != IGNORE
+            ),
+            "unsure pixels of a new class become 255 here; their label stays, only unsure background is ignored.": (
+                unsure_everywhere
             ),
             "pixels that are ignored (255) stay ignored: they are not background.": rule(
                 background=lambda target: (target == 0) | (target == IGNORE)

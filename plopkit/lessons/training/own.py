@@ -1,18 +1,26 @@
 """A method that a student writes in lesson 06: run and compared once it is written."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
+from torch import Tensor
 
-from plopkit.lessons.attempts import find_attempt, judge
+from plopkit.lessons.attempts import Attempt, find_attempt, judge
 from plopkit.lessons.exercises import Verdict
 from plopkit.methods import Method
-from plopkit.presets import configure, overrides_of
+from plopkit.presets import configure, open_scenario, overrides_of
 from plopkit.runs.experiment import run
+from plopkit.runs.folder import RunFolder
 from plopkit.runs.results import load_results, summarise
 from plopkit.settings import Settings
+
+COURSES = ("it rises", "it falls", "it stays level")
+"""How a loss term may run through a step."""
+LEVEL = 0.1
+"""The change, as a share of its first value, up to which a term stays level."""
 
 SHOWN = ["old_nobg", "new", "all", "background", "pixel_accuracy"]
 
@@ -40,14 +48,30 @@ def run_once_written(kind: type[Method], settings: Settings) -> pd.DataFrame | V
         settings: those of its run.
 
     Returns:
-        The last step of each method, in percent, the mean over its runs; or what is missing.
+        The last step of each method, in percent, the mean over its runs; or what is missing or cannot be trained.
     """
-    if judge(find_attempt("06.method"), kind.losses)[0] is None:
+    exercise = find_attempt("06.method")
+    right, text = judge(exercise, kind.losses)
+    if right is None:
         return Verdict(None, "Nothing is trained: the method is not written yet.")
+    if right is False and not _gives_terms(kind, exercise):
+        return Verdict(False, f"Nothing is trained: losses() has to return a dictionary of tensors. So far: {text}")
     run(settings)
     summary = summarise(load_results(settings.out))
     same = summary[summary["scenario"] == settings.scenario]
     return same[same["step"] == same["step"].max()].groupby("method", sort=False)[SHOWN].mean().round(1)
+
+
+def _gives_terms(kind: type[Method], exercise: Attempt) -> bool:
+    """Whether the losses are a dictionary of tensors, right or wrong, so that training can add them up.
+
+    What fails on the exercise's inputs is not judged: it may use hyper-parameters that the exercise's method lacks.
+    """
+    try:
+        terms = kind.losses(*deepcopy(exercise.inputs()[0]))
+    except Exception:
+        return True
+    return isinstance(terms, dict) and bool(terms) and all(isinstance(term, Tensor) for term in terms.values())
 
 
 def first_and_last(ticks: pd.DataFrame, n: int = 10) -> pd.DataFrame:
@@ -68,3 +92,25 @@ def first_and_last(ticks: pd.DataFrame, n: int = 10) -> pd.DataFrame:
         if rows[term].notna().any()
     }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["step", "term"])
+
+
+def course(folder: RunFolder) -> str | None:
+    """How the largest protective term runs through a run's last step: which of `COURSES` is true of it.
+
+    Returns:
+        None where the run is not finished, or has no term but those that teach the new classes.
+    """
+    if not folder.settings_file.is_file():
+        return None
+    last = len(open_scenario(folder.settings).steps) - 1
+    return course_of(folder.ticks, last) if folder.evaluated() > last else None
+
+
+def course_of(ticks: pd.DataFrame, step: int) -> str | None:
+    """How the largest protective term runs through a step; None where there is none."""
+    table = first_and_last(ticks).loc[step].drop(index=["ce", "bce"], errors="ignore")
+    if table.empty:
+        return None
+    first, last = table.loc[table.max(axis=1).idxmax(), ["first", "last"]]
+    rises, falls, level = COURSES
+    return level if abs(last - first) <= LEVEL * first else rises if last > first else falls

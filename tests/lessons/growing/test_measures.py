@@ -3,12 +3,13 @@
 import math
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from drawing import draw
 
 from plopkit.lessons.exercises import check
-from plopkit.lessons.growing.measures import classifier_rows, mean_probabilities, overtaken
+from plopkit.lessons.growing.measures import classifier_rows, largest_changes, mean_probabilities, overtaken
 from plopkit.model.segmenter import Segmenter
 
 N_OLD, N_NEW = 6, 4
@@ -82,3 +83,22 @@ def test_the_new_rows_repeat_the_backgrounds(tiny_net: Callable[..., Segmenter])
 def test_exercise_02_1_divides_by_one_more_than_the_new_classes() -> None:
     assert check("02.1", 0.9 / 11, background=0.9, n_new=10).right
     assert check("02.1", 0.9 / 10, background=0.9, n_new=10).right is False
+
+
+@pytest.mark.parametrize(
+    ("after", "said"),
+    [
+        (
+            [90.0, 33.9, 70.0],
+            "tree rises from 12.6 to 33.9 and cat falls from 80.0 to 70.0; their mean moves by 3.8 and hides that",
+        ),
+        ([90.0, 12.6, 70.0], "cat falls from 80.0 to 70.0; their mean moves by 3.3 and hides that"),
+        ([80.0, 2.6, 70.0], "background falls from 90.0 to 80.0; their mean moves by 10.0 and shows it"),
+        ([90.0, 12.6, float("nan")], "none changes"),
+        ([95.0, float("nan"), 80.0], "background rises from 90.0 to 95.0; their mean moves by 2.5 and shows it"),
+        ([float("nan")] * 3, "none changes"),
+    ],
+)
+def test_what_is_said_of_single_classes_follows_from_their_numbers(after: list[float], said: str) -> None:
+    before = np.array([90.0, 12.6, 80.0])
+    assert largest_changes(before, np.array(after), ("background", "tree", "cat")) == said

@@ -82,3 +82,21 @@ def test_the_exercises() -> None:
     predicted, truth = np.array([[3, 3], [0, 1]]), np.array([[3, 0], [0, 3]])
     assert lesson.check("12.2", 100 / 3, predicted=predicted, truth=truth, label=3).right
     assert not lesson.check("12.2", 1 / 3, predicted=predicted, truth=truth, label=3).right
+
+
+@pytest.mark.parametrize(
+    ("predicted", "fate"),
+    [
+        ([0, 1, 1, 2, 0, 4], "yes, most of them"),
+        ([4, 1, 1, 0, 0, 4], "no, they are background"),  # half is not most
+        ([0, 4, 4, 2, 0, 4], "no, they are stars"),
+        ([0, 2, 2, 4, 3, 4], "no, they are other old shapes"),
+    ],
+)
+def test_the_fate_of_old_shapes_is_counted(predicted: list[int], fate: str) -> None:
+    truth = np.array([[0, 1, 1, 2, 3, 4]])
+    assert lesson.fate_of_old(truth, np.array([predicted])) == fate
+
+
+def test_a_picture_without_old_shapes_says_nothing_of_them() -> None:
+    assert lesson.fate_of_old(np.array([[0, 4]]), np.array([[0, 0]])) is None

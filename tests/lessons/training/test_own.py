@@ -10,10 +10,13 @@ from small_runs import small
 import plopkit
 from plopkit.lessons import attempt, solution
 from plopkit.lessons.exercises import Verdict
-from plopkit.lessons.training import first_and_last, run_once_written, with_method
+from plopkit.lessons.training import course, first_and_last, run_once_written, with_method
+from plopkit.lessons.training.own import COURSES, course_of
+from plopkit.losses import cross_entropy, unbiased_cross_entropy
 from plopkit.methods import Method
 from plopkit.model import Segmenter
 from plopkit.model.encoders import Encoder
+from plopkit.runs.folder import RunFolder
 
 
 @pytest.fixture
@@ -42,6 +45,39 @@ def test_nothing_is_trained_before_the_method_is_written(tmp_path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("returned", "hint"),
+    [
+        (lambda ce: (ce, ce), "return a dictionary of 'ce' and 'pull'."),
+        (lambda ce: {"ce": ce, "pull": 0.5}, "the type of 'pull' is float; it has to be a tensor."),
+        (lambda ce: print(end="") or None, "it has no `return`."),
+    ],
+)
+def test_nothing_is_trained_where_the_losses_are_no_terms(returned, hint: str, tmp_path) -> None:
+    class Wrong(Unwritten):
+        def losses(self, batch):
+            n_old = batch.old.logits.shape[1]
+            return returned(unbiased_cross_entropy(batch.out.logits, batch.target, n_old).mean())
+
+    verdict = run_once_written(Wrong, small(tmp_path, method="ft"))
+    assert isinstance(verdict, Verdict) and verdict.right is False
+    assert verdict.text.startswith("Nothing is trained: losses() has to return a dictionary of tensors.")
+    assert verdict.text.endswith(hint)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wrong_method_with_terms_is_trained(tmp_path, no_pictures: None) -> None:
+    class Plain(Unwritten):
+        def losses(self, batch):
+            return {"ce": cross_entropy(batch.out.logits, batch.target).mean()}
+
+    plopkit.METHODS["unwritten"] = Plain
+    try:
+        assert isinstance(run_once_written(Plain, small(tmp_path, method="unwritten")), pd.DataFrame)
+    finally:
+        del plopkit.METHODS["unwritten"]
+
+
 def test_a_written_method_is_run_and_compared(mine: type[Method], tmp_path, no_pictures: None) -> None:
     plopkit.run(small(tmp_path, method="ft"))
     table = run_once_written(mine, small(tmp_path, method="mine"))
@@ -66,6 +102,24 @@ def test_the_first_and_the_last_iterations_of_each_term() -> None:
     assert table["first"].to_dict() == {(0, "ce"): 2.5, (1, "ce"): 5.5, (1, "pod"): 8.5}
     assert table["last"].to_dict() == {(0, "ce"): 1.5, (1, "ce"): 4.5, (1, "pod"): 4.5}
     assert table.index.names == ["step", "term"]
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [((1.0, 3.0), "it rises"), ((3.0, 1.0), "it falls"), ((1.0, 1.05), "it stays level"), ((0.0, 0.5), "it rises")],
+)
+def test_the_course_of_the_largest_protective_term(values: tuple[float, float], said: str) -> None:
+    pod = [values[0]] * 10 + [values[1]] * 10
+    terms = {"loss_ce": [9.0] * 10 + [1.0] * 10, "loss_pod": pod, "loss_small": [0.01, 0.02] * 10}
+    assert course_of(pd.DataFrame({"step": 1} | terms), 1) == said
+
+
+def test_a_course_needs_a_finished_run_with_a_protective_term(tmp_path, no_pictures: None) -> None:
+    settings = small(tmp_path, method="ft")
+    assert course(RunFolder(settings.folder())) is None
+    assert course(plopkit.run(settings)) is None
+    finished = plopkit.run(small(tmp_path, method="plop"))
+    assert course(finished) == course_of(finished.ticks, 1) in COURSES
 
 
 def test_a_net_in_training_is_no_copy_of_its_teacher() -> None:
