@@ -61,4 +61,4 @@ def largest_changes(
     ]
     most, mean = float(np.nanmax(abs(change))), abs(float(np.nanmean(change)))
     shows = "hides that" if mean < most / 2 else "shows it"
-    return f"{' and '.join(parts)}; their mean moves by {mean:.1f} and {shows}"
+    return f"{' and '.join(parts)}; the mean over all moves by {mean:.1f} and {shows}"

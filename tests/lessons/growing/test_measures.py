@@ -90,12 +90,13 @@ def test_exercise_02_1_divides_by_one_more_than_the_new_classes() -> None:
     [
         (
             [90.0, 33.9, 70.0],
-            "tree rises from 12.6 to 33.9 and cat falls from 80.0 to 70.0; their mean moves by 3.8 and hides that",
+            "tree rises from 12.6 to 33.9 and cat falls from 80.0 to 70.0; the mean over all moves by 3.8 "
+            "and hides that",
         ),
-        ([90.0, 12.6, 70.0], "cat falls from 80.0 to 70.0; their mean moves by 3.3 and hides that"),
-        ([80.0, 2.6, 70.0], "background falls from 90.0 to 80.0; their mean moves by 10.0 and shows it"),
+        ([90.0, 12.6, 70.0], "cat falls from 80.0 to 70.0; the mean over all moves by 3.3 and hides that"),
+        ([80.0, 2.6, 70.0], "background falls from 90.0 to 80.0; the mean over all moves by 10.0 and shows it"),
         ([90.0, 12.6, float("nan")], "none changes"),
-        ([95.0, float("nan"), 80.0], "background rises from 90.0 to 95.0; their mean moves by 2.5 and shows it"),
+        ([95.0, float("nan"), 80.0], "background rises from 90.0 to 95.0; the mean over all moves by 2.5 and shows it"),
         ([float("nan")] * 3, "none changes"),
     ],
 )
