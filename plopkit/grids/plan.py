@@ -3,11 +3,13 @@
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from plopkit.catalogue import DATASETS, METHODS
 from plopkit.datasets import Source, open_for
+from plopkit.datasets.saliency import SaliencyMaps, fingerprint_with_maps
 from plopkit.flags import run_words
 from plopkit.grammar import read_words
 from plopkit.orders import expanded_orders
@@ -43,6 +45,15 @@ class PlannedRun:
     """whether it continues with what is there, whatever made it; see `plopkit.run`"""
     splits: tuple[Source, ...] = field(default=(), compare=False, repr=False)
     """the training and the validation images"""
+
+    @cached_property
+    def image_fingerprints(self) -> list[str]:
+        """The fingerprints of the images as they were when the grid was planned: for training, with the saliency maps,
+        and for validation."""
+        train, *val = self.splits
+        folder = self.settings.data.saliency
+        maps = SaliencyMaps(folder, train.stems) if folder else None
+        return [fingerprint_with_maps(train.fingerprint, maps), *(source.fingerprint for source in val)]
 
     @property
     def folder(self) -> RunFolder:

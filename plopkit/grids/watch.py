@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 
-from plopkit.datasets.saliency import SaliencyMaps, fingerprint_with_maps
 from plopkit.grids.plan import PlannedRun
 from plopkit.presets import method_of
 from plopkit.runs.artifacts import LAST_PICTURE
@@ -52,7 +51,9 @@ def place_of(run: PlannedRun) -> Place:
         return Place(evaluated, trained)
     store = StepStore(folder.checkpoints, trained)
     if trained == 0 and folder.data_file.is_file():
-        store = shared_step_0(run.settings, run.scenario, method_of(run.settings), run.splits[0], images_of(run)[0])
+        store = shared_step_0(
+            run.settings, run.scenario, method_of(run.settings), run.splits[0], run.image_fingerprints[0]
+        )
     return Place(evaluated, trained, *store.training.last_place())
 
 
@@ -81,15 +82,7 @@ def _is_of_images(folder: RunFolder, run: PlannedRun) -> bool:
     if not folder.data_file.is_file():
         return False
     made_from = folder.data_file.read_text(encoding="utf-8", errors="replace").split()[:2]
-    return made_from == images_of(run)
-
-
-def images_of(run: PlannedRun) -> list[str]:
-    """The fingerprints of a run's images as they are now: for training, with the saliency maps, and for validation."""
-    train, *val = run.splits
-    folder = run.settings.data.saliency
-    maps = SaliencyMaps(folder, train.stems) if folder else None
-    return [fingerprint_with_maps(train.fingerprint, maps), *(source.fingerprint for source in val)]
+    return made_from == run.image_fingerprints
 
 
 def is_busy(run: PlannedRun) -> bool:

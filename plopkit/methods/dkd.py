@@ -34,7 +34,7 @@ class Decomposing(FixedNorms):
 
     def first_step(self) -> Method:
         """The same for all weights of distillation."""
-        return self.model_copy(update={name: type(self).model_fields[name].default for name in LATER_ONLY})
+        return self.without(*LATER_ONLY)
 
     def build(self, encoder: Encoder, decoder: Decoder, n_seen: int) -> Segmenter:
         encoder, aspp = self.prepared_parts(encoder, decoder, self.last)
@@ -101,7 +101,7 @@ class DKDM(Decomposing):
 
     def first_step(self) -> Method:
         """DKD's, so that both share it."""
-        return DKD(**self.model_dump()).first_step()
+        return self.first_step_of(DKD)
 
     def candidate_target(self, out: Output, target: Int[Tensor, "B H W"], step: Step) -> Int[Tensor, "B H W"]:
         """The target, with the old classes that the net is sure of on its background."""

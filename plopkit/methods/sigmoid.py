@@ -1,7 +1,7 @@
 """What methods with binary decisions share: the network of DKD's code, what is fixed in later steps, and its rates."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Self
 
 from pydantic import Field
 from torch import nn
@@ -22,6 +22,14 @@ class FixedNorms(Method):
 
     dropout: float = Field(0.1, ge=0, lt=1, description="dropout behind the ASPP")
     norm_momentum: float = Field(0.01, gt=0, le=1, description="share of a batch in running statistics")
+
+    def without(self, *names: str) -> Self:
+        """A copy with the defaults of some hyper-parameters: those without effect on step 0."""
+        return self.model_copy(update={name: type(self).model_fields[name].default for name in names})
+
+    def first_step_of(self, kind: type[Method]) -> Method:
+        """What trains step 0 of another method with the same hyper-parameters, so that both share it."""
+        return kind(**{name: getattr(self, name) for name in kind.model_fields}).first_step()
 
     def prepared_parts(self, encoder: Encoder, decoder: Decoder, last: bool) -> tuple[Encoder, ASPP]:
         """The encoder with its dilations and momentum, in place, and a decoder of the given one's shape for it.

@@ -39,8 +39,7 @@ class WithUnknownChannel(FixedNorms):
 
     def first_step(self) -> Method:
         """The same for all hyper-parameters of later steps."""
-        fields = type(self).model_fields
-        return self.model_copy(update={name: fields[name].default for name in ("threshold", "background_lr")})
+        return self.without("threshold", "background_lr")
 
     def build(self, encoder: Encoder, decoder: Decoder, n_seen: int) -> Segmenter:
         encoder, aspp = self.prepared_parts(encoder, decoder, last=False)
@@ -117,7 +116,7 @@ class SSULM(WithUnknownChannel):
 
     def first_step(self) -> Method:
         """SSUL's, so that both share it."""
-        return SSUL(**{name: getattr(self, name) for name in SSUL.model_fields}).first_step()
+        return self.first_step_of(SSUL)
 
     def memory_images(self, kept: Selection, step: Step) -> Selection:
         """Right, or one class off: the background is unknown then, salient or not."""

@@ -69,7 +69,7 @@ class Replaying(FixedNorms):
 
     def first_step(self) -> Method:
         """The same for all hyper-parameters of later steps."""
-        return self.model_copy(update={name: type(self).model_fields[name].default for name in LATER_ONLY})
+        return self.without(*LATER_ONLY)
 
     def build(self, encoder: Encoder, decoder: Decoder, n_seen: int) -> Segmenter:
         encoder, aspp = self.prepared_parts(encoder, decoder, self.last)
@@ -191,7 +191,7 @@ class STARM(Replaying):
 
     def first_step(self) -> Method:
         """STAR's, so that both share it."""
-        return STAR(**{name: getattr(self, name) for name in STAR.model_fields}).first_step()
+        return self.first_step_of(STAR)
 
     def candidate_target(self, out: Output, target: Int[Tensor, "B H W"], step: Step) -> Int[Tensor, "B H W"]:
         """The target, with the old classes that the net is sure of on its background."""
