@@ -85,7 +85,7 @@ def check_memory(data: ScenarioData, n_given: int, state: State) -> list[tuple[K
     given = from_state(state)
     if given and memory.images is not None and len(given) > memory.images:
         raise ValueError(
-            f"the run that this one goes on from keeps {len(given)} images, more than memory.images {memory.images}; "
+            f"the run that this one continues keeps {len(given)} images, more than memory.images {memory.images}; "
             "raise it, or take an earlier step with --from-step"
         )
     if given:

@@ -1,4 +1,4 @@
-"""Which folder a run writes to: its own, or the one in which it goes on since its list of images has grown.
+"""Which folder a run writes to: its own, or the one in which it continues since its list of images has grown.
 
 Only the run itself opens its images, and finds out. It notes the folder below `Settings.out`, where a grid, a notebook
 and whoever else shows a run look it up.
@@ -12,13 +12,13 @@ from plopkit.support.files import write_text
 from plopkit.support.places import read_limited
 
 GROWN = ".grown"
-"""The folder of the notes, below `Settings.out`: a file for each run that goes on in another folder, with its name."""
+"""The folder of the notes, below `Settings.out`: a file per run that continues in another folder, with its name."""
 LONGEST_NAME = 2**12
 """Bytes of a note."""
 
 
 def grown_name(folder: Path, images: str) -> str:
-    """The name of the folder in which a run goes on with more images, of which `images` is a digest."""
+    """The name of the folder in which a run continues with more images, of which `images` is a digest."""
     return f"{_beginning(folder)}{images}"
 
 

@@ -21,7 +21,7 @@ def is_interactive() -> bool:
 def brief_interrupts(advice: str) -> Iterator[None]:
     """Where a cell is interrupted inside the context, IPython shows one line instead of pages of traceback.
 
-    The `KeyboardInterrupt` itself goes on as it is.
+    The `KeyboardInterrupt` itself is raised as it is.
 
     Args:
         advice: what to do next.

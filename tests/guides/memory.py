@@ -1,4 +1,4 @@
-"""docs/guides/memory.md: the memory is kept, used and told."""
+"""docs/guides/memory.md: the memory is kept, used and listed."""
 
 from pathlib import Path
 

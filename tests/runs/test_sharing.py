@@ -39,7 +39,7 @@ def forked(work: Callable[[], None], errors: Path) -> int:
 
 
 def training(out: Path, method: str, ticks_file: Path, stop_at: int) -> Callable[[], None]:
-    """A run that notes the iterations of step 0 in a file, and after so many waits until there is a file `go`."""
+    """A run that notes the iterations of step 0 in a file, and after `stop_at` waits until there is a file `go`."""
 
     def work() -> None:
         with open(ticks_file, "a", encoding="utf-8", buffering=1) as file:
