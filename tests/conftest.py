@@ -9,27 +9,22 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import hypothesis
 import psutil
 import pytest
-import torch
-from accelerate import Accelerator
-from jaxtyping import install_import_hook
 from picture_files import write_pair
 from small_runs import leave_out_pictures
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from torch import Tensor
 
 # Set before the libraries that read them are imported: no windows, no model hub, no cached weights.
 os.environ |= {"MPLBACKEND": "Agg", "HF_HUB_OFFLINE": "1"}
 os.environ["HF_HOME"] = str(Path(tempfile.gettempdir()) / "plopkit-tests-have-no-hub")
 
-# No test fails because the machine is busy.
-hypothesis.settings.register_profile("plopkit", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
-hypothesis.settings.load_profile("plopkit")
-
 # The tests' nets are small, and threads that wait for a busy core take four times as long as one thread alone.
-torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
 
 # A small run syncs a hundred files, which takes longer than its training. Tests of power cuts sync in other processes.
@@ -38,31 +33,67 @@ os.fsync = lambda fd: None
 # If this package is importable, jsonschema (used by nbformat) compiles the IRI grammar: four seconds in every worker.
 sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
 
-# The import hook also recompiles every library that a checked module imports, PyTorch included: 13 seconds. So the
-# libraries are imported first, by an unchecked plopkit, and then plopkit again with its checks.
-importlib.import_module("plopkit.cli")
-importlib.import_module("plopkit.widgets")
-for name in [name for name in sys.modules if name.partition(".")[0] == "plopkit"]:
-    del sys.modules[name]
-install_import_hook("plopkit", "shape_checks.check")
-
 pytest.register_assert_rewrite("lab", "lesson_runs")
 
 HERE = Path(__file__).parent
 SLOWEST = (
-    "test_notebooks_00_05.py",
     "test_notebooks_06_09.py",
-    "test_notebooks_10_12.py",
-    "test_screens.py",
-    "test_notebooks_10_12.py",
-    "test_screens.py",
+    "test_notebooks_00_05.py",
     "test_processes.py",
     "test_toy_methods.py",
+    "test_notebooks_10_12.py",
+    "test_screens.py",
     "test_released.py",
+    "test_grid.py",
+    "test_mending.py",
+    "test_resume.py",
+    "test_logbook.py",
     "test_resnet.py",
     "test_plugins.py",
     "test_experiment.py",
+    "test_guides.py",
+    "test_continue.py",
+    "test_origin.py",
+    "test_kills.py",
+    "test_benchmarks.py",
+    "test_plugin_guide.py",
+    "test_export.py",
+    "test_live.py",
 )
+
+
+def pytest_plugin_registered(plugin: object, manager: pytest.PytestPluginManager) -> None:
+    """Import plopkit with its checks, before any other conftest.py does without them.
+
+    The process that only hands out tests to workers, which start when it is ready, needs none of it.
+    """
+    if getattr(plugin, "__file__", None) != __file__:
+        return
+    options = manager.get_plugin("pytestconfig").known_args_namespace
+    if "PYTEST_XDIST_WORKER" in os.environ or not getattr(options, "numprocesses", None):
+        import_checked()
+
+
+def import_checked() -> None:
+    """Import plopkit with the check of types and shapes, and set up the libraries."""
+    import hypothesis
+    import jaxtyping
+    import torch
+    from shape_checks import jaxtyped
+
+    # No test fails because the machine is busy.
+    quiet = [hypothesis.HealthCheck.too_slow]
+    hypothesis.settings.register_profile("plopkit", deadline=None, suppress_health_check=quiet)
+    hypothesis.settings.load_profile("plopkit")
+    torch.set_num_threads(1)
+    # The import hook also recompiles every library that a checked module imports, PyTorch included: 13 seconds. So the
+    # libraries are imported first, by an unchecked plopkit, and then plopkit again with its checks.
+    importlib.import_module("plopkit.cli")
+    importlib.import_module("plopkit.widgets")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "plopkit"]:
+        del sys.modules[name]
+    jaxtyping.jaxtyped = jaxtyped  # which the hook names in every module that it imports
+    jaxtyping.install_import_hook("plopkit", "shape_checks.check")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -119,7 +150,7 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
-def golden() -> Callable[[str], dict[str, Tensor]]:
+def golden() -> "Callable[[str], dict[str, Tensor]]":
     """``golden("abn")``: the arrays of tests/golden/abn.npz as tensors."""
     from released import numbers_of
 
@@ -133,6 +164,8 @@ def tiny_net() -> Callable:
     Its feature maps have strides 4, 8, 16 and 16, so PLOP's scales need 64 pixels or more. On noise it predicts every
     channel somewhere, with high confidence in some places and low in others.
     """
+    import torch
+
     from plopkit.model.encoders import Encoder
     from plopkit.model.segmenter import Segmenter
 
@@ -161,8 +194,9 @@ def tiny_net() -> Callable:
 
 
 @pytest.fixture
-def accelerator() -> Iterator[Accelerator]:
+def accelerator() -> "Iterator[Accelerator]":
     """An accelerator on the CPU, in float32, whatever earlier tests have chosen: Accelerate's state is global."""
+    from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
     AcceleratorState._reset_state(reset_partial_state=True)
