@@ -3,7 +3,6 @@
 import inspect
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -159,7 +158,7 @@ from __future__ import annotations
 import gc, os, socket, sys
 from pathlib import Path
 import torch
-import plopkit.compute, plopkit.settings  # before the children, which would each import them
+import plopkit.runs.experiment  # before the children, which would each import it
 
 {inspect.getsource(end)}
 {inspect.getsource(synchronise)}
@@ -167,25 +166,35 @@ import plopkit.compute, plopkit.settings  # before the children, which would eac
 {inspect.getsource(synchronise_by_kernels)}
 {inspect.getsource(one_step)}
 
-rank = int(os.environ["RANK"])
-store = torch.distributed.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))
-ends = []
 gc.freeze()  # so that the children neither look through what is imported nor copy it
-for statement in {[*["pass"] * (CLEAN - 1), *ENDINGS]!r}:
-    # Each pair of children meets at a port of its own: torchrun's store keeps what the pair before wrote.
-    place = f"port {{len(ends)}}"
+ports, chosen = os.pipe()
+other = os.fork()  # after the imports, which take longer than a run
+rank = 0 if other else 1
+os.environ |= {{"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}}
+
+
+def next_port() -> str:
+    # For both processes: the first one chooses it when they need it.
     if rank == 0:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            store.set(place, str(free.getsockname()[1]))
-    port = store.get(place).decode()
+            port = str(free.getsockname()[1])
+        os.write(chosen, port.rjust(5).encode())
+        return port
+    return os.read(ports, 5).decode().strip()
+
+
+ends = []
+os.environ["MASTER_ADDR"] = "127.0.0.1"
+for statement in {[*["pass"] * (CLEAN - 1), *ENDINGS]!r}:
+    os.environ["MASTER_PORT"] = next_port()  # each pair of children meets at a port of its own
     stderr = Path(f"stderr.{{rank}}.{{len(ends)}}")
     if not (child := os.fork()):
         os.dup2(os.open(stderr, os.O_CREAT | os.O_WRONLY), 2)
-        os.environ |= {{"MASTER_PORT": port, "TORCHELASTIC_USE_AGENT_STORE": "False"}}
         end(statement)
         sys.exit()
     ends.append((os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), stderr.read_text()))
+os.environ["MASTER_PORT"] = next_port()
 
 from plopkit.cli import main
 
@@ -194,6 +203,7 @@ assert [main([*words, "--method", method]) for method in {METHODS!r}] == [0] * {
 changes = [one_step(rank, 2, micro_batch) for micro_batch in {MICRO_BATCHES!r}]
 synced, by_kernels = (of(torch.load("parts")) for of in (synchronise, synchronise_by_kernels))
 torch.save({{"ends": ends, "changes": changes, "synced": synced, "by_kernels": by_kernels}}, f"result.{{rank}}")
+assert not other or os.waitpid(other, 0)[1] == 0
 """
 
 
@@ -211,7 +221,7 @@ class Launched(NamedTuple):
 
 @pytest.fixture(scope="module")
 def launched(tmp_path_factory: pytest.TempPathFactory) -> Launched:
-    """Two processes of this Python, by torchrun."""
+    """Two processes of this Python; test_launcher.py starts them by torchrun."""
     folder = tmp_path_factory.mktemp("launched")
     generator = torch.Generator().manual_seed(0)
     parts = [torch.randn(2, 3, 4, 5, generator=generator), 3 + 2 * torch.randn(1, 3, 4, 5, generator=generator)]
@@ -219,12 +229,8 @@ def launched(tmp_path_factory: pytest.TempPathFactory) -> Launched:
     flags = [word for name, value in RUN.items() for word in (f"--{name.replace('__', '.')}", str(value))]
     torch.save(["run", "emoji 15-5 overlap", *small_flags(folder / "runs"), *flags], folder / "words")
     (folder / "script.py").write_text(SCRIPT)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    command += ["--master-addr", "127.0.0.1", "--master-port", str(port), "script.py"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "script.py"]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     results = [torch.load(folder / f"result.{rank}") for rank in range(2)]
