@@ -34,7 +34,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("released")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        net = Segmenter(Encoder("resnet18", 16, "none"), (16,), pool=32)
+        net = Segmenter(Encoder("resnet18", 16, "none"), (16,), width=32, pool=32)  # half the size of the usual one
         nets = [net, net.grown(5, balanced=False)]
     paths = [folder / f"step_{index}.pth" for index in range(2)]
     for path, step_net in zip(paths, nets, strict=True):
