@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 from picture_files import write_pair
-from small_runs import leave_out_pictures
+from small_runs import leave_out_pictures, leave_out_rehearsal
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -124,6 +124,12 @@ def no_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     """Skip the pictures, which take longer than the rest of a small run; a test marked ``pictures`` draws them."""
     if not request.node.get_closest_marker("pictures"):
         leave_out_pictures(monkeypatch)
+
+
+@pytest.fixture
+def no_rehearsal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the blank batch that goes through all steps first: for runs like those that others open with it."""
+    leave_out_rehearsal(monkeypatch)
 
 
 @pytest.fixture

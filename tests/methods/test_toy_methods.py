@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from small_runs import contents, small, small_flags
+from small_runs import contents, leave_out_rehearsal, small, small_flags
 from toy_methods import TOYS, Rehearsal, Sigmoid, SigmoidClassifier
 
 from plopkit.catalogue import METHODS
@@ -63,10 +63,11 @@ def test_a_run_is_complete_and_finite(name: str, finished: Callable[[str], RunFo
 
 @toys
 def test_an_interrupted_run_gives_the_same_bytes(
-    name: str, finished: Callable[[str], RunFolder], tmp_path: Path
+    name: str, finished: Callable[[str], RunFolder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Interrupted one iteration after each epoch of each step."""
     expected = finished(name)
+    leave_out_rehearsal(monkeypatch)
     settings = small(tmp_path, SCENARIO, name, optim__epochs_later=2)
     for _ in range(30):
         ticks = Experiment.open(settings).ticks()

@@ -21,7 +21,7 @@ from plopkit.support.appending import replace_text
 Lines = list[dict[str, Any]]
 NOT_REPEATED = ("seconds", "images_per_second", "memory_mib")
 
-pytestmark = pytest.mark.usefixtures("no_pictures")
+pytestmark = pytest.mark.usefixtures("no_pictures", "no_rehearsal")
 
 
 def logged(folder: RunFolder) -> Lines:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from small_runs import contents, small
+from small_runs import contents, leave_out_rehearsal, small
 from torch import Tensor
 
 from plopkit.catalogue import METHODS
@@ -65,8 +65,11 @@ def looking() -> Iterator[str]:
     del METHODS["looking"]
 
 
-def test_an_interrupted_run_gives_the_same_bytes(finished: RunFolder, tmp_path: Path) -> None:
+def test_an_interrupted_run_gives_the_same_bytes(
+    finished: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Interrupted in each step, and between two."""
+    leave_out_rehearsal(monkeypatch)
     settings = small(tmp_path, SCENARIO, "mib", optim__epochs_later=2, **MEMORY)
     for _ in range(30):
         ticks = Experiment.open(settings).ticks()

@@ -24,7 +24,7 @@ from plopkit.runs.results import load_results
 from plopkit.support import seals
 from plopkit.support.files import write_text
 
-pytestmark = pytest.mark.usefixtures("no_pictures")
+pytestmark = pytest.mark.usefixtures("no_pictures", "no_rehearsal")
 
 Captured = pytest.CaptureFixture[str]
 

@@ -21,7 +21,7 @@ from plopkit.runs.folder import RunFolder
 from plopkit.runs.origin import ChangedError, Origin, read_record
 from plopkit.support import seals
 
-pytestmark = pytest.mark.usefixtures("no_pictures")
+pytestmark = pytest.mark.usefixtures("no_pictures", "no_rehearsal")
 
 Captured = pytest.CaptureFixture[str]
 

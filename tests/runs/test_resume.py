@@ -9,11 +9,11 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from small_runs import TWO_EPOCHS, contents, small, ticks_until
+from small_runs import TWO_EPOCHS, contents, leave_out_rehearsal, small, ticks_until
 from stops import recording
 
 from plopkit import trainer
-from plopkit.runs import books, evaluation, experiment, origin
+from plopkit.runs import books, evaluation, origin
 from plopkit.runs.checkpoints import StepStore
 from plopkit.runs.experiment import Experiment, run
 from plopkit.runs.folder import RunFolder
@@ -100,7 +100,7 @@ def test_a_run_killed_at_any_moment_leaves_the_same_bytes(tmp_path: Path, monkey
     """
     monkeypatch.setattr(trainer, "time", SimpleNamespace(perf_counter=lambda: 0.0))  # seconds are in the tables
     monkeypatch.setattr(origin, "_date", lambda: "2026-01-01 00:00:00 UTC")
-    monkeypatch.setattr(experiment, "dry_run", lambda *_: None)  # writes nothing, and takes its time at every opening
+    leave_out_rehearsal(monkeypatch)
     settings = small(tmp_path, "emoji 10-5 overlap", "mib", optim__epochs=2, data__val_scenes=8)
     with recording(tmp_path) as moments:
         folder = run(settings, progress=False)
@@ -151,11 +151,14 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_epoch(
 
 
 @pytest.mark.parametrize("method", ["lwf-mc", "ewc", "pi", "rw"])
-def test_a_method_that_trains_its_own_step_0_resumes(method: str, tmp_path: Path) -> None:
+def test_a_method_that_trains_its_own_step_0_resumes(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Interrupted after each epoch: the same weights and regularizers' states as without interruption."""
     ticks_until(Experiment.open(small(tmp_path / "a", method="ft", **TWO_EPOCHS)))  # its step 0 must not be used
     straight = Experiment.open(small(tmp_path / "a", method=method, **TWO_EPOCHS))
     assert {step for step, *_ in ticks_until(straight)} == {0, 1}
+    leave_out_rehearsal(monkeypatch)
     for _ in range(8):
         resumed = Experiment.open(small(tmp_path / "b", method=method, **TWO_EPOCHS))
         if not ticks_until(resumed, lambda tick: tick.epoch_done):
