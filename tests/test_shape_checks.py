@@ -38,6 +38,8 @@ def test_a_wrong_type_is_refused() -> None:
 def test_right_shapes_and_types_pass() -> None:
     assert cross_entropy(torch.zeros(2, 3, 4, 4), torch.zeros(2, 4, 4, dtype=torch.uint8)).shape == (2, 4, 4)
     assert isinstance(Scenario.parse("voc 15-5 overlap"), Scenario)  # returns Self
+    for function in (Scenario.parse, Scenario.parse.__wrapped__):
+        assert function.__annotations__["return"] is Self
     assert normalised(torch.zeros(3, 2, 2)).shape == (3, 2, 2)
 
 
@@ -92,12 +94,12 @@ def test_the_annotations_of_an_inner_function_are_those_of_its_definition() -> N
 def test_what_names_a_shape_is_checked_by_jaxtyping(hint: object) -> None:
     """The same name is the same number, in all arguments and the result."""
 
-    def first(one: hint, other: Float[Tensor, "B 1"]) -> object:
+    def first(one: hint, other: hint) -> object:
         return one
 
     checked = jaxtyped(first, typechecker=check)
-    one = torch.zeros(2, 3)
-    given = [one] if isinstance(hint, types.GenericAlias) else one
-    assert checked(given, torch.zeros(2, 1)) is given
+    tensors = [torch.zeros(2, 3), torch.zeros(2, 3), torch.zeros(2, 4)]
+    given, alike, other = ([tensor] if isinstance(hint, types.GenericAlias) else tensor for tensor in tensors)
+    assert checked(given, alike) is given
     with pytest.raises(TypeCheckError, match="Type-check error whilst checking the parameters"):
-        checked(given, torch.zeros(3, 1))
+        checked(given, other)
