@@ -1,0 +1,116 @@
+"""The comparison of all methods: its pieces, its file of results, and the page."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from small_runs import SMALL
+
+import plopkit
+from benchmarks import comparison
+from plopkit.grids.grid import GridResult
+from plopkit.grids.plan import PlannedRun, plan
+
+PAGE = "Before.\n\n| method |\n|---|\n\nAfter.\n"
+ENTRIES = [comparison.Entry("ft"), comparison.Entry("mib"), comparison.Entry("mib", has_memory=True)]
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The runs that are trained, in this process; three entries and a protocol alone."""
+    found: list[str] = []
+
+    def run_grid(runs: Sequence[PlannedRun], workers: int) -> GridResult:
+        found.extend(map(str, runs))
+        return GridResult([plopkit.run(run.settings, progress=False) for run in runs], {})
+
+    def small_plan(scenarios, methods, seeds, preset, choices, out) -> list[PlannedRun]:
+        sizes = {name: [value] for name, value in SMALL.items()}
+        return plan(scenarios, methods, seeds, preset, sizes | choices, out)
+
+    monkeypatch.setattr(comparison, "run_grid", run_grid)
+    monkeypatch.setattr(comparison, "plan", small_plan)
+    monkeypatch.setattr(comparison, "entries", lambda: ENTRIES)
+    monkeypatch.setattr(comparison, "PROTOCOLS", ("overlap",))
+    return found
+
+
+def test_a_piece_adds_what_the_file_lacks_and_no_more(trained: list[str], tmp_path: Path) -> None:
+    csv, page = tmp_path / "comparison.csv", tmp_path / "page.md"
+    page.write_text(PAGE, encoding="utf-8")
+
+    def piece(orders: Sequence[int], out: str) -> pd.DataFrame:
+        comparison.main(orders, [0], "smoke", out=tmp_path / out, csv=csv, page=page)
+        return comparison.read(csv)
+
+    first = piece([0], "a")
+    assert len(trained) == 3
+    assert len(first) == 3 * 2
+    assert (first["stored_mb"] > 0).all() and (first["seconds"] > 0).all()
+    assert first["method"].unique().tolist() == ["ft", "mib", "mib (memory.images 100)"]
+    kept = first[first["method"].str.contains("memory") & (first["step"] == 0)]["stored_mb"].iloc[0]
+    assert kept > first[(first["method"] == "mib") & (first["step"] == 0)]["stored_mb"].iloc[0]
+    csv_bytes = csv.read_bytes()
+
+    again = piece([0], "elsewhere")  # without the run folders
+    assert len(trained) == 3
+    assert csv.read_bytes() == csv_bytes
+    again[again["method"] != "ft"].to_csv(csv, index=False)
+    piece([0], "a")
+    assert trained[3:] == ["emoji 15-5 overlap order=random:0, ft, seed 0"]
+    assert comparison.read(csv)["method"].tolist() == again["method"].tolist()
+
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("Before.\n\n| method | all, overlap | old_nobg |")
+    assert text.endswith("|\n\nAfter.\n")
+    assert page.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+
+
+def made_up() -> pd.DataFrame:
+    """Results of three entries in two orders, in which fine-tuning once beats MiB."""
+    rows = []
+    for order, scores in ((0, (20.0, 60.0, 61.0)), (1, (52.0, 50.0, 55.0))):
+        for entry, score in zip(ENTRIES, scores, strict=True):
+            row = {"scenario": f"emoji 15-5 overlap order=random:{order}", "method": entry.name, "seed": 0}
+            row |= dict.fromkeys(("old_nobg", "new"), score) | {"seconds": 10 + order, "stored_mb": 4.9}
+            rows += [row | {"step": 0, "all": 70.0}, row | {"step": 1, "all": score}]
+    return pd.DataFrame(rows)
+
+
+def test_the_table_has_means_spread_and_the_lead_in_the_same_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparison, "PROTOCOLS", ("overlap",))
+    lines = comparison.markdown(made_up()).splitlines()
+    assert lines[2].split(" | ")[:2] == ["| fine-tuning", "36.0 ± 22.6"]
+    assert lines[2].split(" | ")[4:] == ["−19.0 ± 29.7", "1 of 2", "10", "4.9 |"]
+    assert lines[3].split(" | ")[:2] == ["| MiB", "55.0 ± 7.1"]
+    assert lines[3].split(" | ")[4:6] == ["–", "–"]
+    assert lines[4].split(" | ")[0] == "| MiB + memory"
+    assert lines[4].split(" | ")[4:6] == ["+3.0 ± 2.8", "2 of 2"]
+
+
+def test_a_lead_needs_the_baseline_of_its_own_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparison, "PROTOCOLS", ("overlap",))
+    table = made_up()
+    table = table[~((table["method"] == "mib") & table["scenario"].str.endswith("1"))]
+    line = next(line for line in comparison.markdown(table).splitlines() if line.startswith("| fine-tuning"))
+    assert "−40.0 ± nan" not in line
+    assert "| −40.0 | 0 of 1 |" in line
+
+
+@pytest.mark.parametrize("text", ["no table\n", PAGE + PAGE])
+def test_a_page_has_one_table_of_methods(text: str) -> None:
+    with pytest.raises(ValueError, match="one table"):
+        comparison.with_table(text, "| method | x |")
+
+
+def test_the_picture_names_every_method_and_protocol() -> None:
+    axes = comparison.draw(comparison.read(comparison.CSV)).axes[0]
+    titles = {entry.title for entry in comparison.entries()}
+    assert {label.get_text() for label in axes.get_yticklabels()} == titles
+    assert tuple(text.get_text() for text in axes.get_legend().get_texts()) == comparison.PROTOCOLS
+
+
+def test_the_page_shows_the_file_of_results() -> None:
+    page = comparison.PAGE.read_text(encoding="utf-8")
+    assert comparison.markdown(comparison.read(comparison.CSV)) in page
