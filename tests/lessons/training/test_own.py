@@ -10,7 +10,7 @@ from small_runs import small
 import plopkit
 from plopkit.lessons import attempt, solution
 from plopkit.lessons.exercises import Verdict
-from plopkit.lessons.training import course, first_and_last, run_once_written, with_method
+from plopkit.lessons.training import course, course_in_words, first_and_last, run_once_written, with_method
 from plopkit.lessons.training.own import COURSES, course_of
 from plopkit.losses import cross_entropy, unbiased_cross_entropy
 from plopkit.methods import Method
@@ -120,6 +120,10 @@ def test_a_course_needs_a_finished_run_with_a_protective_term(tmp_path, no_pictu
     assert course(plopkit.run(settings)) is None
     finished = plopkit.run(small(tmp_path, method="plop"))
     assert course(finished) == course_of(finished.ticks, 1) in COURSES
+    pod = first_and_last(finished.ticks).loc[(1, "pod")]
+    words = f"In step 1, `pod` has a mean of {pod['first']:.3g} over the first ten iterations and of {pod['last']:.3g} "
+    assert course_in_words(finished).startswith(words)
+    assert course_in_words(plopkit.run(settings)) == "In step 1 no term protects anything."
 
 
 def test_a_net_in_training_is_no_copy_of_its_teacher() -> None:
