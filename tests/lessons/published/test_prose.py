@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 import nbformat
-import pytest
 
 from plopkit.lessons.published import last_steps, measured, published_and_own, until_plop
 
@@ -54,11 +53,3 @@ def test_the_thresholds_compared_in_lesson_09_are_those_of_the_benchmarks() -> N
     source = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8").replace("*", "")
     for thresholds, pod, scores in rows:
         assert re.search(rf"(?m)^\| {thresholds} \| {pod}, .*\| {re.escape(scores)} \|$", source), scores
-
-
-@pytest.mark.parametrize("number", ["05", "06", "07", "08", "09"])
-def test_no_score_is_typed_into_the_text(number: str) -> None:
-    """Scores are computed where they are shown; made-up numbers are for exercises and discussions."""
-    text = text_of(number).partition("## Exercises")[0]
-    texts = re.sub(r"(?m)^\|.*$|\*\*Discuss\.\*\*(?s:.*?)(?:\n\n|\Z)", "", text)
-    assert re.findall(r"\d+(?:\.\d+)? (?:%|percent\b|points\b)", texts) == []
