@@ -38,6 +38,17 @@ def test_in_pairs_plop_keeps_more_and_mib_learns_more_and_neither_is_ahead_over_
     assert pairs["all"].loc[0, "mib"] > pairs["all"].loc[0, "plop"]  # what the question begins with
 
 
+def test_with_twice_the_images_plop_comes_closer_to_fine_tuning_on_the_new_classes() -> None:
+    """Lesson 00 compares its runs with those of lesson 06."""
+    halves = measured("emoji_15-5_lessons")
+    for _, half in halves.groupby("threads"):
+        gaps = []
+        for runs in (half, measured("emoji_15-5_three_seeds")):
+            new = last_steps(runs).pivot(index="seed", columns="method", values="new")
+            gaps.append(new["ft"] - new["plop"])
+        assert (gaps[0] > 2 * gaps[1]).all() and (gaps[1] > 0).all()
+
+
 def test_ewf_keeps_more_than_plop_and_is_wrong_on_more_pixels_than_fine_tuning() -> None:
     for _, rows in last_steps(measured("emoji_15-1_all_methods")).groupby("seed"):
         scores = rows.set_index("method")
