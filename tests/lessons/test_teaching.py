@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 
 import plopkit
-from plopkit.lessons import own_data, published, splits, successors
+from plopkit.lessons import own_data, published, solution, splits, successors
 from plopkit.lessons.exercises import check
 from plopkit.model.segmenter import segmenter_of
 from plopkit.presets import method_of
@@ -85,8 +85,10 @@ def lesson_runs() -> pd.DataFrame:
 def test_expected_numbers_are_those_of_the_seeds_with_one_and_two_threads() -> None:
     runs = lesson_runs()
     shared = {(seed, threads, method) for seed in range(3) for threads in (1, 2) for method in ("ft", "mib", "plop")}
-    assert shared <= set(runs[["seed", "threads", "method"]].itertuples(index=False, name=None))
-    names = {"fine-tuning": "ft", "MiB": "mib", "PLOP": "plop"}
+    own_method = {(seed, 2, "mine") for seed in range(3)}
+    assert shared | own_method == set(runs[["seed", "threads", "method"]].itertuples(index=False, name=None))
+    names = {"fine-tuning": "ft", "MiB": "mib", "PLOP": "plop", "lesson 06's own method": "mine"}
+    assert 'weight: float = Field(0.3, ge=0, description="weight of the pull")' in solution("06.method").code
     table = table_below(read("TEACHERS.md"), "What to expect")
     assert [row[0] for row in table] == list(names)
     for title, *ranges in table:
