@@ -95,12 +95,27 @@ def test_expected_numbers_are_those_of_the_seeds_with_one_and_two_threads() -> N
         own = runs[runs["method"] == names[title]]
         before, after = own[own["step"] == 0], own[own["step"] == 1]
         for printed, values in zip(ranges, (before["old_nobg"], after["old_nobg"], after["new"]), strict=True):
-            assert printed == f"{values.min():.1f}–{values.max():.1f}", title
+            assert printed == span(values), title
     scores = runs.set_index(["seed", "method", "step", "threads"])[["old_nobg", "new", "all"]].unstack("threads")
     moved = max((scores[name][1] - scores[name][2]).abs().max() for name in ("old_nobg", "new", "all"))
     assert f"moved by up to {moved:.1f} points" in " ".join(read("TEACHERS.md").split())
     new = runs[runs["step"] == 1].pivot(index=["seed", "threads"], columns="method", values="new")
     assert (new["mib"] > new["plop"]).all()  # "in these short lessons MiB learns more new classes"
+
+
+def test_lesson_07_loses_no_background_with_other_seeds() -> None:
+    """Its number of iterations was chosen with seed 0."""
+    guide = " ".join(read("TEACHERS.md").split())
+    own = published.measured("emoji_15-1_lessons").set_index(["method", "seed", "threads", "step"]).loc["plop", 1, 2, 5]
+    assert f"after the last step {own['old_nobg']:.1f} % of the old classes, {own['new']:.1f} % of the new" in guide
+    assert f"a background of {own['background']:.1f} %" in guide and own["background"] > 70
+    whole = published.last_steps(published.measured("emoji_15-1_all_methods")).groupby("method")["background"]
+    plop, mib, ft = (span(whole.get_group(name)) for name in ("plop", "mib", "ft"))
+    assert f"IoU is {plop} with PLOP, {mib} with MiB and {ft} with fine-tuning." in guide
+
+
+def span(values: pd.Series) -> str:
+    return f"{values.min():.1f}–{values.max():.1f}"
 
 
 def answers() -> dict[str, str]:
