@@ -3,14 +3,21 @@
 import html
 import re
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import nbformat
 import pandas as pd
+import torch
 
-from plopkit.lessons import successors
+import plopkit
+from plopkit.lessons import own_data, published, solution, splits, successors
 from plopkit.lessons.exercises import check
+from plopkit.model.segmenter import segmenter_of
+from plopkit.presets import method_of
+from plopkit.scenario import Scenario
+from plopkit.settings import Settings
 from plopkit.support import resources
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,26 +64,122 @@ def test_the_plan_of_fifty_minutes_shows_sections_that_exist_and_fits() -> None:
         assert needed is None or needed / 2 <= end - begin <= needed + 2, (name, needed, end - begin)
 
 
-def test_expected_numbers_are_those_of_the_seeds() -> None:
-    runs = pd.read_csv(resources.path("measured/emoji_15-5_lessons.csv"))
-    assert sorted(runs["seed"].unique()) == [0, 1, 2]
-    names = {"fine-tuning": "ft", "MiB": "mib", "PLOP": "plop"}
+PARAMETERS = {"scenario": "emoji 15-5 overlap", "preset": "laptop", "data_root": None, "out": "runs", "overrides": {}}
+LAPTOP = plopkit.from_parameters(PARAMETERS, "plop", lesson=True)
+
+
+def head_of(settings: Settings) -> torch.Tensor:
+    """The head's map of a net with random weights, for an image of the settings' size."""
+    net = segmenter_of(settings.model.model_copy(update={"weights": "none"}), (16,)).eval()
+    with torch.no_grad():
+        head = net(torch.zeros(1, 3, settings.data.size, settings.data.size)).head
+    assert head is not None
+    return head
+
+
+def lesson_runs() -> pd.DataFrame:
+    """The lessons' runs for three seeds, with one and with two threads."""
+    return pd.read_csv(resources.path("measured/emoji_15-5_lessons.csv"))
+
+
+def test_expected_numbers_are_those_of_the_seeds_with_one_and_two_threads() -> None:
+    runs = lesson_runs()
+    shared = {(seed, threads, method) for seed in range(3) for threads in (1, 2) for method in ("ft", "mib", "plop")}
+    own_method = {(seed, 2, "mine") for seed in range(3)}
+    assert shared | own_method == set(runs[["seed", "threads", "method"]].itertuples(index=False, name=None))
+    names = {"fine-tuning": "ft", "MiB": "mib", "PLOP": "plop", "lesson 06's own method": "mine"}
+    assert 'weight: float = Field(0.3, ge=0, description="weight of the pull")' in solution("06.method").code
     table = table_below(read("TEACHERS.md"), "What to expect")
     assert [row[0] for row in table] == list(names)
     for title, *ranges in table:
         own = runs[runs["method"] == names[title]]
         before, after = own[own["step"] == 0], own[own["step"] == 1]
         for printed, values in zip(ranges, (before["old_nobg"], after["old_nobg"], after["new"]), strict=True):
-            assert printed == f"{values.min():.1f}–{values.max():.1f}", title
+            assert printed == span(values), title
+    scores = runs.set_index(["seed", "method", "step", "threads"])[["old_nobg", "new", "all"]].unstack("threads")
+    moved = max((scores[name][1] - scores[name][2]).abs().max() for name in ("old_nobg", "new", "all"))
+    assert f"moved by up to {moved:.1f} points" in " ".join(read("TEACHERS.md").split())
+    new = runs[runs["step"] == 1].pivot(index=["seed", "threads"], columns="method", values="new")
+    assert (new["mib"] > new["plop"]).all()  # "in these short lessons MiB learns more new classes"
 
 
-def test_answers_are_right() -> None:
-    answers = dict(re.findall(r"(\d\d\.\d) is ([^;.]+(?:\.\d+)?)", read("TEACHERS.md").partition("## Answers")[2]))
+def test_lesson_07_loses_no_background_with_other_seeds() -> None:
+    """Its number of iterations was chosen with seed 0."""
+    guide = " ".join(read("TEACHERS.md").split())
+    own = published.measured("emoji_15-1_lessons").set_index(["method", "seed", "threads", "step"]).loc["plop", 1, 2, 5]
+    assert f"after the last step {own['old_nobg']:.1f} % of the old classes, {own['new']:.1f} % of the new" in guide
+    assert f"a background of {own['background']:.1f} %" in guide and own["background"] > 70
+    whole = published.last_steps(published.measured("emoji_15-1_all_methods")).groupby("method")["background"]
+    plop, mib, ft = (span(whole.get_group(name)) for name in ("plop", "mib", "ft"))
+    assert f"IoU is {plop} with PLOP, {mib} with MiB and {ft} with fine-tuning." in guide
+
+
+def span(values: pd.Series) -> str:
+    return f"{values.min():.1f}–{values.max():.1f}"
+
+
+def answers() -> dict[str, str]:
+    """What the guide says each exercise is."""
+    text = " ".join(read("TEACHERS.md").partition("## Answers")[2].partition("To the questions")[0].split())
+    return dict(re.findall(r"(\d\d\.\d) is (.+?)(?: \(preset [^)]*\))?(?:;|\. |, and )", text))
+
+
+def number(text: str) -> float:
+    return float(text.replace(",", ""))
+
+
+def test_answers_that_are_always_the_same_are_right() -> None:
+    said, voc = answers(), Scenario.parse("voc 15-1 overlap")
+    assert check("01.1", number(said["01.1"]), scenario=voc, train=splits.voc_presence()[0]).right
+    last = replace(Scenario.parse("emoji 15-5 overlap"), order=(0, *range(20, 0, -1))).steps[-1]
+    assert check("01.2", {int(label) for label in said["01.2"].split(" and ")}, step=last, channels=(1, 3)).right
+    assert check("03.1", number(said["03.1"]), head=head_of(LAPTOP), scales=method_of(LAPTOP).scales).right
+    seeds = published.last_steps(published.measured("emoji_15-5_three_seeds"))
+    assert check("08.2", number(said["08.2"]), seeds=seeds).right
+    assert check("09.1", number(said["09.1"])).right
+    counts = torch.zeros(2, 100, dtype=torch.long)
+    counts[:, :3] = torch.tensor([[900, 700, 400], [9_000, 7_000, 4_000]])
+    assert check("09.2", [float(part) for part in said["09.2"].strip("[]").split(", ")], counts=counts).right
     table = successors.since_plop()
     both = successors.both_scores(table, successors.last_steps(successors.measured("emoji_15-1_all_methods")))
-    assert check("11.1", float(answers["11.1"]), table=table, method="ewf").right
-    assert check("11.2", float(answers["11.2"]), both=both).right
-    assert answers["12.1"] == "{0, 1, 2, 3, 255}"
+    assert check("11.1", number(said["11.1"]), table=table, method="ewf").right
+    assert check("11.2", number(said["11.2"]), both=both).right
+    labels = {int(label) for label in said["12.1"].strip("{}").split(", ")}
+    assert check("12.1", labels, names=own_data.NAMES[:4]).right
+
+
+def test_answers_that_depend_on_the_run_are_in_the_ranges_of_the_measured_ones() -> None:
+    said, values = answers(), dict[str, list[float]]()
+    for _, runs in lesson_runs().groupby(["seed", "threads"]):
+        last = runs[runs["step"] == 1].set_index("method")
+        fallen = runs[(runs["step"] == 0) & (runs["method"] == "ft")]["old_nobg"].item() - last.loc["ft", "old_nobg"]
+        ahead, background = last.loc["ft", "new"] - last.loc["plop", "new"], last.loc["ft", "background"]
+        results = runs[["method", "step", "background"]].assign(label=0).rename(columns={"background": "iou"})
+        assert check("00.1", fallen, summary=runs).right
+        assert check("00.2", ahead, summary=runs).right
+        assert check("08.1", background, results=results, method="ft").right
+        for name, value in {"00.1": fallen, "00.2": ahead, "08.1": background}.items():
+            values.setdefault(name, []).append(value)
+    assert {name: said[name] for name in values} == {
+        name: f"between {min(found):.1f} and {max(found):.1f}" for name, found in values.items()
+    }
+    assert said["02.1"] == "`before[0] / 11`" and check("02.1", 0.55 / 11, background=0.55, n_new=10).right
+    assert said["06.2"].startswith("a ratio")
+
+
+def test_every_answer_in_the_guide_is_tried() -> None:
+    """By one of the two tests above, which read these."""
+    tried = {"01.1", "01.2", "03.1", "08.2", "09.1", "09.2", "11.1", "11.2", "12.1"}
+    assert set(answers()) == tried | {"00.1", "00.2", "08.1", "02.1", "06.2"}
+
+
+def test_published_scores_in_the_guide_are_those_of_plops_table() -> None:
+    rows = {task: plopkit.published(f"voc {task} overlap") for task in ("15-5", "15-1")}
+    own = {task: table[table["source"] == "PLOP (CVPR 2021), Table 1"] for task, table in rows.items()}
+    scores = {task: table.groupby("method")["all"].max().round(1) for task, table in own.items()}
+    guide = " ".join(read("TEACHERS.md").split())
+    assert scores["15-5"]["mib"] == scores["15-5"]["plop"] and f"({scores['15-5']['plop']} both)" in guide
+    assert f"(15-1: {scores['15-1']['plop']} against {scores['15-1']['mib']})" in guide
 
 
 def test_the_glossary_has_the_words() -> None:

@@ -44,6 +44,34 @@ def by_domain(means: pd.DataFrame, method: str) -> pd.DataFrame:
     return rows.pivot(index="step", columns="domain", values="miou")[list(dict.fromkeys(rows["domain"]))]
 
 
+def brightness(scenes: Scenes) -> dict[str, float]:
+    """The mean brightness of each domain, from 0, black, to 1, white.
+
+    Args:
+        scenes: result of `same_scenes`.
+    """
+    return {domain: float(np.mean([scene[domain] for scene in scenes]) / 255) for domain in scenes[0]}
+
+
+PRICES = ("nothing", "the newest domain is learnt less well", "another old domain is lost instead")
+"""What a method may cost that keeps its features near the teacher's."""
+
+
+def price(means: pd.DataFrame, margin: float = 1.0) -> str:
+    """Which of `PRICES` PLOP pays, compared with fine-tuning.
+
+    Args:
+        means: rows of `plopkit.runs.domains.domain_means` of both methods, of one seed.
+        margin: smaller differences, in points, are none.
+    """
+    ft, plop = (by_domain(means, method) for method in ("ft", "plop"))
+    newest = ft.columns[-1]
+    if plop[newest].iloc[-1] < ft[newest].iloc[-1] - margin:
+        return PRICES[1]
+    lower = (plop.iloc[-1] < ft.iloc[-1] - margin).drop(newest)
+    return PRICES[2] if lower.any() else PRICES[0]
+
+
 class Forgotten(NamedTuple):
     """One validation picture and what the nets of some runs predict for it, after every step."""
 

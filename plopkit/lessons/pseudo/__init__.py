@@ -8,6 +8,7 @@ from plopkit.lessons.pseudo.measures import (
     precision_at,
     precision_curve,
     spread_images,
+    teacher_view,
 )
 from plopkit.lessons.pseudo.uncertainty import precision_curves, uncertainty_histograms
 from plopkit.lessons.snapshots import outputs_of
@@ -26,6 +27,7 @@ __all__ = [
     "pseudo_explorer",
     "pseudo_rows",
     "spread_images",
+    "teacher_view",
     "uncertainty_histograms",
 ]
 

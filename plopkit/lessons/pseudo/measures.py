@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor
+from torch.nn.functional import max_pool2d
 
 from plopkit.datasets.scenario_data import channels_of
 from plopkit.pseudo import Thresholds, confident_share, pseudo_label, uncertainty
@@ -141,3 +142,42 @@ def spread_images(
     ranked = right.argsort(descending=True, stable=True)
     places = torch.linspace(0, len(ranked) - 1, min(count, len(ranked))).round().long()
     return ranked[places]
+
+
+class TeacherView(NamedTuple):
+    """What the teacher makes of images that show old and new objects."""
+
+    recognised: float
+    """The share of the pixels of old objects that it predicts right."""
+    taken: float
+    """The share of the pixels of new objects that it takes for an old class."""
+    uncertainty: dict[str, float]
+    """The median of its uncertainty in the background, inside objects and at edges; NaN where there are no pixels."""
+
+
+def teacher_view(
+    old_logits: Float[Tensor, "B C_old H W"], masks: Int[Tensor, "B H W"], step: Step, width: int = 2
+) -> TeacherView:
+    """What the teacher makes of images, judged by the true masks.
+
+    Args:
+        old_logits: logits of the teacher.
+        masks: the true labels.
+        step: the step that is trained.
+        width: pixels at most this far from another class are at an edge.
+    """
+    truth, predicted, unsure = channels_of(masks, step, "seen"), predicted_channel(old_logits), uncertainty(old_logits)
+    old, new = (truth > 0) & (truth < step.n_old), (truth >= step.n_old) & (truth < step.n_seen)
+    edges, known = _near_another(truth, width), truth != IGNORE
+    places = {"background": (truth == 0) & ~edges, "objects": (old | new) & ~edges, "edges": known & edges}
+    medians = {name: float(unsure[where].median()) for name, where in places.items()}
+    return TeacherView(
+        float((predicted == truth)[old].float().mean()), float((predicted[new] > 0).float().mean()), medians
+    )
+
+
+def _near_another(truth: Int[Tensor, "B H W"], width: int) -> Bool[Tensor, "B H W"]:
+    """Pixels that are at most `width` from one of another value."""
+    values = truth.float()[:, None]
+    highest, lowest = (max_pool2d(sign * values, 2 * width + 1, 1, width) for sign in (1, -1))
+    return (highest != -lowest)[:, 0]

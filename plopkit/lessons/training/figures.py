@@ -9,11 +9,12 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from plopkit.lessons.training.measures import Example
-from plopkit.scenario import ignored_id
+from plopkit.scenario import Step, ignored_id
+from plopkit.support.printable import one_line
 from plopkit.viz.figures import bare, titled
 from plopkit.viz.masks import overlay
 from plopkit.viz.style import styled
-from plopkit.viz.words import contents, each
+from plopkit.viz.words import contents, each, enumerated
 
 LEAST = 0.01
 """The share of an image that a class has to cover for its name to be written on it."""
@@ -48,12 +49,36 @@ def story(example: Example, titles: Sequence[str], names: Sequence[str], title: 
     return figure
 
 
+def objects_shown(mask: Integer[np.ndarray, "H W"], names: Sequence[str], step: Step) -> str:
+    """The classes of a mask, old or new, in words; those that are too small for `story` to name them say so.
+
+    Args:
+        mask: the true labels.
+        names: class names, indexed by label.
+        step: the step after which classes are old or new.
+    """
+    words: dict[bool, list[str]] = {True: [], False: []}
+    for label in _objects(mask, names):
+        when = "new" if label in step.new else "old"
+        words[_has_room(mask == label)].append(f"{one_line(names[label])} ({when})")
+    named, tiny = (enumerated(words[room]) if words[room] else "" for room in (True, False))
+    return "; ".join(part for part in (named, tiny and f"too small for a name: {tiny}") if part) or "no object"
+
+
+def _objects(mask: Integer[np.ndarray, "H W"], names: Sequence[str]) -> list[int]:
+    return [label for label in np.unique(mask).tolist() if label not in (0, ignored_id(len(names)))]
+
+
+def _has_room(where: Bool[np.ndarray, "H W"]) -> bool:
+    """Whether a class covers enough for its name to be written on it."""
+    return bool(where.mean() >= LEAST)
+
+
 def _name_objects(axis: Axes, mask: Integer[np.ndarray, "H W"], names: Sequence[str]) -> None:
     """Write each class's name where it covers the most."""
-    ignored = ignored_id(len(names))
-    for label in np.unique(mask):
+    for label in _objects(mask, names):
         where = mask == label
-        if label not in (0, ignored) and where.mean() >= LEAST:
+        if _has_room(where):
             row, column = middle(where)
             side = "left" if column < 0.2 * mask.shape[1] else "right" if column > 0.8 * mask.shape[1] else "center"
             outline = [withStroke(linewidth=2.2, foreground="black")]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from plopkit.lessons.attempts import Attempt, find_attempt, judge
 from plopkit.lessons.exercises import Verdict
+from plopkit.lessons.prose import Said, say
 from plopkit.methods import Method
 from plopkit.presets import configure, open_scenario, overrides_of
 from plopkit.runs.experiment import run
@@ -108,9 +109,32 @@ def course(folder: RunFolder) -> str | None:
 
 def course_of(ticks: pd.DataFrame, step: int) -> str | None:
     """How the largest protective term runs through a step; None where there is none."""
-    table = first_and_last(ticks).loc[step].drop(index=["ce", "bce"], errors="ignore")
-    if table.empty:
+    term = _largest_term(ticks, step)
+    if term is None:
         return None
-    first, last = table.loc[table.max(axis=1).idxmax(), ["first", "last"]]
     rises, falls, level = COURSES
-    return level if abs(last - first) <= LEVEL * first else rises if last > first else falls
+    change = term["last"] - term["first"]
+    return level if abs(change) <= LEVEL * term["first"] else rises if change > 0 else falls
+
+
+def course_in_words(folder: RunFolder) -> Said:
+    """Where the largest protective term of a run begins its latest step, and where it ends."""
+    ticks = folder.ticks
+    step = int(ticks["step"].max())
+    term = _largest_term(ticks, step)
+    if term is None:
+        return say("In step {step} no term protects anything.", step=step)
+    return say(
+        "In step {step}, `{term}` has a mean of {first:.3g} over the first ten iterations and of {last:.3g} over the "
+        "last ten.",
+        step=step,
+        term=term.name,
+        first=term["first"],
+        last=term["last"],
+    )
+
+
+def _largest_term(ticks: pd.DataFrame, step: int) -> pd.Series | None:
+    """The `first_and_last` of a step's largest protective term, whose name it has; None where there is none."""
+    table = first_and_last(ticks).loc[step].drop(index=["ce", "bce"], errors="ignore")
+    return None if table.empty else table.loc[table.max(axis=1).idxmax()]

@@ -49,6 +49,25 @@ def test_a_table_has_a_row_per_step_and_a_column_per_domain() -> None:
     assert table["paper"].isna().tolist() == [True, False, False]
 
 
+def test_brightness_is_the_mean_of_the_scenes() -> None:
+    scene = {"day": np.full((2, 2, 3), 255, np.uint8), "night": np.zeros((2, 2, 3), np.uint8)}
+    assert lesson.brightness([scene, {"day": scene["day"], "night": scene["day"]}]) == {"day": 1.0, "night": 0.5}
+
+
+def test_the_price_of_staying_near_the_teacher() -> None:
+    def price(**last: float) -> str:
+        """With these mIoU of PLOP after the last step."""
+        plop = domain_means("plop")
+        for domain, score in last.items():
+            plop.loc[(plop["domain"] == domain) & (plop["step"] == 2), "miou"] = score
+        return lesson.price(pd.concat([domain_means(), plop]))
+
+    nothing, newest, another = lesson.PRICES
+    assert price() == price(night=30.0) == price(rain=46.5) == nothing
+    assert price(night=30.0, rain=40.0) == price(day=1.0, rain=40.0) == newest
+    assert price(night=30.0, day=20.0) == another
+
+
 def test_the_exercises() -> None:
     table = lesson.by_domain(domain_means(), "ft")
     assert lesson.check("10.1", 36.0, table=table, domain="night").right

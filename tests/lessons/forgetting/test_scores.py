@@ -1,5 +1,7 @@
 """The scores beside mIoU, and what lesson 07 says about classes, step by step."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -59,6 +61,15 @@ def test_one_step_later(table: pd.DataFrame) -> None:
 def test_the_first_losses_are_sorted(table: pd.DataFrame) -> None:
     assert first_losses(table, "m").to_dict() == {"aeroplane": 40.0, "background": 10.0, "bicycle": 5.0}
     assert list(first_losses(table, "m").index) == ["aeroplane", "background", "bicycle"]
+
+
+def test_the_iterations_that_lesson_07_names() -> None:
+    settings = {lesson: configure("emoji 15-1 overlap", "mib", "laptop", lesson=lesson) for lesson in (True, False)}
+    least = settings[True].optim.min_iterations
+    (path,) = (Path(__file__).resolve().parents[3] / "notebooks").glob("07_*.ipynb")
+    text = path.read_text(encoding="utf-8")
+    assert f"({shortened(settings[True], 9).optim.min_iterations} instead of {least} with the preset" in text
+    assert f"full {settings[False].optim.min_iterations} iterations a step" in text
 
 
 def test_a_shortened_run_has_fewer_iterations_and_is_another_run() -> None:

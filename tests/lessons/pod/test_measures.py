@@ -1,12 +1,24 @@
 """Distances by layer and region, against plain loops and the loss itself."""
 
+import math
+
 import pytest
 import torch
 from drawing import draw
 from drawing import draw_output as output
 
-from plopkit.lessons.pod.measures import clearest_channel, pod_layers, pod_maps
+from plopkit.lessons.pod.measures import (
+    PLACES,
+    clearest_channel,
+    distance_courses,
+    drift_by_content,
+    most_drifted,
+    pod_layers,
+    pod_maps,
+)
+from plopkit.lessons.snapshots import Snapshot
 from plopkit.pod import fold_new_into_background, local_pod, pod_distance, pod_regions, regions_of
+from plopkit.scenario import Scenario
 
 
 @pytest.mark.parametrize(("height", "width"), [(8, 8), (6, 6), (7, 6), (5, 6), (9, 7)])
@@ -65,3 +77,39 @@ def test_the_clearest_channel_shows_the_objects() -> None:
     features = torch.rand(3, 4, 4, 4, generator=torch.Generator().manual_seed(0))
     features[1, 2] = -((masks[1] == 5).float()[::2, ::2])
     assert clearest_channel(features, masks) == (1, 2)
+
+
+def test_drift_by_what_a_region_shows() -> None:
+    step = Scenario.parse("voc 15-1 overlap").steps[1]  # old 1 to 15, new 16, future from 17 on
+    masks = torch.zeros(1, 8, 8, dtype=torch.long)
+    masks[0, 0, 0], masks[0, 1, 6], masks[0, 6, 0], masks[0, 6, 1] = 3, 20, 16, 15
+    masks[0, 4, 4] = 255
+    regions = torch.tensor([[[1.0, 2.0], [4.0, 8.0]]])
+    assert drift_by_content(regions, masks, step)["new objects"] == 4.0
+    assert drift_by_content(regions, masks, step)["old objects"] == 2.5
+    assert math.isnan(drift_by_content(regions, masks, step)["only background"])  # one is future, one is ignored
+    masks[0, 4, 4] = 0
+    assert drift_by_content(regions, masks, step)["only background"] == 8.0
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "background", "place"),
+    [(4.0, 2, 1.9, 0), (2, 4, 1.9, 1), (2, 4, 2, 2), (4, math.nan, 1, 0), (math.nan, 4, math.nan, 1), (1, 2, 9, 2)],
+)
+def test_where_a_net_has_drifted(new: float, old: float, background: float, place: int) -> None:
+    distances = {"new objects": new, "old objects": old, "only background": background}
+    assert most_drifted(distances) == PLACES[place]
+
+
+def test_distances_while_a_step_is_trained() -> None:
+    teacher, early, late = output(1, 16), output(2, 21), output(3, 21)
+    watched = {
+        "ft": [Snapshot(0, 8, early), Snapshot(8, 8, late)],
+        "plop": [Snapshot(0, 8, late), Snapshot(8, 8, early)],
+    }
+    courses = distance_courses(watched, teacher, 16, (1, 2))
+    assert list(courses.columns) == [0, 8]
+    assert list(dict.fromkeys(courses.index.get_level_values("layer"))) == list(pod_layers(teacher, 16))
+    for layer in pod_layers(teacher, 16):
+        first, last = (float(pod_maps(net, teacher, 16, (1, 2)).distances[layer].mean()) for net in (early, late))
+        assert courses.loc[(layer, "ft")].tolist() == [first, last] == courses.loc[(layer, "plop")].tolist()[::-1]

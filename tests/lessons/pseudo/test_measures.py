@@ -12,8 +12,9 @@ from plopkit.lessons.pseudo.measures import (
     precision_at,
     precision_curve,
     spread_images,
+    teacher_view,
 )
-from plopkit.pseudo import Thresholds, pseudo_label
+from plopkit.pseudo import Thresholds, pseudo_label, uncertainty
 from plopkit.scenario import Scenario
 
 STEP = Scenario.parse("voc 15-1 overlap order=b").steps[1]  # later steps add classes, and labels are not channels
@@ -98,3 +99,22 @@ def test_images_are_spread_from_the_most_to_the_fewest_right_old_pixels() -> Non
         outcomes[image, 0, :right] = Outcome.RIGHT
     assert spread_images(outcomes, labelled, 3).tolist() == [1, 0, 4]
     assert spread_images(outcomes, labelled, 9).tolist() == [1, 2, 0, 3, 4]
+
+
+def test_what_the_teacher_makes_of_old_and_new_objects() -> None:
+    step = Scenario.parse("voc 15-5 overlap").steps[1]
+    masks = torch.zeros(1, 12, 24, dtype=torch.long)
+    masks[0, :, 8:16], masks[0, :, 16:], masks[0, 0, 0] = 3, 17, 255
+    logits = torch.zeros(1, step.n_old, 12, 24)
+    logits[0, 3, :, 8:12], logits[0, 4, :, 12:16], logits[0, 5, :, 16:18] = 9, 6, 3
+    logits[0, 0, :, :8], logits[0, 0, :, 18:] = 12, 9
+    view = teacher_view(logits, masks, step)
+    assert (view.recognised, view.taken) == (0.5, 0.25)
+    u = uncertainty(logits)[0]
+    at_edges = torch.zeros(12, 24, dtype=torch.bool)
+    at_edges[:, 6:10] = at_edges[:, 14:18] = at_edges[:3, :3] = True
+    at_edges[0, 0] = False
+    inside = ~at_edges & (masks[0] > 0) & (masks[0] < 255)
+    assert view.uncertainty["edges"] == u[at_edges].median()
+    assert view.uncertainty["objects"] == u[inside].median()
+    assert view.uncertainty["background"] == u[0, 5] != u[at_edges].median()

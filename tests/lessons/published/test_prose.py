@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 import nbformat
-import pytest
 
 from plopkit.lessons.published import last_steps, measured, published_and_own, until_plop
 
@@ -39,6 +38,17 @@ def test_in_pairs_plop_keeps_more_and_mib_learns_more_and_neither_is_ahead_over_
     assert pairs["all"].loc[0, "mib"] > pairs["all"].loc[0, "plop"]  # what the question begins with
 
 
+def test_with_twice_the_images_plop_comes_closer_to_fine_tuning_on_the_new_classes() -> None:
+    """Lesson 00 compares its runs with those of lesson 06."""
+    halves = measured("emoji_15-5_lessons")
+    for _, half in halves.groupby("threads"):
+        gaps = []
+        for runs in (half, measured("emoji_15-5_three_seeds")):
+            new = last_steps(runs).pivot(index="seed", columns="method", values="new")
+            gaps.append(new["ft"] - new["plop"])
+        assert (gaps[0] > 2 * gaps[1]).all() and (gaps[1] > 0).all()
+
+
 def test_ewf_keeps_more_than_plop_and_is_wrong_on_more_pixels_than_fine_tuning() -> None:
     for _, rows in last_steps(measured("emoji_15-1_all_methods")).groupby("seed"):
         scores = rows.set_index("method")
@@ -54,11 +64,3 @@ def test_the_thresholds_compared_in_lesson_09_are_those_of_the_benchmarks() -> N
     source = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8").replace("*", "")
     for thresholds, pod, scores in rows:
         assert re.search(rf"(?m)^\| {thresholds} \| {pod}, .*\| {re.escape(scores)} \|$", source), scores
-
-
-@pytest.mark.parametrize("number", ["05", "06", "07", "08", "09"])
-def test_no_score_is_typed_into_the_text(number: str) -> None:
-    """Scores are computed where they are shown; made-up numbers are for exercises and discussions."""
-    text = text_of(number).partition("## Exercises")[0]
-    texts = re.sub(r"(?m)^\|.*$|\*\*Discuss\.\*\*(?s:.*?)(?:\n\n|\Z)", "", text)
-    assert re.findall(r"\d+(?:\.\d+)? (?:%|percent\b|points\b)", texts) == []

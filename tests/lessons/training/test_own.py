@@ -10,7 +10,7 @@ from small_runs import small
 import plopkit
 from plopkit.lessons import attempt, solution
 from plopkit.lessons.exercises import Verdict
-from plopkit.lessons.training import course, first_and_last, run_once_written, with_method
+from plopkit.lessons.training import course, course_in_words, first_and_last, run_once_written, with_method
 from plopkit.lessons.training.own import COURSES, course_of
 from plopkit.losses import cross_entropy, unbiased_cross_entropy
 from plopkit.methods import Method
@@ -120,6 +120,18 @@ def test_a_course_needs_a_finished_run_with_a_protective_term(tmp_path, no_pictu
     assert course(plopkit.run(settings)) is None
     finished = plopkit.run(small(tmp_path, method="plop"))
     assert course(finished) == course_of(finished.ticks, 1) in COURSES
+    assert course_in_words(finished).startswith("In step 1, `pod` has a mean of ")
+    assert course_in_words(plopkit.run(settings)) == "In step 1 no term protects anything."
+
+
+def test_the_words_name_the_largest_protective_term_of_the_latest_step(tmp_path) -> None:
+    folder = RunFolder(tmp_path)
+    terms = {"loss_ce": [9.0] * 40, "loss_pod": [0.0] * 20 + [3.0] * 10 + [1.25] * 10, "loss_small": [0.01] * 40}
+    places = {"step": [0] * 20 + [1] * 20, "epoch": 0, "iteration": [*range(20)] * 2}
+    pd.DataFrame(places | terms).to_csv(folder.ticks_file, index=False)
+    assert course_in_words(folder) == (
+        "In step 1, `pod` has a mean of 3 over the first ten iterations and of 1.25 over the last ten."
+    )
 
 
 def test_a_net_in_training_is_no_copy_of_its_teacher() -> None:

@@ -14,7 +14,7 @@ from matplotlib.text import Text
 from torch import nn
 
 from plopkit.lessons import say
-from plopkit.lessons.training import FATES, Example, fates, leading, story, telling_example
+from plopkit.lessons.training import FATES, Example, fates, leading, objects_shown, story, telling_example
 from plopkit.lessons.training.figures import middle
 from plopkit.runs.experiment import Experiment
 from plopkit.scenario import Scenario
@@ -112,6 +112,18 @@ def test_the_objects_have_their_names_on_them() -> None:
     assert [axis.get_title() for axis in figure.axes] == ["image", "truth", "fine-tuning", "PLOP"]
     assert "a credit" in [text.get_text() for text in figure.findobj(Text)]
     assert "fine-tuning class 17 50 %, PLOP class 3 50 % and class 17 50 %." in figure.alt
+
+
+def test_every_class_of_the_truth_is_said_also_what_is_too_small_for_its_name() -> None:
+    names = [f"class {label}" for label in range(21)]
+    truth = np.kron(STEP.label_of[image_of(OLD, NEW)], np.ones((2, 2), np.uint8))
+    assert objects_shown(truth, names, STEP) == "class 3 (old) and class 17 (new)"
+    truth[0, :3], truth[-1, :2] = 18, 255
+    assert objects_shown(truth, names, STEP) == "class 3 (old) and class 17 (new); too small for a name: class 18 (new)"
+    example = Example(np.zeros((3, *truth.shape), np.uint8), truth, {}, {}, {})
+    written = [text.get_text() for text in story(example, [], names, "a title").axes[1].texts]
+    assert written == ["class 3", "class 17"]
+    assert objects_shown(np.zeros((4, 4), np.uint8), names, STEP) == "no object"
 
 
 def test_a_name_is_written_inside_its_object() -> None:
