@@ -4,6 +4,11 @@
 ``parameter_groups``, ``regularizer``, then ``losses`` for every batch, then ``end_step``. A later step: ``teacher``,
 ``begin_step``, ``schedule``, ``images``, ``parameter_groups``, ``regularizer``, ``prepare``, then ``losses`` for every
 batch, then ``end_step``. ``predict`` decides what is evaluated.
+
+Nets that ``prepare``, ``end_step`` and ``candidate_target`` see or let see images compute in `compute.precision`, as
+those do whose outputs ``losses`` gets (`plopkit.compute.as_in_training`): maps may be in half precision, and sums of
+them belong in float32. A regularizer's gradients are those of training. Evaluation, and all that changes weights, such
+as ``begin_step``, is in float32.
 """
 
 import math

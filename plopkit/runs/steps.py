@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from accelerate import Accelerator
 from torch import Tensor
 
-from plopkit.compute import summed
+from plopkit.compute import as_in_training, summed
 from plopkit.datasets import Source
 from plopkit.datasets.remembered import KEY, Kept, planned, to_state
 from plopkit.datasets.scenario_data import ScenarioData
@@ -27,13 +27,15 @@ from plopkit.runs.time_left import Work
 from plopkit.scenario import Scenario, Step
 from plopkit.settings import Settings, digest
 from plopkit.support.seals import DamagedError
-from plopkit.support.seeding import all_seeded, seeded
+from plopkit.support.seeding import seeded
 from plopkit.ticks import Tick
 from plopkit.trainer import batches, fit
 from plopkit.training import Training
 
 PREPARE = 1
 """Number of the random numbers that `Method.prepare` draws, among those of a step (`trainer.FIT` is 2)."""
+END_STEP = 3
+"""That of `Method.end_step` and of the choice of a memory."""
 
 
 class Begun(NamedTuple):
@@ -100,8 +102,7 @@ class Steps:
             net.encoder.synchronise()
         training = Training(net, s.optim, step, method, method.regularizer(net, state))
         context, loader = self.context(method, step, accelerator, teacher, state, progress)
-        drawing = all_seeded(accelerator.device, s.seed, step.index, PREPARE)
-        with drawing, accelerator.autocast():  # the teacher computes as it will in training
+        with as_in_training(accelerator, s.seed, step.index, PREPARE):
             prepared = method.prepare(context) if step.index else None
         ticks = fit(
             training,
@@ -118,10 +119,22 @@ class Steps:
         )
         return Begun(training, ticks, context)
 
-    def end(self, step: Step, net: Segmenter, context: StepContext, gathered: State) -> tuple[Segmenter, State]:
+    def end(
+        self, step: Step, net: Segmenter, accelerator: Accelerator, context: StepContext, gathered: State
+    ) -> tuple[Segmenter, State]:
         """The net that a step leaves, and the state for the next: the method's, the regularizer's and the memory."""
-        net, ended = self.method.end_step(net, context)
-        return net, joined_state({**ended, **remember(self.method, step, self.data, net, context.state)}, gathered)
+        with as_in_training(accelerator, self.settings.seed, step.index, END_STEP):
+            net, ended = self.method.end_step(net, context)
+            kept = remember(self.method, step, self.data, net, context.state)
+        return net, joined_state({**ended, **kept}, gathered)
+
+    def end_of_given(
+        self, step: Step, net: Segmenter, accelerator: Accelerator, progress: Progress
+    ) -> tuple[Segmenter, State]:
+        """The net and the method's state that the last given step would have left, made from its images."""
+        context, _ = self.context(trainer_of(self.method, step), step, accelerator, None, {}, progress)
+        with as_in_training(accelerator, self.settings.seed, step.index, END_STEP):
+            return self.method.end_step(net.to(accelerator.device), context)
 
     def memory_of_given(self, step: Step, state: State) -> State:
         """The memory after the last step that is given, from the images of these steps, where it has left none."""
