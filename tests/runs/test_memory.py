@@ -16,6 +16,8 @@ from plopkit.methods import MiB
 from plopkit.model.segmenter import Output
 from plopkit.presets import configure
 from plopkit.recipes import WITH_MEMORY
+from plopkit.runs.checkpoints import StepStore
+from plopkit.runs.costs import costs
 from plopkit.runs.experiment import Experiment, run
 from plopkit.runs.folder import RunFolder
 from plopkit.runs.results import compare, load_results
@@ -95,6 +97,17 @@ def test_the_folder_tells_what_is_kept(finished: RunFolder) -> None:
     assert set(first["known"]) == {tuple(range(11))}
     assert {label for shows in second["shows"] for label in shows} == set(range(1, 16))
     assert set(second["name"]) & set(first["name"])
+
+
+def test_what_is_stored_is_counted_with_the_memory(finished: RunFolder) -> None:
+    stores = [StepStore(finished.checkpoints, index) for index in range(3)]
+    files = [[path for path in (store.checkpoint, store.state_file) if path.is_file()] for store in stores]
+    sizes = [sum(path.stat().st_size for path in paths) for paths in files]
+    table = costs(load_results(finished.path))
+    images = [22 * 4 * 64**2, 22 * 4 * 64**2, 0]
+    assert table["stored_mb"].tolist() == [sum(both) / 1e6 for both in zip(sizes, images, strict=True)]
+    ticks = finished.ticks
+    assert table["later_seconds"].iloc[-1] == pytest.approx(ticks[ticks["step"] > 0]["seconds"].sum())
 
 
 def test_a_memory_leaves_step_0_and_the_identity_of_runs_without_one(
