@@ -18,22 +18,10 @@ from pathlib import Path
 import pandas as pd
 
 import plopkit
-from plopkit.runs.checkpoints import StepStore
+from plopkit.runs.costs import costs
 from plopkit.support.files import write_table
 
 MEASURES = ("old_nobg", "new", "all", "hiou", "background", "pixel_accuracy")
-
-
-def costs(folder: plopkit.RunFolder) -> pd.DataFrame:
-    """`seconds` and `stored_mb` of each step of a run, next to what identifies its row in the summary."""
-    settings, rows = folder.settings, []
-    for step, ticks in folder.ticks.groupby("step"):
-        store = StepStore(folder.checkpoints, step)
-        size = sum(path.stat().st_size for path in (store.checkpoint, store.state_file) if path.is_file())
-        size += folder.memory(step)["size"].sum()
-        key = {"scenario": settings.scenario, "method": settings.method, "seed": settings.seed, "step": step}
-        rows.append(key | {"seconds": ticks["seconds"].sum(), "stored_mb": size / 1e6})
-    return pd.DataFrame(rows)
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -73,7 +61,7 @@ def main() -> None:
             folders.append(plopkit.run(plopkit.configure(args.scenario, method, args.preset, overrides)).path)
     results = plopkit.load_results(*folders)
     csv = args.csv or args.out / f"{args.scenario.replace(' ', '_')}.csv"
-    costly = pd.concat([costs(plopkit.RunFolder(path)) for path in folders])
+    costly = costs(results).drop(columns="later_seconds")
     table = plopkit.summarise(results).merge(costly, on=["scenario", "method", "seed", "step"])
     write_table(csv, table)
     print(markdown(table) if args.markdown else plopkit.report(results))

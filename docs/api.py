@@ -22,7 +22,7 @@ PAGES = (
         "Scenarios and settings",
         (
             *("scenario", "step", "domains", "partition", "ids", "grammar", "orders", "catalogue"),
-            *("settings", "setting_groups", "setting_values", "identity", "recipes", "presets"),
+            *("settings", "setting_groups", "setting_values", "identity", "recipes", "method_checks", "presets"),
         ),
     ),
     Page("losses", "Losses", ("losses",)),

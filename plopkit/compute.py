@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, is_initialized
+from accelerate.utils import AutocastKwargs
 from torch import Tensor, distributed
 
 from plopkit.settings import Compute, Settings
 from plopkit.support.heap import keep_freed_memory
 from plopkit.support.moved import renamed
+from plopkit.support.seeding import all_seeded
 
 if not TYPE_CHECKING:
     __getattr__ = renamed(__name__)
@@ -135,6 +137,24 @@ def compiled(net: Any, compute: str) -> Any:
     if compute == "no":
         return net
     return torch.compile(net, mode="reduce-overhead" if compute == "graphs" else None)
+
+
+@contextlib.contextmanager
+def as_in_training(accelerator: Accelerator, *numbers: int) -> Iterator[None]:
+    """What holds inside for a verb of a method that lets nets see images outside `trainer.fit`.
+
+    Nets compute in `compute.precision`, as in `fit`: thresholds, counts, prototypes and the classes that a net
+    recognises are those of the very outputs that the losses see. What is made of these outputs is computed in float32
+    or better all the same, by the functions that make it.
+
+    Args:
+        accelerator: accelerator of the run.
+        numbers: from which the verb's random numbers are drawn, whatever was drawn before.
+    """
+    # Without its cache, which would go on with a weight as it was before the verb changed it.
+    precision = AutocastKwargs(cache_enabled=False)
+    with all_seeded(accelerator.device, *numbers), accelerator.autocast(precision):
+        yield
 
 
 def forget_other_state(precision: str, cpu: bool) -> None:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from plopkit.catalogue import METHODS, plugins
 from plopkit.config import HYPER, not_replaced, read_config
-from plopkit.presets import PRESETS, configure, method_of, overrides_of, settle
+from plopkit.presets import PRESETS, draft, method_of, overrides_of, settle
 from plopkit.recipes import NAMES
 from plopkit.settings import Settings, build
 from plopkit.support.moved import renamed
@@ -58,9 +58,9 @@ def parse_run(arguments: Sequence[str], description: str = "Train a scenario.", 
     scenario = config.word("scenario", next(_positional(rest, n_values), None), SCENARIO)
     given = not_replaced(config.values, start) | start
     with config.named_in_errors():
-        base = configure(scenario, method, preset, given, recipe=recipe)
-    values = _read_flags(base, rest, description) | {"start": base.start.model_dump()}
-    return settle(build(Settings, values | {"method": method}))
+        base = draft(scenario, method, preset, given, recipe=recipe)  # what flags change is not yet to be refused
+        values = _read_flags(base, rest, description) | {"start": base.start.model_dump()}
+        return settle(build(Settings, values | {"method": method}))
 
 
 def command_line(settings: Settings, preset: str, recipe: str = "own") -> str:

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from plopkit.catalogue import DATASETS, METHODS
-from plopkit.grammar import Words, has_domains, read_words
+from plopkit.grammar import Words, read_words
+from plopkit.method_checks import check_method
 from plopkit.recipes import BASES, NAMES, recipe_values
 from plopkit.scenario import Scenario
-from plopkit.settings import Memory, Settings, build, flat, nested
+from plopkit.settings import Settings, build, flat, nested
 from plopkit.support.errors import unknown_name
 from plopkit.support.moved import renamed
 from plopkit.support.places import expanded
@@ -158,16 +159,10 @@ def settle(settings: Settings, kind: "type[Method] | None" = None) -> Settings:
         kind: The method's class; by default that of the settings.
 
     Raises:
-        ValueError: A hyper-parameter is wrong, or the method makes no sense in the scenario's protocol.
+        ValueError: A hyper-parameter is wrong, or the method cannot do what it is asked for (`check_method`).
     """
     kind = kind or METHODS[settings.method]
-    check_protocol(settings, kind)
-    check_memory(settings, kind)
-    if settings.data.saliency and not kind.uses_saliency:
-        able = ", ".join(name for name, each in METHODS.items() if each.uses_saliency)
-        raise ValueError(
-            f"{kind.title} ({settings.method}) makes no use of saliency maps; leave out data.saliency, or choose {able}"
-        )
+    check_method(settings, kind)
     hyper = build(kind, settings.hyper, "hyper.").model_dump(mode="json")
     root = settings.data.root and expanded(settings.data.root).absolute()
     saliency = settings.data.saliency and settings.data.saliency.absolute()
@@ -175,37 +170,6 @@ def settle(settings: Settings, kind: "type[Method] | None" = None) -> Settings:
     places = {"checkpoint": settings.start.checkpoint, "classes": settings.start.classes}
     start = settings.start.model_copy(update={name: path and path.absolute() for name, path in places.items()})
     return settings.model_copy(update={"hyper": hyper, "data": data, "start": start, "out": expanded(settings.out)})
-
-
-def check_protocol(settings: Settings, kind: "type[Method]") -> None:
-    """ValueError where a method that needs new classes is to learn domains; names those that can."""
-    if has_domains(settings.scenario) and not kind.learns_domains:
-        able = ", ".join(name for name, each in METHODS.items() if each.learns_domains)
-        raise ValueError(
-            f"{settings.scenario}: {kind.title} ({settings.method}) makes no sense in the protocol domain, whose later "
-            f"steps have no new class; methods that learn domains: {able}"
-        )
-
-
-def check_memory(settings: Settings, kind: "type[Method]") -> None:
-    """ValueError where there is a memory and the method, the protocol or the task has no use for one."""
-    memory, words = settings.memory, read_words(settings.scenario)
-    if not memory.is_kept:
-        if changed := [f"memory.{name} {value}" for name, value in memory if value != getattr(Memory(), name)]:
-            raise ValueError(f"{changed[0]} without a budget; give memory.images, memory.mb or both")
-        return
-    if has_domains(settings.scenario):
-        raise ValueError(
-            f"{settings.scenario}: the protocol domain has no memory; leave out memory.images and memory.mb"
-        )
-    if words.task == "joint":
-        raise ValueError(f"{settings.scenario}: one step has no earlier images; leave out memory.images and memory.mb")
-    if not kind.allows_memory:
-        able = ", ".join(name for name, each in METHODS.items() if each.allows_memory)
-        raise ValueError(
-            f"{kind.title} ({settings.method}) makes no use of a memory; leave out memory.images and memory.mb, or "
-            f"choose a method that does: {able}"
-        )
 
 
 def overrides_of(settings: Settings, preset: str, recipe: str = "own") -> dict[str, Any]:

@@ -35,12 +35,13 @@ def class_sums(
     """
     features = at_least_float32(features)
     size, small = labels.shape[1:], features.shape[2:]
-    rows, columns = (_weights(features, n, to) for n, to in zip(small, size, strict=True))
-    sums, counts = features.new_zeros(n_seen, features.shape[1]), features.new_zeros(n_seen)
-    for label in range(n_old, n_seen):
-        mask = (labels == label).to(features.dtype)
-        weights = rows @ mask @ columns.T  # (B, h, w)
-        sums[label], counts[label] = torch.einsum("bdhw,bhw->d", features, weights), mask.sum()
+    with torch.autocast(features.device.type, enabled=False):  # which would multiply in half precision
+        rows, columns = (_weights(features, n, to) for n, to in zip(small, size, strict=True))
+        sums, counts = features.new_zeros(n_seen, features.shape[1]), features.new_zeros(n_seen)
+        for label in range(n_old, n_seen):
+            mask = (labels == label).to(features.dtype)
+            weights = rows @ mask @ columns.T  # (B, h, w)
+            sums[label], counts[label] = torch.einsum("bdhw,bhw->d", features, weights), mask.sum()
     return sums, counts
 
 

@@ -133,16 +133,20 @@ WITH_MAPS = (("ssul", "voc"), ("ssul-m", "voc"))
 EVERY = ("smoke", "laptop", "gpu", "paper")
 
 
+WITH_MEMORY = {"ssul-m": "ssul", "dkd-m": "dkd", "star-m": "star"}
+"""Methods whose recipe has a memory, and the same ones without."""
+
+
 def _with_memory(method: str, **memory: str) -> tuple[Part, ...]:
     """The recipe of the same method without a memory, and as many images as its paper keeps."""
     sizes = Part({"memory": {"images": 100}}, presets=EVERY), Part({"memory": {"images": 300}}, "ade", presets=EVERY)
-    return *RECIPES[method], Part({"memory": memory}, presets=EVERY), *sizes
+    return *RECIPES[WITH_MEMORY[method]], Part({"memory": memory}, presets=EVERY), *sizes
 
 
 RECIPES |= {
-    "ssul-m": _with_memory("ssul", labels="seen", mix="half"),
-    "dkd-m": _with_memory("dkd", labels="new"),
-    "star-m": _with_memory("star", labels="new"),
+    "ssul-m": _with_memory("ssul-m", labels="seen", mix="half"),
+    "dkd-m": _with_memory("dkd-m", labels="new"),
+    "star-m": _with_memory("star-m", labels="new"),
 }
 
 

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor
 
-from plopkit.support.precision import at_least_float32
+from plopkit.support.precision import at_least_float32, doubled
 
 
 class Kept(NamedTuple):
@@ -82,7 +82,7 @@ def kept_of(
     n_new = n_seen - first
     totals: tuple[Tensor, ...] | None = None
     for features, labels in batches:
-        x = at_least_float32(features).cpu().double()  # not every device has numbers of this precision
+        x = doubled(at_least_float32(features).cpu())
         label = sampled(labels, x.shape[2:]).flatten().cpu()
         x = x.movedim(1, -1).flatten(0, 2)
         norm = x.norm(dim=1)

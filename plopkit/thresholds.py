@@ -6,13 +6,15 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from plopkit.support.precision import doubled
+
 RELEASED_BINS = 100
 RELEASED_FLOOR = 0.001
 
 
 def binned_median(counts: Int[Tensor, "n bins"]) -> Float[Tensor, " n"]:
     """The lower median of each row of counts over [0, 1], linear inside its bin; 0 for an empty row."""
-    # Some rows at a time, because cumulative sums take as much memory as counts; not every device has float64.
+    # Some rows at a time, because cumulative sums take as much memory as counts.
     return torch.cat([_binned_median(rows.cpu()) for rows in counts.split(64)])
 
 
@@ -22,7 +24,7 @@ def _binned_median(counts: Tensor) -> Tensor:
     i = torch.searchsorted(cumulative, (total + 1) // 2).clamp(max=counts.shape[1] - 1)
     inside = counts.gather(1, i)
     before = cumulative.gather(1, i) - inside
-    median = (i + (total.double() / 2 - before) / inside) / counts.shape[1]
+    median = (i + (doubled(total) / 2 - before) / inside) / counts.shape[1]
     return torch.where(total > 0, median, 0.0).squeeze(1).float()
 
 

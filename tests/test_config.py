@@ -155,6 +155,25 @@ def test_a_grid_varies_the_settings_of_a_file(file: Path, tmp_path: Path, capsys
     assert "name the --scenarios and the --methods" in capsys.readouterr().err
 
 
+def test_a_decoder_that_a_method_does_not_take_is_refused_before_anything_starts(
+    file: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    refused = "DKD-M (dkd-m) has a decoder of its own, of the kind aspp; leave out model.decoder linear, or choose anot"
+    base = ["run", "emoji 15-5 overlap", "--method", "dkd-m", "--preset", "smoke", "--print-config"]
+    assert main([*base, "--model.decoder", "linear"]) == 2
+    assert refused in capsys.readouterr().err
+    named = written(file, {"model": {"decoder": "linear"}})
+    assert main([*base, *named]) == 2
+    said = capsys.readouterr().err
+    assert refused in said and f"(the settings are those of {file} and the flags)" in said
+    assert main([*base, *named, "--model.decoder", "aspp"]) == 0
+    capsys.readouterr()
+    combined = ["--scenarios", "emoji 15-5 overlap", "--methods", "mib", "dkd-m", "--preset", "smoke", "--dry-run"]
+    assert main(["grid", *combined, *named, "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert f"emoji 15-5 overlap, dkd-m, seed 0: {refused}" in said and f"those of {file} and the flags" in said
+
+
 def test_a_grid_takes_what_print_config_prints(file: Path, tmp_path: Path, capsys: Captured) -> None:
     words = ["emoji 15-5 overlap", "--method", "mib", "--preset", "smoke", "--seed", "3", "--out", str(tmp_path)]
     assert main(["run", *words, "--print-config"]) == 0

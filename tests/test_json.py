@@ -13,6 +13,7 @@ from plopkit import Scenario
 from plopkit.cli import main
 from plopkit.commands.words import print_json
 from plopkit.presets import configure
+from plopkit.runs.costs import COSTS
 from plopkit.runs.results import compare, load_results, measure_names, published, step_rows, summarise
 from plopkit.settings import to_yaml
 from plopkit.support.files import write_table, write_text
@@ -60,10 +61,12 @@ def test_compare(runs: Path, capsys: Captured) -> None:
     value = strict(capsys.readouterr().out)
     assert set(value) == {"runs", "published"}
     table = compare(load_results(runs)).reset_index()
-    assert [set(row) for row in value["runs"]] == 2 * [{"scenario", "method", "step", "seeds", *measure_names()}]
+    assert [set(row) for row in value["runs"]] == 2 * [
+        {"scenario", "method", "step", "seeds", *measure_names(), *COSTS}
+    ]
     for row, (_, expected) in zip(value["runs"], table.iterrows(), strict=True):
         assert (row["seeds"], row["step"]) == (2, expected["step"])
-        for name in measure_names():
+        for name in [*measure_names(), *COSTS]:
             assert row[name] == (None if math.isnan(expected[name]) else pytest.approx(expected[name]))
     assert value["runs"][0]["new"] is None
     assert len(value["published"]) == len(published(SCENARIO)) > 0

@@ -27,6 +27,8 @@ RUN: dict[str, Any] = {
     "data__scenes": 24,
     "data__val_scenes": 12,
 }
+MEMORY = {"memory__images": 16, "memory__mix": "half"}
+RUNS = [*({"method": method} for method in METHODS), {"method": "mib"} | MEMORY]
 ENDINGS = {
     "pass": (0,),
     "raise RuntimeError('wrong')": (1,),
@@ -198,8 +200,7 @@ os.environ["MASTER_PORT"] = next_port()
 
 from plopkit.cli import main
 
-words = torch.load("words")
-assert [main([*words, "--method", method]) for method in {METHODS!r}] == [0] * {len(METHODS)}
+assert [main(words) for words in torch.load("words")] == [0] * {len(RUNS)}
 changes = [one_step(rank, 2, micro_batch) for micro_batch in {MICRO_BATCHES!r}]
 synced, by_kernels = (of(torch.load("parts")) for of in (synchronise, synchronise_by_kernels))
 torch.save({{"ends": ends, "changes": changes, "synced": synced, "by_kernels": by_kernels}}, f"result.{{rank}}")
@@ -219,6 +220,10 @@ class Launched(NamedTuple):
     stderr: str
 
 
+def flags_of(settings: dict[str, Any]) -> list[str]:
+    return [word for name, value in settings.items() for word in (f"--{name.replace('__', '.')}", str(value))]
+
+
 @pytest.fixture(scope="module")
 def launched(tmp_path_factory: pytest.TempPathFactory) -> Launched:
     """Two processes of this Python; test_launcher.py starts them by torchrun."""
@@ -226,8 +231,8 @@ def launched(tmp_path_factory: pytest.TempPathFactory) -> Launched:
     generator = torch.Generator().manual_seed(0)
     parts = [torch.randn(2, 3, 4, 5, generator=generator), 3 + 2 * torch.randn(1, 3, 4, 5, generator=generator)]
     torch.save(parts, folder / "parts")
-    flags = [word for name, value in RUN.items() for word in (f"--{name.replace('__', '.')}", str(value))]
-    torch.save(["run", "emoji 15-5 overlap", *small_flags(folder / "runs"), *flags], folder / "words")
+    words = ["run", "emoji 15-5 overlap", *small_flags(folder / "runs"), *flags_of(RUN)]
+    torch.save([[*words, *flags_of(own)] for own in RUNS], folder / "words")
     (folder / "script.py").write_text(SCRIPT)
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "script.py"]
@@ -300,7 +305,7 @@ def test_two_processes_train_as_one_does(launched: Launched, tmp_path: Path, met
     from plopkit.runs.experiment import run
 
     alone = run(small(tmp_path / "one", method=method, **RUN), progress=False)
-    assert launched.stdout.count("results, pictures and checkpoints:") == len(METHODS)
+    assert launched.stdout.count("results, pictures and checkpoints:") == len(RUNS)
     (folder,) = [path for path in launched.out.iterdir() if f"_{method}_" in path.name]
     assert folder.name == alone.path.name
     assert contents(folder).keys() == contents(alone.path).keys()
@@ -312,3 +317,22 @@ def test_two_processes_train_as_one_does(launched: Launched, tmp_path: Path, met
     assert two.loc[first[0], "loss_ce"] == pytest.approx(one.loc[first[0], "loss_ce"], rel=1e-4)
     a, b = (pd.read_csv(path / "results.csv") for path in (alone.path, folder))
     assert a["pixels"].tolist() == b["pixels"].tolist()  # every validation image is counted once
+
+
+def test_two_processes_have_the_memory_of_one(launched: Launched, tmp_path: Path) -> None:
+    """The same images are kept and saved, and trained on at the same places with the same labels."""
+    from plopkit.runs.experiment import run
+    from plopkit.runs.folder import RunFolder
+
+    one = run(small(tmp_path / "one", method="mib", **MEMORY, **RUN), progress=False)
+    (path,) = [path for path in launched.out.iterdir() if "_mib_" in path.name]
+    two = RunFolder(path)
+    assert path.name == one.path.name and len(one.memory(0)) == 16
+    assert two.memory(0).equals(one.memory(0)) and not len(two.memory(1))
+    states = [(each.checkpoints / "step-0.state.safetensors").read_bytes() for each in (one, two)]
+    assert states[0] == states[1]
+    later = [each.ticks[each.ticks["step"] == 1] for each in (one, two)]
+    assert len(later[0]) == len(later[1]) > 0
+    for name in ("loss_ce", "loss_kd"):
+        first, second = (rows[name].iloc[0] for rows in later)
+        assert second == pytest.approx(first, rel=2e-2)

@@ -16,7 +16,7 @@ from plopkit.orders import expanded_orders
 from plopkit.presets import configure, method_of, open_scenario
 from plopkit.runs.folder import RunFolder
 from plopkit.runs.start import with_start
-from plopkit.runs.steps import step_0_source
+from plopkit.runs.step_0 import step_0_source
 from plopkit.runs.written import folder_of
 from plopkit.scenario import Scenario
 from plopkit.settings import Settings, known_names

@@ -12,7 +12,7 @@ from plopkit.runs.checkpoints import StepStore
 from plopkit.runs.folder import RunFolder
 from plopkit.runs.origin import made_by_this_source
 from plopkit.runs.sources import sources_of
-from plopkit.runs.steps import shared_step_0
+from plopkit.runs.step_0 import shared_step_0
 
 
 class Place(NamedTuple):

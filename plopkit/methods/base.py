@@ -4,12 +4,17 @@
 ``parameter_groups``, ``regularizer``, then ``losses`` for every batch, then ``end_step``. A later step: ``teacher``,
 ``begin_step``, ``schedule``, ``images``, ``parameter_groups``, ``regularizer``, ``prepare``, then ``losses`` for every
 batch, then ``end_step``. ``predict`` decides what is evaluated.
+
+Nets that ``prepare``, ``end_step`` and ``candidate_target`` see or let see images compute in `compute.precision`, as
+those do whose outputs ``losses`` gets (`plopkit.compute.as_in_training`): maps may be in half precision, and sums of
+them belong in float32. A regularizer's gradients are those of training. Evaluation, and all that changes weights, such
+as ``begin_step``, is in float32.
 """
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, get_args
 
 import numpy as np
 import torch
@@ -24,7 +29,7 @@ from plopkit.model.decoder import Decoder
 from plopkit.model.encoders import Encoder
 from plopkit.model.segmenter import Output, Segmenter
 from plopkit.scenario import Scenario, Step
-from plopkit.settings import Optim
+from plopkit.settings import Memory, Optim
 from plopkit.support.moved import renamed
 from plopkit.support.prediction import predicted_channel
 
@@ -191,6 +196,12 @@ class Method(BaseModel, ABC):
     allows_memory: ClassVar[bool] = False
     """Whether it makes use of images of earlier steps (`settings.Memory`), where targets show old classes and
     `StepContext.shows_old` says so. Other methods are refused with a memory."""
+
+    memory_labels: ClassVar[tuple[str, ...]] = get_args(Memory.model_fields["labels"].annotation)
+    """The values of `memory.labels` that make a difference to it, or that it needs. Others are refused."""
+
+    decoders: ClassVar[tuple[str, ...]] = ()
+    """The values of `model.decoder` that it takes, where not all; others are refused."""
 
     uses_saliency: ClassVar[bool] = False
     """Whether it makes use of saliency maps (`data.saliency`). Other methods are refused with them."""

@@ -98,6 +98,7 @@ class DKDM(Decomposing):
     title = "DKD-M"
     source = "Baek et al., NeurIPS 2022"
     allows_memory = True
+    memory_labels = ("new",)  # all others give the same losses, in which only new classes differ from the background
 
     def first_step(self) -> Method:
         """DKD's, so that both share it."""

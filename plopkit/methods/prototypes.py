@@ -17,6 +17,7 @@ from plopkit.model.segmenter import Segmenter
 from plopkit.prototypes import class_sums
 from plopkit.scenario import Step
 from plopkit.settings import Optim
+from plopkit.support.precision import doubled
 
 NEVER = -1e6
 """Logit of a class without a prototype, times the temperature."""
@@ -73,11 +74,11 @@ class NearestPrototype(Method):
         step, training = context.step, net.training
         net.eval()
         head = next(net.classifier.parameters())
-        sums = head.new_zeros(step.n_seen, net.decoder.width, dtype=torch.float64)
+        sums = doubled(head.new_zeros(step.n_seen, net.decoder.width))
         counts = sums.new_zeros(step.n_seen)
         for image, target in context.batches():
             of_batch = class_sums(net.decode(net.encode(image)[1]), target, 0, step.n_seen)
-            sums, counts = sums + of_batch[0], counts + of_batch[1]
+            sums, counts = sums + doubled(of_batch[0]), counts + doubled(of_batch[1])
         net.train(training)
         if step.index and step.n_new:
             sums[0], counts[0] = 0, 0

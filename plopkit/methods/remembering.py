@@ -86,7 +86,7 @@ def check_memory(data: ScenarioData, n_given: int, state: State) -> list[tuple[K
     if given and memory.images is not None and len(given) > memory.images:
         raise ValueError(
             f"the run that this one continues keeps {len(given)} images, more than memory.images {memory.images}; "
-            "raise it, or take an earlier step with --from-step"
+            "raise it, or take an earlier step: start.step (--from-step)"
         )
     if given:
         selected(given, data, memory, steps[n_given])

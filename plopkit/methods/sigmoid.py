@@ -20,6 +20,8 @@ class FixedNorms(Method):
     and with the encoder's slope.
     """
 
+    decoders = ("aspp",)
+
     dropout: float = Field(0.1, ge=0, lt=1, description="dropout behind the ASPP")
     norm_momentum: float = Field(0.01, gt=0, le=1, description="share of a batch in running statistics")
 
@@ -39,11 +41,12 @@ class FixedNorms(Method):
             decoder: the decoder that settings describe.
             last: whether a further convolution follows, as in DKD and STAR.
 
+
         Raises:
-            ValueError: the settings describe another decoder than an ASPP.
+            ValueError: the decoder is not an ASPP; `Method.decoders` refuses such settings before.
         """
         if not isinstance(decoder, ASPP):
-            raise ValueError(f"{self.title} has a decoder of its own, an ASPP: leave model.decoder {decoder.kind} out")
+            raise ValueError(f"{self.title} makes a decoder of the shape of an ASPP, not of {decoder.kind!r}")
         encoder.dilate_late()
         for module in encoder.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):

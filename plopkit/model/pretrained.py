@@ -69,7 +69,8 @@ def where_weights_are(name: str) -> str:
         file = f"{config.url}"
     else:
         return f"timm {timm.__version__} knows no weights of {name!r}"
-    return f"Its weights are {file}; save that file anywhere, and name it: --model.weights FILE"
+    remedy = "save that file anywhere, and name it: --model.weights FILE, or model.weights in a settings file"
+    return f"Its weights are {file}; {remedy}"
 
 
 def no_hub(name: str, error: Exception, instead: str) -> ValueError:

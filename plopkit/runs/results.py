@@ -12,6 +12,8 @@ import pandas as pd
 from plopkit.catalogue import DATASETS
 from plopkit.grammar import has_domains, is_of_unknown_data_set, read_words
 from plopkit.metrics import PER_STEP, forgetting
+from plopkit.runs.costs import COSTS, costs
+from plopkit.runs.costs import LEGEND as LEGEND_OF_COSTS
 from plopkit.runs.domains import domain_report, load_domains
 from plopkit.runs.history import History
 from plopkit.runs.tables import KEYS, REQUIRED_COLUMNS, class_rows, read_results
@@ -273,12 +275,14 @@ def compare(results: pd.DataFrame) -> pd.DataFrame:
         results: Rows of `load_results`.
 
     Returns:
-        Index (scenario, method, step); columns `seeds`, then those of `summarise`, in percent.
+        Index (scenario, method, step); columns `seeds`, then those of `summarise`, in percent, then `later_seconds` and
+        `stored_mb` as of `plopkit.runs.costs.costs`.
     """
-    grouped = summarise(results).groupby(["scenario", "method", "step"], sort=False)
+    row = ["scenario", "method", "step"]
+    grouped = summarise(results).groupby(row, sort=False)
     table = grouped[measure_names()].mean()
     table.insert(0, "seeds", grouped["seed"].nunique())
-    return table
+    return table.join(costs(results).groupby(row, sort=False)[COSTS].mean())
 
 
 def published(scenario: str) -> pd.DataFrame:
@@ -307,7 +311,7 @@ def report(results: pd.DataFrame) -> str:
     """The comparison of `load_results` as text, scenario by scenario, with the published rows where there are any."""
     parts = []
     for scenario, table in compare(results).groupby(level="scenario", sort=False):
-        shown = table[["seeds", *SHOWN]].droplevel("scenario").reset_index()
+        shown = table[["seeds", *SHOWN, *COSTS]].droplevel("scenario").reset_index()
         parts.append(f"{scenario}: mIoU in percent on the validation set, mean over seeds")
         parts.append(shown.to_string(index=False, float_format="{:.1f}".format, na_rep="-"))
         own = results[results["scenario"] == scenario]
@@ -318,7 +322,7 @@ def report(results: pd.DataFrame) -> str:
             parts.append("\npublished, after the last step:")
             parts.append(papers[columns].to_string(index=False, float_format="{:.1f}".format, na_rep="-"))
         parts.append("")
-    parts += LEGEND
+    parts += [*LEGEND, *LEGEND_OF_COSTS]
     return printable("\n".join(parts))
 
 

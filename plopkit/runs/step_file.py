@@ -40,7 +40,10 @@ class StepFile(StepStore):
 
 
 def reorder(net: Segmenter, order: Sequence[int], blocks: Sequence[int], path: Path) -> None:
-    """Bring a net's channels into another order, in place.
+    """Bring a net's channels into another order, in place, and those of several steps into one classifier.
+
+    Classifiers of another kind than the softmax's are left as they are where the order is right: those of several steps
+    compute what one of all their classes would, and SSUL's heads cannot be merged.
 
     Args:
         net: the net.
@@ -49,13 +52,14 @@ def reorder(net: Segmenter, order: Sequence[int], blocks: Sequence[int], path: P
         path: what the message names.
 
     Raises:
-        ValueError: its classifier is of a kind whose channels have more than weight and bias.
+        ValueError: the order is another one, and its classifier is of another kind than the softmax's.
     """
     if type(net.classifier) is not Classifier:
+        if list(order) == list(range(len(order))):
+            return
         raise ValueError(
-            f"{path}: its classes are in another order than the scenario's, or of several steps that are one there, "
-            f"and its classifier of the kind {net.classifier.kind!r} stays as it is; give the scenario its order "
-            "(order=1,2,…), or the task that it belongs to"
+            f"{path}: its classes are in another order than the scenario's, and its classifier of the kind "
+            f"{net.classifier.kind!r} stays as it is; give the scenario its order (order=1,2,…)"
         )
     weight, bias = (torch.cat([getattr(part, name) for part in net.classifier])[list(order)] for name in WEIGHTS)
     classifier = Classifier(net.decoder.width, blocks)

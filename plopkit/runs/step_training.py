@@ -16,11 +16,7 @@ from plopkit.runs.step_files import Ticks
 from plopkit.runs.steps import Steps
 from plopkit.scenario import Step
 from plopkit.support.bars import notice
-from plopkit.support.seeding import all_seeded
 from plopkit.ticks import Tick
-
-END_STEP = 3
-"""Number of the random numbers that `Method.end_step` draws, among those of a step."""
 
 
 class StepTrainer:
@@ -73,9 +69,7 @@ class StepTrainer:
         assert given is not None
         net, state = given.net(step.index), given.state(step.index)
         if step.index == len(given) - 1 and given.lacks_state:
-            context, _ = steps.context(trainer_of(steps.method, step), step, accelerator, None, {}, progress)
-            with all_seeded(accelerator.device, steps.settings.seed, step.index, END_STEP):
-                net, ended = steps.method.end_step(net.to(accelerator.device), context)
+            net, ended = steps.end_of_given(step, net, accelerator, progress)
             state = joined_state(ended, state)
         state = state | steps.memory_of_given(step, state)
         if self.main:
@@ -114,8 +108,7 @@ class StepTrainer:
             gathered = {} if training.regularizer is None else training.regularizer.final_state(net)
             if self.main and shared != store:
                 shared.finish(net, done, joined_state({}, gathered), names=self.steps.names(step))
-        with all_seeded(accelerator.device, self.steps.settings.seed, step.index, END_STEP):
-            net, state = self.steps.end(step, net, context, gathered)
+        net, state = self.steps.end(step, net, accelerator, context, gathered)
         if self.main:
             before = self.steps.identity_before(step)
             store.finish(net, done, state, before, self.steps.names(step))

@@ -2,14 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from accelerate import Accelerator
 from torch import Tensor
 
-from plopkit.compute import summed
-from plopkit.datasets import Source
+from plopkit.compute import as_in_training, summed
 from plopkit.datasets.remembered import KEY, Kept, planned, to_state
 from plopkit.datasets.scenario_data import ScenarioData
 from plopkit.methods.base import Batches, Method, State, StepContext, joined_state, trainer_of
@@ -21,19 +19,20 @@ from plopkit.runs.checkpoints import StepStore
 from plopkit.runs.folder import RunFolder
 from plopkit.runs.given import Given
 from plopkit.runs.progress import Progress
-from plopkit.runs.sharing import STEP_0
-from plopkit.runs.sources import digest_of, sources_of
+from plopkit.runs.step_0 import shared_step_0
 from plopkit.runs.time_left import Work
 from plopkit.scenario import Scenario, Step
-from plopkit.settings import Settings, digest
+from plopkit.settings import Settings
 from plopkit.support.seals import DamagedError
-from plopkit.support.seeding import all_seeded, seeded
+from plopkit.support.seeding import seeded
 from plopkit.ticks import Tick
 from plopkit.trainer import batches, fit
 from plopkit.training import Training
 
 PREPARE = 1
 """Number of the random numbers that `Method.prepare` draws, among those of a step (`trainer.FIT` is 2)."""
+END_STEP = 3
+"""That of `Method.end_step` and of the choice of a memory."""
 
 
 class Begun(NamedTuple):
@@ -100,8 +99,7 @@ class Steps:
             net.encoder.synchronise()
         training = Training(net, s.optim, step, method, method.regularizer(net, state))
         context, loader = self.context(method, step, accelerator, teacher, state, progress)
-        drawing = all_seeded(accelerator.device, s.seed, step.index, PREPARE)
-        with drawing, accelerator.autocast():  # the teacher computes as it will in training
+        with as_in_training(accelerator, s.seed, step.index, PREPARE):
             prepared = method.prepare(context) if step.index else None
         ticks = fit(
             training,
@@ -118,10 +116,22 @@ class Steps:
         )
         return Begun(training, ticks, context)
 
-    def end(self, step: Step, net: Segmenter, context: StepContext, gathered: State) -> tuple[Segmenter, State]:
+    def end(
+        self, step: Step, net: Segmenter, accelerator: Accelerator, context: StepContext, gathered: State
+    ) -> tuple[Segmenter, State]:
         """The net that a step leaves, and the state for the next: the method's, the regularizer's and the memory."""
-        net, ended = self.method.end_step(net, context)
-        return net, joined_state({**ended, **remember(self.method, step, self.data, net, context.state)}, gathered)
+        with as_in_training(accelerator, self.settings.seed, step.index, END_STEP):
+            net, ended = self.method.end_step(net, context)
+            kept = remember(self.method, step, self.data, net, context.state)
+        return net, joined_state({**ended, **kept}, gathered)
+
+    def end_of_given(
+        self, step: Step, net: Segmenter, accelerator: Accelerator, progress: Progress
+    ) -> tuple[Segmenter, State]:
+        """The net and the method's state that the last given step would have left, made from its images."""
+        context, _ = self.context(trainer_of(self.method, step), step, accelerator, None, {}, progress)
+        with as_in_training(accelerator, self.settings.seed, step.index, END_STEP):
+            return self.method.end_step(net.to(accelerator.device), context)
 
     def memory_of_given(self, step: Step, state: State) -> State:
         """The memory after the last step that is given, from the images of these steps, where it has left none."""
@@ -192,47 +202,6 @@ def work_left(steps: Steps, memory: Sequence[Sequence[Kept]] = ()) -> list[Work]
         done = epochs * n_batches + batches_done
         work.append(Work(step.index, n_iterations - done, len(steps.data.eval_loader(step))))
     return work
-
-
-def shared_step_0(settings: Settings, scenario: Scenario, method: Method, train: Source, images: str) -> StepStore:
-    """Where step 0 is trained, or, where an earlier version has begun it, there.
-
-    Args:
-        settings: settings of the run.
-        scenario: their scenario.
-        method: their method.
-        train: the training images.
-        images: their fingerprint, with that of the saliency maps.
-    """
-    shared = settings.out / STEP_0
-    folder = shared / step_0_source(settings, scenario, method, images)
-    before = train.earlier_fingerprint
-    if before and not folder.is_dir():  # the images' place and times counted
-        earlier = shared / step_0_source(settings, scenario, method, before, settings.data.root)
-        folder = earlier if earlier.is_dir() else folder
-    return StepStore(folder, 0)
-
-
-def step_0_source(settings: Settings, scenario: Scenario, method: Method, images: str, root: Path | None = None) -> str:
-    """The digest of all that step 0 is trained from: runs with the same one share it.
-
-    Args:
-        settings: settings of the run.
-        scenario: their scenario.
-        method: their method.
-        images: fingerprint of the training images.
-        root: the place of the images, for earlier versions, to which it mattered.
-    """
-    first, step = method.first_step(), scenario.steps[0]
-    own: list[Any] = [] if method.shares_step_0 else [first.name, first.model_dump(mode="json")]
-    if first.plans_ahead:
-        own.append([each.new for each in scenario.steps])
-    domains = [step.domains] if step.domains else []
-    begins = [scenario.dataset, step.protocol, step.new, sorted(step.future), *domains, *own]
-    identity = settings.step0_identity()
-    if root is not None:
-        identity["data"]["root"] = str(root)
-    return digest([identity, begins, images, digest_of(sources_of(type(first)))])
 
 
 def first_net(settings: Settings, scenario: Scenario, method: Method) -> Segmenter:

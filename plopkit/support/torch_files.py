@@ -109,6 +109,21 @@ def read_metadata(path: Path) -> dict[str, str]:
         raise ValueError(f"damaged: {one_line(error)}") from error
 
 
+def read_one(path: Path, name: str) -> bytes | None:
+    """The bytes of one tensor of a safetensors file, without reading the others, and without torch; None without it.
+
+    Errors as for `read_torch`.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    _check_header(path)
+    try:
+        with safe_open(path, "numpy") as file:
+            return file.get_tensor(name).tobytes() if name in file.keys() else None  # noqa: SIM118  (no dictionary)
+    except SafetensorError as error:
+        raise ValueError(f"damaged: {one_line(error)}") from error
+
+
 def _check_header(path: Path) -> None:
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")

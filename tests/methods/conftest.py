@@ -26,7 +26,7 @@ def case(tiny_net: Callable[..., Segmenter]) -> Callable[..., Case]:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(n_new)
             teacher = method.first_step().build(tiny.encoder, tiny.decoder, n_old)
-            if teacher.classifier.kind == tiny.classifier.kind:
+            if (teacher.classifier.kind, teacher.decoder.width) == (tiny.classifier.kind, tiny.decoder.width):
                 teacher.classifier.load_state_dict(tiny.classifier.state_dict())
             teacher = teacher.frozen()
             net = method.begin_step(teacher, step).requires_grad_(True)

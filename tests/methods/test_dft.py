@@ -14,7 +14,7 @@ import plopkit
 from plopkit.methods import DFT, FineTuning
 from plopkit.model import Output, Reserved
 from plopkit.presets import open_scenario
-from plopkit.runs.steps import step_0_source
+from plopkit.runs.step_0 import step_0_source
 from plopkit.scenario import IGNORE, WIDE_IGNORE, Scenario
 
 

@@ -1,19 +1,22 @@
 """SSUL-M, DKD-M, STAR-M: what their memory images show and are taken to show, and whole runs."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from batches import Case, state_before
 from released import numbers_of, part_of
 from small_runs import small
 from torch import Tensor
 
+from plopkit.backward import value_of
 from plopkit.catalogue import METHODS
 from plopkit.datasets.steps import Selection
 from plopkit.memory import shown_labels
-from plopkit.methods import DKDM, SSULM, STARM, Method
+from plopkit.methods import DKDM, SSULM, STARM, Batch, Method, StepContext
 from plopkit.model.segmenter import Output
 from plopkit.presets import configure
 from plopkit.runs.experiment import run
@@ -117,3 +120,24 @@ def test_whole_runs_keep_and_use_images(name: str, tmp_path: Path, no_pictures: 
     assert [len(folder.memory(index)) for index in range(3)] == [20, 20, 0]
     assert folder.ticks.filter(like="loss_").iloc[-1].notna().all()
     assert folder.summary["all"].between(0, 100).all()
+
+
+@pytest.mark.parametrize("name", ["dkd-m", "star-m"])
+def test_labels_of_old_classes_matter_where_a_method_takes_them(name: str, case: Callable[..., Case]) -> None:
+    """They do not for DKD-M, so that it takes `memory.labels new` alone."""
+    method = METHODS[name]()
+    made = case(2, method)
+
+    def terms(shown: int) -> dict[str, Tensor]:
+        target = made.target.clone()
+        target[:, 44:] = shown
+        state = state_before(method, made.teacher, [(made.image, target)], made.step)
+        context = StepContext(made.step, made.teacher, lambda: [(made.image, target)], state)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            batch = Batch(*made.outputs(), target, made.net, context, method.prepare(context))
+            return {key: value_of(term) for key, term in method.losses(batch).items()}
+
+    background, old_class = terms(0), terms(3)
+    assert all(torch.equal(background[key], old_class[key]) for key in background) == (name == "dkd-m")
+    assert (method.memory_labels == ("new",)) == (name == "dkd-m")

@@ -283,10 +283,19 @@ def test_a_net_that_a_method_cannot_continue_is_refused(kind: str, everything: P
     ):
         run(settings_of(everything, tmp_path / "next", method="mib", checkpoint=folder.path, step=0))
     assert not (tmp_path / "next").exists()
-    with pytest.raises(
-        ValueError, match="in another order than the scenario's, or of several steps that are one there"
-    ):
-        reorder(folder.net(1), [0, 1, 2, 3], (4,), Path("net"))
+    with pytest.raises(ValueError, match=r"in another order than the scenario's, .* give the scenario its order"):
+        reorder(folder.net(1), [0, 2, 1, 3], (4,), Path("net"))
+
+
+@pytest.mark.parametrize("kind", ["dkd", "ssul", "star"])
+def test_a_binary_net_of_several_steps_may_stand_for_step_0(kind: str, everything: Path, tmp_path: Path) -> None:
+    first = run(settings_of(everything, tmp_path, method=kind), progress=False)
+    task = {"scenario": "folder 3-1 overlap", "method": kind, "checkpoint": first.path, "step": 1}
+    folder = run(settings_of(everything, tmp_path, **task), progress=False)
+    assert [folder.net(index).classes for index in (0, 1)] == [(3, 1), (3, 1, 1)]
+    own, expected = folder.net(0).state_dict(), first.net(1).state_dict()
+    assert own.keys() == expected.keys() and all(torch.equal(own[name], expected[name]) for name in own)
+    assert folder.results.query("step == 1")["label"].tolist() == [0, 1, 2, 3, 4]
 
 
 def test_a_state_is_made_from_the_pictures_that_there_are(trained: RunFolder, everything: Path, tmp_path: Path) -> None:

@@ -15,6 +15,9 @@ from plopkit.memory import recognised
 from plopkit.methods import MiB
 from plopkit.model.segmenter import Output
 from plopkit.presets import configure
+from plopkit.recipes import WITH_MEMORY
+from plopkit.runs.checkpoints import StepStore
+from plopkit.runs.costs import costs
 from plopkit.runs.experiment import Experiment, run
 from plopkit.runs.folder import RunFolder
 from plopkit.runs.results import compare, load_results
@@ -99,6 +102,17 @@ def test_the_folder_tells_what_is_kept(finished: RunFolder) -> None:
     assert set(second["name"]) & set(first["name"])
 
 
+def test_what_is_stored_is_counted_with_the_memory(finished: RunFolder) -> None:
+    stores = [StepStore(finished.checkpoints, index) for index in range(3)]
+    files = [[path for path in (store.checkpoint, store.state_file) if path.is_file()] for store in stores]
+    sizes = [sum(path.stat().st_size for path in paths) for paths in files]
+    table = costs(load_results(finished.path))
+    images = [22 * 4 * 64**2, 22 * 4 * 64**2, 0]
+    assert table["stored_mb"].tolist() == [sum(both) / 1e6 for both in zip(sizes, images, strict=True)]
+    ticks = finished.ticks
+    assert table["later_seconds"].iloc[-1] == pytest.approx(ticks[ticks["step"] > 0]["seconds"].sum())
+
+
 def test_a_memory_leaves_step_0_and_the_identity_of_runs_without_one(
     out: Path, finished: RunFolder, plain: RunFolder
 ) -> None:
@@ -164,6 +178,31 @@ def test_what_is_impossible_is_refused_in_a_line(
     said = capsys.readouterr().err
     assert message in said and len(said.splitlines()) == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("form", WITH_MEMORY)
+def test_a_task_without_a_memory_says_what_to_do_about_the_recipes(
+    form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = ["run", "emoji joint", "--preset", "smoke", "--method", form, "--out", str(tmp_path), "--print-config"]
+    assert main(base) == 2
+    said = capsys.readouterr().err
+    assert "emoji joint: one step has no earlier images; choose " + WITH_MEMORY[form] in said
+    assert "or set memory.images to None (in a file null)" in said
+    assert main([*base, "--memory.images", "None"]) == 0
+    (tmp_path / "settings.yaml").write_text("memory: {images: null}")
+    assert main([*base, "--config", str(tmp_path / "settings.yaml")]) == 0
+    capsys.readouterr()
+    assert main([*base, "--memory.images", "None", "--memory.choice", "random"]) == 2
+    assert "memory.choice random without a budget" in capsys.readouterr().err
+
+
+def test_labels_without_an_effect_are_refused(tmp_path: Path) -> None:
+    for labels in ("kept", "seen"):
+        with pytest.raises(ValueError, match=rf"memory\.labels {labels} changes nothing for DKD-M \(.* give new"):
+            configure(SCENARIO, "dkd-m", "smoke", {"memory.labels": labels})
+        configure(SCENARIO, "star-m", "smoke", {"memory.labels": labels})
+    configure(SCENARIO, "dkd-m", "smoke", {"memory.labels": "new"})
 
 
 @pytest.mark.parametrize("scenario", ["emoji 2-1 domain", "emoji joint"])

@@ -68,7 +68,8 @@ def test_compare_and_report_name_the_methods_left_out(tmp_path: Path, capsys: py
     assert capsys.readouterr().out.endswith(f"{note}\n")
     assert len(list((tmp_path / "drawn").iterdir())) == 2
     assert main(["report", str(tmp_path / "runs"), "-o", str(tmp_path / "page.html")]) == 0
-    assert f"<p>{note}</p>" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert f"<p>{note}</p>" in page and "later_seconds  stored_mb\n" in page
 
 
 def test_compare_and_report_work_without_optional_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

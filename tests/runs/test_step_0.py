@@ -10,7 +10,7 @@ from small_runs import TWO_EPOCHS, small, ticks_until
 from plopkit.datasets import open_for
 from plopkit.runs.experiment import Experiment, run
 from plopkit.runs.folder import RunFolder
-from plopkit.runs.steps import shared_step_0, step_0_source
+from plopkit.runs.step_0 import shared_step_0, step_0_source
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
