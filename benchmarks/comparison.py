@@ -22,9 +22,9 @@ import tyro
 from matplotlib.figure import Figure
 
 import plopkit
-from benchmarks.three_seeds import costs
 from plopkit.grids.grid import run_grid
 from plopkit.grids.plan import PlannedRun, plan
+from plopkit.runs.costs import costs
 from plopkit.support.files import write_table, write_text
 from plopkit.viz.colours import SERIES
 from plopkit.viz.figures import titled
@@ -85,8 +85,8 @@ def missing(
 
 def rows_of(entry: Entry, folder: plopkit.RunFolder) -> pd.DataFrame:
     """The rows of a finished run, one a step."""
-    rows = folder.summary.merge(costs(folder), on=[*KEYS, "step"])
-    return rows.assign(method=entry.name)
+    spent = costs(plopkit.load_results(folder.path)).drop(columns="later_seconds")
+    return folder.summary.merge(spent, on=[*KEYS, "step"]).assign(method=entry.name)
 
 
 def merged(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
