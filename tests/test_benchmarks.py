@@ -61,10 +61,10 @@ def test_targets_are_those_of_the_reference() -> None:
 
 def test_the_loader_gives_the_images_and_targets_of_the_reference(tmp_path: Path) -> None:
     root = write_data_set(tmp_path, 24, 1, size=(64, 64))
-    work = loader.contenders(root, size=32, scale=(1, 1), flip=0, batch=1)  # whole images: nothing random
+    whole = {"size": 32, "scale": (1, 1), "flip": 0, "batch": 1}  # nothing random
     ours, reference = (
-        {target.long().numpy().tobytes(): (image, target) for image, target in work[who]()}
-        for who in ("ours", "reference")
+        {target.long().numpy().tobytes(): (image, target) for image, target in make(root, **whole)()}
+        for make in (loader.plopkit_epoch, loader.published_epoch)
     )
     assert len(ours) > 3
     assert ours.keys() == reference.keys()

@@ -50,7 +50,17 @@ class RandomResizedCrop(v2.RandomResizedCrop):
     Torchvision's "nearest" would shift the mask against the image by half a pixel. The image's crop is copied before it
     is resized: torch's 8-bit kernel is twice as fast where the colours of each pixel are next to each other and nothing
     is between the rows.
+
+    Its inputs are an image and a mask: looking through nested ones takes torchvision longer than resizing.
     """
+
+    def __init__(self, *args: Any, **options: Any):
+        super().__init__(*args, **options)
+        self._log_ratio: Any = torch.log(torch.tensor(self.ratio)).tolist()  # each draw would read them from a tensor
+
+    def forward(self, image: tv_tensors.Image, mask: tv_tensors.Mask) -> tuple[tv_tensors.Image, tv_tensors.Mask]:
+        params = self.make_params([image])
+        return self.transform(image, params), self.transform(mask, params)
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         if isinstance(inpt, tv_tensors.Mask):
@@ -59,6 +69,15 @@ class RandomResizedCrop(v2.RandomResizedCrop):
         crop = crop[None].contiguous(memory_format=torch.channels_last)[0]
         resized = v2.functional.resize_image(crop, self.size, self.interpolation, antialias=self.antialias)
         return tv_tensors.wrap(resized, like=inpt)
+
+
+class RandomHorizontalFlip(v2.RandomHorizontalFlip):
+    """`v2.RandomHorizontalFlip` of an image and a mask, without looking for them in nested inputs."""
+
+    def forward(self, image: tv_tensors.Image, mask: tv_tensors.Mask) -> tuple[tv_tensors.Image, tv_tensors.Mask]:
+        if torch.rand(1) >= self.p:
+            return image, mask
+        return tuple(tv_tensors.wrap(part.as_subclass(Tensor).flip(-1), like=part) for part in (image, mask))
 
 
 class Resize(v2.Resize):
@@ -103,7 +122,7 @@ def train_transform(size: int, scale: tuple[float, float] = (0.5, 2.0), flip: fl
             mostly fail and are repeated.
         flip: Probability of the flip.
     """
-    return Transform(RandomResizedCrop(size, scale=scale, antialias=True), v2.RandomHorizontalFlip(flip))
+    return Transform(RandomResizedCrop(size, scale=scale, antialias=True), RandomHorizontalFlip(flip))
 
 
 def eval_transform(size: int | None) -> Transform:

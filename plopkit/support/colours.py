@@ -21,7 +21,7 @@ def net_input(image: Tensor) -> Tensor:
     if image.dtype != torch.uint8:
         return image
     mean, std = _statistics(image.device)
-    colours = image.to(torch.float32, memory_format=torch.contiguous_format)  # whatever layout they travel in
+    colours = image.contiguous().float()  # colours by colours while they are small, whatever layout they travel in
     return colours.mul_(1 / 255).sub_(mean).div_(std)
 
 
