@@ -43,6 +43,7 @@ torture: $(STAMP)  ## damage files, kill runs, cut the power (as root) and read 
 	$(BIN)/python tests/torture/damages.py --count 250 --seed $(SEED)
 	$(BIN)/python tests/torture/kills.py --count 100 --seed $(SEED)
 	PLOPKIT_TORTURE=1 $(BIN)/python -m pytest -q tests/runs/test_resume.py -k any_moment
+	$(BIN)/python tests/torture/encoders.py
 	@if [ "$$(id -u)" = 0 ]; then set -x; $(BIN)/python tests/torture/power_cuts.py --count 20 --seed $(SEED); \
 	    else echo 'power cuts are left out: they need root'; fi
 	$(BIN)/python tests/torture/fuzz.py --count 50000 --seed $(SEED)

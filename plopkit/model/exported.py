@@ -94,9 +94,9 @@ def save_onnx(net: Segmenter, path: Path | str, about: Mapping[str, Any]) -> boo
         ) from error
     module = inference_net(net)
     axes = {0: "batch", 2: "height", 3: "width"}
-    with _exporting("ONNX"):  # first, as torch prints the whole graph where ONNX lacks an operator of such a net
+    with _exporting("ONNX"):  # first, as it needs no onnxruntime, and says more than an operator that ONNX lacks
         _check("ONNX", module, torch.jit.trace(module, _noise(TRACED), check_trace=False))
-    with _exporting("ONNX"), tempfile.TemporaryDirectory() as folder:
+    with _exporting("ONNX"), _no_graphs(), tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "net.onnx"
         torch.onnx.export(
             module,
@@ -138,6 +138,17 @@ def _exporting(kind: str) -> Iterator[None]:
             raise ValueError(
                 f"this net cannot be exported as {kind}: {one_line(first, 300)}; --as safetensors keeps any net"
             ) from error
+
+
+@contextlib.contextmanager
+def _no_graphs() -> Iterator[None]:
+    """torch prints the whole graph of a net with an operator that ONNX lacks, although it is not told to be verbose."""
+    log = torch._C._jit_onnx_log
+    torch._C._jit_onnx_log = lambda *_: None
+    try:
+        yield
+    finally:
+        torch._C._jit_onnx_log = log
 
 
 @torch.no_grad()

@@ -1,0 +1,78 @@
+"""Every method with a transformer, stopped in mid-epoch and resumed: every file has the bytes of a run without a stop.
+
+`tests/torture/encoders.py` tries every method with every family at its usual size.
+"""
+
+import itertools
+from pathlib import Path
+
+import pytest
+import tiny_encoders  # noqa: F401  (timm knows them then)
+from interrupted import RefusedError, resumed
+
+from plopkit.catalogue import METHODS
+
+ENCODERS = ("test_vit", "tiny_swin", "tiny_pvt", "tiny_dinov2")
+DECODERS = ("aspp", "linear", "pyramid")
+CASES = (
+    ("ft", "test_vit", "linear", True),
+    ("lwf", "tiny_swin", "pyramid", False),
+    ("lwf-mc", "tiny_pvt", "aspp", True),
+    ("ilt", "tiny_dinov2", "linear", False),
+    ("ewc", "tiny_swin", "linear", False),
+    ("rw", "test_vit", "pyramid", False),
+    ("pi", "tiny_dinov2", "pyramid", True),
+    ("mib", "tiny_pvt", "linear", True),
+    ("plop", "tiny_swin", "aspp", False),
+    ("ewf", "tiny_pvt", "pyramid", False),
+    ("ewf-mib", "test_vit", "linear", False),
+    ("reminder", "tiny_dinov2", "aspp", False),
+    ("ucd", "tiny_swin", "pyramid", True),
+    ("alife", "tiny_pvt", "linear", False),
+    ("dft", "tiny_dinov2", "linear", True),
+    ("ssul", "test_vit", "aspp", False),
+    ("dkd", "tiny_swin", "aspp", True),
+    ("star", "tiny_pvt", "aspp", False),
+    ("prototypes", "tiny_dinov2", "aspp", False),
+    ("ssul-m", "tiny_swin", "aspp", False),
+    ("dkd-m", "tiny_dinov2", "aspp", False),
+    ("star-m", "test_vit", "aspp", True),
+    ("joint", "tiny_pvt", "pyramid", False),
+)
+"""Method, encoder, decoder, frozen."""
+
+
+@pytest.mark.parametrize(("method", "encoder", "decoder", "frozen"), CASES)
+def test_a_stopped_run_leaves_the_same_bytes(
+    method: str, encoder: str, decoder: str, frozen: bool, tmp_path: Path
+) -> None:
+    run = resumed(tmp_path, method, model__encoder=encoder, model__decoder=decoder, model__frozen=frozen)
+    assert run.well, run
+
+
+def test_every_method_is_tried_and_every_pair_of_choices() -> None:
+    methods, *columns = zip(*CASES, strict=True)
+    assert sorted([*methods, "rcil"]) == sorted(METHODS)
+    for (left, of_left), (right, of_right) in itertools.combinations(enumerate((ENCODERS, DECODERS, (True, False))), 2):
+        assert set(zip(columns[left], columns[right], strict=True)) == set(itertools.product(of_left, of_right))
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_rcil_names_the_encoders_that_it_allows(encoder: str, tmp_path: Path) -> None:
+    message = f"the encoder '{encoder}' has no convolutions .* choose a released ResNet or a convolutional network"
+    with pytest.raises(RefusedError, match=message):
+        resumed(tmp_path, "rcil", model__encoder=encoder)
+
+
+@pytest.mark.parametrize(
+    ("method", "decoder"),
+    [
+        *(("ssul", "linear"), ("dkd", "linear"), ("star", "linear")),
+        *(("ssul-m", "pyramid"), ("dkd-m", "pyramid"), ("star-m", "pyramid")),
+    ],
+)
+def test_methods_with_a_decoder_of_their_own_say_what_to_leave_out(method: str, decoder: str, tmp_path: Path) -> None:
+    title = METHODS[method].title.removesuffix("-M")  # the forms with a memory share its step 0
+    message = f"{title} has a decoder of its own, an ASPP: leave model.decoder {decoder} out"
+    with pytest.raises(RefusedError, match=message):
+        resumed(tmp_path, method, model__encoder="test_vit", model__decoder=decoder)
