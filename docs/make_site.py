@@ -81,6 +81,8 @@ def stage(executed: Sequence[Path], source: Path) -> None:
             shutil.copy(path, copy)
     index, address = (DOCS / "index.md").read_text(encoding="utf-8"), repository()
     (source / "index.md").write_text(with_links(index, address) if address else index, encoding="utf-8")
+    guide = source / "notebooks" / "TEACHERS.md"  # has the answers, which a student's search should not find
+    guide.write_text(f"---\nnosearch: true\n---\n{guide.read_text(encoding='utf-8')}", encoding="utf-8")
     api.write(source / "api")
     for path in executed:
         nbformat.write(tidied(nbformat.read(path, as_version=4)), source / "notebooks" / path.name)

@@ -1,4 +1,4 @@
-"""Every explorer of the lessons on a few small images, without a training, within seconds."""
+"""Every explorer of the lessons on a few small images, without a training, and the other widgets, within seconds."""
 
 import functools
 import tempfile
@@ -22,7 +22,7 @@ from plopkit.lessons.thresholds import search_explorer, teacher_histograms
 from plopkit.model.segmenter import Output
 from plopkit.pseudo import median_thresholds, released_thresholds
 from plopkit.scenario import Step
-from plopkit.widgets import Explorer
+from plopkit.widgets import Explorer, LiveRun, Reveal, SettingsForm
 
 
 class Shown(NamedTuple):
@@ -120,3 +120,21 @@ def search() -> Explorer:
 
 EXPLORERS = {"01": splits, "03": pod, "04": pseudo, "05": gradients, "07": mistakes, "09": search}
 """A function that makes the explorer, by the number of its lesson."""
+
+
+def live() -> LiveRun:
+    """Of a run that takes a second or two, once its button is pressed."""
+    return LiveRun(small(Path(tempfile.mkdtemp()), method="ft"))
+
+
+def reveal() -> Reveal:
+    choices = ("the net that was fine-tuned", "the net that PLOP trained", "both alike", "neither of them")
+    return Reveal("Which net has lost more of `step 0`?", lambda: pod().figure(), choices, choices[0])
+
+
+def typed() -> Reveal:
+    return Reveal("How many channels has the classifier after step 1, background included?", lambda: "21", right="21")
+
+
+OTHERS: dict[str, Any] = {"form": SettingsForm, "live": live, "reveal": reveal, "typed": typed}
+"""The widgets that are no explorers."""

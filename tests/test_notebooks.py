@@ -2,6 +2,7 @@
 
 import ast
 import re
+import symtable
 from itertools import pairwise
 from pathlib import Path
 
@@ -127,6 +128,22 @@ def test_sections_say_their_minutes_and_students_predict_and_discuss(path):
     assert sum(len(re.findall(r"\bReveal\(", cell.source)) for cell in cells(notebook, "code")) >= 2
     assert any("**Discuss.** " in text for text in texts)
     assert [cell.source for cell in notebook.cells].count("progress()") == 1
+
+
+def global_names(table: symtable.SymbolTable, inside: bool = False) -> set[str]:
+    """The names of the notebook that the lambdas of a cell look up when they are called."""
+    inside = inside or table.get_name() == "lambda"
+    own = set(table.get_globals()) if inside and isinstance(table, symtable.Function) else set()
+    return own.union(*(global_names(child, inside) for child in table.get_children()))
+
+
+@each
+def test_answers_that_are_shown_later_use_nothing_that_a_later_cell_changes(path):
+    """Students run all cells first, and click on a `Reveal` afterwards."""
+    tables = [symtable.symtable(ast.unparse(python(cell)), path.name, "exec") for cell in cells(read(path), "code")]
+    assigned = [{symbol.get_name() for symbol in table.get_symbols() if symbol.is_assigned()} for table in tables]
+    used = [global_names(table) for table in tables]
+    assert [used[k] & set().union(*assigned[k + 1 :]) for k in range(len(tables))] == [set()] * len(tables)
 
 
 @each

@@ -1,4 +1,5 @@
-"""Every explorer in JupyterLab: by mouse, by keyboard, on four screens, by name, and without a kernel.
+"""Every explorer, the form, the live run and questions in JupyterLab: by mouse, by keyboard, on four screens, by name,
+and without a kernel.
 
 All of them are in one notebook, on a few small images; the tests use it in turn.
 """
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from explorers import EXPLORERS
+from explorers import EXPLORERS, OTHERS
 from lab import PATIENCE, Lab, Open, shot
 from lesson_runs import FOREIGN_WARNINGS
 from nbformat import v4
@@ -24,7 +25,7 @@ TALLEST = 600  # pixels of an explorer: its controls, picture and words are in s
 # What is wider than the screen; a picture may be, in a box that scrolls.
 OVERFLOW = """output => {
     const room = output.getBoundingClientRect();
-    const parts = [...output.querySelectorAll('.jupyter-widgets, button, .noUi-handle, .plopkit-words')];
+    const parts = [...output.querySelectorAll('.jupyter-widgets, button, input, select, .noUi-handle, .plopkit-words')];
     const cut = parts.filter(part => part.checkVisibility() && part.tagName !== 'IMG')
         .map(part => [part, part.getBoundingClientRect()])
         .filter(([, box]) => box.left < room.left - 3 || box.right > room.right + 1);
@@ -46,6 +47,7 @@ COLOURS = """part => {
 def notebook(lab: Lab, page: Page) -> Open:
     cells = [v4.new_code_cell(f"import sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})\nimport explorers")]
     cells += [v4.new_code_cell(f"explorer_{n} = explorers.EXPLORERS[{n!r}]()\nexplorer_{n}") for n in EXPLORERS]
+    cells += [v4.new_code_cell(f"other_{n} = explorers.OTHERS[{n!r}]()\nother_{n}") for n in OTHERS]
     nbformat.write(v4.new_notebook(cells=cells, metadata={"kernelspec": KERNEL}), lab.folder / "explorers.ipynb")
     opened = Open(lab, page, "explorers.ipynb")
     opened.run_all()
@@ -77,6 +79,58 @@ def contrast(colours: list[list[float]]) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
+def test_questions_are_answered_by_keyboard(notebook: Open) -> None:
+    page, cells = notebook.page, notebook.panel.locator(".jp-Cell")
+    count = cells.count()
+    question = notebook.output("other_reveal =")
+    question.get_by_role("button", name="the net that was fine-tuned").focus()
+    active = page.evaluate(ACTIVE)
+    for _ in range(2):
+        page.keyboard.press("Tab")
+    expect(question.get_by_role("button", name="both alike")).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("b")
+    assert question.get_by_role("img").count() == 0
+    page.keyboard.press("Space")
+    expect(question.get_by_role("status")).to_have_text("You chose both alike. Right is: the net that was fine-tuned.")
+    expect(question.get_by_role("img")).to_have_attribute("alt", re.compile(r".{20,}\."))
+    box = notebook.output("other_typed =").get_by_role("textbox", name="your guess")
+    box.fill("21")
+    box.press("Enter")
+    expect(notebook.output("other_typed =").get_by_role("status")).to_have_text("Right: 21.")
+    assert page.evaluate(ACTIVE) == active + 1 and cells.count() == count
+
+
+def test_a_run_is_started_by_keyboard(notebook: Open) -> None:
+    live = notebook.output("other_live =")
+    button = live.get_by_role("button", name="Run")
+    button.focus()
+    button.press("Space")
+    expect(live).to_contain_text("finished: ")
+    expect(picture(live)).to_have_attribute("alt", re.compile(r"losses after .*\."))
+    expect(live.get_by_role("progressbar")).to_have_accessible_name(re.compile(r"\S"))
+
+
+def test_the_form_is_filled_by_keyboard_and_has_names(notebook: Open) -> None:
+    form, page = notebook.output("other_form ="), notebook.page
+    cells = notebook.panel.locator(".jp-Cell")
+    count = cells.count()
+    form.get_by_text(re.compile("^optim: ")).first.click()  # titles of an Accordion are not reached by Tab
+    rate = form.get_by_label("optim.lr", exact=True)
+    expect(rate).to_be_visible()
+    active = page.evaluate(ACTIVE)
+    rate.fill("0.02")
+    rate.press("Enter")
+    expect(form).to_contain_text("--optim.lr 0.02")
+    form.get_by_label("method", exact=True).focus()
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate(ACTIVE) == active and cells.count() == count
+    for role in ("button", "textbox", "combobox", "spinbutton", "checkbox"):
+        for control in form.get_by_role(role).all():
+            expect(control).to_have_accessible_name(re.compile(r"\S"))
+
+
 @pytest.mark.parametrize("screen", SCREENS)
 def test_everything_is_in_sight_and_legible(notebook: Open, screen: str) -> None:
     page = notebook.page
@@ -98,6 +152,14 @@ def test_everything_is_in_sight_and_legible(notebook: Open, screen: str) -> None
         for words in (output.locator(".plopkit-words"), output.locator(".widget-label").first):
             assert contrast(words.evaluate(COLOURS)) >= 4.5, number
         shot(output, f"{number}_{screen.split()[0]}")
+    for name in OTHERS:
+        output = notebook.output(f"other_{name} =")
+        output.scroll_into_view_if_needed()
+        assert output.evaluate(OVERFLOW) == [], name
+        for words in output.locator(".widget-label, .widget-html-content, [role=status]").all():
+            if words.is_visible() and words.inner_text().strip():
+                assert contrast(words.evaluate(COLOURS)) >= 4.5, (name, words.inner_text())
+        shot(output, f"{name}_{screen.split()[0]}")
     if screen == "phone":
         notebook._do("application:toggle-left-area")
     page.set_viewport_size({"width": 1280, "height": 800})
@@ -164,5 +226,9 @@ def test_without_a_kernel_pictures_stand_in(notebook: Open, lab: Lab) -> None:
         output = notebook.output(f"explorer_{number} =")
         expect(output.get_by_text("choose Run > Run All Cells")).to_be_visible()
         expect(picture(output)).to_have_attribute("alt", re.compile(r".{20,}\."))
+        expect(output.get_by_text("model not found")).to_be_hidden()
+    for name in OTHERS:
+        output = notebook.output(f"other_{name} =")
+        expect(output.get_by_text("choose Run > Run All Cells")).to_be_visible()
         expect(output.get_by_text("model not found")).to_be_hidden()
     shot(notebook.page, "without_a_kernel")

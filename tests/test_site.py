@@ -42,8 +42,8 @@ def text_of(path: Path) -> str:
 
 def test_every_lesson_and_every_page_is_in_the_table_of_contents() -> None:
     text = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
-    trees = re.findall(r"```\{toctree\}\n(.*?)```", text, flags=re.DOTALL)
-    entries = [line for tree in trees for line in tree.splitlines() if line and not line.startswith(":")]
+    tables = re.findall(r"```\{toctree\}\n(.*?)```", text, flags=re.DOTALL)
+    entries = [line for table in tables for line in table.splitlines() if line and not line.startswith(":")]
     names = [match[1] if (match := re.search(r"<(.+)>", entry)) else entry for entry in entries]
     lessons = [f"notebooks/{path.stem}" for path in make_site.notebooks()]
     assert lessons
@@ -54,6 +54,26 @@ def test_every_lesson_and_every_page_is_in_the_table_of_contents() -> None:
     by_pattern = {page for page in {*texts, *lessons} if any(fnmatch(page, name) for name in names if "*" in name)}
     assert by_pattern == {*lessons, *guides}
     assert texts - guides | {"api/index"} == {name for name in names if "*" not in name}
+
+
+def trees() -> dict[str, str]:
+    """The tables of contents by their captions, in order."""
+    text = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    return dict(re.findall(r"```\{toctree\}\n:caption: (.*?)\n(.*?)```", text, flags=re.DOTALL))
+
+
+def test_students_do_not_stumble_over_the_answers(tmp_path: Path) -> None:
+    named = [caption for caption, entries in trees().items() if "TEACHERS" in entries]
+    assert named == ["For teachers"] == list(trees())[-1:]  # the last page: no other leads on to it
+    guide = (ROOT / "notebooks" / "TEACHERS.md").read_text(encoding="utf-8")
+    answers = guide.partition("## Answers\n")[2].partition("\n## ")[0]
+    unfolded = re.sub(r"<details>\n<summary>.*?</details>", "", answers, flags=re.DOTALL)
+    assert answers.count("<details>") == 2 and not re.search(r"\d|\|", unfolded)
+    make_site.stage(make_site.notebooks(), tmp_path)
+    staged = (tmp_path / "notebooks" / "TEACHERS.md").read_text(encoding="utf-8")
+    assert staged.startswith("---\nnosearch: true\n---\n# ")
+    students = [path for path in (tmp_path / "notebooks").iterdir() if path.suffix in (".md", ".ipynb")]
+    assert [path.name for path in students if "TEACHERS.md" in text_of(path)] == []
 
 
 def test_the_version_is_shown_and_pages_can_be_searched() -> None:

@@ -4,10 +4,11 @@ import os
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from plopkit.presets import method_of, open_scenario
 from plopkit.runs.folder import RunFolder
+from plopkit.runs.mending import check_whole
 from plopkit.runs.origin import made_by_this_source
 from plopkit.runs.results import run_folders
 from plopkit.runs.sources import sources_of
@@ -88,12 +89,15 @@ class CopiedRuns(NamedTuple):
     """Are not finished, and were not copied."""
     other: list[Path]
     """Were made by another source of their method, which the lessons refuse to read, and were not copied."""
+    unusable: list[tuple[Path, str]]
+    """Are damaged, or of a method or data set that is not known here, each with the reason; were not copied."""
 
 
 def copy_runs(sources: Iterable[Path], folder: Path) -> CopiedRuns:
     """Copy finished runs into the lessons' folder, where the lessons read them back in place of training.
 
-    A run that is there already is left as it is, and what is copied appears as a whole or not at all.
+    A run that is there already is left as it is, and what is copied appears as a whole or not at all. A run that
+    nobody could read back, such as a damaged one, is left out.
 
     Args:
         sources: Run folders, or folders that hold some.
@@ -102,30 +106,45 @@ def copy_runs(sources: Iterable[Path], folder: Path) -> CopiedRuns:
     Raises:
         FileNotFoundError: No run is in or below `sources`.
     """
-    copied, target = CopiedRuns([], [], [], []), expanded(folder) / RUNS
+    copied, target = CopiedRuns([], [], [], [], []), expanded(folder) / RUNS
     make_folder(target)
-    for run in run_folders(sources):
-        own = RunFolder(run)
+    for run in run_folders(sources, strict=False):
         place = target / run.name
-        if own.evaluated() < len(open_scenario(own.settings).steps):
-            copied.unfinished.append(run)
-        elif not _is_of_this_source(own):
-            copied.other.append(run)
-        elif place.exists():
-            copied.there.append(place)
-        else:
-            part = target / f".{run.name}.part"
-            shutil.rmtree(part, ignore_errors=True)  # of a copy that was interrupted
-            shutil.copytree(run, part, ignore=shutil.ignore_patterns(own.lock_file.name))
-            os.replace(part, place)
-            copied.new.append(place)
+        try:
+            fate = _fate(RunFolder(run), place)
+        except (ValueError, OSError) as error:
+            copied.unusable.append((run, str(error)))
+            continue
+        getattr(copied, fate).append(run)
+        if fate == "new":
+            _copy_run(run, place)
     return copied
 
 
-def _is_of_this_source(own: RunFolder) -> bool:
-    """Whether a run can be read back by this version."""
+def _fate(own: RunFolder, place: Path) -> Literal["new", "there", "unfinished", "other"]:
+    """What becomes of a run: the list of `CopiedRuns` that it belongs to.
+
+    Raises:
+        ValueError: Something in its folder is damaged, or its method or data set is not known.
+        OSError: A file is missing, or cannot be read.
+    """
+    n_steps = len(open_scenario(own.settings).steps)
+    if own.evaluated() < n_steps:
+        return "unfinished"
     method = method_of(own.settings)
-    return made_by_this_source(own.origin_file, sources_of(type(method), type(method.first_step())))
+    if not made_by_this_source(own.origin_file, sources_of(type(method), type(method.first_step()))):
+        return "other"
+    if place.exists():
+        return "there"
+    check_whole(own, n_steps)
+    return "new"
+
+
+def _copy_run(run: Path, place: Path) -> None:
+    part = place.with_name(f".{run.name}.part")
+    shutil.rmtree(part, ignore_errors=True)  # of a copy that was interrupted
+    shutil.copytree(run, part, ignore=shutil.ignore_patterns(RunFolder(run).lock_file.name))
+    os.replace(part, place)
 
 
 def summary_of_runs(copied: CopiedRuns, folder: Path) -> str:
@@ -139,6 +158,7 @@ def summary_of_runs(copied: CopiedRuns, folder: Path) -> str:
         "it back; train it again with this version, in a new folder"
         for path in copied.other
     ]
+    lines += [f"{path}: not copied: {reason}" for path, reason in copied.unusable]
     return "\n".join(lines)
 
 

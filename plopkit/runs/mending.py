@@ -34,6 +34,8 @@ class Repair(NamedTuple):
     notice: str
     """the notice; empty where it follows from another repair"""
     do: Callable[[], None]
+    cause: DamagedError | None = None
+    """what is damaged; None where it follows from another repair"""
 
 
 @contextlib.contextmanager
@@ -74,6 +76,13 @@ def is_untouched(folder: RunFolder, n_steps: int) -> bool:
     return finished and not notes and not has_partial_files(folder.path) and not list(find_repairs(folder, n_steps))
 
 
+def check_whole(folder: RunFolder, n_steps: int) -> None:
+    """DamagedError, about the first file, where a finished run would have to be mended."""
+    for repair in find_repairs(folder, n_steps):
+        if repair.cause is not None:
+            raise repair.cause
+
+
 def find_repairs(folder: RunFolder, n_steps: int) -> Iterator[Repair]:
     """What has to be mended in a run's folder, in this order. No other process may work on the run.
 
@@ -93,6 +102,7 @@ def find_repairs(folder: RunFolder, n_steps: int) -> Iterator[Repair]:
             yield Repair(
                 f"{cause.path}: {cause.problem}; made again from {folder.ticks_file.name}",
                 partial(save_ticks, store.ticks_file, ticks_of_table(ticks, store.index)),
+                cause,
             )
     n_kept = min([n_evaluated, *(store.index for store in damaged)])
     if n_evaluated:
@@ -117,7 +127,8 @@ def find_repairs(folder: RunFolder, n_steps: int) -> Iterator[Repair]:
         yield Repair("", partial(_keep_results, folder, n_kept))  # before the steps: without it they are unfinished
     for store, cause in damaged.items():
         source = f" from step {store.index - 1}" if store.index else ""
-        yield Repair(f"{cause.path}: {cause.problem}; step {store.index} is trained again{source}", store.discard)
+        words = f"{cause.path}: {cause.problem}; step {store.index} is trained again{source}"
+        yield Repair(words, store.discard, cause)
 
 
 def missing_examples(folder: RunFolder, n_steps: int) -> list[int]:
@@ -162,11 +173,11 @@ def _damaged_files(folder: RunFolder, n_steps: int) -> Iterator[Repair]:
     for index in missing_examples(folder, n_steps):
         path = folder.predictions_file(index)
         missing = path if not path.is_file() else folder.examples_file
-        yield Repair(f"{missing}: missing; made again", lambda: None)
+        yield Repair(f"{missing}: missing; made again", lambda: None, DamagedError(missing, "missing"))
 
 
 def _made_again(cause: DamagedError, source: str = "") -> Repair:
-    return Repair(f"{cause.path}: {cause.problem}; made again{source}", partial(remove_appended, cause.path))
+    return Repair(f"{cause.path}: {cause.problem}; made again{source}", partial(remove_appended, cause.path), cause)
 
 
 def _write_ticks(folder: RunFolder, n_steps: int) -> None:

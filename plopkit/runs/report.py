@@ -19,11 +19,12 @@ from plopkit.support.files import make_folder, write_text
 from plopkit.support.places import expanded, read_limited
 from plopkit.support.plain_yaml import LARGEST
 from plopkit.support.printable import printable
-from plopkit.viz.png import encoded, png, save
+from plopkit.viz.figures import mime_bundle
+from plopkit.viz.png import save
 
 STYLE = (
     "body{font:16px/1.5 sans-serif;max-width:70em;margin:2em auto;padding:0 1em} "
-    "pre{overflow-x:auto;font-size:13px} img{max-width:100%} h2{margin-top:2em}"
+    "pre,.picture{overflow-x:auto} pre{font-size:13px} h2{margin-top:2em}"
 )
 
 
@@ -94,9 +95,8 @@ def write_page(results: pd.DataFrame, page: Path) -> None:
     strips = strips_of(results)
     parts = [f"<h2>Tables</h2>\n<pre>{html.escape(report(results))}</pre>", "<h2>Pictures</h2>"]
     parts += [f"<p>{_escaped(line)}</p>" for line in _left_out(strips)]
-    for name, figure in pictures(results, strips):
-        picture = encoded(png(figure, dpi=110, level=6))
-        parts.append(f'<p><img alt="{_escaped(name)}" src="data:image/png;base64,{picture}"></p>')
+    for _, figure in pictures(results, strips):
+        parts.append(f'<div class="picture">{mime_bundle(figure)["text/html"]}</div>')
     parts.append("<h2>Runs and their settings</h2>")
     for run in dict.fromkeys(results["run"]):
         path = Path(run) / "settings.yaml"

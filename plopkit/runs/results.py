@@ -122,13 +122,14 @@ def most_different_example(runs: Mapping[str, Mapping[str, np.ndarray]], labels:
     return int(np.argmax(np.max(right, axis=0) - np.min(right, axis=0)))
 
 
-def run_folders(paths: Iterable[str | Path]) -> list[Path]:
+def run_folders(paths: Iterable[str | Path], strict: bool = True) -> list[Path]:
     """The folders with results among `paths` and below them.
 
     A `results.csv` of another program is left out, with a line on stderr.
 
     Args:
         paths: Folders, or patterns such as `runs/*`.
+        strict: Whether a run that has lost its results is an error; otherwise it is left out like another program's.
 
     Raises:
         FileNotFoundError: There is none.
@@ -138,7 +139,10 @@ def run_folders(paths: Iterable[str | Path]) -> list[Path]:
     named = [Path(match) for pattern in patterns for match in sorted(glob.glob(pattern)) or [pattern]]
     for seal in (seal for path in named for seal in path.rglob(".results.csv.sha256")):
         if not (lost := seal.with_name("results.csv")).exists():
-            raise seals.DamagedError(lost, "missing")
+            error = seals.DamagedError(lost, "missing")
+            if strict:
+                raise error
+            log(f"{lost.parent}: left out: {error}")
     folders = [
         folder
         for path in named

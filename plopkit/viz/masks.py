@@ -121,7 +121,7 @@ def grid(
     """Pictures in rows and columns, with a legend of labels.
 
     All are drawn in one pair of axes, as a pair for each picture takes three times as long. The picture of row i and
-    column j has its centre at (j + 0.5, i + 0.5).
+    column j has its centre at (j + 0.5, i + 0.5). Rows are lower where all pictures are wider than high.
 
     Args:
         rows: pictures (H, W, 3); a row may end early.
@@ -138,19 +138,22 @@ def grid(
     longest = max(len(str(names[label])) for label in [*labels, 0])
     per_row = max(1, int(width / (0.55 + 0.07 * max(longest, len("ignored")))))
     legend_rows = -(-(len(labels) + 1) // per_row)
-    height = 1.55 * len(rows) + 0.2 * legend_rows + 0.8
+    shapes = [picture.shape[:2] for row in rows for picture in row]
+    tall = max(0.6, *(high / max(high, wide) for high, wide in shapes))  # of a row that is as high as a column is wide
+    height = 1.55 * tall * len(rows) + 0.2 * legend_rows + 0.8
     figure = titled(title, width, height)
     axis = figure.subplots()
     axis.spines[:].set_visible(False)
     for line, row in enumerate(rows):
         for place, picture in enumerate(row):
-            across, down = 0.47 * np.array([picture.shape[1], picture.shape[0]]) / max(picture.shape[:2])
+            high, wide = picture.shape[:2]
+            across, down = 0.47 * wide / max(high, wide), 0.47 * high / max(high, wide) / tall
             x, y = place + 0.5, line + 0.5
             axis.imshow(picture, extent=(x - across, x + across, y + down, y - down), interpolation="nearest")
-    axis.set(xlim=(0, len(columns)), ylim=(len(rows), 0))
+    axis.set(xlim=(0, len(columns)), ylim=(len(rows), 0), aspect=tall)
     axis.xaxis.tick_top()
     axis.set_xticks(np.arange(len(columns)) + 0.5, columns, fontsize=9)
-    wrapped = [textwrap.fill(name, 18) for name in row_names]  # file names may be long
+    wrapped = [textwrap.fill(name, int(18 * tall)) for name in row_names]  # file names may be long
     axis.set_yticks(np.arange(len(rows)) + 0.5, wrapped, fontsize=9, rotation=90, va="center")
     axis.tick_params(length=0, pad=0)
     entries = [(label, str(names[label])) for label in labels] + [(ignored, "ignored")]

@@ -65,7 +65,12 @@ def make_control(name: str, info: FieldInfo) -> Control:
     plain = {bool: ipywidgets.Checkbox, int: ipywidgets.IntText, float: ipywidgets.FloatText}
     read: Callable[[Any], Any] = _as_is
     write: Callable[[Any], Any] = _as_is
-    options: dict[str, Any] = {"description": name, "tooltip": text, "style": STYLE, "layout": {"width": "20em"}}
+    options: dict[str, Any] = {
+        "description": name,
+        "tooltip": text,
+        "style": STYLE,
+        "layout": {"width": "20em", "max_width": "100%"},
+    }
     if kind in plain:
         widget = plain[kind](**options, **({"indent": False} if kind is bool else {"continuous_update": False}))
     elif get_origin(kind) is Literal:

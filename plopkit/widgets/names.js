@@ -21,7 +21,10 @@
         name(handle, "aria-valuetext", text(slider, ".widget-readout"));
       }
     }
-    for (const bar of box.querySelectorAll(".progress")) name(bar, "aria-label", bar.parentElement.title || "progress");
+    for (const bar of box.querySelectorAll(".progress")) {
+      name(bar, "role", "progressbar"); // a name alone is not read
+      name(bar, "aria-label", bar.parentElement.title || "progress");
+    }
     for (const picture of box.querySelectorAll("img.widget-image")) {
       name(picture, "alt", text(picture.closest(".plopkit-pictured") ?? box, ".plopkit-words"));
     }

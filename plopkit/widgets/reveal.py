@@ -143,5 +143,6 @@ def _buttons(choices: Sequence[str]) -> list[Any]:
 
 
 def _text_box() -> list[Any]:
-    box = ipywidgets.Text(description="your guess", continuous_update=False, style=STYLE)
+    layout = {"max_width": "100%"}  # on a phone
+    box = ipywidgets.Text(description="your guess", continuous_update=False, style=STYLE, layout=layout)
     return [box, ipywidgets.Button(description="Show the answer")]

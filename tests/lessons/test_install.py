@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
@@ -143,6 +144,61 @@ def test_a_run_that_another_source_has_made_is_not_handed_out(tmp_path: Path, op
     assert left_out.startswith(f"{theirs.folder()}: not copied: made by another version")
     assert left_out.endswith("train it again with this version, in a new folder")
     assert [path.name for path in (tmp_path / "out" / "runs").iterdir()] == [ours.folder().name]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run, alone in its folder of runs."""
+    return run(small(tmp_path_factory.mktemp("whole"), method="ft"), progress=False).path
+
+
+def resaid(path: Path, old: str, new: str) -> None:
+    """Replace words in a file of a run, and its seal with it."""
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    write_text(path, text.replace(old, new), seal=True)
+
+
+UNUSABLE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "table": (lambda run: write_text(run / "results.csv", "no table"), "/results.csv: damaged ("),
+    "summary": (lambda run: (run / "summary.csv").unlink(), "/summary.csv: missing; run the command of this run again"),
+    "checkpoint": (
+        lambda run: next((run / "checkpoints").glob("*1*.safetensors")).write_bytes(b"\0" * 999),
+        ".safetensors: damaged (",
+    ),
+    "examples": (lambda run: (run / "examples.npz").write_bytes(b"PK"), "/examples.npz: damaged; "),
+    "settings": (lambda run: (run / "settings.yaml").unlink(), "/settings.yaml: missing; "),
+    "words": (lambda run: (run / "settings.yaml").write_bytes(b"\xff"), "/settings.yaml: damaged ("),
+    "method": (lambda run: resaid(run / "settings.yaml", "method: ft", "method: mine"), "there is no method 'mine'"),
+    "data": (lambda run: resaid(run / "settings.yaml", "scenario: emoji", "scenario: shapes"), "'shapes 15-5 overlap'"),
+}
+"""What makes a run useless to students, and what is said about it."""
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_a_run_that_nobody_could_read_back_is_left_out(name: str, whole: Path, tmp_path: Path, capsys) -> None:
+    damage, reason = UNUSABLE[name]
+    for copy in ("good", "poor"):
+        shutil.copytree(whole, tmp_path / "class" / copy)
+    poor = tmp_path / "class" / "poor"
+    damage(poor)
+    assert main(["lessons", str(tmp_path / "out"), "--no-open", "--runs", str(tmp_path / "class")]) == 0
+    _, summary, left_out = capsys.readouterr().out.splitlines()
+    assert summary == f"{tmp_path / 'out' / 'runs'}: 1 runs copied, 0 already there"
+    assert left_out.startswith(f"{poor}: not copied: ") and reason in left_out
+    assert name not in ("method", "data") or "known after --plugin FILE" in left_out
+    assert [path.name for path in (tmp_path / "out" / "runs").iterdir()] == ["good"]
+
+
+def test_a_run_that_has_lost_its_results_is_left_out(whole: Path, tmp_path: Path, capsys) -> None:
+    for copy in ("good", "poor"):
+        shutil.copytree(whole, tmp_path / "class" / copy)
+    (lost := tmp_path / "class" / "poor" / "results.csv").unlink()
+    assert main(["lessons", str(tmp_path / "out"), "--no-open", "--runs", str(tmp_path / "class")]) == 0
+    printed = capsys.readouterr()
+    assert "1 runs copied" in printed.out
+    assert f"{lost.parent}: left out: {lost}: missing; run the command of this run again" in printed.err
+    assert [path.name for path in (tmp_path / "out" / "runs").iterdir()] == ["good"]
 
 
 def test_without_jupyterlab_it_copies_and_says_what_to_install(tmp_path: Path, monkeypatch, capsys) -> None:

@@ -1,5 +1,6 @@
 """Pictures and reports of several finished runs: which runs a strip shows, and folders with missing files."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +105,17 @@ def test_a_page_shows_strangers_words_as_they_are(tmp_path: Path) -> None:
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "\x1b" not in page and "<b>" not in page and "<script>" not in page
     assert "# &lt;script&gt;\\u202e\n" in page
+
+
+def test_the_pictures_of_a_page_say_what_they_show(tmp_path: Path) -> None:
+    for method in ("ft", "plop"):
+        write_run(tmp_path, method)
+    assert main(["report", str(tmp_path), "-o", str(tmp_path / "page.html")]) == 0
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    curves, strip = re.findall(r'<img alt="([^"]*)"', page)
+    assert curves.startswith(f"Forgetting on {SCENARIO}: curves of mIoU in percent") and "plop 100.0" in curves
+    assert strip.startswith(f"val-00000 through {SCENARIO}, seed 0: ") and "no object" in strip
+    assert curves.endswith(".") and strip.endswith(".")
 
 
 def test_no_page_is_written_of_damaged_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

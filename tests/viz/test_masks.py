@@ -13,6 +13,7 @@ from matplotlib.legend import Legend
 
 from plopkit.viz import overlay, strip, strips
 from plopkit.viz.colours import PALETTE, colour_of
+from plopkit.viz.masks import grid
 
 pytestmark = pytest.mark.usefixtures("no_pyplot")
 
@@ -108,3 +109,21 @@ def test_strips_put_methods_side_by_side() -> None:
     assert (drawn[1, 4] == overlay(image, runs["plop"]["predictions"][2, 1])).all()
     assert words(figure)[0] == "background"
     assert inside(figure)
+
+
+def test_wide_pictures_leave_no_empty_rows() -> None:
+    def made(high: int, wide: int) -> Figure:
+        rows = [[np.zeros((high, wide, 3), np.uint8)] * 3] * 2
+        return grid(rows, ["a", "b"], list("xyz"), {0}, ["background"], "title", "", "alt")
+
+    wide, square, high = (made(*size).get_size_inches() for size in ((60, 90), (90, 90), (90, 60)))
+    assert wide[0] == square[0] == high[0] and tuple(square) == tuple(high)
+    assert square[1] - wide[1] == pytest.approx(2 * 1.55 / 3)
+    figure = made(60, 90)
+    FigureCanvasAgg(figure).draw()
+    (axis,) = figure.axes
+    corners = axis.transData.transform([(0, 0), (1, 1)])
+    across, down = abs(corners[1] - corners[0])
+    assert down / across == pytest.approx(2 / 3)  # a row is as high as its pictures
+    left, right, bottom, top = axis.images[0].get_extent()
+    assert (bottom - top) * down / ((right - left) * across) == pytest.approx(2 / 3)  # which are not stretched

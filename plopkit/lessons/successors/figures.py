@@ -135,12 +135,14 @@ def published_and_measured(both: pd.DataFrame, title: str, axes_names: tuple[str
     figure = titled(title, 6.5, 4.6)
     axis = figure.subplots()
     styles = method_styles(list(both["method"]))
-    for index, row in enumerate(both.sort_values("published").itertuples()):
+    for row in both.itertuples():
         style = styles[str(row.method)]
         axis.plot(row.published, row.measured, style["marker"], color=style["color"], markersize=8)
-        place = (7, (5, -12)[index % 2])  # above and below by turns, so that the names of neighbours do not meet
         point = (float(row.published), float(row.measured))
-        axis.annotate(str(row.method), point, place, textcoords="offset points", fontsize=8)
+        others = both[both["method"] != row.method]
+        beside = others["published"].between(point[0], point[0] + 12) & others["measured"].sub(point[1]).abs().lt(4)
+        side, place = ("right", (-7, -3)) if beside.any() else ("left", (7, -3))  # where no neighbour is near
+        axis.annotate(str(row.method), point, place, textcoords="offset points", fontsize=8, ha=side)
     axis.set_xlabel(f"{axes_names[0]}: mIoU, all classes (%)")
     axis.set_ylabel(f"{axes_names[1]}: mIoU, all classes (%)")
     axis.margins(0.15)

@@ -1,6 +1,6 @@
 """What the methods since PLOP changed and gained; nets between two nets; the exercises of lesson 11."""
 
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 import torch
 from looking import inside
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.transforms import Bbox
 from torch.utils.data import DataLoader, TensorDataset
 
 from plopkit.lessons import successors as lesson
@@ -68,6 +70,22 @@ def test_methods_with_both_results() -> None:
     both = lesson.both_scores(lesson.since_plop(), measured)
     assert both.to_dict("records") == [{"method": "plop", "published": 54.64, "measured": 45.0}]
     assert inside(lesson.published_and_measured(both, "both", ("VOC", "emoji")))
+
+
+def test_no_name_meets_another_name_or_a_marker() -> None:
+    small = lesson.last_steps(lesson.measured("emoji_15-1_all_methods"))
+    figure = lesson.published_and_measured(lesson.both_scores(lesson.since_plop(), small), "both", ("VOC", "emoji"))
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    (axis,) = figure.axes
+    names = [text.get_window_extent(canvas.get_renderer()) for text in axis.texts]
+    assert len(names) > 5
+    assert not any(first.overlaps(second) for first, second in combinations(names, 2))
+    radius = 4 / 72 * figure.dpi
+    for line in axis.lines:
+        x, y = axis.transData.transform(line.get_xydata())[0]
+        marker = Bbox.from_extents(x - radius, y - radius, x + radius, y + radius)
+        assert not any(marker.overlaps(name) for name in names)
 
 
 def test_the_exercises() -> None:
