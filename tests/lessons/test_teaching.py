@@ -38,8 +38,12 @@ def read(name: str) -> str:
 
 def table_below(text: str, heading: str) -> list[list[str]]:
     """The cells of the rows of the first table below a heading."""
-    rows = re.findall(r"(?m)^\|(.*)\|$", text[text.index(f"## {heading}") :].partition("\n## ")[0])
-    return [[cell.strip() for cell in row.split(" | ")] for row in rows[2:]]
+    return first_table(text[text.index(f"## {heading}") :].partition("\n## ")[0])
+
+
+def first_table(text: str) -> list[list[str]]:
+    rows = text[text.index("\n|") + 1 :].partition("\n\n")[0].splitlines()
+    return [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows[2:]]
 
 
 def sections() -> dict[str, int | None]:
@@ -112,6 +116,20 @@ def test_lesson_07_loses_no_background_with_other_seeds() -> None:
     whole = published.last_steps(published.measured("emoji_15-1_all_methods")).groupby("method")["background"]
     plop, mib, ft = (span(whole.get_group(name)) for name in ("plop", "mib", "ft"))
     assert f"IoU is {plop} with PLOP, {mib} with MiB and {ft} with fine-tuning." in guide
+
+
+def test_what_to_expect_of_lesson_10_is_what_three_seeds_gave() -> None:
+    runs = published.measured("emoji_2-1_domain_lessons")
+    assert set(runs["seed"]) == {0, 1, 2}
+    scores = runs.set_index(["method", "domain", "step", "seed"])["miou"].sort_index()
+    guide = read("TEACHERS.md").partition("Lesson 10,")[2]
+    for row, (title, method) in zip(first_table(guide), (("fine-tuning", "ft"), ("PLOP", "plop")), strict=True):
+        places = (("night", 0), ("night", 2), ("rain", 2), ("all", 2))
+        assert row == [title, *(span(scores[method, domain, step]) for domain, step in places)]
+    plop, ft = scores["plop"], scores["ft"]
+    assert (plop["night", 2] > ft["night", 2]).all() and (plop["rain", 2] < ft["rain", 2]).all()
+    differ = (plop["all", 2] - ft["all", 2]).abs().max()
+    assert f"over all domains the two differ by {differ:.1f} points at most" in " ".join(guide.split())
 
 
 def span(values: pd.Series) -> str:
