@@ -14,7 +14,7 @@ from plopkit.catalogue import DATASETS, METHODS
 from plopkit.grammar import PROTOCOLS
 from plopkit.presets import PRESETS
 from plopkit.recipes import NAMES
-from plopkit.widgets.explorer import STYLE
+from plopkit.widgets.explorer import FITTING, STYLE
 
 HELP = {
     "dataset": "; ".join(f"{entry.name}: {entry.title}" for entry in DATASETS.values()),
@@ -69,7 +69,7 @@ def make_control(name: str, info: FieldInfo) -> Control:
         "description": name,
         "tooltip": text,
         "style": STYLE,
-        "layout": {"width": "20em", "max_width": "100%"},
+        "layout": {"width": "20em", "max_width": FITTING},
     }
     if kind in plain:
         widget = plain[kind](**options, **({"indent": False} if kind is bool else {"continuous_update": False}))

@@ -20,6 +20,9 @@ if not TYPE_CHECKING:
 STYLE = {"description_width": "initial"}
 """The style of every control: its description gets as much room as it needs."""
 
+FITTING = "calc(100% - 4px)"
+"""The widest that a control may be, on a phone as well: it has a margin of 2 pixels on either side."""
+
 MOST_FRAMES = 8
 """How many key frames an explorer has at most: each is a picture in the page."""
 

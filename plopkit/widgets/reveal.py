@@ -11,7 +11,7 @@ from IPython.display import display
 from plopkit.support.errors import unknown_name
 from plopkit.support.kernels import is_interactive
 from plopkit.viz.colours import VERDICTS
-from plopkit.widgets.explorer import STYLE
+from plopkit.widgets.explorer import FITTING, STYLE
 from plopkit.widgets.outputs import show
 from plopkit.widgets.placeholder import bundle_of
 
@@ -143,6 +143,6 @@ def _buttons(choices: Sequence[str]) -> list[Any]:
 
 
 def _text_box() -> list[Any]:
-    layout = {"max_width": "100%"}  # on a phone
+    layout = {"max_width": FITTING}
     box = ipywidgets.Text(description="your guess", continuous_update=False, style=STYLE, layout=layout)
     return [box, ipywidgets.Button(description="Show the answer")]

@@ -118,10 +118,10 @@ def test_a_half_done_run_goes_on_with_other_code_only_by_force(tmp_path: Path, m
 
 
 def test_other_code_trains_its_own_step_0(copy: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
-    from plopkit.runs import steps
+    from plopkit.runs import step_0
 
-    before = steps.sources_of
-    monkeypatch.setattr(steps, "sources_of", lambda *kinds: before(*kinds) | {"plopkit.losses": "1"})
+    before = step_0.sources_of
+    monkeypatch.setattr(step_0, "sources_of", lambda *kinds: before(*kinds) | {"plopkit.losses": "1"})
     other = Experiment.open(small(copy.settings.out, method="ft", **TWO_EPOCHS))
     assert ticks_until(other, lambda tick: True) == [(0, 0, 0)]
     assert len(list((copy.settings.out / ".step0").iterdir())) == 2
