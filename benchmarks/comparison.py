@@ -203,6 +203,8 @@ def main(
         page: the Markdown page whose table is replaced; the picture has its name.
         only_draw: write the page from what the file has.
     """
+    text = page.read_text(encoding="utf-8")  # before hours of training
+    with_table(text, "")
     kept = read(csv)
     if not only_draw and (todo := missing(kept, orders, seeds, preset, out)):
         result = run_grid([run for _, run in todo], workers)
@@ -212,7 +214,7 @@ def main(
         write_table(csv, kept)
         for message in result.failed.values():
             print(message)
-    write_text(page, with_table(page.read_text(encoding="utf-8"), markdown(kept)))
+    write_text(page, with_table(text, markdown(kept)))
     save(draw(kept), page.with_suffix(".png"))
     print(markdown(kept))
 
