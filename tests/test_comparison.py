@@ -102,15 +102,3 @@ def test_a_lead_needs_the_baseline_of_its_own_piece(monkeypatch: pytest.MonkeyPa
 def test_a_page_has_one_table_of_methods(text: str) -> None:
     with pytest.raises(ValueError, match="one table"):
         comparison.with_table(text, "| method | x |")
-
-
-def test_the_picture_names_every_method_and_protocol() -> None:
-    axes = comparison.draw(comparison.read(comparison.CSV)).axes[0]
-    titles = {entry.title for entry in comparison.entries()}
-    assert {label.get_text() for label in axes.get_yticklabels()} == titles
-    assert tuple(text.get_text() for text in axes.get_legend().get_texts()) == comparison.PROTOCOLS
-
-
-def test_the_page_shows_the_file_of_results() -> None:
-    page = comparison.PAGE.read_text(encoding="utf-8")
-    assert comparison.markdown(comparison.read(comparison.CSV)) in page
