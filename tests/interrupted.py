@@ -53,7 +53,10 @@ def resumed(out: Path, method: str, **overrides: Any) -> Resumed:
     """
     from plopkit.runs.experiment import Experiment
 
-    settings = small(out, method=method, **FEW | overrides)
+    try:
+        settings = small(out, method=method, **FEW | overrides)
+    except ValueError as error:
+        raise RefusedError(str(error)) from error
     other = settings.model_copy(update={"out": out / "stopped"})
 
     def copy() -> None:

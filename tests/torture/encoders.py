@@ -53,7 +53,7 @@ NETS = (
 )
 REASONS = {
     "a": "no convolutions followed by batch norms",
-    "b": "has a decoder of its own, an ASPP",
+    "b": "has a decoder of its own",
 }
 """Why a combination may be refused: parts of the messages."""
 
