@@ -29,7 +29,8 @@ from plopkit.model.decoder import Decoder
 from plopkit.model.encoders import Encoder
 from plopkit.model.segmenter import Output, Segmenter
 from plopkit.scenario import Scenario, Step
-from plopkit.settings import Memory, Optim
+from plopkit.settings import Memory as MemorySettings
+from plopkit.settings import Optim
 from plopkit.support.moved import renamed
 from plopkit.support.prediction import predicted_channel
 
@@ -197,7 +198,7 @@ class Method(BaseModel, ABC):
     """Whether it makes use of images of earlier steps (`settings.Memory`), where targets show old classes and
     `StepContext.shows_old` says so. Other methods are refused with a memory."""
 
-    memory_labels: ClassVar[tuple[str, ...]] = get_args(Memory.model_fields["labels"].annotation)
+    memory_labels: ClassVar[tuple[str, ...]] = get_args(MemorySettings.model_fields["labels"].annotation)
     """The values of `memory.labels` that make a difference to it, or that it needs. Others are refused."""
 
     decoders: ClassVar[tuple[str, ...]] = ()
