@@ -347,8 +347,8 @@ def test_report_is_a_single_self_contained_page(runs: Path, tmp_path: Path, caps
     text = page.read_text(encoding="utf-8")
     folders = [path.parent for path in runs.rglob("results.csv")]
     assert len(folders) > 1 and all(f"<summary>{folder}</summary>" in text for folder in folders)
-    pictures = re.findall(r'<img alt="([^"]+)" src="data:image/png;base64,([^"]+)">', text)
-    assert pictures[0][0].endswith("_curves") and len(pictures) > 1
+    pictures = re.findall(r'<img alt="([^"]+)"[^>]* src="data:image/png;base64,([^"]+)"', text)
+    assert pictures[0][0].startswith("Forgetting on ") and len(pictures) > 1 and text.count("<img") == len(pictures)
     for _, encoded in pictures:
         with Image.open(io.BytesIO(base64.b64decode(encoded))) as picture:
             assert picture.width > 300
