@@ -147,6 +147,20 @@ def test_answers_that_are_shown_later_use_nothing_that_a_later_cell_changes(path
 
 
 @each
+def test_sentences_below_a_question_wait_for_the_guess(path):
+    """Who runs all cells first would read the answer there: `question.then(lambda: say(…))` waits."""
+    asked = False
+    for cell in read(path).cells:
+        if cell.cell_type == "markdown":
+            asked = asked and not re.search(r"(?m)^## ", cell.source)
+        elif "Reveal(" in cell.source:
+            asked = True
+        elif asked and "say(" in cell.source:
+            last = python(cell).body[-1]
+            assert ast.unparse(last).startswith("question.then(lambda: say("), cell.source
+
+
+@each
 def test_links_lead_somewhere_and_on_to_the_next(path):
     texts = "\n".join(cell.source for cell in cells(read(path), "markdown"))
     links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)", texts)]

@@ -42,7 +42,13 @@ class Attempt:
     gradient: bool = False
     """Whether the result has to carry a gradient back to the inputs that need one."""
     errors: Mapping[str, str] = field(default_factory=dict)
-    """Hints for errors that the function raises, by a part of their message."""
+    """Hints for errors that the function raises, by a part of their message; those of `ERRORS` come after them."""
+
+
+ERRORS = {
+    "must be Tensor, not": "torch's functions need a tensor; for the logarithm of a Python number, math.log.",
+}
+"""Hints for errors that any function may raise, by a part of their message."""
 
 
 def attempt(name: str) -> Callable[[Function], Function]:
@@ -164,7 +170,7 @@ def _numbers(result: Tensor, truth: Tensor, which: str, hint: str) -> str:
     """What the wrong numbers have in common."""
     result, truth = result.detach(), truth.detach()
     if result.isnan().any() and not truth.isnan().any():
-        return f"some of the numbers{which} are nan. {hint}"
+        return f"some of the numbers{which} are nan: {hint}"
     if truth.is_floating_point() and _close(result, -truth):
         return f"all numbers{which} have the wrong sign."
     if truth.is_floating_point() and truth.numel() > 1:  # any two single numbers have a ratio, which says nothing
@@ -173,9 +179,9 @@ def _numbers(result: Tensor, truth: Tensor, which: str, hint: str) -> str:
             sign = "a sign is wrong, and " if ratio < 0 else ""
             return f"all numbers{which} are {ratio:.4g} times the right ones: {sign}a factor or a division is missing."
     if truth.numel() == 1:
-        return f"the number{which} is {result.item():.4g} where {truth.item():.4g} is right. {hint}"
+        return f"the number{which} is {result.item():.4g} where {truth.item():.4g} is right: {hint}"
     wrong = (~torch.isclose(result.double(), truth.double(), 1e-4, 1e-5)).sum()
-    return f"{int(wrong)} of {truth.numel()} numbers{which} differ. {hint}"
+    return f"{int(wrong)} of {truth.numel()} numbers{which} differ: {hint}"
 
 
 def _without_gradient(result: Any) -> str | None:
@@ -205,7 +211,7 @@ def _one_line(error: Exception) -> str:
 
 def _hint_of(exercise: Attempt, error: Exception) -> str:
     """The exercise's hint for this error; "" where it has none."""
-    hints = [hint for part, hint in exercise.errors.items() if part in str(error)]
+    hints = [hint for part, hint in [*exercise.errors.items(), *ERRORS.items()] if part in str(error)]
     return f" Hint: {hints[0]}" if hints else ""
 
 

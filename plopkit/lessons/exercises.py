@@ -49,6 +49,8 @@ class Exercise:
     """The lines of a cell that answers it with what the notebook has."""
     tolerance: float = 1e-4
     """Relative, for numbers. Wider where the notebook prints rounded numbers, which must count as right."""
+    margin: float = 0.0
+    """Absolute, for numbers: how far an answer from numbers as the notebook prints them can be from the truth."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def check(name: str, answer: Any, **variables: Any) -> Verdict:
     exercise = find_exercise(name)
     if answer is None or answer is ...:
         return Verdict(None, f"Exercise {name}: no answer yet. (A wrong one gets a hint.)")
-    if same(answer, exercise.truth(**variables), exercise.tolerance):
+    if same(answer, exercise.truth(**variables), exercise.tolerance, exercise.margin):
         return Verdict(True, f"Exercise {name}: right.{counted(name, exercise_names())}")
     return Verdict(False, f"Exercise {name}: not right yet. Hint: {exercise.hint}")
 
@@ -121,8 +123,9 @@ def exercise_names() -> tuple[str, ...]:
     return tuple(sorted([*all_exercises(), *attempts]))
 
 
-def same(answer: Any, truth: Any, tolerance: float) -> bool:
-    """Whether the answer is right: numbers and arrays up to a relative tolerance, sets in any order and collection.
+def same(answer: Any, truth: Any, tolerance: float, margin: float = 0.0) -> bool:
+    """Whether the answer is right: numbers and arrays up to a relative tolerance and an absolute margin, sets in any
+    order and collection.
 
     An answer of any other type is wrong; none raises an error.
     """
@@ -132,7 +135,9 @@ def same(answer: Any, truth: Any, tolerance: float) -> bool:
         given, wanted = (np.asarray(_detached(value), dtype=float) for value in (answer, truth))
     except Exception:  # whatever a student's object raises when it is read as numbers
         return False
-    return given.shape == wanted.shape and bool(np.allclose(given, wanted, rtol=tolerance, atol=1e-9, equal_nan=True))
+    return given.shape == wanted.shape and bool(
+        np.allclose(given, wanted, rtol=tolerance, atol=max(margin, 1e-9), equal_nan=True)
+    )
 
 
 def _as_set(answer: Collection[Any]) -> set[Any] | None:

@@ -19,6 +19,9 @@ _GUESSES: dict[str, str] = {}
 """What has been guessed in this kernel, by question: a cell that runs again does not ask again."""
 
 
+WAITING = "This appears after your guess above."
+
+
 class Reveal:
     """A question with buttons or a text box; the answer appears after the guess, and the guess is final.
 
@@ -60,6 +63,7 @@ class Reveal:
         self.data: dict[str, Any] = {}
         """The answer as it is shown, by MIME type; empty before the guess."""
         self._answer = answer
+        self._later: list[Later] = []
         self._controls = _buttons(self.choices) if choices else _text_box()
         self._message, self.output = ipywidgets.HTML(), ipywidgets.Output()
         self.box = ipywidgets.VBox([ipywidgets.HTML(self._heading()), *self._controls, self._message, self.output])
@@ -88,7 +92,27 @@ class Reveal:
         if self.choices:
             self._controls[0].value = guess
         self._message.value = self._verdict_html()
-        self.output.outputs = ({"output_type": "display_data", "data": self._shown(), "metadata": {}},)
+        self.output.outputs = _outputs(self._shown())
+        for later in self._later:
+            later.fill()
+
+    def then(self, make: Callable[[], Any]) -> Any:
+        """What a later cell shows: ``make()``, but not before the guess, because it would give the answer away.
+
+        Without a person at the kernel, it is shown at once. An error in ``make`` is shown in a line.
+
+        Example:
+            >>> question = Reveal("Which net lost the cat?", lambda: "ft", ("ft", "plop"), "ft")
+            >>> question.then(lambda: "fine-tuning has lost 90 % of its pixels")
+            'fine-tuning has lost 90 % of its pixels'
+        """
+        if not is_interactive():
+            return make()
+        later = Later(make)
+        self._later.append(later)
+        if self.guessed is not None:
+            later.fill()
+        return later
 
     def _find(self) -> None:
         """Find the right choice, where that was put off."""
@@ -101,14 +125,7 @@ class Reveal:
         self.right = right
 
     def _shown(self) -> dict[str, Any]:
-        if not self.data:
-            try:
-                answer = self._answer()
-                markdown = {"text/markdown": answer, "text/plain": answer}
-                self.data = markdown if isinstance(answer, str) else bundle_of(answer)
-            except Exception as error:
-                first_line = str(error).partition("\n")[0]
-                self.data = {"text/plain": f"{type(error).__name__}: {first_line}"}
+        self.data = self.data or _bundle(self._answer)
         return self.data
 
     def _heading(self) -> str:
@@ -135,6 +152,40 @@ class Reveal:
 
     def __str__(self) -> str:
         return f"Predict. {self.question} {self.verdict}".strip()
+
+
+class Later:
+    """A cell's output that waits for the guess of a `Reveal`.
+
+    Args:
+        make: makes what is shown then.
+    """
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+        self.output = ipywidgets.Output()
+        self.output.outputs = _outputs({"text/plain": WAITING})
+
+    def fill(self) -> None:
+        """Show it."""
+        self.output.outputs = _outputs(_bundle(self._make))
+
+    def _ipython_display_(self) -> None:
+        show(self.output, "")
+
+
+def _bundle(make: Callable[[], Any]) -> dict[str, Any]:
+    """What ``make`` returns as a notebook shows it, by MIME type; an error is a line."""
+    try:
+        value = make()
+        return {"text/markdown": value, "text/plain": value} if isinstance(value, str) else bundle_of(value)
+    except Exception as error:
+        first_line = str(error).partition("\n")[0]
+        return {"text/plain": f"{type(error).__name__}: {first_line}"}
+
+
+def _outputs(data: dict[str, Any]) -> tuple[dict[str, Any]]:
+    return ({"output_type": "display_data", "data": data, "metadata": {}},)
 
 
 def _buttons(choices: Sequence[str]) -> list[Any]:

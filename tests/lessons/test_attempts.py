@@ -89,8 +89,8 @@ def raises(x):
         (lambda x: (2 * x).tolist(), False, "the type is list; it has to be a tensor"),
         (lambda x: 2 * x[None], False, "the shape is (1, 3); it has to be (3,)"),
         (lambda x: (2 * x).int(), False, "the type of the numbers is torch.int32; it has to be torch.float32"),
-        (lambda x: 2 * x / 0 * 0, False, "some of the numbers are nan. twice <x>"),
-        (lambda x: 2 * x + torch.tensor([0, 0, 1]), False, "1 of 3 numbers differ. twice <x>"),
+        (lambda x: 2 * x / 0 * 0, False, "some of the numbers are nan: twice <x>"),
+        (lambda x: 2 * x + torch.tensor([0, 0, 1]), False, "1 of 3 numbers differ: twice <x>"),
     ],
 )
 def test_what_is_wrong(function: Callable[..., Any], right: bool | None, words: str) -> None:
@@ -110,6 +110,38 @@ def test_a_channel_255_gets_a_hint_on_ignored_pixels(forgetful: Callable[..., An
     right, text = judge(all_attempts()["05.unbiased"], forgetful)
     assert right is False
     assert "255 is out of bounds" in text and " Hint: 255 marks ignored pixels and is no channel" in text
+
+
+def thresholds_of_the_target(u, predicted, target, thresholds):
+    return torch.where(u < thresholds[target], predicted, target)
+
+
+def penalty_of_all_parameters(parameters, start, importance, factor):
+    return factor * sum((importance[name] * (p - start[name]) ** 2).sum() for name, p in parameters.items())
+
+
+def all_channels(method, batch):
+    return {"ce": batch.out.logits.mean(), "pull": (batch.out.logits - batch.old.logits).square().mean()}
+
+
+def plain_and_not_ignoring(method, batch):
+    return {"ce": F.cross_entropy(batch.out.logits, batch.target), "pull": batch.out.logits.mean()}
+
+
+@pytest.mark.parametrize(
+    ("name", "function", "hint"),
+    [
+        ("04.rule", thresholds_of_the_target, "thresholds[predicted]."),
+        ("05.ewc", penalty_of_all_parameters, "go through the names in `importance`."),
+        ("06.method", all_channels, "compare the first n_old, batch.out.logits[:, :n_old], with batch.old.logits."),
+        ("06.method", plain_and_not_ignoring, "unbiased_cross_entropy, imported above, leaves them out."),
+        ("04.entropy", lambda logits: logits / torch.log(logits.shape[1]), "of a Python number, math.log."),
+        ("02.balanced", lambda weight, bias, n_new: (weight, bias - torch.log(n_new + 1)), "math.log."),
+    ],
+)
+def test_a_typical_error_gets_a_hint(name: str, function: Callable[..., Any], hint: str) -> None:
+    right, text = judge(all_attempts()[name], function)
+    assert right is False and " Hint: " in text and text.endswith(hint)
 
 
 def test_another_error_gets_no_hint_on_ignored_pixels() -> None:
@@ -145,7 +177,7 @@ def test_several_values_where_one_is_asked_for(wrong: Any) -> None:
 
 def test_a_single_wrong_number_is_not_called_a_factor() -> None:
     total = Attempt(lambda x: x.sum(), lambda: [(torch.tensor([1.0, 2.0]),)], {}, "add them", "")
-    assert judge(total, lambda x: x.prod())[1] == "not right yet. Hint: the number is 2 where 3 is right. add them"
+    assert judge(total, lambda x: x.prod())[1] == "not right yet. Hint: the number is 2 where 3 is right: add them"
     assert "the wrong sign" in judge(total, lambda x: -x.sum())[1]
 
 

@@ -96,6 +96,18 @@ def test_what_a_notebook_prints_is_right():
     lost = pd.DataFrame({"method": "ft", "learned_at": 0, "label": [1, 2], "forgetting": [56.2732, 56.2732]})
     assert check("07.1", 56.3, lost=lost, method="ft").right is True
     assert check("07.1", 57, lost=lost, method="ft").right is False
+    # Numbers may be small: 2.3136 and 1.5726, as printed with one decimal.
+    summary = pd.DataFrame({"method": "ft", "old_nobg": [2.3136, 1.5726]})
+    assert check("00.1", 2.3 - 1.6, summary=summary).right is True
+    assert check("00.1", 1.6 - 2.3, summary=summary).right is False
+    fell = pd.DataFrame(
+        {"method": "plop", "learned_at": [0, 1, 2], "learnt": [30.04, 20.04, 1], "last": [27.06, 20.06, 1]}
+    )
+    assert check("10.2", ((27.1 - 30.0) + (20.1 - 20.0)) / 2, forgetting=fell, method="plop").right is True
+    assert check("10.2", 1.4, forgetting=fell, method="plop").right is False
+    # Both means printed at the edge of their rounding: 40.0499 with the background, 35.9501 without.
+    results = pd.DataFrame({"method": "ft", "label": [0], "step": [1], "iou": [16 * 40.0499 - 15 * 35.9501]})
+    assert check("08.1", 16 * 40.0 - 15 * 36.0, results=results, method="ft").right is True
     # 16 old classes with the background: 3.9 % and, without it, 0.0 %, as printed; truly 3.880564 * 16.
     results = pd.DataFrame({"method": "ft", "label": [0], "step": [1], "iou": [3.880564 * 16]})
     assert check("08.1", 3.9 * 16, results=results, method="ft").right is True

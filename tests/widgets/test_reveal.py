@@ -46,6 +46,24 @@ def test_the_first_click_shows_the_answer_once(person, shown) -> None:
     assert question.output.outputs[0]["data"]["text/markdown"] == "the <answer>"
 
 
+def test_what_would_give_the_answer_away_waits_for_the_guess(person, shown) -> None:
+    calls: list[int] = []
+    question = Reveal("Which net?", lambda: 1, ("ft", "plop"), "ft")
+    later, failing = question.then(lambda: counted(calls)), question.then(lambda: 1 / 0)
+    later._ipython_display_()
+    assert not calls and "the <answer>" not in str(shown)
+    assert later.output.outputs[0]["data"] == {"text/plain": reveal.WAITING}
+    question.guess("plop")
+    assert calls == [1] and later.output.outputs[0]["data"]["text/markdown"] == "the <answer>"
+    assert failing.output.outputs[0]["data"] == {"text/plain": "ZeroDivisionError: division by zero"}
+    after = question.then(lambda: counted(calls))
+    assert calls == [1, 1] and after.output.outputs[0]["data"]["text/markdown"] == "the <answer>"
+
+
+def test_without_a_person_nothing_waits() -> None:
+    assert Reveal("Which net?", lambda: 1).then(lambda: "now") == "now"
+
+
 def test_a_guess_that_is_no_longer_offered_is_asked_again(person, shown) -> None:
     first = Reveal("Which net?", lambda: 1, ("ft", "mib"))
     first.guess("mib")

@@ -18,7 +18,7 @@ EXERCISES: dict[str, Exercise] = {
         "the domain's column has a value after each step: the first of them minus the last",
         solution="answer = fine_tuned[dark].iloc[0] - fine_tuned[dark].iloc[-1]\n"
         'lesson.check("10.1", answer, table=fine_tuned, domain=dark)',
-        tolerance=1e-2,
+        margin=0.1,
     ),
     "10.2": Exercise(
         backward_transfer,
@@ -27,6 +27,6 @@ EXERCISES: dict[str, Exercise] = {
         'answer = (earlier["last"] - earlier["learnt"]).mean()\n'
         'print(f"{answer:.1f} points")\n'
         'lesson.check("10.2", answer, forgetting=forgetting, method="plop")',
-        tolerance=1e-2,
+        margin=0.1,
     ),
 }

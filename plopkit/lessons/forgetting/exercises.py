@@ -11,7 +11,7 @@ EXERCISES: dict[str, Exercise] = {
         'answer = old["forgetting"].mean()\n'
         'print(f"{answer:.1f} points")\n'
         'lesson.check("07.1", answer, lost=lost, method="ft")',
-        tolerance=5e-3,
+        margin=0.1,
     ),
     "07.2": Exercise(
         lambda kinds: (kinds == 1).sum() / ((kinds > 0) & (kinds != IGNORE)).sum(),

@@ -50,6 +50,29 @@ def ignored_as_background(logits: Logits, target: Target, n_old: int) -> Tensor:
     return unbiased_cross_entropy(logits, torch.where(target == IGNORE, 0, target), n_old)
 
 
+def softmax_over(dim: int, background_only: bool = False) -> Callable[[Logits, Target, int], Tensor]:
+    """A softmax over another axis than the channels', everywhere or for the background only."""
+
+    def loss(logits: Logits, target: Target, n_old: int) -> Tensor:
+        log_p = logits.log_softmax(dim)
+        background = log_p[:, :n_old].logsumexp(1)
+        if background_only:
+            return variant(lambda z, n: background)(logits, target, n_old)
+        new = log_p.gather(1, target.clamp(max=logits.shape[1] - 1)[:, None])[:, 0]
+        return torch.where(target == IGNORE, 0.0, -torch.where(target == 0, background, new))
+
+    return loss
+
+
+WRONG_AXES = {
+    f"wrong axis: the probabilities of a pixel are over the channels, axis 1; {which} is over {axis}.": softmax_over(
+        dim, background_only
+    )
+    for background_only, which in ((False, "this softmax"), (True, "the background's softmax"))
+    for dim, axis in ((0, "axis 0"), (2, "axis 2"), (3, "the last"))
+}
+
+
 def merged_by_sum(logits: Logits, target: Target, n_old: int) -> Tensor:
     """Adds logits where probabilities have to be added."""
     merged = torch.cat([logits[:, :n_old].sum(1, keepdim=True), logits[:, n_old:]], 1)
@@ -126,6 +149,9 @@ def ewc_penalty(parameters, start, importance, factor):
     return factor * sum((importance[name] * moved[name] ** 2).sum() for name in importance)
 """,
         gradient=True,
+        errors={
+            "'new'": "a parameter that came with the step has no importance yet: go through the names in `importance`."
+        },
     ),
     "05.unbiased": Attempt(
         unbiased_cross_entropy,
@@ -157,6 +183,7 @@ def ewc_penalty(parameters, start, importance, factor):
             "the softmax of the background is over the old channels alone; it has to be over all.": variant(
                 lambda z, n: z[:, :n].log_softmax(1).logsumexp(1)
             ),
+            **WRONG_AXES,
             "a sign: the loss is - ln p.": lambda z, target, n: -unbiased_cross_entropy(z, target, n),
             "ignored pixels (255) have no loss: 0 there.": ignored_as_background,
             "this is the mean; return a value for each pixel.": lambda z, target, n: unbiased_cross_entropy(

@@ -18,6 +18,6 @@ EXERCISES: dict[str, Exercise] = {
         "answer = (where & (predicted > 0) & (predicted < step.n_old)).float().mean().item()\n"
         'print(f"{answer:.2%}")\n'
         'lesson.check("02.2", answer, old_logits=output.logits, n_new=n_new)',
-        tolerance=1e-2,
+        margin=5e-4,
     ),
 }

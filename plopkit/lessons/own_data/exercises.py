@@ -24,6 +24,6 @@ EXERCISES: dict[str, Exercise] = {
         "answer = 100 * (own & true).sum() / (own | true).sum()\n"
         'print(f"{answer:.1f} %")\n'
         'lesson.check("12.2", answer, predicted=predicted, truth=picture.mask, label=3)',
-        tolerance=1e-2,
+        margin=0.05,
     ),
 }

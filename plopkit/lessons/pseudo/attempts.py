@@ -178,5 +178,9 @@ def pseudo_target(u, predicted, target, thresholds):
     confident = u < thresholds[predicted]
     return torch.where(target == 0, torch.where(confident, predicted, 255), target)
 """,
+        errors={
+            "255 is out of bounds": "255 marks ignored pixels and is no channel: the threshold is that of the class "
+            "that the teacher predicts, thresholds[predicted]."
+        },
     ),
 }

@@ -75,6 +75,10 @@ ATTEMPTS: dict[str, Attempt] = {
             "this is the plain cross-entropy, which calls old classes background; take the unbiased one.": losses(
                 new=lambda logits, target, n_old: cross_entropy(logits, target).mean()
             ),
+            "this is the plain cross-entropy, and the mean of the pixels that are not ignored; take the unbiased one, "
+            "and the mean of all pixels.": losses(
+                new=lambda logits, target, n_old: F.cross_entropy(logits, target, ignore_index=IGNORE)
+            ),
             "n_old is the number of old channels, background included.": losses(
                 new=lambda logits, target, n_old: unbiased_cross_entropy(logits, target, n_old - 1).mean()
             ),
@@ -104,5 +108,11 @@ class Mine(Method):
         return {"ce": unbiased_cross_entropy(new, batch.target, n_old).mean(), "pull": self.weight * pull}
 """,
         gradient=True,
+        errors={
+            "must match the size": "the net has more channels than its teacher: compare the first n_old, "
+            "batch.out.logits[:, :n_old], with batch.old.logits.",
+            "255 is out of bounds": "255 marks ignored pixels and is no channel; unbiased_cross_entropy, imported "
+            "above, leaves them out.",
+        },
     )
 }
