@@ -142,8 +142,10 @@ def test_what_lesson_00_says_of_two_methods_is_said_with_a_third_as_well() -> No
     example = SimpleNamespace(old=shares, new=shares)
     summary = pd.DataFrame({"method": list(shares), "old_nobg": [60.0, 60, 60], "new": [50.0, 20, 30]})
     after = summary.set_index("method")
+    question = SimpleNamespace(then=lambda make: make())
+    known = {"say": say, "example": example, "summary": summary, "after": after, "runs": shares, "question": question}
     for name in ("cell-07-said", "cell-11-said"):
-        exec(cells[name], {"say": say, "example": example, "summary": summary, "after": after, "runs": shares})
+        exec(cells[name], known)
 
 
 def test_who_leads() -> None:
