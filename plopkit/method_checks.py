@@ -56,9 +56,10 @@ def check_memory(settings: Settings, kind: "type[Method]") -> None:
         return
     remedy = "leave out memory.images and memory.mb"
     if settings.method in WITH_MEMORY:
+        budgets = [f"memory.{name}" for name in ("images", "mb") if getattr(memory, name) is not None]
         remedy = (
             f"choose {WITH_MEMORY[settings.method]}, which is {settings.method} without its memory, or set "
-            "memory.images to None (in a file null)"
+            f"{' and '.join(budgets)} to None (in a file null)"
         )
     if has_domains(settings.scenario):
         raise ValueError(f"{settings.scenario}: the protocol domain has no memory; {remedy}")

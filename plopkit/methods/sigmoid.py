@@ -41,7 +41,6 @@ class FixedNorms(Method):
             decoder: the decoder that settings describe.
             last: whether a further convolution follows, as in DKD and STAR.
 
-
         Raises:
             ValueError: the decoder is not an ASPP; `Method.decoders` refuses such settings before.
         """

@@ -190,6 +190,13 @@ def test_a_task_without_a_memory_says_what_to_do_about_the_recipes(
     assert "emoji joint: one step has no earlier images; choose " + WITH_MEMORY[form] in said
     assert "or set memory.images to None (in a file null)" in said
     assert main([*base, "--memory.images", "None"]) == 0
+    for words, budgets in (
+        (["--memory.mb", "5"], "memory.images and memory.mb"),
+        (["--memory.mb", "5", "--memory.images", "None"], "memory.mb"),
+    ):
+        capsys.readouterr()
+        assert main([*base, *words]) == 2
+        assert f"or set {budgets} to None (in a file null)" in capsys.readouterr().err
     (tmp_path / "settings.yaml").write_text("memory: {images: null}")
     assert main([*base, "--config", str(tmp_path / "settings.yaml")]) == 0
     capsys.readouterr()
