@@ -202,21 +202,30 @@ def main(
         csv: the file of results.
         page: the Markdown page whose table is replaced; the picture has its name.
         only_draw: write the page from what the file has.
+
+    Raises:
+        SystemExit: there are no results, or a run has failed; what has finished is kept.
     """
     text = page.read_text(encoding="utf-8")  # before hours of training
     with_table(text, "")
-    kept = read(csv)
+    kept, failed = read(csv), []
     if not only_draw and (todo := missing(kept, orders, seeds, preset, out)):
         result = run_grid([run for _, run in todo], workers)
         finished = {folder.path for folder in result.finished}
         rows = [rows_of(entry, run.folder) for entry, run in todo if run.folder.path in finished]
-        kept = merged([kept, *rows])
-        write_table(csv, kept)
-        for message in result.failed.values():
+        if rows:
+            kept = merged([kept, *rows])
+            write_table(csv, kept)
+        failed = list(result.failed.values())
+        for message in failed:
             print(message)
+    if kept.empty:
+        raise SystemExit(f"{csv}: no results to draw; train a piece, without --only-draw")
     write_text(page, with_table(text, markdown(kept)))
     save(draw(kept), page.with_suffix(".png"))
     print(markdown(kept))
+    if failed:
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

@@ -102,3 +102,39 @@ def test_a_lead_needs_the_baseline_of_its_own_piece(monkeypatch: pytest.MonkeyPa
 def test_a_page_has_one_table_of_methods(text: str) -> None:
     with pytest.raises(ValueError, match="one table"):
         comparison.with_table(text, "| method | x |")
+
+
+def test_failed_runs_end_with_an_error_and_what_has_finished_is_kept(
+    trained: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    csv, page = tmp_path / "comparison.csv", tmp_path / "page.md"
+    page.write_text(PAGE, encoding="utf-8")
+    run_grid = comparison.run_grid
+
+    def all_but(count: int, runs: Sequence[PlannedRun], workers: int) -> GridResult:
+        finished = run_grid(runs[:count], workers).finished
+        return GridResult(finished, {run.folder.path: f"{run}: out of memory" for run in runs[count:]})
+
+    def piece() -> None:
+        comparison.main([0], [0], "smoke", out=tmp_path / "out", csv=csv, page=page)
+
+    monkeypatch.setattr(comparison, "run_grid", lambda *arguments: all_but(0, *arguments))
+    with pytest.raises(SystemExit, match="no results to draw"):
+        piece()
+    assert capsys.readouterr().out.count("out of memory") == 3
+    assert not csv.exists() and page.read_text(encoding="utf-8") == PAGE
+
+    monkeypatch.setattr(comparison, "run_grid", lambda *arguments: all_but(1, *arguments))
+    with pytest.raises(SystemExit) as exit_:
+        piece()
+    assert exit_.value.code == 1
+    assert comparison.read(csv)["method"].unique().tolist() == ["ft"]
+    assert "| fine-tuning |" in page.read_text(encoding="utf-8")
+
+
+def test_without_results_there_is_nothing_to_draw(tmp_path: Path) -> None:
+    csv, page = tmp_path / "comparison.csv", tmp_path / "page.md"
+    page.write_text(PAGE, encoding="utf-8")
+    with pytest.raises(SystemExit, match=r"comparison\.csv: no results to draw; train a piece"):
+        comparison.main(csv=csv, page=page, only_draw=True)
+    assert page.read_text(encoding="utf-8") == PAGE
