@@ -169,15 +169,20 @@ def draw(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def with_table(page: str, lines: str) -> str:
+def with_table(page: str, lines: str, path: Path = PAGE) -> str:
     """The page with its table of methods replaced.
+
+    Args:
+        page: the page's text.
+        lines: the new table.
+        path: the page's file, for the message.
 
     Raises:
         ValueError: it has none, or several.
     """
     new, count = re.subn(r"\| method \|.*?\n(?!\|)", lambda _: f"{lines}\n", page, flags=re.DOTALL)
     if count != 1:
-        raise ValueError(f"{PAGE}: one table that begins with '| method |' is needed, there are {count}")
+        raise ValueError(f"{path}: one table that begins with '| method |' is needed, there are {count}")
     return new
 
 
@@ -204,10 +209,12 @@ def main(
         only_draw: write the page from what the file has.
 
     Raises:
-        SystemExit: there are no results, or a run has failed; what has finished is kept.
+        SystemExit: there is no page, or there are no results, or a run has failed; what has finished is kept.
     """
-    text = page.read_text(encoding="utf-8")  # before hours of training
-    with_table(text, "")
+    if not page.is_file():  # before hours of training
+        raise SystemExit(f"{page}: no such page; write one with a line '| method |' where its table is to be")
+    text = page.read_text(encoding="utf-8")
+    with_table(text, "", page)
     kept, failed = read(csv), []
     if not only_draw and (todo := missing(kept, orders, seeds, preset, out)):
         result = run_grid([run for _, run in todo], workers)
@@ -221,7 +228,7 @@ def main(
             print(message)
     if kept.empty:
         raise SystemExit(f"{csv}: no results to draw; train a piece, without --only-draw")
-    write_text(page, with_table(text, markdown(kept)))
+    write_text(page, with_table(text, markdown(kept), page))
     save(draw(kept), page.with_suffix(".png"))
     print(markdown(kept))
     if failed:

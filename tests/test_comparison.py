@@ -138,3 +138,15 @@ def test_without_results_there_is_nothing_to_draw(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"comparison\.csv: no results to draw; train a piece"):
         comparison.main(csv=csv, page=page, only_draw=True)
     assert page.read_text(encoding="utf-8") == PAGE
+
+
+def test_a_page_that_is_missing_or_has_no_table_is_named_before_anything_is_trained(
+    trained: list[str], tmp_path: Path
+) -> None:
+    page = tmp_path / "other.md"
+    with pytest.raises(SystemExit, match=r"other\.md: no such page; write one with a line"):
+        comparison.main([0], [0], "smoke", out=tmp_path / "out", csv=tmp_path / "comparison.csv", page=page)
+    page.write_text("no table\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"other\.md: one table"):
+        comparison.main([0], [0], "smoke", out=tmp_path / "out", csv=tmp_path / "comparison.csv", page=page)
+    assert not trained
