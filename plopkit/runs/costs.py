@@ -83,9 +83,10 @@ def stored_mb(run: Path, step: int) -> float:
 
 def _bytes_of_memory(state: Path) -> int:
     """The bytes of the images and masks of a state's memory; 0 without one."""
+    content = read_one(state, MEMORY) or b"[]"
     try:
-        return sum(int(image["size"]) for image in json.loads(read_one(state, MEMORY) or b"[]"))
-    except (KeyError, TypeError) as error:
+        return sum(int(image["size"]) for image in json.loads(content))
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:  # the last: a million brackets
         raise ValueError("damaged: its memory is no list of images with their sizes") from error
 
 

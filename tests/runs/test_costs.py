@@ -91,3 +91,13 @@ def test_what_is_missing_or_damaged_is_left_out(tmp_path: Path, capsys: pytest.C
     assert costs(load_results(run))["seconds"].isna().all()
     assert report(load_results(run)).splitlines()[2].split()[-2:] == ["-", "1.0"]
     assert costs(load_results(run).drop(columns="run"))["stored_mb"].isna().all()
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"{", b"5", b'[{"size": Infinity}]', b"[" * 100_000])
+def test_a_memory_that_is_no_list_of_sizes_is_left_out(
+    content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = write_run(tmp_path, 0, [5.0, 1.0, 2.0])
+    write_state(run, 1, **{MEMORY: torch.tensor(list(content), dtype=torch.uint8)})
+    assert np.isnan(stored_mb(run, 1))
+    assert "damaged: its memory is no list of images with their sizes; what" in capsys.readouterr().err
