@@ -125,7 +125,7 @@ def _calling_before_the_end_of(index: int, do: Callable[[], None]) -> Iterator[N
 
 
 def _digests(settings: "Settings") -> dict[str, str]:
-    """Of the files of a run, but for those that name its folder or a date, by their names."""
+    """Of the files of a run, except those that name its folder or a date, by their names."""
     folder = settings.folder()
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()

@@ -35,7 +35,7 @@ def jaxtyped(function: Any = None, *, typechecker: Callable) -> Any:
     hints = {name: _checkable(hint) for name, hint in function.__annotations__.items()}
     if "<locals>" not in function.__qualname__:
         return _beartyped(function, hints)
-    # Defined anew at each call of another function: compiled once, and then applied to what is defined.
+    # Defined again at each call of another function: compiled once, and then applied to what is defined.
     known = _INNER.get(function.__code__)
     if known is None or known[0] != hints:
         cells = tuple(types.CellType() for _ in function.__code__.co_freevars)  # empty, so that nothing is kept alive
