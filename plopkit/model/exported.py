@@ -142,7 +142,7 @@ def _exporting(kind: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _no_graphs() -> Iterator[None]:
-    """torch prints the whole graph of a net with an operator that ONNX lacks, although it is not told to be verbose."""
+    """torch prints the whole graph of a net with an operator that ONNX lacks, although nobody asked for it."""
     log = torch._C._jit_onnx_log
     torch._C._jit_onnx_log = lambda *_: None
     try:

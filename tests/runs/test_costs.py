@@ -23,7 +23,7 @@ SCENARIO = Scenario.parse("emoji 10-5 overlap")
 
 
 def write_run(out: Path, seed: int, seconds: list[float]) -> Path:
-    """The tables of a run and three checkpoints; each step has two iterations of so many seconds."""
+    """The tables of a run and three checkpoints; each step has two iterations, each of its `seconds`."""
     settings = small(out, str(SCENARIO), "mib", seed=seed)
     folder, names = settings.folder(), [str(label) for label in range(21)]
     tables = [step_rows(SCENARIO, "mib", seed, step, np.eye(step.n_seen), names) for step in SCENARIO.steps]
