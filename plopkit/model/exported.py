@@ -143,12 +143,15 @@ def _exporting(kind: str) -> Iterator[None]:
 @contextlib.contextmanager
 def _no_graphs() -> Iterator[None]:
     """torch prints the whole graph of a net with an operator that ONNX lacks, although nobody asked for it."""
-    log = torch._C._jit_onnx_log
-    torch._C._jit_onnx_log = lambda *_: None
+    name = "_jit_onnx_log"  # private to torch: where it is gone, the export works all the same
+    if (log := getattr(torch._C, name, None)) is None:
+        yield
+        return
+    setattr(torch._C, name, lambda *_: None)
     try:
         yield
     finally:
-        torch._C._jit_onnx_log = log
+        setattr(torch._C, name, log)
 
 
 @torch.no_grad()
