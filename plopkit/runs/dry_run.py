@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from plopkit.backward import backward, check_divisible, check_terms
-from plopkit.compute import num_micro_batches
+from plopkit.compute import as_in_training, num_micro_batches
 from plopkit.datasets.scenario_data import ScenarioData, eval_batch
 from plopkit.methods.base import Batch, Method, State, StepContext, Term, joined_state, trainer_of
 from plopkit.model.resnet import BLOCKS
@@ -64,7 +64,7 @@ def dry_run(
         images = torch.zeros(largest_share(batch, accelerator.num_processes), 3, size, size, device=accelerator.device)
         rehearsal = _Rehearsal(settings, method, images, data, accelerator, [], [])
         try:
-            with seeded(settings.seed), accelerator.autocast():
+            with seeded(settings.seed):
                 _check_encoder(settings, net, images[:2])
                 if not n_given:
                     net, state = rehearsal.step(trained[0], net, None, {})
@@ -136,10 +136,12 @@ class _Rehearsal(NamedTuple):
             before=before and before.frozen,
             shows_old=step.index > 0 and self.settings.memory.shows_old,
         )
-        prepared = method.prepare(context) if step.index else None
+        with as_in_training(self.accelerator, self.settings.seed):
+            prepared = method.prepare(context) if step.index else None
         self._train(training, method, target, context, prepared)
         gathered = {} if regularizer is None else regularizer.final_state(net)
-        net, ended = self.method.end_step(net, context)
+        with as_in_training(self.accelerator, self.settings.seed):
+            net, ended = self.method.end_step(net, context)
         net = net.rebuilt().to(images.device)
         few = images[:2]
         with torch.no_grad():
@@ -176,8 +178,7 @@ class _Rehearsal(NamedTuple):
         set_lr(training.optimizer, 0.0)
 
         def iteration() -> None:
-            with torch.autocast(images.device.type, enabled=False):
-                backward(losses, net, self.accelerator, images, targets, [len(images)] * n_processes, micro_batch)
+            backward(losses, net, self.accelerator, images, targets, [len(images)] * n_processes, micro_batch)
             training.optimizer.step()
             training.optimizer.zero_grad()
 

@@ -16,7 +16,7 @@ from plopkit.methods import Batch, Method, MiB, State, StepContext
 from plopkit.model.segmenter import Output, Segmenter
 from plopkit.prototypes import class_sums
 from plopkit.replay import kept_of
-from plopkit.runs.experiment import run
+from plopkit.runs.experiment import Experiment, run
 from plopkit.runs.time_left import Costs
 from plopkit.scenario import Step
 
@@ -105,3 +105,46 @@ def test_what_is_summed_up_is_summed_in_single_precision() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         found = [*class_sums(features, labels, 0, 4), *kept_of([(features, labels)], 1, 4)]
     assert all(map(torch.equal, found, expected))
+
+
+class Noting(MiB):
+    """MiB that notes in which verbs autocast is on."""
+
+    name, title, source = "toy-noting", "noting", "a test"
+
+    def begin_step(self, before: Segmenter, step: Step) -> Segmenter:
+        note_autocast("begin_step")
+        return super().begin_step(before, step)
+
+    def prepare(self, context: StepContext) -> None:
+        note_autocast("prepare")
+
+    def losses(self, batch: Batch) -> Mapping[str, Any]:
+        note_autocast("losses")
+        return super().losses(batch)
+
+    def end_step(self, net: Segmenter, context: StepContext) -> tuple[Segmenter, State]:
+        note_autocast("end_step")
+        return super().end_step(net, context)
+
+    def predict(self, logits: Tensor) -> Tensor:
+        note_autocast("predict")
+        return super().predict(logits)
+
+
+AUTOCAST: set[tuple[str, bool]] = set()
+
+
+def note_autocast(verb: str) -> None:
+    AUTOCAST.add((verb, torch.is_autocast_enabled("cpu")))
+
+
+def test_the_dry_run_computes_as_the_run_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(METHODS, "toy-noting", Noting)
+    expected = {("begin_step", False), ("prepare", True), ("losses", False), ("end_step", True), ("predict", False)}
+    AUTOCAST.clear()
+    experiment = Experiment.open(small(tmp_path, "emoji 15-5 overlap", "toy-noting", compute__precision="bf16"))
+    assert expected == AUTOCAST
+    AUTOCAST.clear()
+    experiment.run(progress=False)
+    assert expected == AUTOCAST
