@@ -56,11 +56,22 @@ def to_state(images: Sequence[Kept]) -> dict[str, Tensor]:
 
 
 def from_state(state: dict[str, Tensor]) -> tuple[Kept, ...]:
-    """The memory in a step's state; empty where there is none."""
+    """The memory in a step's state; empty where there is none.
+
+    Raises:
+        ValueError: It is no list of images.
+    """
     if KEY not in state:
         return ()
-    entries = json.loads(bytes(state[KEY].tolist()))
-    return tuple(Kept(e["name"], e["digest"], e["size"], tuple(e["known"]), tuple(e["shows"])) for e in entries)
+    try:
+        entries = json.loads(bytes(state[KEY].tolist()))
+        return tuple(Kept(e["name"], e["digest"], e["size"], tuple(e["known"]), tuple(e["shows"])) for e in entries)
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError(
+            f"the memory in the state of the step before is damaged: {KEY!r} is no list of images, each with "
+            f"{', '.join(Kept._fields)} ({type(error).__name__}: {one_line(error, 100)}); train that step again, or copy "
+            "its step-*.state.safetensors from where it was trained"
+        ) from error
 
 
 def candidates(data: ScenarioData, step: Step, recognised: Bool[np.ndarray, "N n_seen"] | None = None) -> list[Kept]:

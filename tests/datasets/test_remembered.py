@@ -161,6 +161,18 @@ def test_a_state_holds_a_memory_in_any_writing() -> None:
     assert to_state([]) == {} and from_state({}) == ()
 
 
+@pytest.mark.parametrize("text", ["[", "{}x", "[1]", '[{"name": "a"}]', "3", "null", "[" * 100_000])
+def test_a_memory_that_is_no_list_of_images_is_refused(text: str) -> None:
+    state = {remembered.KEY: torch.tensor(list(text.encode()), dtype=torch.uint8)}
+    with pytest.raises(ValueError, match=r"^the memory in the state .* no list of images, each with name, digest, size"):
+        from_state(state)
+
+
+def test_a_memory_of_another_type_is_refused() -> None:
+    with pytest.raises(ValueError, match="no list of images"):
+        from_state({remembered.KEY: torch.tensor([0.5])})
+
+
 def refused(data: ScenarioData, memory: Memory) -> str:
     with pytest.raises(ValueError, match=r"^memory\.") as error:
         planned(data, memory)
