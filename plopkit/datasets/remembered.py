@@ -68,9 +68,9 @@ def from_state(state: dict[str, Tensor]) -> tuple[Kept, ...]:
         return tuple(Kept(e["name"], e["digest"], e["size"], tuple(e["known"]), tuple(e["shows"])) for e in entries)
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(
-            f"the memory in the state of the step before is damaged: {KEY!r} is no list of images, each with "
-            f"{', '.join(Kept._fields)} ({type(error).__name__}: {one_line(error, 100)}); train that step again, or copy "
-            "its step-*.state.safetensors from where it was trained"
+            f"the memory in the state of the step before is damaged: {KEY!r} is no list of images, each "
+            f"with {', '.join(Kept._fields)} ({type(error).__name__}: {one_line(error, 80)}); train that step again, "
+            "or copy its step-*.state.safetensors from where it was trained"
         ) from error
 
 

@@ -20,7 +20,8 @@ COSTS = ["later_seconds", "stored_mb"]
 
 LEGEND = (
     "later_seconds: training of all steps after step 0 so far, without evaluation;",
-    "stored_mb: megabytes that the step hands on: network, state of the method, images and masks of a memory.",
+    "stored_mb: megabytes that the step hands on: network, state of the method, images and masks of a memory;",
+    "both are means over the seeds, and - where one of them is not known.",
 )
 """What they mean in printed tables."""
 

@@ -280,13 +280,14 @@ def compare(results: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         Index (scenario, method, step); columns `seeds`, then those of `summarise`, in percent, then `later_seconds` and
-        `stored_mb` as of `plopkit.runs.costs.costs`.
+        `stored_mb` as of `plopkit.runs.costs.costs`, missing where they are for one of the seeds.
     """
     row = ["scenario", "method", "step"]
     grouped = summarise(results).groupby(row, sort=False)
     table = grouped[measure_names()].mean()
     table.insert(0, "seeds", grouped["seed"].nunique())
-    return table.join(costs(results).groupby(row, sort=False)[COSTS].mean())
+    paid = costs(results).groupby(row, sort=False)[COSTS]
+    return table.join(paid.mean().where(paid.count().eq(paid.size(), axis=0)))
 
 
 def published(scenario: str) -> pd.DataFrame:

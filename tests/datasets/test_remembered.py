@@ -164,7 +164,7 @@ def test_a_state_holds_a_memory_in_any_writing() -> None:
 @pytest.mark.parametrize("text", ["[", "{}x", "[1]", '[{"name": "a"}]', "3", "null", "[" * 100_000])
 def test_a_memory_that_is_no_list_of_images_is_refused(text: str) -> None:
     state = {remembered.KEY: torch.tensor(list(text.encode()), dtype=torch.uint8)}
-    with pytest.raises(ValueError, match=r"^the memory in the state .* no list of images, each with name, digest, size"):
+    with pytest.raises(ValueError, match=r"^the memory in the state .* no list of images, each with name, "):
         from_state(state)
 
 

@@ -69,7 +69,12 @@ def test_seconds_and_megabytes_by_hand(tmp_path: Path) -> None:
     assert header.split()[-2:] == ["later_seconds", "stored_mb"]
     assert rows[2].split()[-2:] == ["10.0", "1.0"]
     assert "stored_mb: megabytes that the step hands on" in report(results)
-    assert second.is_dir() and MEMORY == KEY
+    assert MEMORY == KEY
+    StepStore(second / "checkpoints", 1).checkpoint.unlink()
+    (second / "ticks.csv").unlink()
+    mean = compare(results)
+    assert mean["later_seconds"].isna().all()  # not the first seed's alone, as if it were the mean
+    np.testing.assert_allclose(mean["stored_mb"], [1 + plain / 2, np.nan, 1])
 
 
 def test_what_is_missing_or_damaged_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
