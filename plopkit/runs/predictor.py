@@ -1,6 +1,7 @@
 """A trained net for pictures: `plopkit.load(path).predict(image)`."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,7 @@ from plopkit.settings import digest
 from plopkit.support.chunks import by_chunks
 from plopkit.support.memory import available_memory
 from plopkit.support.prediction import predicted_channel
+from plopkit.support.printable import one_line
 from plopkit.tiling import blended, side_that_fits, stretched
 
 Picture = str | Path | Image.Image | np.ndarray
@@ -163,16 +165,30 @@ class Predictor:
             yield from stretched(torch.cat(list(bands), 2), height, width)
 
     def _logits_of(self, image: Tensor) -> Tensor:
-        return self.net(image[None].to(self.device)).logits
+        with fixed_size_explained(self.net):
+            return self.net(image[None].to(self.device)).logits
 
     @cached_property
     def _bytes_per_pixel(self) -> float:
-        return bytes_per_pixel(self.net)
+        with fixed_size_explained(self.net):
+            return bytes_per_pixel(self.net)
 
     def _free_memory(self) -> int:
         if self.device.type == "cuda":
             return torch.cuda.mem_get_info(self.device)[0]
         return available_memory() or UNKNOWN_MEMORY
+
+
+@contextmanager
+def fixed_size_explained(net: Segmenter) -> Iterator[None]:
+    """ValueError with the remedy where an encoder takes images of one size only; timm's assert it."""
+    try:
+        yield
+    except AssertionError as error:
+        raise ValueError(
+            f"the encoder {net.encoder.name!r} does not take images of this size ({one_line(error, 100)}); cut or "
+            "resize pictures to squares of the data.size of its training before, and give tile none (--tile none)"
+        ) from error
 
 
 def as_colours(image: Picture) -> UInt8[np.ndarray, "H W 3"]:

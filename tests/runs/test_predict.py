@@ -24,7 +24,7 @@ from plopkit.runs.exporting import export_net
 from plopkit.runs.inputs import find_inputs
 from plopkit.runs.loading import load
 from plopkit.runs.predict import mask_png, predict_pictures
-from plopkit.runs.predictor import Predictor, bytes_per_pixel
+from plopkit.runs.predictor import Predictor, Tile, bytes_per_pixel
 from plopkit.tiling import UPSAMPLING
 from plopkit.viz.colours import palette
 
@@ -178,6 +178,23 @@ def test_memory_decides_about_tiles(predictor: Predictor, monkeypatch: pytest.Mo
     assert predictor.tile_of(300, 300) == 256
     with_memory(None)
     assert predictor.tile_of(300, 300) is None
+
+
+@pytest.mark.parametrize("tile", ["auto", "none"])
+def test_an_encoder_of_one_size_only(predictor: Predictor, monkeypatch: pytest.MonkeyPatch, tile: Tile) -> None:
+    forward = predictor.net.encoder.forward
+
+    def of_one_size(image: Tensor) -> object:
+        if image.shape[2:] != (64, 64):
+            raise AssertionError(f"Input height ({image.shape[2]}) doesn't match model (64).")
+        return forward(image)
+
+    monkeypatch.setattr(predictor.net.encoder, "forward", of_one_size)
+    with pytest.raises(
+        ValueError, match=r"of this size \(Input height .* model \(64\)\.\); cut or resize .* \(--tile none\)"
+    ):
+        dataclasses.replace(predictor, tile=tile).predict(noise(70, 90))
+    assert dataclasses.replace(predictor, tile="none").predict(noise(64, 64)).shape == (64, 64)
 
 
 def test_more_than_255_labels(tiny_net: Callable[..., Segmenter]) -> None:
