@@ -50,6 +50,9 @@ def _lr(first: float | None = None, later: float | None = None) -> dict[str, Any
 BINARY_NET = {"slope": 0.0, "pool": None}
 """A plain ReLU and a pooling of the whole map, in the networks of DKD, STAR and SSUL."""
 
+ONE_BY_ONE = ("15-1", "10-1")
+"""Tasks of many steps of one class, over which a change of each step adds up."""
+
 RECIPES: dict[str, tuple[Part, ...]] = {
     # Without pseudo-labels nothing else protects the old domains (benchmarks/README.md).
     "plop": (Part({"hyper": {"pod": 0.02, "pod_logits": 0.001}}, "emoji", presets=("laptop",), protocol="domain"),),
@@ -102,6 +105,7 @@ RECIPES: dict[str, tuple[Part, ...]] = {
         # distillation leave Adam no room to learn (benchmarks/README.md).
         Part({"hyper": {"head_lr": 1.0, "norm_momentum": 0.1}}, presets=("laptop", "smoke")),
         Part({"hyper": {"kd": 0.5, "dkd_positive": 0.05, "dkd_negative": 0.5, "positive": 2.0}}, presets=("laptop",)),
+        Part(_lr(later=0.0003), "emoji", ONE_BY_ONE, ("laptop",)),
     ),
     "ssul": (
         Part({"model": BINARY_NET}),
@@ -118,6 +122,7 @@ RECIPES: dict[str, tuple[Part, ...]] = {
         Part({"hyper": {"positive_first": 35.0, "positive": 30.0}, "future": "void"}, "ade"),
         Part({"hyper": {"head_lr": 1.0, "new_lr": 10.0, "norm_momentum": 0.1}}, presets=("laptop", "smoke")),
         Part({"hyper": {"pkd": 0.5}}, presets=("laptop",)),  # as for DKD
+        Part({"hyper": {"pkd": 5.0}} | _lr(later=0.0003), "emoji", ONE_BY_ONE, ("laptop",)),
     ),
     "ewf-mib": (
         Part({"optim": {"epochs_later": 30}}, "voc"),

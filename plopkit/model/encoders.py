@@ -91,6 +91,10 @@ class Encoder(nn.Module):
             self.output_stride = self.net.feature_info.reduction()[-1]
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        # Beside weights that are not in channels last, an image that is would decide the layout of all maps.
+        first = next(self.parameters(), None)
+        if first is not None and first.is_contiguous():
+            image = image.contiguous()
         return tuple(self.net(image)[-4:])
 
     def recipe(self) -> dict[str, Any]:

@@ -157,7 +157,7 @@ def test_the_device_computes_the_numbers_of_the_published_order_to_the_last_bit(
     samples = collate([tuple(transform(pair, seed)) for seed in seeds])
     assert [part.dtype for part in samples] == [torch.uint8, torch.uint8]
     images, masks = to_device(*samples, torch.device("cpu"))
-    assert images.is_contiguous() and masks.dtype == torch.int64
+    assert images.is_contiguous(memory_format=torch.channels_last) and masks.dtype == torch.int64
     for seed, ready, labels in zip(seeds, images, masks, strict=True):
         expected, expected_mask = published(pair, size, seed)
         assert torch.equal(ready, expected)
@@ -188,6 +188,17 @@ def test_images_that_are_ready_are_only_moved() -> None:
     image, target = torch.rand(2, 3, 8, 8), torch.zeros(2, 8, 8, dtype=torch.int64)
     moved = to_device(image, target, torch.device("cpu"))
     assert moved[0] is image and moved[1] is target
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 5, 7), (1, 3, 4, 4), (2, 3, 1, 1), (3, 3, 16, 16)])
+def test_colours_are_the_same_in_any_layout(shape: tuple[int, ...]) -> None:
+    image = torch.randint(256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    channels_last = image.contiguous(memory_format=torch.channels_last)
+    ready = net_input(channels_last)
+    assert torch.equal(ready, net_input(image)) and torch.equal(ready, torch.stack([*map(net_input, image)]))
+    assert ready.shape == shape and ready.is_contiguous(memory_format=torch.channels_last)
+    assert net_input(image).is_contiguous()
+    assert torch.equal(net_input(channels_last[:, :, ::2]), net_input(image[:, :, ::2]))
 
 
 def test_colours_are_normalised_as_for_imagenet() -> None:

@@ -22,9 +22,15 @@ class Strided(nn.BatchNorm2d):
 
 
 def layouts(net: Segmenter) -> set[tuple[bool, bool]]:
-    """Whether the weights and maps that are not the same in both layouts are contiguous, and channels last."""
-    out = net(draw(0, 2, 3, 64, 64))
-    tensors = [*net.parameters(), *out.features]
+    """Whether the weights and maps that are not the same in both layouts are contiguous, and channels last.
+
+    Of images in both layouts, float32 and as loaders give them.
+    """
+    contiguous = draw(0, 2, 3, 64, 64)
+    colours = (contiguous * 50 + 100).clamp(0, 255).to(torch.uint8)
+    tensors = [*net.parameters()]
+    for image in (contiguous, colours):
+        tensors += [*net(image).features, *net(image.contiguous(memory_format=torch.channels_last)).features]
     distinct = [t for t in tensors if t.ndim == 4 and t.shape[1] > 1 and t.shape[2] > 1]
     assert len(distinct) > 8
     return {(t.is_contiguous(), t.is_contiguous(memory_format=torch.channels_last)) for t in distinct}
