@@ -9,7 +9,8 @@ that several processes with different seeds can share the work, and a last one w
 `--markdown` prints the last step as the table in benchmarks/README.md: means over the seeds, with minimum and maximum.
 
 `seconds` are those of the step's training, without evaluation; `stored_mb` are the megabytes that the step hands on,
-the network, the method's state and, with a memory, its images and masks.
+the network, the method's state and, with a memory, its images and masks. `--remembering mib` adds MiB with a memory of
+100 images.
 """
 
 import argparse
@@ -21,6 +22,8 @@ import plopkit
 from plopkit.runs.costs import costs
 from plopkit.support.files import write_table
 
+IMAGES = 100
+"""What the methods of `--remembering` keep, as those with a memory of their own do."""
 MEASURES = ("old_nobg", "new", "all", "hiou", "background", "pixel_accuracy")
 
 
@@ -40,14 +43,21 @@ def markdown(table: pd.DataFrame) -> str:
             for name in MEASURES
         ]
         cells += [f"{later[method]:.0f}", f"{mean.loc[method, 'stored_mb']:.1f}"]
-        lines.append(f"| {plopkit.METHODS[method].title} | {' | '.join(cells)} |")
+        lines.append(f"| {title_of(method)} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def title_of(method: str) -> str:
+    """A method's title, with what `plopkit.load_results` adds to its name: "mib (memory.images 100)"."""
+    name, space, rest = method.partition(" ")
+    return plopkit.METHODS[name].title + space + rest
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenario", default="emoji 15-5 overlap")
     parser.add_argument("--methods", nargs="+", default=["ft", "mib", "plop"], choices=plopkit.METHODS)
+    parser.add_argument("--remembering", nargs="+", default=[], choices=plopkit.METHODS, help="methods with a memory")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--preset", default="laptop", choices=plopkit.PRESETS)
     parser.add_argument("--out", type=Path, default=Path("runs/seeds"), help="folder for the run folders")
@@ -56,8 +66,9 @@ def main() -> None:
     args = parser.parse_args()
     folders = []
     for seed in args.seeds:
-        for method in args.methods:
-            overrides = {"seed": seed, "out": args.out}
+        pairs = [*((method, None) for method in args.methods), *((method, IMAGES) for method in args.remembering)]
+        for method, images in pairs:
+            overrides = {"seed": seed, "out": args.out} | ({"memory.images": images} if images else {})
             folders.append(plopkit.run(plopkit.configure(args.scenario, method, args.preset, overrides)).path)
     results = plopkit.load_results(*folders)
     csv = args.csv or args.out / f"{args.scenario.replace(' ', '_')}.csv"
