@@ -3,6 +3,7 @@
 from enum import IntEnum
 from typing import NamedTuple
 
+import pandas as pd
 import torch
 from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor
@@ -59,6 +60,23 @@ def classify_pseudo_labels(
     ):
         outcome[candidate & where] = kind
     return outcome
+
+
+def outcome_table(outcomes: Integer[Tensor, "B H W"], masks: Int[Tensor, "B H W"], step: Step) -> pd.DataFrame:
+    """What became of the pixels that need a pseudo-label, and of those among them that show an old object.
+
+    Args:
+        outcomes: result of `classify_pseudo_labels`.
+        masks: the true labels.
+        step: the step that is trained.
+
+    Returns:
+        Numbers of pixels: a row for each `Outcome` but EXCLUDED, columns `all` and `old objects`.
+    """
+    old = torch.isin(masks, torch.tensor(step.old[1:], dtype=masks.dtype, device=masks.device))
+    groups = {"all": outcomes, "old objects": outcomes[old]}
+    kinds = [kind for kind in Outcome if kind != Outcome.EXCLUDED]
+    return pd.DataFrame({name: {kind: int((group == kind).sum()) for kind in kinds} for name, group in groups.items()})
 
 
 class Precision(NamedTuple):
