@@ -13,6 +13,8 @@ from nbformat import NotebookNode
 
 from plopkit.fusion import merge_weight
 from plopkit.lessons import say, thresholds
+from plopkit.presets import PRESETS, configure, method_of
+from plopkit.thresholds import RELEASED_FLOOR
 
 LESSONS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 each = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
@@ -98,5 +100,7 @@ def test_a_right_answer_that_a_run_decides_is_found_in_the_run(path: Path) -> No
 def test_constants_of_lessons_09_and_11() -> None:
     ade = thresholds.released_range(["ade 100-50 overlap", "ade 100-10 overlap", "ade 50-50 overlap"])
     assert (ade["half bin"] >= 1).all()  # every pixel is below 0.005
+    floors = {preset: method_of(configure(preset=preset)).floor for preset in PRESETS}
+    assert floors == dict.fromkeys(PRESETS, RELEASED_FLOOR) | {"laptop": 0.01} and RELEASED_FLOOR == 0.001
     assert f"{merge_weight(1, 17):.2f}" == "0.24"
     assert math.isclose(merge_weight(1, 17), math.sqrt(1 / 17))
