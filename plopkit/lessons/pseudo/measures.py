@@ -99,7 +99,7 @@ def precision_curve(
 ) -> dict[str, Precision]:
     """What a single threshold for all classes labels, for every threshold from 1 / points to 1.
 
-    At 1 every pixel counts as sure.
+    At 1 every pixel counts as confident.
 
     Args:
         old_logits: logits of the teacher.
@@ -112,7 +112,7 @@ def precision_curve(
         "all": of all background pixels; "objects": of those that the teacher assigns to an old class.
     """
     predicted = predicted_channel(old_logits)
-    outcome = classify_pseudo_labels(predicted, target, masks, step)  # as if the teacher were sure everywhere
+    outcome = classify_pseudo_labels(predicted, target, masks, step)  # as if the teacher were confident everywhere
     bins = (uncertainty(old_logits) * points).long().clamp(max=points - 1)
     thresholds = torch.arange(1, points + 1) / points
     curves = {}
