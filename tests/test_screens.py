@@ -115,7 +115,10 @@ def test_the_form_is_filled_by_keyboard_and_has_names(notebook: Open) -> None:
     form, page = notebook.output("other_form ="), notebook.page
     cells = notebook.panel.locator(".jp-Cell")
     count = cells.count()
-    form.get_by_text(re.compile("^optim: ")).first.click()  # titles of an Accordion are not reached by Tab
+    title = form.get_by_role("button", name=re.compile(r"\boptim: "))
+    for key, opened in (("Space", "true"), ("Space", "false"), ("Enter", "true")):
+        title.press(key)
+        expect(title).to_have_attribute("aria-expanded", opened)
     rate = form.get_by_label("optim.lr", exact=True)
     expect(rate).to_be_visible()
     active = page.evaluate(ACTIVE)

@@ -149,7 +149,7 @@ def _copy_run(run: Path, place: Path) -> None:
 
 def summary_of_runs(copied: CopiedRuns, folder: Path) -> str:
     """What `copy_runs` did, in words."""
-    lines = [f"{folder / RUNS}: {len(copied.new)} runs copied, {len(copied.there)} already there"]
+    lines = [f"{folder / RUNS}: {(n := len(copied.new))} run{'s' * (n != 1)} copied, {len(copied.there)} already there"]
     if copied.unfinished:
         lines.append("These runs are not finished and were not copied:")
         lines += [f"    {path}" for path in copied.unfinished]

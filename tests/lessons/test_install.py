@@ -112,7 +112,7 @@ def test_finished_runs_are_handed_out_and_read_back(tmp_path: Path, opened: list
     finished = run(leave_out, progress=False)
     half = small(tmp_path / "class", method="lwf")
     ticks_until(Experiment.open(half), lambda tick: tick.step == 1)
-    for said in ("1 runs copied, 0 already there", "0 runs copied, 1 already there"):
+    for said in ("1 run copied, 0 already there", "0 runs copied, 1 already there"):
         assert main(["lessons", str(tmp_path / "out"), "--no-open", "--runs", str(tmp_path / "class")]) == 0
         printed = capsys.readouterr().out
         assert f"{tmp_path / 'out' / 'runs'}: {said}\nThese runs are not finished and were not copied:\n" in printed
@@ -140,7 +140,7 @@ def test_a_run_that_another_source_has_made_is_not_handed_out(tmp_path: Path, op
     capsys.readouterr()
     assert main(["lessons", str(tmp_path / "out"), "--no-open", "--runs", str(tmp_path / "class")]) == 0
     _, summary, left_out = capsys.readouterr().out.splitlines()
-    assert summary == f"{tmp_path / 'out' / 'runs'}: 1 runs copied, 0 already there"
+    assert summary == f"{tmp_path / 'out' / 'runs'}: 1 run copied, 0 already there"
     assert left_out.startswith(f"{theirs.folder()}: not copied: made by another version")
     assert left_out.endswith("train it again with this version, in a new folder")
     assert [path.name for path in (tmp_path / "out" / "runs").iterdir()] == [ours.folder().name]
@@ -184,7 +184,7 @@ def test_a_run_that_nobody_could_read_back_is_left_out(name: str, whole: Path, t
     damage(poor)
     assert main(["lessons", str(tmp_path / "out"), "--no-open", "--runs", str(tmp_path / "class")]) == 0
     _, summary, left_out = capsys.readouterr().out.splitlines()
-    assert summary == f"{tmp_path / 'out' / 'runs'}: 1 runs copied, 0 already there"
+    assert summary == f"{tmp_path / 'out' / 'runs'}: 1 run copied, 0 already there"
     assert left_out.startswith(f"{poor}: not copied: ") and reason in left_out
     assert name not in ("method", "data") or "known after --plugin FILE" in left_out
     assert [path.name for path in (tmp_path / "out" / "runs").iterdir()] == ["good"]
@@ -196,7 +196,7 @@ def test_a_run_that_has_lost_its_results_is_left_out(whole: Path, tmp_path: Path
     (lost := tmp_path / "class" / "poor" / "results.csv").unlink()
     assert main(["lessons", str(tmp_path / "out"), "--no-open", "--runs", str(tmp_path / "class")]) == 0
     printed = capsys.readouterr()
-    assert "1 runs copied" in printed.out
+    assert "1 run copied" in printed.out
     assert f"{lost.parent}: left out: {lost}: missing; run the command of this run again" in printed.err
     assert [path.name for path in (tmp_path / "out" / "runs").iterdir()] == ["good"]
 

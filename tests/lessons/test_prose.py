@@ -13,10 +13,13 @@ from nbformat import NotebookNode
 
 from plopkit.fusion import merge_weight
 from plopkit.lessons import say, thresholds
+from plopkit.presets import PRESETS, configure, method_of
+from plopkit.thresholds import RELEASED_FLOOR
 
 LESSONS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 each = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 
+SCORE = re.compile(r"\d+(?:\.\d+)? ?(?:%|percent\b|points?\b)|(?<![\d.])\d+\.\d+(?!\.?\d)")
 NOT_PROSE = re.compile(
     r"(?m)^\|.*$"  # rows of a table: lesson 09's are compared with the benchmarks
     r"|\*\*Discuss\.\*\*(?s:.*?)(?:\n\n|\Z)|^## Exercises(?s:.*)(?=^## Try next)"  # numbers of made-up examples
@@ -24,19 +27,14 @@ NOT_PROSE = re.compile(
 )
 CONSTANTS = {  # by lesson, numbers in its prose that no run decides
     "00": {"100 %"},  # of an IoU
-    "01": {"100 %"},  # of a perfect prediction
     "09": {"0.001", "0.005", "0.01"},  # of the released code: the floor, a threshold's limits
     "11": {"54.6", "74.0"},  # published, in tests/lessons/successors
 }
 BY_CONSTRUCTION = {  # right answers that are typed
-    "02": {"they are the same"},  # by the formula above the question
     "06": {"as background"},  # by the protocol that the question names
     "08": {"none"},  # published values
     "09": {"all of them"},  # from the numbers of channels
-    "11": {
-        "the output, the weights or a memory",
-        "the softmax's",
-    },  # published, in tests/lessons/successors; by formula
+    "11": {"the softmax's"},  # by formula
 }
 
 
@@ -67,8 +65,17 @@ def test_fields_and_values_have_to_fit() -> None:
 def test_no_score_is_typed_into_a_lesson(path: Path) -> None:
     """Scores are computed where they are shown: a percentage or a number with a decimal in the prose is a constant."""
     prose = NOT_PROSE.sub("", "\n\n".join(cell.source for cell in cells(path, "markdown")))
-    typed = re.findall(r"\d+(?:\.\d+)? ?(?:%|percent\b|points?\b)|(?<![\d.])\d+\.\d+(?![\d.])", prose)
-    assert set(typed) == CONSTANTS.get(path.name[:2], set())
+    assert set(SCORE.findall(prose)) == CONSTANTS.get(path.name[:2], set())
+
+
+def test_what_is_a_score() -> None:
+    assert SCORE.findall("54.6, 54.7. 3 %, 2.5 points; 12 percent; plopkit 0.2.1, 15 classes in 2 steps.") == [
+        "54.6",
+        "54.7",
+        "3 %",
+        "2.5 points",
+        "12 percent",
+    ]
 
 
 def test_what_is_no_prose() -> None:
@@ -93,5 +100,7 @@ def test_a_right_answer_that_a_run_decides_is_found_in_the_run(path: Path) -> No
 def test_constants_of_lessons_09_and_11() -> None:
     ade = thresholds.released_range(["ade 100-50 overlap", "ade 100-10 overlap", "ade 50-50 overlap"])
     assert (ade["half bin"] >= 1).all()  # every pixel is below 0.005
+    floors = {preset: method_of(configure(preset=preset)).floor for preset in PRESETS}
+    assert floors == dict.fromkeys(PRESETS, RELEASED_FLOOR) | {"laptop": 0.01} and RELEASED_FLOOR == 0.001
     assert f"{merge_weight(1, 17):.2f}" == "0.24"
     assert math.isclose(merge_weight(1, 17), math.sqrt(1 / 17))

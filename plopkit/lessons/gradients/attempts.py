@@ -110,7 +110,7 @@ def penalty(
     scale: Callable[[float], float] = lambda factor: factor,
     mean: bool = False,
 ) -> Callable[[Named, Named, Named, float], Tensor]:
-    """A penalty with another term (from the way θ − θ* and the importance w) or another factor."""
+    """A penalty with another term (from the distance θ − θ* and the importance w) or another factor."""
 
     def value(now: Named, start: Named, importance: Named, factor: float) -> Tensor:
         terms = [term(now[name] - start[name], w) for name, w in importance.items()]
@@ -124,10 +124,12 @@ ATTEMPTS: dict[str, Attempt] = {
         library_penalty,
         parameters,
         {
-            "the importance is missing: without it every parameter is held equally.": penalty(lambda d, w: d.square()),
-            "the way is not squared: the penalty is w (θ − θ*)².": penalty(lambda d, w: w * d),
-            "this is w |θ − θ*|; the way is squared in EWC.": penalty(lambda d, w: w * d.abs()),
-            "the importance is squared with the way; square only θ − θ*.": penalty(lambda d, w: (w * d).square()),
+            "the importance is missing: without it every parameter is held with the same strength.": penalty(
+                lambda d, w: d.square()
+            ),
+            "the distance is not squared: the penalty is w (θ − θ*)².": penalty(lambda d, w: w * d),
+            "this is w |θ − θ*|; EWC squares the distance.": penalty(lambda d, w: w * d.abs()),
+            "the importance is squared, too; square only θ − θ*.": penalty(lambda d, w: (w * d).square()),
             "the factor is missing.": penalty(lambda d, w: w * d.square(), lambda factor: 1.0),
             "Kirkpatrick et al. write λ/2, the code of this course λ: no ½.": penalty(
                 lambda d, w: w * d.square(), lambda factor: factor / 2

@@ -5,6 +5,7 @@ from plopkit.lessons.pseudo.figures import OUTCOMES, label_images, pseudo_rows
 from plopkit.lessons.pseudo.measures import (
     Outcome,
     classify_pseudo_labels,
+    outcome_table,
     precision_at,
     precision_curve,
     spread_images,
@@ -20,6 +21,7 @@ __all__ = [
     "check",
     "classify_pseudo_labels",
     "label_images",
+    "outcome_table",
     "outputs_of",
     "precision_at",
     "precision_curve",

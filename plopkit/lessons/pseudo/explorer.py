@@ -1,4 +1,4 @@
-"""An explorer of pseudo-labels: the image, and the thresholds below which the teacher counts as sure."""
+"""An explorer of pseudo-labels: the image, and the thresholds below which the teacher counts as confident."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -98,7 +98,7 @@ def _controls(n_images: int) -> dict[str, Any]:
             "rule",
             "a single threshold, or one per class: the paper's medians or the released code's",
         ),
-        "threshold": _slider(0.2, 1.0, 0.01, "threshold", "for all classes; below it, the teacher counts as sure"),
+        "threshold": _slider(0.2, 1.0, 0.01, "threshold", "for all classes; below it, the teacher counts as confident"),
         "factor": _slider(1.0, 5.0, 0.1, "times", "multiplies the class-wise thresholds; 1 as in training"),
     }
 

@@ -91,7 +91,7 @@ def label_images(
         target: the training masks: channels.
         masks: the true labels.
         step: the step that is trained.
-        thresholds: below which the teacher counts as sure.
+        thresholds: below which the teacher counts as confident.
     """
     pseudo = pseudo_label(old_logits, target, step.n_old, thresholds)
     outcome = classify_pseudo_labels(pseudo.target, target, masks, step)

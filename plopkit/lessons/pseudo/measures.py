@@ -3,6 +3,7 @@
 from enum import IntEnum
 from typing import NamedTuple
 
+import pandas as pd
 import torch
 from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor
@@ -61,6 +62,23 @@ def classify_pseudo_labels(
     return outcome
 
 
+def outcome_table(outcomes: Integer[Tensor, "B H W"], masks: Int[Tensor, "B H W"], step: Step) -> pd.DataFrame:
+    """What became of the pixels that need a pseudo-label, and of those among them that show an old object.
+
+    Args:
+        outcomes: result of `classify_pseudo_labels`.
+        masks: the true labels.
+        step: the step that is trained.
+
+    Returns:
+        Numbers of pixels: a row for each `Outcome` but EXCLUDED, columns `all` and `old objects`.
+    """
+    old = torch.isin(masks, torch.tensor(step.old[1:], dtype=masks.dtype, device=masks.device))
+    groups = {"all": outcomes, "old objects": outcomes[old]}
+    kinds = [kind for kind in Outcome if kind != Outcome.EXCLUDED]
+    return pd.DataFrame({name: {kind: int((group == kind).sum()) for kind in kinds} for name, group in groups.items()})
+
+
 class Precision(NamedTuple):
     """The share of some pixels that get a label below each threshold, and the share of these labels that are right."""
 
@@ -81,7 +99,7 @@ def precision_curve(
 ) -> dict[str, Precision]:
     """What a single threshold for all classes labels, for every threshold from 1 / points to 1.
 
-    At 1 every pixel counts as sure.
+    At 1 every pixel counts as confident.
 
     Args:
         old_logits: logits of the teacher.
@@ -94,7 +112,7 @@ def precision_curve(
         "all": of all background pixels; "objects": of those that the teacher assigns to an old class.
     """
     predicted = predicted_channel(old_logits)
-    outcome = classify_pseudo_labels(predicted, target, masks, step)  # as if the teacher were sure everywhere
+    outcome = classify_pseudo_labels(predicted, target, masks, step)  # as if the teacher were confident everywhere
     bins = (uncertainty(old_logits) * points).long().clamp(max=points - 1)
     thresholds = torch.arange(1, points + 1) / points
     curves = {}

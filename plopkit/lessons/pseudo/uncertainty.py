@@ -58,7 +58,7 @@ def uncertainty_histograms(
     axes[0].set_ylim(len(chosen) - 0.4, -1.1)
     axes[0].set_ylabel("class that the teacher predicts")
     handles = [
-        Line2D([], [], color="black", linewidth=2.5, label="threshold: pixels left of it are sure"),
+        Line2D([], [], color="black", linewidth=2.5, label="threshold: pixels left of it are confident"),
         Line2D([], [], color="black", linestyle=":", linewidth=1.5, label="true median of these pixels"),
         Patch(facecolor=NEUTRAL, label="share of the class's pixels"),
     ]

@@ -140,8 +140,8 @@ def published_and_measured(both: pd.DataFrame, title: str, axes_names: tuple[str
         axis.plot(row.published, row.measured, style["marker"], color=style["color"], markersize=8)
         point = (float(row.published), float(row.measured))
         others = both[both["method"] != row.method]
-        beside = others["published"].between(point[0], point[0] + 12) & others["measured"].sub(point[1]).abs().lt(4)
-        side, place = ("right", (-7, -3)) if beside.any() else ("left", (7, -3))  # where no neighbour is near
+        neighbours = others["published"].between(point[0], point[0] + 12) & others["measured"].sub(point[1]).abs().lt(4)
+        side, place = ("right", (-7, -3)) if neighbours.any() else ("left", (7, -3))
         axis.annotate(str(row.method), point, place, textcoords="offset points", fontsize=8, ha=side)
     axis.set_xlabel(f"{axes_names[0]}: mIoU, all classes (%)")
     axis.set_ylabel(f"{axes_names[1]}: mIoU, all classes (%)")

@@ -1,5 +1,6 @@
 """What the methods since PLOP changed, and what they gained by it."""
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import pandas as pd
@@ -50,6 +51,26 @@ def since_plop(scenario: str = "voc 15-1 overlap") -> pd.DataFrame:
     table = pd.DataFrame.from_dict(IDEAS, orient="index", columns=Idea._fields).join(rows, how="inner")
     columns = [*Idea._fields, "old", "new", "all", "source"]
     return table[columns].rename_axis("method").reset_index()
+
+
+class Gain(NamedTuple):
+    """How far a method is ahead of PLOP over all classes."""
+
+    method: str
+    share: float
+    """Of the lead that the best method has."""
+
+
+def best_gain(table: pd.DataFrame, where: Collection[str]) -> Gain:
+    """The best method among those that change one of these.
+
+    Args:
+        table: result of `since_plop`.
+        where: values of its column `where`.
+    """
+    scores, places = (table.set_index("method")[column] for column in ("all", "where"))
+    best = scores[places.isin(where)].idxmax()
+    return Gain(str(best), float((scores[best] - scores["plop"]) / (scores.max() - scores["plop"])))
 
 
 def ideas_table(table: pd.DataFrame) -> pd.DataFrame:

@@ -1,7 +1,9 @@
 """The folder of shapes, the check of it, and its pictures; the exercises of lesson 12."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
+import nbformat
 import numpy as np
 import pytest
 from looking import inside
@@ -9,6 +11,7 @@ from PIL import Image
 
 import plopkit
 from plopkit.lessons import own_data as lesson
+from plopkit.lessons import say
 from plopkit.lessons.own_data.shapes import outline
 
 
@@ -55,6 +58,22 @@ def test_a_picture_shows_as_many_shapes_as_it_should() -> None:
     picture = lesson.a_picture((1, 2, 3, 4), (160, 240), (3, 10), n_shapes=4)  # the lesson's
     assert picture.image.shape == (160, 240, 3) and set(np.unique(picture.mask)) == {0, 1, 2, 3, 4}
     assert [len(outline(label, (0, 0), 1, 0)) for label in (1, 2, 3, 4)] == [40, 4, 3, 10]
+
+
+def test_what_is_still_right_after_the_stars_was_right_before() -> None:
+    """In lesson 12, a pixel that is right only afterwards does not count."""
+    (path,) = (Path(__file__).resolve().parents[3] / "notebooks").glob("12_*.ipynb")
+    (code,) = (cell.source for cell in nbformat.read(path, as_version=4).cells if cell.id == "cell-17")
+    said: list[str] = []
+    known = {
+        "picture": SimpleNamespace(mask=np.array([[1, 1, 2, 3, 4, 0, 255]])),
+        "predicted": np.array([[1, 1, 0, 3, 0, 0, 1]]),
+        "after": np.array([[1, 0, 2, 4, 4, 0, 1]]),
+        "question": SimpleNamespace(then=lambda make: said.append(make())),
+        "say": say,
+    }
+    exec(code, known)
+    assert said == ["Of 3 pixels of old shapes that were right before, 1 are still right after the stars."]
 
 
 def test_masks_with_one_label_only(tmp_path: Path) -> None:

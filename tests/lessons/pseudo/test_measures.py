@@ -9,6 +9,7 @@ from plopkit.lessons import pseudo as pseudo_lesson
 from plopkit.lessons.pseudo.measures import (
     Outcome,
     classify_pseudo_labels,
+    outcome_table,
     precision_at,
     precision_curve,
     spread_images,
@@ -99,6 +100,18 @@ def test_images_are_spread_from_the_most_to_the_fewest_right_old_pixels() -> Non
         outcomes[image, 0, :right] = Outcome.RIGHT
     assert spread_images(outcomes, labelled, 3).tolist() == [1, 0, 4]
     assert spread_images(outcomes, labelled, 9).tolist() == [1, 2, 0, 3, 4]
+
+
+def test_what_became_of_all_pixels_and_of_old_objects() -> None:
+    kinds = torch.tensor(list(Outcome))
+    old, new, future = (group[0] for group in (STEP.old[1:], STEP.new, STEP.future))
+    outcomes = torch.stack([kinds, kinds, kinds, torch.full_like(kinds, Outcome.RIGHT)])[None]
+    masks = torch.tensor([0, old, future, old])[None, :, None].expand(outcomes.shape)
+    table = outcome_table(outcomes, masks, STEP)
+    assert Outcome.EXCLUDED not in table.index and len(table) == len(kinds) - 1
+    assert table.loc[Outcome.RIGHT].tolist() == [3 + len(kinds), 1 + len(kinds)]
+    assert (table.drop(Outcome.RIGHT) == [3, 1]).all(axis=None)
+    assert outcome_table(outcomes, torch.full_like(masks, new), STEP)["old objects"].sum() == 0
 
 
 def test_what_the_teacher_makes_of_old_and_new_objects() -> None:

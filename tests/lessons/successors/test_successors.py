@@ -56,6 +56,21 @@ def test_a_gain_is_the_sum_of_its_shares() -> None:
     assert sum(shares) == pytest.approx((16 * 70 + 5 * 41 - 16 * 60 - 5 * 20) / 21)
 
 
+def test_the_best_gain_with_and_without_a_memory() -> None:
+    rows = {"plop": ("loss", 50.0), "rival": ("loss", 48.0), "better": ("loss", 52.0), "other": ("net", 58.0)}
+    rows |= {"keeps": ("memory", 60.0)}
+    table = pd.DataFrame([(method, *row) for method, row in rows.items()], columns=["method", "where", "all"])
+    assert lesson.best_gain(table, {"loss"}) == ("better", 0.2)
+    assert lesson.best_gain(table, {"loss", "net"}) == ("other", 0.8)
+    assert lesson.best_gain(table, {"memory", "net"}) == ("keeps", 1.0)
+
+
+def test_the_published_method_that_gained_most_keeps_a_memory() -> None:
+    """As the first question of lesson 11 says."""
+    table = lesson.since_plop().set_index("method")
+    assert table.loc[table["all"].idxmax(), "where"] == "memory"
+
+
 def test_a_softmax_takes_from_the_old_classes_and_a_sigmoid_does_not() -> None:
     before, after = np.array([1.0, 3.0, -np.inf]), np.array([1.0, 3.0, 2.0])
     assert softmax(after).sum() == pytest.approx(1) and (softmax(after)[:2] < softmax(before)[:2]).all()
