@@ -58,6 +58,8 @@ class Output(NamedTuple):
 
 NETS: dict[str, type["Segmenter"]] = {}
 """By the name that a checkpoint keeps; a subclass of `Segmenter` is registered under its `kind`."""
+_COMPARED: set[int] = set()
+"""Recipes and their tensors' shapes that belong together: comparing them costs more than building a small net."""
 
 
 class Segmenter(nn.Module):
@@ -138,21 +140,10 @@ class Segmenter(nn.Module):
             ValueError: where a package or class is missing, or the recipe does not describe the tensors' net.
         """
         again = "delete it to train the step again"
-        try:
-            if recipe["encoder"].get("weights", "none") != "none":
-                raise ValueError("it describes a net with weights from elsewhere")
-            with torch.device("meta"):  # without memory: a recipe that is wrong may describe any size
-                expected = cls.from_recipe(recipe).state_dict()
-        except NotImplementedError:  # of a plugin's net, which computes with numbers when it is built
-            expected = None
-        except (KeyError, TypeError, AttributeError, IndexError, RuntimeError, ArithmeticError) as error:
-            problem = f"{type(error).__name__}: {one_line(error)}"
-            raise ValueError(f"its description of the net is damaged ({problem}); {again}") from error
-        if expected is not None and (wrong := mismatched_keys(expected, tensors)):
-            raise ValueError(
-                f"{len(wrong)} of its tensors, such as {one_line(wrong[0])}, are not those of the net that it "
-                f"describes; {again}"
-            )
+        pair = hash(repr((recipe, [(name, tensor.shape) for name, tensor in tensors.items()])))
+        if pair not in _COMPARED:  # a run reads the nets of its steps several times
+            cls._compare(recipe, tensors, again)
+            _COMPARED.add(pair)
         net = cls.from_recipe(recipe)
         try:
             net.load_state_dict(dict(tensors))
@@ -161,6 +152,25 @@ class Segmenter(nn.Module):
                 f"its tensors are not those of the net that it describes ({one_line(error)}); {again}"
             ) from error
         return net
+
+    @classmethod
+    def _compare(cls, recipe: dict[str, Any], tensors: Mapping[str, Tensor], again: str) -> None:
+        """`ValueError` where a recipe does not describe these tensors' net, before the net takes any memory."""
+        try:
+            if recipe["encoder"].get("weights", "none") != "none":
+                raise ValueError("it describes a net with weights from elsewhere")
+            with torch.device("meta"):  # without memory: a recipe that is wrong may describe any size
+                expected = cls.from_recipe(recipe).state_dict()
+        except NotImplementedError:  # of a plugin's net, which computes with numbers when it is built
+            return
+        except (KeyError, TypeError, AttributeError, IndexError, RuntimeError, ArithmeticError) as error:
+            problem = f"{type(error).__name__}: {one_line(error)}"
+            raise ValueError(f"its description of the net is damaged ({problem}); {again}") from error
+        if wrong := mismatched_keys(expected, tensors):
+            raise ValueError(
+                f"{len(wrong)} of its tensors, such as {one_line(wrong[0])}, are not those of the net that it "
+                f"describes; {again}"
+            )
 
     def rebuilt(self) -> "Segmenter":
         """The net as a checkpoint gives it back: built from its recipe, with the same weights, nothing frozen.

@@ -315,6 +315,24 @@ def test_a_net_is_restored_from_its_recipe_and_tensors(tiny_net: Callable[..., S
     assert all(torch.equal(tensor, net.state_dict()[name]) for name, tensor in found.state_dict().items())
 
 
+def test_a_recipe_is_compared_with_its_tensors_once(
+    tiny_net: Callable[..., Segmenter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And again with others: a run restores the nets of its steps several times, and each comparison builds one."""
+    net, built = tiny_net(4, 2), []
+    original = Encoder.__init__
+    monkeypatch.setattr(segmenter, "_COMPARED", set())
+    monkeypatch.setattr(Encoder, "__init__", lambda *args, **named: built.append(1) or original(*args, **named))
+    for _ in range(3):
+        Segmenter.restored(net.recipe(), net.state_dict())
+    assert len(built) == 4
+    built.clear()
+    wider = {name: torch.cat([tensor, tensor]) if tensor.dim() else tensor for name, tensor in net.state_dict().items()}
+    with pytest.raises(ValueError, match="are not those of the net that it describes"):
+        Segmenter.restored(net.recipe(), wider)
+    assert len(built) == 1
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
