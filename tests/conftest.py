@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 from picture_files import write_pair
-from small_runs import leave_out_pictures, leave_out_rehearsal
+from small_runs import leave_out_pictures, leave_out_rehearsal, narrow_resnets
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -130,6 +130,14 @@ def no_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 def no_rehearsal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the blank batch that goes through all steps first: for runs like those that others open with it."""
     leave_out_rehearsal(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def narrow() -> Iterator[None]:
+    """The released ResNets have narrow stages in this file: for tests of what is made with a net, whatever its size."""
+    with pytest.MonkeyPatch.context() as patch:
+        narrow_resnets(patch)
+        yield
 
 
 @pytest.fixture

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 Place = tuple[int, int, int]
 
+NARROW = (64, 32, 40, 48)
+"""Widths of a released ResNet's stages in tests; of the usual net, writing 45 megabytes costs more than a small run."""
+
 SMALL: dict[str, Any] = {
     "data.size": 64,  # the minimum for PLOP's four regions per side at stride 16
     "data.scenes": 40,
@@ -75,6 +78,11 @@ def leave_out_rehearsal(patch: pytest.MonkeyPatch) -> None:
     It writes nothing, and takes its time at every opening, which is a fifth of that of a small run.
     """
     patch.setattr("plopkit.runs.experiment.dry_run", lambda *_: None)
+
+
+def narrow_resnets(patch: pytest.MonkeyPatch) -> None:
+    """Give the released ResNets narrow stages: the same layers and names, and a fiftieth of the weights."""
+    patch.setattr("plopkit.model.resnet.WIDTHS", NARROW)
 
 
 def contents(folder: Path, seals: bool = False) -> dict[str, bytes]:

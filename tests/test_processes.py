@@ -13,7 +13,9 @@ import pandas as pd
 import pytest
 import torch
 from required import inplace_abn
-from small_runs import contents, small, small_flags
+from small_runs import NARROW, contents, small, small_flags
+
+pytestmark = pytest.mark.usefixtures("narrow")
 
 ROOT = Path(__file__).resolve().parents[1]
 METHODS = ("plop", "ewc")
@@ -161,6 +163,9 @@ import gc, os, socket, sys
 from pathlib import Path
 import torch
 import plopkit.runs.experiment  # before the children, which would each import it
+from plopkit.model import resnet
+
+resnet.WIDTHS = {NARROW}
 
 {inspect.getsource(end)}
 {inspect.getsource(synchronise)}

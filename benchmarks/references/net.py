@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 BLOCKS = {"resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3)}
+WIDTHS = (64, 128, 256, 512)
 SLOPE = 0.01
 
 Norm = Callable[..., nn.Module]
@@ -82,7 +83,7 @@ class Body(nn.Module):
         self.mod1 = nn.Sequential(OrderedDict(conv1=nn.Conv2d(3, 64, 7, 2, 3, bias=False), bn1=norm(64)))
         channels = 64
         for stage, count in enumerate(BLOCKS[name]):
-            width, dilation = 64 * 2**stage, 2 if stage == 3 else 1
+            width, dilation = WIDTHS[stage], 2 if stage == 3 else 1
             blocks = OrderedDict()
             for index in range(count):
                 stride = 2 if index == 0 and stage in (1, 2) else 1
@@ -152,7 +153,7 @@ class PlainNet(nn.Module):
         super().__init__()
         layer = norm_of(norm)
         self.body = Body(name, layer)
-        self.head = Head(2048, layer)
+        self.head = Head(4 * WIDTHS[-1], layer)
         self.cls = nn.ModuleList([nn.Conv2d(256, count, 1) for count in classes])
 
     def forward(self, image: Tensor) -> PlainOutput:

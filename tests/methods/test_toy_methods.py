@@ -1,6 +1,5 @@
 """Five toy methods that use every verb, in whole runs: interrupted and resumed, in parts, in two processes."""
 
-import functools
 import itertools
 import os
 import socket
@@ -12,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from small_runs import contents, leave_out_rehearsal, small, small_flags
+from small_runs import NARROW, contents, leave_out_rehearsal, narrow_resnets, small, small_flags
 from toy_methods import TOYS, Rehearsal, Sigmoid, SigmoidClassifier
 
 from plopkit.catalogue import METHODS
@@ -233,9 +232,11 @@ import os
 from toy_methods import TOYS
 import plopkit
 from plopkit.cli import main
+from plopkit.model import resnet
 from plopkit.runs import experiment
 
 plopkit.METHODS.update(TOYS)
+resnet.WIDTHS = {narrow!r}
 experiment.draw_pictures = lambda folder, title: None
 os.fsync = lambda fd: None  # as in conftest.py
 child = os.fork()  # after the imports, which take longer than a run
@@ -246,45 +247,37 @@ assert not child or os.waitpid(child, 0)[1] == 0
 """
 
 
-GROUPS = (("toy-prototypes", "toy-memory", "toy-sigmoid"), ("toy-fused", "toy-frozen"))
-
-
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """`shared(name)`: the folder of a toy's run in two processes, which are started on the first call for its group.
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the toys' runs in two processes.
 
     Each process has half of a batch, in two parts; each part of a single process has the images of both.
     """
-
-    @functools.cache
-    def launch(names: tuple[str, ...]) -> Path:
-        folder = tmp_path_factory.mktemp("shared")
-        flags = [f"--{name.replace('__', '.').replace('_', '-')}={value}" for name, value in SHARED.items()]
-        words = ["run", "emoji 15-5 overlap", *small_flags(folder / "runs"), *flags, "--compute.micro-batch=2"]
-        (folder / "twice.py").write_text(TWICE.format(names=names, words=words))
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = str(free.getsockname()[1])
-        group = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-        paths = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
-        environment = os.environ | group | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
-        command = [sys.executable, "twice.py"]
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
-        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-        return folder / "runs"
-
-    def run_of(name: str) -> Path:
-        (path,) = launch(next(group for group in GROUPS if name in group)).glob(f"*_{name}_*")
-        return path
-
-    return run_of
+    folder = tmp_path_factory.mktemp("shared")
+    flags = [f"--{name.replace('__', '.').replace('_', '-')}={value}" for name, value in SHARED.items()]
+    words = ["run", "emoji 15-5 overlap", *small_flags(folder / "runs"), *flags, "--compute.micro-batch=2"]
+    (folder / "twice.py").write_text(TWICE.format(names=tuple(TOYS), words=words, narrow=NARROW))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    group = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    paths = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
+    environment = os.environ | group | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
+    command = [sys.executable, "twice.py"]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    return folder / "runs"
 
 
 @toys
-def test_two_processes_train_as_a_single_one(name: str, shared: Callable[[str], Path], tmp_path: Path) -> None:
+def test_two_processes_train_as_a_single_one(
+    name: str, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Same files, same evaluated images, and the same first losses and states up to rounding."""
+    narrow_resnets(monkeypatch)
     single = run(small(tmp_path, method=name, compute__micro_batch=4, **SHARED), progress=False)
-    both = RunFolder(shared(name))
+    (path,) = shared.glob(f"*_{name}_*")
+    both = RunFolder(path)
     assert contents(both.path).keys() == contents(single.path).keys()
     assert both.results["pixels"].tolist() == single.results["pixels"].tolist()
     losses = [folder.ticks.filter(like="loss_").iloc[0].dropna().to_numpy() for folder in (both, single)]

@@ -25,11 +25,11 @@ from plopkit.support import seals
 
 SCENARIO = "emoji 15-5 overlap"
 
-pytestmark = pytest.mark.usefixtures("no_pictures")
+pytestmark = pytest.mark.usefixtures("no_pictures", "narrow")
 
 
 @pytest.fixture(scope="module")
-def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+def checkpoints(tmp_path_factory: pytest.TempPathFactory, narrow: None) -> list[Path]:
     """Two steps of an untrained ResNet-18, as the official code saves them."""
     folder = tmp_path_factory.mktemp("released")
     with torch.random.fork_rng(devices=[]):
