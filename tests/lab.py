@@ -179,7 +179,12 @@ class Open:
         return self.panel.locator(".jp-CodeCell").filter(has=code).locator(".jp-Cell-outputArea")
 
     def shots(self, name: str) -> None:
-        """Save pictures of the outputs that are images or widgets, for people: build/screenshots/<name>_<k>.png."""
+        """Save pictures of the outputs that are images or widgets, for people: build/screenshots/<name>_<k>.png.
+
+        Only where they wish for it by PLOPKIT_SCREENSHOTS: it takes a third of a test, and finds nothing.
+        """
+        if not os.environ.get("PLOPKIT_SCREENSHOTS"):
+            return
         self.page.set_viewport_size({"width": 1280, "height": 2400})  # what does not fit is cut off
         outputs = self.panel.locator(".jp-Cell-outputArea").filter(has=self.page.locator("img, .jupyter-widgets"))
         for place, output in enumerate(outputs.all()):

@@ -1,7 +1,6 @@
 """Fixtures of the tests that run the lessons: a folder of runs, a headless run, and JupyterLab in a browser.
 
-A headless run is one by papermill. In JupyterLab, mouse and keyboard run the lesson, and pictures of it are saved in
-build/screenshots/.
+A headless run is one by papermill. In JupyterLab, mouse and keyboard run the lesson.
 """
 
 import re
