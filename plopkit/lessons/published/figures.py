@@ -162,7 +162,7 @@ def seed_spread(last: pd.DataFrame, title: str) -> Figure:
             xs = x + np.linspace(-0.18, 0.18, len(values)) * (len(values) > 1)
             axis.vlines(x, values.min(), values.max(), color=colour, linewidth=2, alpha=0.5)
             axis.hlines(values.mean(), x - 0.3, x + 0.3, color=colour, linewidth=2)
-            axis.plot(xs, values, marker, color=colour, markeredgecolor="black", markersize=5, linestyle="")
+            axis.plot(xs, values, marker=marker, color=colour, markeredgecolor="black", markersize=5, linestyle="")
         axis.set_title(name, fontsize=9)
         axis.set_xticks(range(len(methods)), methods)
         axis.set_xlim(-0.6, len(methods) - 0.4)

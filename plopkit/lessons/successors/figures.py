@@ -137,10 +137,10 @@ def published_and_measured(both: pd.DataFrame, title: str, axes_names: tuple[str
     styles = method_styles(list(both["method"]))
     for row in both.itertuples():
         style = styles[str(row.method)]
-        axis.plot(row.published, row.measured, style["marker"], color=style["color"], markersize=8)
+        axis.plot(row.published, row.measured, marker=style["marker"], color=style["color"], markersize=8)
         point = (float(row.published), float(row.measured))
         others = both[both["method"] != row.method]
-        neighbours = others["published"].between(point[0], point[0] + 12) & others["measured"].sub(point[1]).abs().lt(4)
+        neighbours = others["published"].between(point[0], point[0] + 12) & others["measured"].sub(point[1]).abs().lt(2)
         side, place = ("right", (-7, -3)) if neighbours.any() else ("left", (7, -3))
         axis.annotate(str(row.method), point, place, textcoords="offset points", fontsize=8, ha=side)
     axis.set_xlabel(f"{axes_names[0]}: mIoU, all classes (%)")

@@ -6,6 +6,7 @@ import pytest
 from lesson_tables import results
 from looking import inside
 
+from plopkit.catalogue import METHODS
 from plopkit.lessons.published import (
     both_conventions,
     check,
@@ -81,12 +82,19 @@ def test_every_source_has_a_short_name() -> None:
 def test_last_steps_of_concatenated_tables() -> None:
     several = [measured("emoji_15-5_all_methods"), measured("emoji_15-1_all_methods")]
     last = last_steps(pd.concat(several))
-    assert len(last) == 2 * 17 * 3
+    assert len(last) == sum(table.groupby(["method", "seed"]).ngroups for table in several) > 100
     assert set(zip(last["scenario"], last["step"], strict=True)) == {
         ("emoji 15-5 overlap", 1),
         ("emoji 15-1 overlap", 5),
     }
     pd.testing.assert_frame_equal(last, pd.concat(map(last_steps, several), ignore_index=True))
+
+
+def test_every_method_can_be_drawn() -> None:
+    """Some have a letter as their marker."""
+    methods = sorted(METHODS)
+    seeds = pd.DataFrame({"method": methods, "seed": 0, "old_nobg": 50.0, "new": 40.0, "all": 45.0})
+    assert len(seed_spread(seeds, "spread").axes[0].get_lines()) == len(methods)
 
 
 def test_the_spread_draws_every_seed_its_mean_and_range() -> None:
