@@ -19,11 +19,10 @@ from pathlib import Path
 import pandas as pd
 
 import plopkit
+from benchmarks.comparison import MEMORY, Entry
 from plopkit.runs.costs import costs
 from plopkit.support.files import write_table
 
-IMAGES = 100
-"""What the methods of `--remembering` keep, as those with a memory of their own do."""
 MEASURES = ("old_nobg", "new", "all", "hiou", "background", "pixel_accuracy")
 
 
@@ -48,9 +47,9 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 def title_of(method: str) -> str:
-    """A method's title, with what `plopkit.load_results` adds to its name: "mib (memory.images 100)"."""
-    name, space, rest = method.partition(" ")
-    return plopkit.METHODS[name].title + space + rest
+    """The title of a method as `plopkit.load_results` names it, such as "mib (memory.images 100)"."""
+    name, _, memory = method.partition(" ")
+    return Entry(name, has_memory=bool(memory)).title
 
 
 def main() -> None:
@@ -64,11 +63,12 @@ def main() -> None:
     parser.add_argument("--csv", type=Path, help="output file; default: named after the scenario, in OUT")
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     args = parser.parse_args()
+    memory = {name: value for name, (value,) in MEMORY.items()}
+    chosen = [(method, {}) for method in args.methods] + [(method, memory) for method in args.remembering]
     folders = []
     for seed in args.seeds:
-        pairs = [*((method, None) for method in args.methods), *((method, IMAGES) for method in args.remembering)]
-        for method, images in pairs:
-            overrides = {"seed": seed, "out": args.out} | ({"memory.images": images} if images else {})
+        for method, changes in chosen:
+            overrides = {"seed": seed, "out": args.out} | changes
             folders.append(plopkit.run(plopkit.configure(args.scenario, method, args.preset, overrides)).path)
     results = plopkit.load_results(*folders)
     csv = args.csv or args.out / f"{args.scenario.replace(' ', '_')}.csv"
