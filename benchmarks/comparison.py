@@ -1,6 +1,6 @@
 """All methods side by side: three protocols, three random class orders and three seeds, on the built-in data.
 
-    .venv/bin/python -m benchmarks.comparison --orders 0 --seeds 0 --workers 2  # a piece, an hour of two idle cores
+    .venv/bin/python -m benchmarks.comparison --orders 0 --seeds 0 --workers 2  # a piece: 75 runs
     .venv/bin/python -m benchmarks.comparison --only-draw                       # the table and the picture again
 
 A piece adds its rows to the file of results (`--csv`), and what the file has is not trained again: the pieces can be
@@ -14,6 +14,7 @@ hands on.
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -68,18 +69,22 @@ def entries() -> list[Entry]:
 
 
 def missing(
-    table: pd.DataFrame, orders: Iterable[int], seeds: Iterable[int], preset: str, out: Path
+    table: pd.DataFrame,
+    protocols: Sequence[str],
+    orders: Sequence[int],
+    seeds: Sequence[int],
+    preset: str,
+    out: Path,
 ) -> list[tuple[Entry, PlannedRun]]:
     """The runs of the pieces that the table lacks, piece by piece, the first of each step 0 first."""
     done = set(table[KEYS].itertuples(index=False, name=None))
     found = []
-    for order, seed in ((order, seed) for order in orders for seed in seeds):
-        for protocol in PROTOCOLS:
-            scenario = f"{TASK} {protocol} order=random:{order}"
-            for entry in entries():
-                if (scenario, entry.name, seed) not in done:
-                    (run,) = plan([scenario], [entry.method], [seed], preset, MEMORY if entry.has_memory else {}, out)
-                    found.append((entry, run))
+    for order, seed, protocol in product(orders, seeds, protocols):
+        scenario = f"{TASK} {protocol} order=random:{order}"
+        for entry in entries():
+            if (scenario, entry.name, seed) not in done:
+                (run,) = plan([scenario], [entry.method], [seed], preset, MEMORY if entry.has_memory else {}, out)
+                found.append((entry, run))
     return found
 
 
@@ -112,11 +117,11 @@ def final(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """A line per method, sorted by the mean of `all` over everything; `seconds` are those of the fastest run."""
+    """A line per method, sorted by the mean of `all` over all runs; `seconds` are those of the fastest run."""
     rows = final(table)
     titles = {entry.name: entry.title for entry in entries()}
     protocols = [f"all, {protocol}" for protocol in PROTOCOLS]
-    names = ["method", *protocols, "old_nobg", "new", f"more than {titles[BASELINE]}", "better in", "seconds"]
+    names = ["method", "runs", *protocols, "old_nobg", "new", f"more than {titles[BASELINE]}", "better in", "seconds"]
     names.append("stored MB")
     lines = ["| " + " | ".join(names) + " |", "|---" * len(names) + "|"]
     groups = sorted(rows.groupby("method"), key=lambda group: group[1]["all"].mean())
@@ -124,6 +129,7 @@ def markdown(table: pd.DataFrame) -> str:
         by_protocol = [own.loc[own["protocol"] == protocol, "all"] for protocol in PROTOCOLS]
         cells = [
             titles[name],
+            str(len(own)),
             *map(spread, by_protocol),
             *(f"{own[group].mean():.1f}" for group in ("old_nobg", "new")),
         ]
@@ -189,6 +195,7 @@ def with_table(page: str, lines: str, path: Path = PAGE) -> str:
 def main(
     orders: Sequence[int] = (0, 1, 2),
     seeds: Sequence[int] = (0, 1, 2),
+    protocols: Sequence[str] = PROTOCOLS,
     preset: str = "laptop",
     workers: int = 1,
     out: Path = Path("runs/comparison"),
@@ -201,6 +208,7 @@ def main(
     Args:
         orders: numbers of random class orders.
         seeds: random seeds.
+        protocols: what is labelled at a step.
         preset: the preset.
         workers: runs at once.
         out: folder for the run folders.
@@ -216,7 +224,7 @@ def main(
     text = page.read_text(encoding="utf-8")
     with_table(text, "", page)
     kept, failed = read(csv), []
-    if not only_draw and (todo := missing(kept, orders, seeds, preset, out)):
+    if not only_draw and (todo := missing(kept, protocols, orders, seeds, preset, out)):
         result = run_grid([run for _, run in todo], workers)
         finished = {folder.path for folder in result.finished}
         rows = [rows_of(entry, run.folder) for entry, run in todo if run.folder.path in finished]

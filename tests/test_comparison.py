@@ -1,6 +1,7 @@
 """The comparison of all methods: its pieces, its file of results, and the page."""
 
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 
 import pandas as pd
@@ -18,7 +19,7 @@ ENTRIES = [comparison.Entry("ft"), comparison.Entry("mib"), comparison.Entry("mi
 
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The runs that are trained, in this process; three entries and a protocol alone."""
+    """The runs that are trained, in this process; of three entries, and a page with a protocol alone."""
     found: list[str] = []
 
     def run_grid(runs: Sequence[PlannedRun], workers: int) -> GridResult:
@@ -41,7 +42,7 @@ def test_a_piece_adds_what_the_file_lacks_and_no_more(trained: list[str], tmp_pa
     page.write_text(PAGE, encoding="utf-8")
 
     def piece(orders: Sequence[int], out: str) -> pd.DataFrame:
-        comparison.main(orders, [0], "smoke", out=tmp_path / out, csv=csv, page=page)
+        comparison.main(orders, [0], ["overlap"], "smoke", out=tmp_path / out, csv=csv, page=page)
         return comparison.read(csv)
 
     first = piece([0], "a")
@@ -62,9 +63,23 @@ def test_a_piece_adds_what_the_file_lacks_and_no_more(trained: list[str], tmp_pa
     assert comparison.read(csv)["method"].tolist() == again["method"].tolist()
 
     text = page.read_text(encoding="utf-8")
-    assert text.startswith("Before.\n\n| method | all, overlap | old_nobg |")
+    assert text.startswith("Before.\n\n| method | runs | all, overlap | old_nobg |")
     assert text.endswith("|\n\nAfter.\n")
     assert page.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_pieces_are_whole_protocols_one_order_and_seed_after_another(tmp_path: Path) -> None:
+    done = pd.DataFrame([("emoji 15-5 disjoint order=random:4", "ft", 2)], columns=comparison.KEYS)
+    todo = comparison.missing(done, ["overlap", "disjoint"], [3, 4], [2], "smoke", tmp_path)
+    scenarios = [str(run).split(", ")[0].removeprefix("emoji 15-5 ") for _, run in todo]
+    counts = [(scenario, len(list(group))) for scenario, group in groupby(scenarios)]
+    every = len(comparison.entries())
+    assert counts == [
+        ("overlap order=random:3", every),
+        ("disjoint order=random:3", every),
+        ("overlap order=random:4", every),
+        ("disjoint order=random:4", every - 1),
+    ]
 
 
 def made_up() -> pd.DataFrame:
@@ -81,12 +96,12 @@ def made_up() -> pd.DataFrame:
 def test_the_table_has_means_spread_and_the_lead_in_the_same_piece(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(comparison, "PROTOCOLS", ("overlap",))
     lines = comparison.markdown(made_up()).splitlines()
-    assert lines[2].split(" | ")[:2] == ["| fine-tuning", "36.0 ± 22.6"]
-    assert lines[2].split(" | ")[4:] == ["−19.0 ± 29.7", "1 of 2", "10", "4.9 |"]
-    assert lines[3].split(" | ")[:2] == ["| MiB", "55.0 ± 7.1"]
-    assert lines[3].split(" | ")[4:6] == ["–", "–"]
+    assert lines[2].split(" | ")[:3] == ["| fine-tuning", "2", "36.0 ± 22.6"]
+    assert lines[2].split(" | ")[5:] == ["−19.0 ± 29.7", "1 of 2", "10", "4.9 |"]
+    assert lines[3].split(" | ")[:3] == ["| MiB", "2", "55.0 ± 7.1"]
+    assert lines[3].split(" | ")[5:7] == ["–", "–"]
     assert lines[4].split(" | ")[0] == "| MiB + memory"
-    assert lines[4].split(" | ")[4:6] == ["+3.0 ± 2.8", "2 of 2"]
+    assert lines[4].split(" | ")[5:7] == ["+3.0 ± 2.8", "2 of 2"]
 
 
 def test_a_lead_needs_the_baseline_of_its_own_piece(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,7 +131,7 @@ def test_failed_runs_end_with_an_error_and_what_has_finished_is_kept(
         return GridResult(finished, {run.folder.path: f"{run}: out of memory" for run in runs[count:]})
 
     def piece() -> None:
-        comparison.main([0], [0], "smoke", out=tmp_path / "out", csv=csv, page=page)
+        comparison.main([0], [0], ["overlap"], "smoke", out=tmp_path / "out", csv=csv, page=page)
 
     monkeypatch.setattr(comparison, "run_grid", lambda *arguments: all_but(0, *arguments))
     with pytest.raises(SystemExit, match="no results to draw"):
@@ -143,10 +158,10 @@ def test_without_results_there_is_nothing_to_draw(tmp_path: Path) -> None:
 def test_a_page_that_is_missing_or_has_no_table_is_named_before_anything_is_trained(
     trained: list[str], tmp_path: Path
 ) -> None:
-    page = tmp_path / "other.md"
+    csv, page = tmp_path / "comparison.csv", tmp_path / "other.md"
     with pytest.raises(SystemExit, match=r"other\.md: no such page; write one with a line"):
-        comparison.main([0], [0], "smoke", out=tmp_path / "out", csv=tmp_path / "comparison.csv", page=page)
+        comparison.main([0], [0], ["overlap"], "smoke", out=tmp_path / "out", csv=csv, page=page)
     page.write_text("no table\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"other\.md: one table"):
-        comparison.main([0], [0], "smoke", out=tmp_path / "out", csv=tmp_path / "comparison.csv", page=page)
+        comparison.main([0], [0], ["overlap"], "smoke", out=tmp_path / "out", csv=csv, page=page)
     assert not trained
