@@ -117,8 +117,9 @@ def final(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """A line per method, sorted by the mean of `all` over all runs; `seconds` are those of the fastest run."""
-    rows = final(table)
+    """A line per method, sorted by the mean of `all` over all runs; `seconds` are those of the fastest run's last step,
+    and `stored MB` the most that a step hands on."""
+    rows, stored = final(table), most_stored(table)
     titles = {entry.name: entry.title for entry in entries()}
     protocols = [f"all, {protocol}" for protocol in PROTOCOLS]
     names = ["method", "runs", *protocols, "old_nobg", "new", f"more than {titles[BASELINE]}", "better in", "seconds"]
@@ -138,9 +139,20 @@ def markdown(table: pd.DataFrame) -> str:
         else:
             leads = own["lead"].dropna()
             cells += [spread(leads, "+"), f"{(leads > 0).sum()} of {len(leads)}"]
-        cells += [f"{own['seconds'].min():.0f}", f"{own['stored_mb'].mean():.1f}"]
+        cells += [cell(own["seconds"].min(), 0), cell(stored[name], 1)]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def most_stored(table: pd.DataFrame) -> pd.Series:
+    """Megabytes by method: the most that a step of a run hands on (after the last step nothing is remembered), as the
+    mean over the runs."""
+    return table.groupby(["method", "scenario", "seed"])["stored_mb"].max().groupby("method").mean()
+
+
+def cell(value: float, digits: int) -> str:
+    """A number in a table; a dash where it is missing, as the seconds are where nothing is trained."""
+    return "–" if pd.isna(value) else f"{value:.{digits}f}"
 
 
 def spread(values: pd.Series, sign: str = "") -> str:

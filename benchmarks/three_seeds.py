@@ -19,7 +19,7 @@ from pathlib import Path
 import pandas as pd
 
 import plopkit
-from benchmarks.comparison import MEMORY, Entry
+from benchmarks.comparison import MEMORY, Entry, cell, most_stored
 from plopkit.runs.costs import costs
 from plopkit.support.files import write_table
 
@@ -27,11 +27,13 @@ MEASURES = ("old_nobg", "new", "all", "hiou", "background", "pixel_accuracy")
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """The results after the last step by method, sorted by `all`; `seconds` are those of all steps after step 0."""
+    """The results after the last step by method, sorted by `all`; `seconds` are those of all steps after step 0, and
+    `stored MB` the most that a step hands on."""
     last = table["step"].max()
-    after = table[table["step"] == last].groupby("method")[[*MEASURES, "stored_mb"]]
+    after = table[table["step"] == last].groupby("method")[[*MEASURES]]
     mean, low, high = after.mean().sort_values("all"), after.min(), after.max()
-    later = table[table["step"] > 0].groupby(["method", "seed"])["seconds"].sum().groupby("method").mean()
+    trained = table[table["step"] > 0].groupby(["method", "seed"])["seconds"]
+    later, stored = trained.sum(min_count=1).groupby("method").mean(), most_stored(table)
     names = [*MEASURES, "seconds", "stored MB"]
     lines = [f"| method | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
     for method in mean.index:
@@ -41,7 +43,7 @@ def markdown(table: pd.DataFrame) -> str:
             else f"{mean.loc[method, name]:.1f}"
             for name in MEASURES
         ]
-        cells += [f"{later[method]:.0f}", f"{mean.loc[method, 'stored_mb']:.1f}"]
+        cells += [cell(later[method], 0), cell(stored[method], 1)]
         lines.append(f"| {title_of(method)} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

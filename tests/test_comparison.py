@@ -89,7 +89,9 @@ def made_up() -> pd.DataFrame:
         for entry, score in zip(ENTRIES, scores, strict=True):
             row = {"scenario": f"emoji 15-5 overlap order=random:{order}", "method": entry.name, "seed": 0}
             row |= dict.fromkeys(("old_nobg", "new"), score) | {"seconds": 10 + order, "stored_mb": 4.9}
-            rows += [row | {"step": 0, "all": 70.0}, row | {"step": 1, "all": score}]
+            remembered = 3.7 if entry.has_memory else 0.0
+            rows.append(row | {"step": 0, "all": 70.0, "stored_mb": 4.9 + remembered})
+            rows.append(row | {"step": 1, "all": score})
     return pd.DataFrame(rows)
 
 
@@ -101,7 +103,14 @@ def test_the_table_has_means_spread_and_the_lead_in_the_same_piece(monkeypatch: 
     assert lines[3].split(" | ")[:3] == ["| MiB", "2", "55.0 ± 7.1"]
     assert lines[3].split(" | ")[5:7] == ["–", "–"]
     assert lines[4].split(" | ")[0] == "| MiB + memory"
-    assert lines[4].split(" | ")[5:7] == ["+3.0 ± 2.8", "2 of 2"]
+    assert lines[4].split(" | ")[5:] == ["+3.0 ± 2.8", "2 of 2", "10", "8.6 |"]  # after the last step nothing is kept
+
+
+def test_a_method_that_trains_nothing_has_no_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparison, "PROTOCOLS", ("overlap",))
+    table = made_up()
+    table.loc[table["method"] == "ft", "seconds"] = float("nan")
+    assert comparison.markdown(table).splitlines()[2].endswith("| – | 4.9 |")
 
 
 def test_a_lead_needs_the_baseline_of_its_own_piece(monkeypatch: pytest.MonkeyPatch) -> None:
