@@ -24,6 +24,7 @@ DOCS = ROOT / "docs"
 PAGES = (
     "*.md",
     "CITATION.cff",
+    "docs/comparison.md",
     "docs/fidelity.md",
     "docs/interrupted.md",
     "docs/promises.md",

@@ -174,3 +174,42 @@ def test_a_page_that_is_missing_or_has_no_table_is_named_before_anything_is_trai
     with pytest.raises(ValueError, match=r"other\.md: one table"):
         comparison.main([0], [0], ["overlap"], "smoke", out=tmp_path / "out", csv=csv, page=page)
     assert not trained
+
+
+@pytest.fixture(scope="module")
+def kept() -> pd.DataFrame:
+    """The last steps of the file of results."""
+    return comparison.final(comparison.read(comparison.CSV))
+
+
+def test_the_picture_names_every_method_and_protocol() -> None:
+    axes = comparison.draw(comparison.read(comparison.CSV)).axes[0]
+    titles = {entry.title for entry in comparison.entries()}
+    assert {label.get_text() for label in axes.get_yticklabels()} == titles
+    assert tuple(text.get_text() for text in axes.get_legend().get_texts()) == comparison.PROTOCOLS
+
+
+def test_the_page_shows_the_file_of_results(kept: pd.DataFrame) -> None:
+    page = comparison.PAGE.read_text(encoding="utf-8")
+    assert comparison.markdown(comparison.read(comparison.CSV)) in page
+    pieces = kept.groupby(["scenario", "seed"])["method"].nunique()
+    assert (pieces == len(comparison.entries())).all()
+    assert f"So far {len(pieces)} of 27 pieces are done" in page
+
+
+def test_what_the_page_says_of_the_methods_holds(kept: pd.DataFrame) -> None:
+    mean = kept.pivot_table(index="method", columns="protocol", values="all")
+    labelled, calibrated = ["alife", "reminder", "plop"], ["rcil", "ucd", "mib"]
+    six = mean.loc[labelled + calibrated]
+    assert (six.max() - six.min() < 2.5).all()
+    each = kept.pivot_table(index=["protocol", "order", "seed"], columns="method", values="all")
+    disjoint, partitioned = each.loc["disjoint"], each.loc["partitioned"]
+    assert (disjoint[labelled].min(axis=1) > disjoint["mib"]).all()
+    assert (partitioned[calibrated].min(axis=1) > partitioned[labelled].max(axis=1)).all()
+    loss = (mean["overlap"] - mean["disjoint"]).drop(["ft", "pi", "prototypes", "joint", "lwf-mc", "alife"])
+    assert loss.between(3 - 0.05, 7 + 0.05).mean() > 0.7
+    assert 0 < kept.loc[kept["method"] == "mib (memory.images 100)", "lead"].mean() < 1
+    assert (mean.loc["ssul-m"] < mean.loc["ssul"]).all()
+    short = mean.loc["joint"] - mean.drop("joint").max()
+    assert short.between(6.5, 10.5).all()
+    assert (six.min() - mean.loc[["lwf-mc", "ewc", "rw", "pi"]].max() > 9).all()
