@@ -123,8 +123,8 @@ EXPLORERS = {"01": splits, "03": pod, "04": pseudo, "05": gradients, "07": mista
 
 
 def live() -> LiveRun:
-    """Of a run that takes a second or two, once its button is pressed."""
-    return LiveRun(small(Path(tempfile.mkdtemp()), method="ft"))
+    """Of a run that takes a second or two, once its button is pressed, in a folder with a name wider than a phone."""
+    return LiveRun(small(Path(tempfile.mkdtemp()) / "a_folder_with_a_name_that_is_wider_than_a_phone", method="ft"))
 
 
 def reveal() -> Reveal:

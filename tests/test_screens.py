@@ -22,10 +22,11 @@ KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 SCREENS = {"laptop": (1280, 800), "dark": (1280, 800), "zoomed to 150 %": (853, 533), "phone": (390, 800)}
 TALLEST = 600  # pixels of an explorer: its controls, picture and words are in sight together
 
-# What is wider than the screen; a picture may be, in a box that scrolls.
+# What is wider than the screen, a long word included; a picture may be, in a box that scrolls.
 OVERFLOW = """output => {
     const room = output.getBoundingClientRect();
-    const parts = [...output.querySelectorAll('.jupyter-widgets, button, input, select, .noUi-handle, .plopkit-words')];
+    const kinds = '.jupyter-widgets, .widget-html-content > *, button, input, select, .noUi-handle, .plopkit-words';
+    const parts = [...output.querySelectorAll(kinds)];
     const cut = parts.filter(part => part.checkVisibility() && part.tagName !== 'IMG')
         .map(part => [part, part.getBoundingClientRect()])
         .filter(([, box]) => box.left < room.left - 3 || box.right > room.right + 1);

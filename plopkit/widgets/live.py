@@ -187,7 +187,8 @@ class LiveRun:
             if run is not None:
                 self.bar.max, self.bar.value = max(1, run.status.total), run.status.done
             self.bar.bar_style = {"finished": "success", "failed": "danger", "stopped": "warning"}.get(state, "")
-            self.status.value = html.escape(self._status_line(state))
+            # a folder's long name is broken where it must be: a phone is narrow
+            self.status.value = f"<span style='overflow-wrap:anywhere'>{html.escape(self._status_line(state))}</span>"
             if run is not None and run.error is not None:
                 self.problem.value = error_html(run.error)
             if draw:
