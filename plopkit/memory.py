@@ -76,11 +76,13 @@ def balanced_choice(
 
 
 def random_choice(names: Sequence[str], sizes: Int[np.ndarray, "N"], budget: Budget, seed: int) -> list[int]:
-    """Images uniformly at random among all that there have been, whichever step they come from.
+    """Images at random among all that there have been, whichever step they come from.
 
     Each name has a random number, drawn from the seed and the name alone, and the images with the smallest numbers are
-    kept, as far as they fit. So a choice among the images kept so far and those of a step is the choice among the
-    images of all steps, as in reservoir sampling.
+    kept, as far as they fit. With a number of images as budget, each image is as likely as any other, and a choice
+    among the images kept so far and those of a step is the choice among the images of all steps, as in reservoir
+    sampling. Where a size in bytes is the limit, an image that does not fit is passed over for smaller ones behind it:
+    small images are kept more often, and of images that were once passed over none comes back.
 
     Args:
         names: The name of each candidate, no two alike.

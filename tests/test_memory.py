@@ -92,6 +92,22 @@ def test_a_random_choice_is_uniform_over_all_steps() -> None:
     assert ((count - expected) ** 2 / expected).sum() < 62.4  # chi-squared of 39, 1 %
 
 
+def test_sizes_do_not_matter_to_a_random_choice_of_a_number_of_images() -> None:
+    names, rng = [f"{i}" for i in range(40)], np.random.default_rng(0)
+    for seed in range(50):
+        sizes = rng.integers(1, 1000, 40)
+        assert random_choice(names, sizes, Budget(8), seed) == random_choice(names, np.ones(40, int), Budget(8), seed)
+
+
+def test_small_images_are_kept_more_often_where_bytes_are_the_limit() -> None:
+    sizes, count = np.array([10] * 20 + [100] * 20), np.zeros(2)
+    for seed in range(300):
+        taken = random_choice([f"{i}" for i in range(40)], sizes, Budget(None, 300), seed)
+        assert sizes[taken].sum() <= 300
+        count += np.bincount(np.array(taken) // 20, minlength=2)
+    assert count[0] > 2 * count[1] > 0
+
+
 def golden_of(file: str, step: str) -> dict[str, Any]:
     with np.load(LATER / f"{file}.npz") as arrays:
         return {name.partition("/")[2]: arrays[name] for name in arrays.files if name.startswith(f"{step}/")}

@@ -19,7 +19,8 @@ def evaluate(arguments: Sequence[str]) -> None:
     parser.add_argument("--config", type=as_path, metavar="YAML", help="file with settings, which flags override")
     parser.add_argument("--quiet", action="store_true", help="no progress, only the results")
     parser.epilog = (
-        "all other flags are those of `plopkit run`: --method names the rows (plop), --evaluate full takes whole images"
+        "all other flags are those of `plopkit run`: --method (plop) names the rows, and its recipe sets the crops "
+        "and what is background; --evaluate full takes whole images"
     )
     first_flag = next((i for i, word in enumerate(arguments) if word.startswith("-")), len(arguments))
     if not first_flag and not {"-h", "--help"} & set(arguments):
@@ -32,7 +33,10 @@ def evaluate(arguments: Sequence[str]) -> None:
     words = [word for flag, value in chosen.items() if value is not None for word in (flag, value)]
     settings = parse_run([*([args.scenario] if args.scenario else []), *words, *flags], preset="paper")
     if "method" not in config.words and not any(flag.partition("=")[0] == "--method" for flag in flags):
-        say(f"the rows are named {settings.method!r}; --method gives another name", sys.stderr)
+        say(
+            f"the rows are named {settings.method!r}, and are evaluated by its recipe; --method gives another one",
+            sys.stderr,
+        )
     from plopkit.runs.released import evaluate_checkpoints
 
     print_results(evaluate_checkpoints(settings, args.checkpoints, progress=not args.quiet))

@@ -1,77 +1,28 @@
 """The memory of a run: which images of earlier steps are kept, what is known of them, and what they are trained with.
 
-What a step keeps is a list of images with their digests, part of the state that it leaves for the next. The images
-themselves stay in the data set, where a run finds them by name, and refuses them if their content is another.
+What a step keeps is a list of images with their digests, part of the state that it leaves for the next.
 """
 
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Integer
-from torch import Tensor
 
+from plopkit.datasets.kept import Kept, checked, described, positions_of
 from plopkit.datasets.scenario_data import ScenarioData
-from plopkit.datasets.source import Source
 from plopkit.datasets.steps import Selection
 from plopkit.memory import Budget, balanced_choice, random_choice
 from plopkit.scenario import Step
 from plopkit.settings import Memory
-from plopkit.support.printable import one_line
+from plopkit.support.bars import notice
 from plopkit.support.seeding import seed_of
 
-KEY = "memory/images"
-"""Name of the memory in the state that a step leaves."""
 CHOICE = 4
 """Number of the random numbers by which a memory is chosen, among those of a step."""
 
 
 BUDGET = ("images", "mb")
 """Settings of `Memory` that limit it."""
-
-
-class Kept(NamedTuple):
-    """An image of an earlier step."""
-
-    name: str
-    digest: str
-    """of the image and its mask"""
-    size: int
-    """bytes of both, as `Source.stored_bytes`"""
-    known: tuple[int, ...]
-    """the labels that its annotation tells apart: those of the steps in which it was trained on"""
-    shows: tuple[int, ...]
-    """the classes by which it was chosen"""
-
-
-def to_state(images: Sequence[Kept]) -> dict[str, Tensor]:
-    """The memory as a part of a step's state; empty where nothing is kept."""
-    if not images:
-        return {}
-    text = json.dumps([image._asdict() for image in images])
-    return {KEY: torch.tensor(list(text.encode()), dtype=torch.uint8)}
-
-
-def from_state(state: dict[str, Tensor]) -> tuple[Kept, ...]:
-    """The memory in a step's state; empty where there is none.
-
-    Raises:
-        ValueError: It is no list of images.
-    """
-    if KEY not in state:
-        return ()
-    try:
-        entries = json.loads(bytes(state[KEY].tolist()))
-        return tuple(Kept(e["name"], e["digest"], e["size"], tuple(e["known"]), tuple(e["shows"])) for e in entries)
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise ValueError(
-            f"the memory in the state of the step before is damaged: {KEY!r} is no list of images, each "
-            f"with {', '.join(Kept._fields)} ({type(error).__name__}: {one_line(error, 80)}); train that step again, "
-            "or copy its step-*.state.safetensors from where it was trained"
-        ) from error
 
 
 def candidates(data: ScenarioData, step: Step, recognised: Bool[np.ndarray, "N n_seen"] | None = None) -> list[Kept]:
@@ -104,7 +55,9 @@ def joined(before: Iterable[Kept], now: Iterable[Kept]) -> list[Kept]:
     return list(found.values())
 
 
-def choose(images: Sequence[Kept], data: ScenarioData, memory: Memory, step: Step) -> tuple[Kept, ...]:
+def choose(
+    images: Sequence[Kept], data: ScenarioData, memory: Memory, step: Step, strict: bool = True
+) -> tuple[Kept, ...]:
     """The images that are kept after a step.
 
     Args:
@@ -112,6 +65,7 @@ def choose(images: Sequence[Kept], data: ScenarioData, memory: Memory, step: Ste
         data: The scenario's images, and the settings, of which the seed counts.
         memory: The rule and the budget.
         step: The step that ends; balanced are the classes seen so far.
+        strict: Whether a class without room for one of its images is an error; otherwise it is a notice.
 
     Raises:
         ValueError: There is no candidate, or the budget has no room for an image, or for one of each class.
@@ -122,7 +76,7 @@ def choose(images: Sequence[Kept], data: ScenarioData, memory: Memory, step: Ste
             "add their images, go on from a run with a memory, or train without one"
         )
     train, where = data.train, positions_of(data.train)
-    budget = Budget(memory.images, None if memory.mb is None else int(memory.mb * 1e6))
+    budget = budget_of(memory)
     sizes = np.zeros(len(images), np.int64)
     if budget.size is not None:
         sizes = np.array([image.size or train.stored_bytes(where[image.name]) for image in images])
@@ -135,13 +89,26 @@ def choose(images: Sequence[Kept], data: ScenarioData, memory: Memory, step: Ste
         taken = balanced_choice(shows, sizes, budget, rng.shuffle)
     n_lacking = int((shows.any(axis=0) & ~shows[taken].any(axis=0)).sum())
     if not taken or (memory.choice == "balanced" and n_lacking):
-        raise ValueError(too_small(memory, step, len(taken), len(classes), n_lacking))
-    return tuple(_described(images[index], train, where[images[index].name]) for index in taken)
+        message = too_small(memory, step, len(taken), len(classes), n_lacking)
+        if strict or not taken:
+            raise ValueError(message)
+        notice(message)
+    return tuple(described(images[index], train, where[images[index].name]) for index in taken)
+
+
+def budget_of(memory: Memory) -> Budget:
+    """The budget that settings ask for."""
+    return Budget(memory.images, None if memory.mb is None else int(memory.mb * 1e6))
+
+
+def in_words(memory: Memory) -> str:
+    """The settings that limit a memory, such as "memory.images 100"."""
+    return ", ".join(f"memory.{name} {value}" for name in BUDGET if (value := getattr(memory, name)) is not None)
 
 
 def too_small(memory: Memory, step: Step, n_taken: int, n_classes: int, n_lacking: int) -> str:
     """What is wrong with a budget."""
-    given = ", ".join(f"memory.{name} {value}" for name in BUDGET if (value := getattr(memory, name)) is not None)
+    given = in_words(memory)
     if not n_taken:
         return f"{given}: no room for an image with its mask; raise it"
     return (
@@ -158,15 +125,16 @@ def planned(
     Args:
         data: The scenario's images.
         memory: The rule and the budget.
-        given: The memory after the steps that are given, if they have one.
-        n_given: Number of these steps; after each there is `given`.
+        given: The memory after the steps that are given, if they have one; otherwise their images make it.
+        n_given: Number of these steps. What is kept before the last of them does not matter, and may be nothing.
 
     Raises:
         ValueError: As for `choose`.
     """
-    kept = [given] * n_given
-    for step in data.scenario.steps[n_given:-1]:
-        kept.append(choose(joined(kept[-1] if kept else (), candidates(data, step)), data, memory, step))
+    kept = [given] * n_given if given else []
+    for step in data.scenario.steps[len(kept) : -1]:
+        images = joined(kept[-1] if kept else (), candidates(data, step))
+        kept.append(choose(images, data, memory, step) if images or step.index >= n_given - 1 else ())
     return kept
 
 
@@ -213,43 +181,6 @@ def lookup_of(step: Step, known: Sequence[int], labels: str) -> Integer[np.ndarr
     table = step.lookup("seen").copy()
     table[[label for label in step.seen if label not in known]] = 0
     return table
-
-
-def checked(image: Kept, train: Source, where: dict[str, int]) -> int:
-    """The position of a memory image among the training images; ValueError where it is not there, or is another."""
-    name = one_line(image.name, 60)
-    if image.name not in where:
-        raise ValueError(
-            f"the memory keeps the image {name}, which is not among the {len(train)} training images; add it to them, "
-            "or train without a memory"
-        )
-    if digest_of(train, position := where[image.name]) != image.digest:
-        raise ValueError(
-            f"the memory keeps the image {name}, and image or mask of this name are others now; put them back, or "
-            "train without a memory"
-        )
-    return position
-
-
-def digest_of(train: Source, index: int) -> str:
-    """The digest of an image and its mask: that of the files, or of the pixels where they are drawn."""
-    if train.digests:
-        return train.digests[index]
-    pair = train.read(index)
-    content = b"".join(np.ascontiguousarray(part.numpy()).tobytes() for part in pair)
-    return hashlib.blake2b(content, digest_size=16, key=repr(tuple(pair.image.shape)).encode()).hexdigest()
-
-
-def positions_of(train: Source) -> dict[str, int]:
-    """The position of each training image by its name."""
-    return {name: index for index, name in enumerate(train.stems)}
-
-
-def _described(image: Kept, train: Source, position: int) -> Kept:
-    """An image with its size and digest."""
-    return image._replace(
-        size=image.size or train.stored_bytes(position), digest=image.digest or digest_of(train, position)
-    )
 
 
 def _union(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[int, ...]:

@@ -2,15 +2,18 @@
 
 import hashlib
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Bool, UInt16
 
+from plopkit.datasets.contents import place_key
+from plopkit.datasets.listing import file_states
 from plopkit.datasets.pictures import opened, pixels
-from plopkit.datasets.source import Pair
+from plopkit.datasets.scan import cache_folder, in_threads, load_table, save_table
+from plopkit.datasets.source import Pair, Source
 from plopkit.scenario import IGNORE, WIDE_IGNORE
 
 SALIENT = 2**15
@@ -35,6 +38,28 @@ class SaliencyMaps:
                 f"{missing[0]}: no such saliency map; data.saliency names a folder with a PNG for each of the "
                 f"{len(self.paths)} training images, and {len(missing)} are missing"
             )
+
+    def check(self, source: Source) -> None:
+        """Read each map, next to its image: better now than in the middle of training. Once done, it is noted in the
+        cache and not done again for the same files.
+
+        Args:
+            source: The images.
+
+        Raises:
+            ValueError: a map cannot be read, or has another size than its image. The message names it.
+        """
+        states = file_states([str(path) for path in self.paths])
+        folder = cache_folder()
+        about = f"{source.cache_key} maps".encode()
+        note = folder and folder / f"maps-{place_key(filter(None, states), about)}.npz"
+        if load_table(note, (), np.bool_) is None:
+            for _ in in_threads(partial(self._check_one, source), range(len(self.paths)), "checking saliency maps"):
+                pass
+            save_table(note, np.array(True), "the saliency maps will be checked again")
+
+    def _check_one(self, source: Source, index: int) -> None:
+        self.marked(index, source.read(index))
 
     @cached_property
     def fingerprint(self) -> str:

@@ -63,7 +63,7 @@ class ScenarioData:
 
     @classmethod
     def open(cls, settings: Settings, scenario: Scenario | None = None, trains: bool = True, n_given: int = 0) -> Self:
-        """Open both splits and check all images, masks and steps.
+        """Open both splits and check all images, masks, saliency maps and steps.
 
         Args:
             settings: The settings of a run.
@@ -84,6 +84,8 @@ class ScenarioData:
         for remark in (*data.train.remarks, *data.val.remarks):
             notice(remark)
         data.check_labels()
+        if maps is not None:
+            maps.check(train)
         for step in scenario.steps[n_given:]:
             data.check_step(step, trains)
         return data

@@ -4,7 +4,8 @@ import numpy as np
 import torch
 from jaxtyping import Bool
 
-from plopkit.datasets.remembered import Kept, candidates, choose, from_state, joined, planned, selected, to_state
+from plopkit.datasets.kept import Kept, from_state, to_state
+from plopkit.datasets.remembered import budget_of, candidates, choose, in_words, joined, planned, selected
 from plopkit.datasets.scenario_data import ScenarioData, eval_batch
 from plopkit.datasets.steps import Selection, StepDataset, eval_loader
 from plopkit.datasets.transforms import eval_transform, to_device
@@ -34,6 +35,9 @@ def training_selection(method: Method, step: Step, data: ScenarioData, state: St
 def remember(method: Method, step: Step, data: ScenarioData, net: Segmenter, state: State) -> State:
     """The memory after a step, as a part of the state that it leaves; empty after the last step and without a budget.
 
+    Where the net has a say in what images show, `check_memory` could not know it. A class for which there is no room
+    then costs a notice, not the training of the step.
+
     Args:
         method: the method of the run.
         step: the step that ends.
@@ -42,14 +46,14 @@ def remember(method: Method, step: Step, data: ScenarioData, net: Segmenter, sta
         state: what the step before has left.
 
     Raises:
-        ValueError: the budget has no room for an image, or for one of each class.
+        ValueError: the budget has no room for an image, or for one of each class. `check_memory` finds that before.
     """
     memory = data.settings.memory
     if not memory.is_kept or step is data.scenario.steps[-1]:
         return {}
     looks = step.index > 0 and type(method).candidate_target is not Method.candidate_target
     now = candidates(data, step, recognised_by(method, step, data, net) if looks else None)
-    return to_state(choose(joined(from_state(state), now), data, memory, step))
+    return to_state(choose(joined(from_state(state), now), data, memory, step, strict=not looks))
 
 
 @torch.no_grad()
@@ -83,11 +87,12 @@ def check_memory(data: ScenarioData, n_given: int, state: State) -> list[tuple[K
     """
     memory, steps = data.settings.memory, data.scenario.steps
     given = from_state(state)
-    if given and memory.images is not None and len(given) > memory.images:
+    size = sum(image.size for image in given)
+    if not budget_of(memory).allows(len(given), size):
         raise ValueError(
-            f"the run that this one continues keeps {len(given)} images, more than memory.images {memory.images}; "
-            "raise it, or take an earlier step: start.step (--from-step)"
+            f"the run that this one continues keeps {len(given)} images of {size / 1e6:.3g} MB, more than "
+            f"{in_words(memory)}; raise it, or take an earlier step: start.step (--from-step)"
         )
     if given:
         selected(given, data, memory, steps[n_given])
-    return [(), *planned(data, memory, given, n_given if given else 0)]
+    return [(), *planned(data, memory, given, n_given)]

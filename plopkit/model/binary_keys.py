@@ -35,6 +35,10 @@ def binary_state(state: Mapping[str, Tensor], layout: str) -> dict[str, Tensor]:
     Args:
         state: the tensors, with the names of layout "dkd" or "ssul".
         layout: its name.
+
+    Raises:
+        KeyError: a tensor is missing.
+        ValueError: a norm does not fit the convolution before it.
     """
     body, head, classifiers = BINARY_PARTS[layout]
     state = absolute_scales(state)
@@ -58,6 +62,10 @@ def binary_net(state: Mapping[str, Tensor], layout: str, encoder_name: str, outp
         encoder_name: name of the ResNet.
         output_stride: its stride.
         norm: "abn"; inplace-abn cannot compute a plain ReLU.
+
+    Raises:
+        KeyError: a tensor is missing.
+        ValueError: there are too few classifiers.
     """
     encoder = Encoder(encoder_name, output_stride, "none", norm=norm, slope=0.0, late_dilation=True)
     width = len(state["decoder.norm.weight"])
@@ -66,10 +74,16 @@ def binary_net(state: Mapping[str, Tensor], layout: str, encoder_name: str, outp
     decoder = ASPP(*shape, norm_of(norm, 0.0), DROPOUT, "decoder.last.conv.weight" in state)
     if layout == "ssul":
         last = [len(tensor) for key, tensor in state.items() if re.fullmatch(r"classifier\.\d+\.2\.weight", key)]
+        if len(last) < 3:
+            raise ValueError(f"SSUL has heads of the unknown, the background and each step's classes, here are {last}")
         _, background, first, *later = last
         return WithUnknown.from_parts(encoder, decoder, Heads(width, (background + first, *later), 0.0))
     counts = [len(tensor) for key, tensor in state.items() if re.fullmatch(r"classifier\.\d+\.weight", key)]
+    if not counts:
+        raise ValueError("it has no classifier")
     has_auxiliary = counts[0] == 1  # STAR has none, and no task that begins with a single class
+    if has_auxiliary and len(counts) == 1:
+        raise ValueError("behind its auxiliary channel it has no classifier")
     first, *later = counts[int(has_auxiliary) :]
     classifier = SigmoidClassifier(width, (first + 1, *later), has_auxiliary)
     return (Decomposed if has_auxiliary else Segmenter).from_parts(encoder, decoder, classifier)

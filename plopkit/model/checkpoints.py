@@ -26,7 +26,7 @@ from plopkit.model.keys import (
     segmenter_state,
     unexpected_keys,
 )
-from plopkit.model.norms import available_norm
+from plopkit.model.norms import available_norm, norm_of
 from plopkit.model.resnet import BLOCKS, BOTTLENECKS
 from plopkit.model.segmenter import Segmenter
 from plopkit.scenario import WIDE_IGNORE
@@ -80,7 +80,7 @@ def load_published(path: Path | str, output_stride: int = 16, pool: int | None =
             "checkpoint: this one's training had failed, or the file was damaged"
         )
     if layout in BINARY_PARTS:
-        return _binary(path, binary_state(state, layout), layout, output_stride, norm)
+        return _binary(path, state, layout, output_stride, norm)
     renamed = {} if layout == "iabn" else segmenter_state(state, layout)
     inner = {key.removeprefix(ENCODER): tensor for key, tensor in renamed.items() if key.startswith(ENCODER)}
     body = inner or encoder_state(state, layout)
@@ -112,17 +112,20 @@ def load_published(path: Path | str, output_stride: int = 16, pool: int | None =
 
 
 def _binary(path: Path, state: dict[str, Tensor], layout: str, output_stride: int, norm: str) -> Segmenter:
-    """The net of a checkpoint of DKD, STAR or SSUL, whose tensors have plopkit's names."""
-    body = {key.removeprefix(ENCODER): tensor for key, tensor in state.items() if key.startswith(ENCODER)}
-    depth = _depth(body, path)
-
-    def build() -> Segmenter:
-        return binary_net(state, layout, depth, output_stride, norm)
-
-    with torch.device("meta"):
-        _check_fits(build(), state, path)
-    net = build()
-    _load(net, state, path)
+    """The net of a checkpoint of DKD, STAR or SSUL."""
+    depth = _depth({key.removeprefix("backbone."): tensor for key, tensor in state.items()}, path)
+    norm_of(norm, slope=0.0)  # an error about the setting is none about the file
+    try:
+        own = binary_state(state, layout)
+        with torch.device("meta"):
+            reference = binary_net(own, layout, depth, output_stride, norm)
+    except KeyError as error:
+        raise ValueError(f"{path}: not a whole net of the layout {layout!r}: {error} is missing in it") from error
+    except (IndexError, RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: no net of the layout {layout!r}: {one_line(error, 200)}") from error
+    _check_fits(reference, own, path)
+    net = binary_net(own, layout, depth, output_stride, norm)
+    _load(net, own, path)
     return net.eval()
 
 

@@ -215,7 +215,10 @@ def _resnet_weights(name: str, weights: str, net_state: State) -> dict[str, Tens
                 f"{weights}: not ImageNet weights of a ResNet: its keys begin with {first_keys(state)}; known are "
                 "those of inplace-abn (mod1.conv1.weight …) and of torchvision and timm (conv1.weight, layer1.0 …)"
             )
-    renamed = encoder_state(state, layout)
+    try:
+        renamed = encoder_state(state, layout)
+    except ValueError as error:
+        raise ValueError(f"{weights}: not the weights of a {name}: {error}") from error
     if wrong := mismatched_keys(net_state, renamed):
         in_file, in_net = (tuple(s[wrong[0]].shape) if wrong[0] in s else "missing" for s in (renamed, net_state))
         raise ValueError(f"{weights}: not the weights of a {name}: {wrong[0]} is {in_file}, not {in_net}")

@@ -82,7 +82,7 @@ def detect_layout(keys: "set[str]") -> str | None:
 
 def unexpected_keys(keys: "set[str]") -> tuple[str | None, list[str]]:
     """The code base to which all but a few of the keys belong, and these few; None where there is no such code base."""
-    for name, parts in _PARTS.items():
+    for name, parts in (_PARTS | BINARY_PARTS).items():
         odd = sorted(key for key in keys if not key.startswith(parts))
         if detect_layout(keys - set(odd)) == name and len(odd) < 0.1 * len(keys):
             return name, odd
@@ -194,17 +194,24 @@ def absolute_scales(state: State, eps: float = 1e-5) -> dict[str, Tensor]:
     """Plain batch norm's state for an ABN, which scales by `|weight|` + eps: the same function of the image.
 
     Where a weight is negative, the filter before it, its running mean and the weight change sign together.
+
+    Raises:
+        ValueError: one of these is missing, or has another number of channels. The message names it.
     """
     converted = dict(state)
     for key in state:
         conv = _convolution_of(key, state)
         if conv is None:
             continue
-        name = key.removesuffix(".weight")
+        mean = f"{key.removesuffix('.weight')}.running_mean"
+        for other in (conv, mean):
+            if other not in state or state[other].shape[:1] != state[key].shape:
+                found = f"of {len(state[other])} channels" if other in state and state[other].ndim else "missing"
+                raise ValueError(f"{other} is {found}, and belongs to {key} of {state[key].numel()} channels")
         sign = torch.where(state[key] < 0, -1.0, 1.0).to(state[key])
         converted[key] = (state[key].abs() - eps).clamp(min=0)
-        converted[conv] = state[conv] * sign[:, None, None, None]
-        converted[f"{name}.running_mean"] = state[f"{name}.running_mean"] * sign
+        converted[conv] = state[conv] * sign.reshape(-1, *[1] * (state[conv].ndim - 1))
+        converted[mean] = state[mean] * sign
     return converted
 
 
@@ -213,7 +220,7 @@ def _convolution_of(key: str, state: State) -> str | None:
     if re.search(r"(^|\.)bn\d\.weight$", key):
         return re.sub(r"bn(\d)\.weight$", r"conv\1.weight", key)
     place = re.fullmatch(r"(.*\.)(\d+)\.weight", key)  # in a sequence, where the norm follows its convolution
-    if place is None or f"{key.removesuffix('.weight')}.running_mean" not in state:
+    if place is None or f"{key.removesuffix('.weight')}.running_var" not in state:
         return None
     return f"{place[1]}{int(place[2]) - 1}.weight"
 

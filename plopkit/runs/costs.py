@@ -29,7 +29,7 @@ STATES = ("state", "memory")
 """How files of a method's state are named, `step-1.state.safetensors`; in plopkit 0.1 the second."""
 
 MEMORY = "memory/images"
-"""Name of the memory in a state: `plopkit.datasets.remembered.KEY`, which would load torch."""
+"""Name of the memory in a state: `plopkit.datasets.kept.KEY`, which would load torch."""
 
 
 def costs(results: pd.DataFrame) -> pd.DataFrame:

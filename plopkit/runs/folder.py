@@ -182,7 +182,7 @@ class RunFolder:
             FileNotFoundError: where the step has no checkpoint.
             ValueError: where it cannot be read.
         """
-        from plopkit.datasets.remembered import Kept, from_state  # here, so that tables are read without torch
+        from plopkit.datasets.kept import Kept, from_state  # here, so that tables are read without torch
         from plopkit.runs.checkpoints import StepStore
 
         return pd.DataFrame(from_state(StepStore(self.checkpoints, index).state()), columns=list(Kept._fields))

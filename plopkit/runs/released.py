@@ -6,12 +6,14 @@ from pathlib import Path
 
 from accelerate import PartialState
 
+from plopkit.catalogue import METHODS
 from plopkit.model.checkpoints import load_published, save_published
 from plopkit.model.decoder import RELEASED_DILATIONS
 from plopkit.model.decoders import settings_of_decoder
 from plopkit.model.exported import ABOUT
 from plopkit.model.segmenter import Segmenter
 from plopkit.presets import configure, open_scenario, settle
+from plopkit.recipes import WITH_MEMORY
 from plopkit.runs.checkpoints import StepStore
 from plopkit.runs.experiment import Experiment, run
 from plopkit.runs.exporting import about_net
@@ -23,13 +25,16 @@ from plopkit.support.bars import notice
 from plopkit.support.places import expanded
 from plopkit.support.seals import digest_of
 
+MADE_BY = {("decomposed", "sigmoid"): "dkd", ("unknown", "heads"): "ssul", ("segmenter", "sigmoid"): "star"}
+"""The method by the kinds of its net and its classifier, for those that have no softmax."""
+
 
 def evaluate_checkpoints(settings: Settings, paths: Sequence[Path], progress: bool = True) -> RunFolder:
     """Evaluate published checkpoints and return the folder of results.
 
     Args:
         settings: scenario, data, output stride, the decoder's pooling window, and where results go; the net is the
-            checkpoints' own.
+            checkpoints' own. A notice says so where its kind is not the method's, by whose rules it is evaluated.
         paths: one checkpoint per step, the first of step 0.
         progress: show progress bars.
 
@@ -53,6 +58,7 @@ def evaluate_checkpoints(settings: Settings, paths: Sequence[Path], progress: bo
         )
     nets = [load_published(path, stride, pool, norm) for path in paths]
     _check_nets(scenario, paths, nets)
+    _compare_with_method(settings, nets[0])
     encoder, decoder = nets[0].encoder, nets[0].decoder
     own = {"encoder": encoder.name, "slope": encoder.slope, "stages": encoder.stages} | settings_of_decoder(decoder)
     if own.get("dilations") == RELEASED_DILATIONS.get(encoder.output_stride):
@@ -92,6 +98,19 @@ def _check_nets(scenario: Scenario, paths: Sequence[Path], nets: Sequence[Segmen
                 f"{path}: a {net.encoder.name} with a decoder {net.decoder.width} wide, but {paths[0]} is a "
                 f"{first.encoder.name} with one {first.decoder.width} wide; all steps of a run have the same net"
             )
+
+
+def _compare_with_method(settings: Settings, net: Segmenter) -> None:
+    """A notice where the net is of another kind than the method's."""
+    made_by = MADE_BY.get((net.kind, net.classifier.kind))
+    named = WITH_MEMORY.get(settings.method, settings.method)
+    if made_by == named or (made_by is None and named not in MADE_BY.values()):
+        return
+    kind = "nets with a softmax" if made_by is None else f"nets of {METHODS[made_by].title}"
+    notice(
+        f"the checkpoints are {kind}, evaluated as {METHODS[settings.method].title}'s are: data.size "
+        f"{settings.data.size}, future {settings.future}; --method {made_by or 'plop'} sets what belongs to them"
+    )
 
 
 def tiny_checkpoint(folder: Path | str) -> tuple[RunFolder, list[Path]]:

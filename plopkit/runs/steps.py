@@ -8,7 +8,8 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from plopkit.compute import as_in_training, summed
-from plopkit.datasets.remembered import KEY, Kept, planned, to_state
+from plopkit.datasets.kept import KEY, Kept, to_state
+from plopkit.datasets.remembered import planned
 from plopkit.datasets.scenario_data import ScenarioData
 from plopkit.methods.base import Batches, Method, State, StepContext, joined_state, trainer_of
 from plopkit.methods.remembering import remember, training_selection
@@ -138,7 +139,7 @@ class Steps:
         assert self.given is not None
         if not self.settings.memory.is_kept or KEY in state or step.index < len(self.given) - 1:
             return {}
-        return to_state(planned(self.data, self.settings.memory)[step.index])
+        return to_state(planned(self.data, self.settings.memory, n_given=len(self.given))[step.index])
 
     def _state_before(self, step: Step) -> State:
         """The method's state after the step before."""

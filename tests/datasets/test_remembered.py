@@ -1,6 +1,7 @@
 """The memory of a run: candidates, the choice, targets, and what is refused."""
 
 import itertools
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,18 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from plopkit.datasets import remembered
-from plopkit.datasets.remembered import (
-    Kept,
-    candidates,
-    choose,
-    from_state,
-    joined,
-    lookup_of,
-    planned,
-    selected,
-    to_state,
-)
+from plopkit.datasets.kept import KEY, Kept, from_state, to_state
+from plopkit.datasets.remembered import candidates, choose, joined, lookup_of, planned, selected
 from plopkit.datasets.scenario_data import ScenarioData
 from plopkit.datasets.steps import Selection, StepDataset
 from plopkit.datasets.transforms import eval_transform
@@ -156,21 +147,33 @@ def test_a_method_can_change_the_targets(data: ScenarioData, mix: str) -> None:
 def test_a_state_holds_a_memory_in_any_writing() -> None:
     images = (Kept("ä/b\n#'\"", "0f", 3, (0, 1), (1,)), Kept("😀", "", 2**40, (), ()))
     state = to_state(images)
-    assert list(state) == [remembered.KEY] and state[remembered.KEY].dtype == torch.uint8
+    assert list(state) == [KEY] and state[KEY].dtype == torch.uint8
     assert from_state(state) == images
     assert to_state([]) == {} and from_state({}) == ()
 
 
 @pytest.mark.parametrize("text", ["[", "{}x", "[1]", '[{"name": "a"}]', "3", "null", "[" * 100_000])
 def test_a_memory_that_is_no_list_of_images_is_refused(text: str) -> None:
-    state = {remembered.KEY: torch.tensor(list(text.encode()), dtype=torch.uint8)}
+    state = {KEY: torch.tensor(list(text.encode()), dtype=torch.uint8)}
     with pytest.raises(ValueError, match=r"^the memory in the state .* no list of images, each with name, "):
         from_state(state)
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [{"name": 3}, {"digest": None}, {"size": -1}, {"size": 2.5}, {"size": "7"}, {"known": "01"}, {"shows": [0.5]}],
+)
+def test_a_memory_with_values_of_another_kind_is_refused(changed: dict[str, object]) -> None:
+    entry = {"name": "a", "digest": "0f", "size": 7, "known": [0, 1], "shows": [1]}
+    for entries in ([entry | changed], [entry, entry]):
+        state = {KEY: torch.tensor(list(json.dumps(entries).encode()), dtype=torch.uint8)}
+        with pytest.raises(ValueError, match="no list of images"):
+            from_state(state)
+
+
 def test_a_memory_of_another_type_is_refused() -> None:
     with pytest.raises(ValueError, match="no list of images"):
-        from_state({remembered.KEY: torch.tensor([0.5])})
+        from_state({KEY: torch.tensor([0.5])})
 
 
 def refused(data: ScenarioData, memory: Memory) -> str:
@@ -187,6 +190,20 @@ def test_a_budget_with_too_little_room_is_refused(data: ScenarioData) -> None:
     message = refused(data, Memory(images=500, mb=2 * one))
     assert "images 500, memory.mb" in message and message.endswith("or choose at random: memory.choice random")
     assert len(planned(data, Memory(images=2, choice="random"))[1]) == 2
+
+
+def test_given_steps_without_a_memory_need_images_of_any_of_their_classes() -> None:
+    data = opened(images=24)
+    table = data.mask_presence[0].copy()
+    table[:, data.scenario.steps[0].new[1:]] = False  # no image of step 0
+    without = ScenarioData(data.settings, data.scenario, data.train, data.val, (table, data.mask_presence[1]))
+    memory, step = data.settings.memory, data.scenario.steps[1]
+    kept = planned(without, memory, n_given=2)
+    assert kept[0] == () and len(kept[1]) == 24
+    assert {image.name for image in kept[1]} <= {image.name for image in candidates(without, step)}
+    for n_given in (0, 1):
+        with pytest.raises(ValueError, match="would be empty: none of the 60 training images is of steps 0 to 0"):
+            planned(without, memory, n_given=n_given)
 
 
 def test_images_that_are_gone_or_others_are_refused(data: ScenarioData) -> None:

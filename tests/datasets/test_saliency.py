@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from small_folders import OLD, write_folder
 
-from plopkit.datasets.saliency import SALIENT, salient_table
+from plopkit.datasets.saliency import SALIENT, SaliencyMaps, salient_table
 from plopkit.datasets.scenario_data import ScenarioData
 from plopkit.datasets.source import Pair
 from plopkit.datasets.steps import Selection, StepDataset
@@ -124,6 +124,47 @@ def test_errors_name_the_map(root: Path) -> None:
     with pytest.raises(ValueError, match="at most 255 labels"):
         salient_table(np.zeros(2**16, np.uint16), np.zeros(2**16, np.uint16))
     assert salient_table(np.arange(256), np.arange(256)[::-1])[[3, SALIENT + 3]].tolist() == [3, 252]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"not a png", "old3.png: not a readable image"),
+        ((70, 80), "old3.png: a saliency map of 80 x 70 pixels for an image of 80 x 72"),
+        (None, "old3.png: damaged or truncated"),
+    ],
+)
+def test_every_map_is_checked_before_anything_is_trained(
+    root: Path, content: bytes | tuple[int, int] | None, message: str
+) -> None:
+    path = root / "maps" / "old3.png"
+    right = path.read_bytes()
+    if isinstance(content, tuple):
+        Image.fromarray(np.zeros(content, np.uint8)).save(path)
+    else:
+        path.write_bytes(right[: len(right) // 2] if content is None else content)
+    for _ in range(2):  # an error is not noted as done
+        with pytest.raises(ValueError, match=message):
+            opened(root)
+    path.write_bytes(right)
+    opened(root)
+
+
+def test_maps_that_were_checked_are_not_read_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    marked = SaliencyMaps.marked
+
+    def spying(self: SaliencyMaps, index: int, pair: Pair) -> Pair:
+        read.append(index)
+        return marked(self, index, pair)
+
+    monkeypatch.setattr(SaliencyMaps, "marked", spying)
+    for _ in range(2):
+        opened(root)
+        assert sorted(read) == [0, 1, 2, 3, 4, 5]
+    Image.fromarray(np.zeros((72, 80), np.uint8)).save(root / "maps" / "old0.png")
+    opened(root)
+    assert len(read) == 12
 
 
 def test_a_method_that_makes_no_use_of_maps_is_refused(root: Path) -> None:

@@ -14,10 +14,14 @@ from torch import Tensor
 
 from plopkit.backward import value_of
 from plopkit.catalogue import METHODS
+from plopkit.datasets.kept import from_state, to_state
+from plopkit.datasets.remembered import candidates, choose, joined
+from plopkit.datasets.scenario_data import ScenarioData
 from plopkit.datasets.steps import Selection
 from plopkit.memory import shown_labels
 from plopkit.methods import DKDM, SSULM, STARM, Batch, Method, StepContext
-from plopkit.model.segmenter import Output
+from plopkit.methods.remembering import check_memory, remember
+from plopkit.model.segmenter import Output, Segmenter
 from plopkit.presets import configure
 from plopkit.runs.experiment import run
 from plopkit.scenario import IGNORE, Scenario
@@ -141,3 +145,20 @@ def test_labels_of_old_classes_matter_where_a_method_takes_them(name: str, case:
     background, old_class = terms(0), terms(3)
     assert all(torch.equal(background[key], old_class[key]) for key in background) == (name == "dkd-m")
     assert (method.memory_labels == ("new",)) == (name == "dkd-m")
+
+
+def test_what_only_a_net_can_find_too_much_costs_a_notice_and_not_the_step(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where twelve images are enough for 15 classes by the annotations, and not by what a perfect net sees in them."""
+    few = {"data.scenes": 60, "data.val_scenes": 20, "data.size": 64, "optim.batch": 2, "memory.images": 12, "seed": 16}
+    data = ScenarioData.open(configure("emoji 10-5 overlap", "dkd-m", "smoke", few))
+    step = data.scenario.steps[1]
+    before = to_state(check_memory(data, 0, {})[1])
+    sees = data.mask_presence[0][step.trains_on(data.presence[0])][:, list(step.seen)]
+    monkeypatch.setattr("plopkit.methods.remembering.recognised_by", lambda *_: sees)
+    kept = from_state(remember(DKDM(), step, data, Segmenter.__new__(Segmenter), before))
+    assert 0 < len(kept) <= 12
+    assert "memory.images 12: no room for an image of each of the 15 classes" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="no room for an image of each of the 15 classes"):
+        choose(joined(from_state(before), candidates(data, step, sees)), data, data.settings.memory, step)

@@ -19,7 +19,7 @@ from plopkit.model.checkpoints import load_published, save_published
 from plopkit.model.encoders import Encoder
 from plopkit.model.exported import save_torchscript
 from plopkit.model.folded import folded
-from plopkit.model.keys import detect_layout, mismatched_keys
+from plopkit.model.keys import BINARY_PARTS, detect_layout, mismatched_keys
 from plopkit.model.resnet import DILATIONS
 from plopkit.model.segmenter import Segmenter
 from plopkit.model.sigmoid import Decomposed
@@ -49,6 +49,39 @@ def test_every_released_tensor_has_its_place(layout: str, n_classifiers: int) ->
     with torch.device("meta"):
         net = binary_net(state, layout, "resnet101", 16, "abn")
     assert not mismatched_keys(net.state_dict(), state)
+
+
+@pytest.mark.parametrize(("layout", "n_classifiers"), [("dkd", 3), ("ssul", 4)])
+def test_a_file_that_lacks_a_tensor_or_has_another_shape_is_refused_by_name(
+    layout: str, n_classifiers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = {key: torch.zeros(shape) for key, shape in keys_of(layout, "resnet50", n_classifiers).items()}
+    path = tmp_path / "a.pth"
+    ends = ("project.0.weight", "convs.1.1.running_mean", "project.1.weight", "layer2.1.bn1.weight")
+    keys = [next(key for key in state if key.endswith(end)) for end in ends]
+    keys.append([key for key in state if key.endswith(".bias")][-1])  # of the last classifier
+    damaged: list[dict[str, torch.Tensor]] = []
+    for key in keys:
+        without = {name: tensor for name, tensor in state.items() if name != key}
+        damaged += [without, without | {key: torch.zeros(7)}, without | {key: torch.zeros(())}]
+    for begin in BINARY_PARTS[layout][1:]:
+        damaged.append({key: t for key, t in state.items() if not key.startswith(begin) or key.endswith("0.weight")})
+    for changed in damaged:
+        monkeypatch.setattr("plopkit.model.checkpoints.read_state", lambda _, found=changed: dict(found))
+        with pytest.raises(ValueError, match=r"a\.pth: ") as error:
+            load_published(path)
+        assert "\n" not in str(error.value)
+    more = state | {"something.weight": torch.zeros(3)}
+    monkeypatch.setattr("plopkit.model.checkpoints.read_state", lambda _: more)
+    with pytest.raises(ValueError, match=rf"has the layout '{layout}', except for 1 of its keys such as something"):
+        load_published(path)
+
+
+def test_ssul_with_two_heads_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = {key: torch.zeros(shape) for key, shape in keys_of("ssul", "resnet50", 2).items()}
+    monkeypatch.setattr("plopkit.model.checkpoints.read_state", lambda _: state)
+    with pytest.raises(ValueError, match=r"each step's classes, here are \[1, 1\]"):
+        load_published("a.pth")
 
 
 @torch.no_grad()

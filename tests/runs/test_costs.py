@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from small_runs import small
 from torch import Tensor
 
-from plopkit.datasets.remembered import KEY
+from plopkit.datasets.kept import KEY
 from plopkit.runs.checkpoints import StepStore
 from plopkit.runs.costs import MEMORY, costs, stored_mb
 from plopkit.runs.results import compare, load_results, report, step_rows

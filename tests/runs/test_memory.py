@@ -141,8 +141,21 @@ def test_given_steps_without_a_memory_get_one_from_their_images(
     folder = trained(out, start__checkpoint=plain.path, start__step=0, name="given", **MEMORY)
     assert folder.memory(0).equals(finished.memory(0))
     assert all(map(torch.equal, folder.net(2).state_dict().values(), finished.net(2).state_dict().values()))
-    with pytest.raises(ValueError, match=r"keeps 22 images, more than memory\.images 21"):
-        trained(out, start__checkpoint=finished.path, start__step=0, **MEMORY | {"memory__images": 21})
+
+
+@pytest.mark.parametrize(
+    ("budget", "named"),
+    [
+        ({"memory__images": 21}, r"memory\.images 21"),
+        ({"memory__images": None, "memory__mb": 0.35}, r"memory\.mb 0\.35"),
+        ({"memory__mb": 0.35}, r"memory\.images 22, memory\.mb 0\.35"),
+    ],
+)
+def test_a_given_memory_is_held_to_the_whole_budget(
+    out: Path, finished: RunFolder, budget: dict[str, object], named: str
+) -> None:
+    with pytest.raises(ValueError, match=rf"keeps 22 images of 0\.36 MB, more than {named}; raise it, or take an"):
+        trained(out, start__checkpoint=finished.path, start__step=0, **MEMORY | budget)
 
 
 def test_a_net_says_what_the_images_of_later_steps_show(out: Path, finished: RunFolder, looking: str) -> None:

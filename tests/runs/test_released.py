@@ -11,16 +11,19 @@ from run_files import write_run
 from safetensors.torch import save_file
 from small_runs import contents, small
 
+from plopkit.catalogue import METHODS
 from plopkit.cli import main
 from plopkit.model.checkpoints import load_published, save_published
 from plopkit.model.encoders import Encoder
 from plopkit.model.segmenter import Segmenter
-from plopkit.presets import configure
+from plopkit.presets import configure, open_scenario
+from plopkit.runs import released
 from plopkit.runs.checkpoints import StepStore
 from plopkit.runs.experiment import run
 from plopkit.runs.folder import RunFolder
 from plopkit.runs.released import evaluate_checkpoints, export
 from plopkit.runs.results import load_results
+from plopkit.runs.steps import first_net
 from plopkit.support import seals
 
 SCENARIO = "emoji 15-5 overlap"
@@ -128,6 +131,32 @@ def test_checkpoints_that_do_not_match_the_steps_are_refused(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("trained", "named", "said"),
+    [
+        (
+            "dkd",
+            "plop",
+            r"are nets of DKD, evaluated as PLOP's are: data\.size 64, future background; --method dkd sets",
+        ),
+        ("ssul", "dkd-m", r"are nets of SSUL, evaluated as DKD-M's are: .*; --method ssul sets"),
+        ("star", "mib", r"are nets of STAR, evaluated as MiB's are: .*; --method star sets"),
+        ("mib", "ssul", r"are nets with a softmax, evaluated as SSUL's are: .*; --method plop sets"),
+        *((name, name, "") for name in ("dkd", "ssul-m", "star-m", "ft")),
+        ("dkd", "dkd-m", ""),
+        ("ft", "plop", ""),
+    ],
+)
+def test_a_net_of_another_kind_than_the_methods_is_told(
+    trained: str, named: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = small(tmp_path, SCENARIO, trained)
+    net = first_net(settings, open_scenario(settings), METHODS[trained]())
+    released._compare_with_method(small(tmp_path, SCENARIO, named), net)
+    told = capsys.readouterr().err
+    assert re.search(said, told) and len(told.splitlines()) == bool(said)
+
+
 def test_checkpoints_of_different_nets_are_refused(
     checkpoints: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -136,7 +165,7 @@ def test_checkpoints_of_different_nets_are_refused(
     assert evaluate([checkpoints[0], tmp_path / "deeper.pth"], tmp_path / "runs") == 2
     message = capsys.readouterr().err
     assert "deeper.pth: a resnet34 with a decoder 256 wide" in message and "is a resnet18" in message
-    assert "the rows are named 'plop'; --method gives another name" in message
+    assert "the rows are named 'plop', and are evaluated by its recipe; --method gives another one" in message
     assert not (tmp_path / "runs").exists()
 
 
