@@ -148,7 +148,8 @@ def plan(numbers: Float[Tensor, " N1"], predicted: Predicted, n_new: int, disjoi
         numbers: places of the background, then of each old class, in the steps before.
         predicted: what the teacher predicts in the step's images.
         n_new: number of new classes.
-        disjoint: whether the step's images show no old class.
+        disjoint: whether the step's images show no class of a later step (the protocol disjoint). What the
+            teacher finds on their background is then not subtracted from what is replayed.
     """
     own, found = numbers, predicted.numbers
     nothing = float(found[0].clamp(min=1))

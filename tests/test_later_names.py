@@ -16,7 +16,9 @@ import plopkit.contrast
 import plopkit.cube
 import plopkit.fusion
 import plopkit.losses
+import plopkit.memory
 import plopkit.methods.rcil
+import plopkit.metrics
 import plopkit.model.released_branches
 import plopkit.model.sigmoid
 import plopkit.model.upsampling

@@ -9,7 +9,7 @@ from torch import nn
 from plopkit.methods.base import Method
 from plopkit.model.decoder import ASPP, Decoder
 from plopkit.model.encoders import Encoder
-from plopkit.model.norms import fixed_names, norm_of
+from plopkit.model.norms import fixed_names, norm_names, norm_of
 from plopkit.model.segmenter import Segmenter
 
 
@@ -47,9 +47,8 @@ class FixedNorms(Method):
         if not isinstance(decoder, ASPP):
             raise ValueError(f"{self.title} makes a decoder of the shape of an ASPP, not of {decoder.kind!r}")
         encoder.dilate_late()
-        for module in encoder.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.momentum = self.norm_momentum
+        for name in norm_names(encoder):
+            encoder.get_submodule(name).momentum = self.norm_momentum
         norm = norm_of(encoder.norm, encoder.slope)
         shape = (encoder.channels[-1], decoder.width, decoder.dilations, decoder.pool)
         return encoder, ASPP(*shape, norm, self.dropout, last)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Int
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from plopkit.datasets.steps import Selection
 from plopkit.losses import binary_cross_entropy
@@ -35,7 +35,9 @@ class WithUnknownChannel(FixedNorms):
 
     threshold: float = Field(THRESHOLD, ge=0, le=1, description="least probability of a pseudo-label")
     encoder_lr: float = Field(0.1, gt=0, description="rate of the encoder in step 0, relative to optim.lr")
-    background_lr: float = Field(1e-4, gt=0, description="rate of the background's head in later steps, relative")
+    background_lr: float = Field(
+        1e-4, gt=0, description="rate of the background's head later, relative (none is below 1e-6 without a warm-up)"
+    )
 
     def first_step(self) -> Method:
         """The same for all hyper-parameters of later steps."""
@@ -54,6 +56,8 @@ class WithUnknownChannel(FixedNorms):
         if not isinstance(before, WithUnknown):
             raise ValueError(f"SSUL continues a net of its own kind, with an unknown channel, not a {before.kind!r}")
         net = before.grown(len(step.new))
+        if self.dropout or len(net.decoder.last):  # a net that was given may have another one
+            net.decoder.last.add_module("dropout", nn.Dropout(self.dropout))
         old = (f"classifier.{number}" for number in range(2, len(net.classifier) - 1))
         return net.freeze(["encoder", "decoder", *old], norms=False).freeze(norm_names(net))
 

@@ -215,7 +215,7 @@ def _on_cpu(predicted: Predicted) -> Predicted:
 
 
 def _is_disjoint(step: Step) -> bool:
-    """Whether the images of a step show no class of other steps."""
+    """Whether the images of a step show no class of a later one."""
     return step.protocol == "disjoint"
 
 

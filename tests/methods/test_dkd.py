@@ -10,11 +10,15 @@ from batches import Case, later_step, terms_of
 from comparing import close
 from drawing import draw
 from released import later_case, numbers_of
+from required import inplace_abn
 from small_runs import TWO_EPOCHS, small, ticks_until
 from torch import Tensor, nn
 
 from plopkit.binary import multiple_binary_cross_entropy
-from plopkit.methods import DKD
+from plopkit.methods import DKD, SSUL, STAR, Method
+from plopkit.model.decoder import ASPP
+from plopkit.model.encoders import Encoder
+from plopkit.model.norms import norm_names, norm_of
 from plopkit.model.segmenter import Segmenter
 from plopkit.model.sigmoid import SigmoidClassifier, classifier_of, decomposed_output
 from plopkit.optimizer import poly
@@ -158,3 +162,16 @@ def test_an_interrupted_run_gives_the_same_bytes(tmp_path: Path, no_pictures: An
     still = [name for name in before if "running" in name or ".bn" in name or "norm" in name]
     assert still and all(torch.equal(before[name], after[name]) for name in still)
     assert not torch.equal(before["decoder.last.conv.weight"], after["decoder.last.conv.weight"])
+
+
+@pytest.mark.parametrize("kind", ["abn", "iabn"])
+@pytest.mark.parametrize("method", [DKD, SSUL, STAR])
+def test_the_encoders_norms_have_the_momentum_of_the_settings(method: type[Method], kind: str) -> None:
+    if kind == "iabn":
+        inplace_abn()
+    encoder = Encoder("resnet18", norm=kind)
+    decoder = ASPP(encoder.channels[-1], 8, (1, 2), None, norm_of(kind))
+    net = method(norm_momentum=0.03).build(encoder, decoder, 6)
+    momenta = {name: net.get_submodule(name).momentum for name in norm_names(net)}
+    assert {momentum for name, momentum in momenta.items() if name.startswith("encoder.")} == {0.03}
+    assert {momentum for name, momentum in momenta.items() if name.startswith("decoder.")} == {0.1}

@@ -119,6 +119,16 @@ def test_a_new_head_is_a_copy_of_the_unknowns_and_trains_as_released() -> None:
         close(begun.classifier(begun.decoder(numbers["input"])), numbers["logits_after_training"], atol=1e-3)
 
 
+@pytest.mark.parametrize("rate", [0.0, 0.5])
+def test_the_dropout_of_the_settings_holds_for_a_given_net(rate: float) -> None:
+    given = filled_head((1, 1, 3))
+    begun = SSUL(dropout=rate).begin_step(given, later_step(4, 2)).train()
+    rates = [module.p for module in begun.decoder.modules() if isinstance(module, nn.Dropout) and module.training]
+    assert rates == [rate] or (rate == 0 and not rates)
+    again = Segmenter.from_recipe(begun.recipe())
+    assert [module.p for module in again.decoder.modules() if isinstance(module, nn.Dropout)] in (rates, [])
+
+
 def test_learning_rates_have_a_floor_without_warm_up() -> None:
     numbers, step = numbers_of("later/ssul"), later_step(16, 5)
     parameter = nn.Parameter(torch.zeros(1))
