@@ -48,10 +48,10 @@ class FixedNorms(Method):
             raise ValueError(f"{self.title} makes a decoder of the shape of an ASPP, not of {decoder.kind!r}")
         encoder.dilate_late()
         for name in norm_names(encoder):
-            encoder.get_submodule(name).momentum = self.norm_momentum
-        norm = norm_of(encoder.norm, encoder.slope)
+            norm: Any = encoder.get_submodule(name)  # of either kind
+            norm.momentum = self.norm_momentum
         shape = (encoder.channels[-1], decoder.width, decoder.dilations, decoder.pool)
-        return encoder, ASPP(*shape, norm, self.dropout, last)
+        return encoder, ASPP(*shape, norm_of(encoder.norm, encoder.slope), self.dropout, last)
 
 
 def fixed(net: Segmenter) -> Segmenter:

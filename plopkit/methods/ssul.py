@@ -56,8 +56,9 @@ class WithUnknownChannel(FixedNorms):
         if not isinstance(before, WithUnknown):
             raise ValueError(f"SSUL continues a net of its own kind, with an unknown channel, not a {before.kind!r}")
         net = before.grown(len(step.new))
-        if self.dropout or len(net.decoder.last):  # a net that was given may have another one
-            net.decoder.last.add_module("dropout", nn.Dropout(self.dropout))
+        end: Any = net.decoder.last
+        if self.dropout or len(end):  # a net that was given may have another one
+            end.add_module("dropout", nn.Dropout(self.dropout))
         old = (f"classifier.{number}" for number in range(2, len(net.classifier) - 1))
         return net.freeze(["encoder", "decoder", *old], norms=False).freeze(norm_names(net))
 
