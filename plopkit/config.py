@@ -46,18 +46,19 @@ class Config:
 
 
 def not_replaced(values: Mapping[str, Any], flags: Collection[str]) -> dict[str, Any]:
-    """A file's values without those that belong to a checkpoint which flags replace (`Start`).
+    """A file's values without those that belong to a checkpoint or to weights which flags replace.
 
-    Another checkpoint has its own list, step and digest; another list or step of the same one gives another digest.
+    Another checkpoint (`Start`) has its own list, step and digest; another list or step of the same one gives another
+    digest, and so do other weights.
 
     Args:
         values: The settings of the file, by dotted name.
         flags: The names of the settings that flags set.
     """
-    replaced = "start." if "start.checkpoint" in flags else "start.digest"
-    if not any(name.startswith("start.") for name in flags):
-        return dict(values)
-    return {name: value for name, value in values.items() if not name.startswith(replaced)}
+    replaced = ["model.digest"] if "model.weights" in flags else []
+    if any(name.startswith("start.") for name in flags):
+        replaced.append("start." if "start.checkpoint" in flags else "start.digest")
+    return {name: value for name, value in values.items() if not name.startswith(tuple(replaced))}
 
 
 def read_config(path: Path | None) -> Config:

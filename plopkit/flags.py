@@ -56,7 +56,8 @@ def parse_run(arguments: Sequence[str], description: str = "Train a scenario.", 
     preset, recipe = config.word("preset", chosen.preset, preset), config.word("recipe", chosen.recipe, "own")
     n_values = _n_values(Settings) | _n_values(METHODS[method], HYPER)
     scenario = config.word("scenario", next(_positional(rest, n_values), None), SCENARIO)
-    given = not_replaced(config.values, start) | start
+    weights = {"model.weights" for word in rest if word.partition("=")[0] == "--model.weights"}
+    given = not_replaced(config.values, start.keys() | weights) | start
     with config.named_in_errors():
         base = draft(scenario, method, preset, given, recipe=recipe)  # what flags change is not yet to be refused
         values = _read_flags(base, rest, description) | {"start": base.start.model_dump()}

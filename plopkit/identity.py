@@ -12,6 +12,7 @@ SINCE_0_2 = (
     "optim.min_iterations",
     "model.frozen",
     "model.decoder",
+    "model.digest",
     "optim.warmup",
     "future",
     "data.binary",
@@ -61,6 +62,8 @@ def decisive(settings: dict[str, Any], usual: dict[str, Any]) -> dict[str, Any]:
     identity["data"]["root"] = None
     if identity["data"].get("saliency") is not None:  # which maps these are, a run notes by their content
         identity["data"]["saliency"] = True
+    if "digest" in identity["model"]:  # the same file anywhere
+        identity["model"]["weights"] = None
     start = identity.pop("start")
     if start["checkpoint"] is not None:
         identity["start"] = {"digest": start["digest"]}

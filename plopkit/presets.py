@@ -167,9 +167,12 @@ def settle(settings: Settings, kind: "type[Method] | None" = None) -> Settings:
     root = settings.data.root and expanded(settings.data.root).absolute()
     saliency = settings.data.saliency and settings.data.saliency.absolute()
     data = settings.data.model_copy(update={"root": root, "saliency": saliency})
+    file = settings.model.weights_file
+    model = settings.model.model_copy(update={"weights": str(file.absolute())} if file else {})
     places = {"checkpoint": settings.start.checkpoint, "classes": settings.start.classes}
     start = settings.start.model_copy(update={name: path and path.absolute() for name, path in places.items()})
-    return settings.model_copy(update={"hyper": hyper, "data": data, "start": start, "out": expanded(settings.out)})
+    own = {"hyper": hyper, "data": data, "model": model, "start": start}
+    return settings.model_copy(update=own | {"out": expanded(settings.out)})
 
 
 def overrides_of(settings: Settings, preset: str, recipe: str = "own") -> dict[str, Any]:
@@ -179,7 +182,7 @@ def overrides_of(settings: Settings, preset: str, recipe: str = "own") -> dict[s
     """
     usual = flat(configure(settings.scenario, settings.method, preset, recipe=recipe).model_dump(mode="json"))
     own = flat(settings.model_dump(mode="json"))
-    del own["start.digest"]  # found out again
+    del own["start.digest"], own["model.digest"]  # found out again
     return {name: value for name, value in own.items() if value != usual[name]}
 
 

@@ -92,6 +92,9 @@ class Model(Frozen):
         "resnet101", description="resnet18, 34, 50 or 101 as released (activated batch norm), or any timm name"
     )
     weights: str = Field("imagenet", description="initial weights of the encoder: imagenet, none, or a file of them")
+    digest: str = Field(
+        "", pattern="^([0-9a-f]{16})?$", description="digest of a file of weights; found out if left out"
+    )
     norm: Literal["abn", "iabn"] = Field(
         "abn", description="activated batch norm: abn in plain torch, or iabn, the same in less memory"
     )
@@ -111,6 +114,11 @@ class Model(Frozen):
     pool: int | None = Field(
         32, ge=1, description="side of the decoder's pooling window at evaluation; None = the whole map"
     )
+
+    @property
+    def weights_file(self) -> Path | None:
+        """The file with the encoder's initial weights, if there is one."""
+        return None if self.weights in ("imagenet", "none") else expanded(self.weights)
 
 
 class Optim(Frozen):

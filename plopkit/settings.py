@@ -121,9 +121,12 @@ class Settings(Frozen):
             return self.out / self.name
         words = self.scenario.replace(" ", "_").replace("=", "-").replace(",", "-").replace(":", "-")[:60]
         named = f"{words}_{self.method}_seed{self.seed}_"
-        if self.data.root is not None:  # earlier versions counted it as part of the identity
+        if self.data.root is not None or self.model.digest:  # earlier versions counted places as part of the identity
             identity = self.identity()
-            identity["data"]["root"] = str(self.data.root)
+            identity["data"]["root"] = self.data.root and str(self.data.root)
+            if self.model.digest:
+                identity["model"]["weights"] = self.model.weights
+                del identity["model"]["digest"]
             if (earlier := self.out / (named + digest(identity))).is_dir():
                 return earlier
         return self.out / (named + self.fingerprint())

@@ -244,6 +244,14 @@ def test_what_flags_replace_of_a_files_checkpoint(flags: tuple[str, ...], kept: 
     assert not_replaced(values, flags) == {name: values[name] for name in kept}
 
 
+def test_other_weights_replace_the_digest_of_a_files(tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text("model: {weights: /a.pth, digest: 0123456789abcdef}\n", encoding="utf-8")
+    assert parse_run(["--config", str(file)]).model.digest == "0123456789abcdef"
+    for words in (["--model.weights", "/b.pth"], ["--model.weights=none"]):
+        assert parse_run(["--config", str(file), *words]).model.digest == ""
+
+
 @pytest.mark.parametrize("words", [["run"], ["grid"], ["evaluate", "x.pth"], ["data", "check"], ["demo"]])
 def test_an_empty_name_is_not_the_current_folder(words: list[str], capsys: Captured) -> None:
     """As of a variable of the shell that is not set."""

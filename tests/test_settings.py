@@ -15,8 +15,11 @@ from plopkit.grammar import has_domains
 from plopkit.methods import METHODS
 from plopkit.parameters import from_parameters
 from plopkit.presets import PRESETS, configure, method_of, settle
+from plopkit.runs.opening import open_folder
+from plopkit.runs.start import with_start
 from plopkit.scenario import DATASETS
 from plopkit.settings import Settings, build, digest, flat, from_yaml, known_names, nested, to_yaml
+from plopkit.support.files import write_text
 
 SCENARIOS = {
     "voc": "voc 15-5 overlap",
@@ -209,6 +212,7 @@ OTHER: dict[str, Any] = {
     "data.saliency": "/maps",
     "model.encoder": "resnet18",
     "model.weights": "none",
+    "model.digest": "0123456789abcdef",
     "model.norm": "iabn",
     "model.slope": 0.0,
     "model.stages": 5,
@@ -289,6 +293,38 @@ def test_a_checkpoint_decides_by_its_content_and_says_what_the_net_is() -> None:
     assert same.identity() == settings.identity()
     for changed in ({"model.output_stride": 8}, {"model.frozen": True}):
         assert configure(overrides=start | changed).identity() != settings.identity()
+
+
+def test_a_file_of_weights_decides_by_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "w.pth").write_bytes(b"weights")
+    named = [with_start(configure(overrides={"model.weights": name})) for name in ("w.pth", str(tmp_path / "w.pth"))]
+    assert (
+        named[0] == named[1] and named[0].model.weights == str(tmp_path / "w.pth") and len(named[0].model.digest) == 16
+    )
+    (tmp_path / "copy.pth").write_bytes(b"weights")
+    copied = with_start(configure(overrides={"model.weights": "copy.pth"}))
+    assert copied.folder() == named[0].folder() and copied.step0_identity() == named[0].step0_identity()
+    (tmp_path / "w.pth").write_bytes(b"others")
+    others = with_start(configure(overrides={"model.weights": "w.pth"}))
+    assert others.folder() != named[0].folder() and others.step0_identity() != named[0].step0_identity()
+    with pytest.raises(ValueError, match=r"w\.pth: its digest is [0-9a-f]{16}, not [0-9a-f]{16}: it has changed"):
+        with_start(named[0])
+    (tmp_path / "w.pth").unlink()
+    assert with_start(named[0]) == named[0]  # a finished run needs no weights
+    with pytest.raises(ValueError, match=r"without a file in model\.weights"):
+        with_start(configure(overrides={"model.weights": "none", "model.digest": "0" * 16}))
+
+
+def test_a_run_of_earlier_weights_keeps_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "w.pth").write_bytes(b"weights")
+    settings = configure(overrides={"model.weights": str(tmp_path / "w.pth"), "out": tmp_path / "runs"})
+    assert with_start(settings).folder() != settings.folder()
+    settings.folder().mkdir(parents=True)  # named by the place of the weights, as earlier versions did it
+    assert with_start(settings).folder() == settings.folder()
+    write_text(settings.folder() / "settings.yaml", to_yaml(settings), seal=True)
+    write_text(settings.folder() / "data.txt", "data\n", seal=True)
+    assert open_folder(with_start(settings), "data\n").path == settings.folder()
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from safetensors.torch import save as as_bytes
 from torch import Tensor
 
 from plopkit.model.binary_keys import binary_net, binary_state
@@ -33,7 +32,7 @@ from plopkit.scenario import WIDE_IGNORE
 from plopkit.support.files import write_bytes, write_torch
 from plopkit.support.places import expanded
 from plopkit.support.printable import one_line
-from plopkit.support.torch_files import read_metadata
+from plopkit.support.torch_files import read_metadata, safetensors_bytes
 
 KNOWN = (
     "a step checkpoint of CVPR2021_PLOP or MiB (body.mod1.conv1.weight … head.map_convs.0.weight … cls.0.weight), one "
@@ -150,8 +149,8 @@ def save_published(
     net = net.merged()
     state = net.state_dict()
     if layout == "plopkit":
-        tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in state.items()}
-        write_bytes(expanded(path), as_bytes(tensors, {RECIPE: json.dumps(net.recipe()), **(about or {})}))
+        texts = {RECIPE: json.dumps(net.recipe()), **(about or {})}
+        write_bytes(expanded(path), safetensors_bytes(state, texts))
         return
     if net.encoder.name not in BLOCKS:
         raise ValueError(f"the {layout} code knows the encoders {', '.join(BLOCKS)} only, and this net has another one")

@@ -138,6 +138,9 @@ def _go_on(folder: RunFolder) -> str:
 
 def _differences(recorded: Settings, settings: Settings) -> str:
     """The settings that decide a run's numbers and differ; empty where none does."""
+    if not recorded.model.digest and recorded.model.weights == settings.model.weights:  # an earlier version's
+        model = recorded.model.model_copy(update={"digest": settings.model.digest})
+        recorded = recorded.model_copy(update={"model": model})
     before, now = flat(recorded.identity()), flat(settings.identity())
     differing = sorted(name for name in {**before, **now} if before.get(name) != now.get(name))
     return "; ".join(f"{name} was {before.get(name)!r}, and is now {now.get(name)!r}" for name in differing)

@@ -63,7 +63,7 @@ def evaluate_checkpoints(settings: Settings, paths: Sequence[Path], progress: bo
     own = {"encoder": encoder.name, "slope": encoder.slope, "stages": encoder.stages} | settings_of_decoder(decoder)
     if own.get("dilations") == RELEASED_DILATIONS.get(encoder.output_stride):
         own["dilations"] = ()
-    model = settings.model.model_copy(update=own | {"weights": "none"})
+    model = settings.model.model_copy(update=own | {"weights": "none", "digest": ""})
     settings = settle(settings.model_copy(update={"model": model}))
     files = digest([digest_of(path) for path in paths])
     name = settings.name or f"{settings.folder().name}_released_{files}"

@@ -49,10 +49,12 @@ def with_start(settings: Settings) -> Settings:
 
     Raises:
         FileNotFoundError: there is no such checkpoint, or no such list of its classes.
-        ValueError: the checkpoint does not fit the scenario, or is not the one with the given digest.
+        ValueError: the checkpoint does not fit the scenario, or it or the encoder's weights are not those with the
+            given digest.
     """
     start = settings.start
     if not start.is_given:
+        settings = _with_weights(settings)
         if unused := [name for name in ("classes", "step", "digest") if getattr(start, name) not in (None, "")]:
             raise ValueError(f"start.{unused[0]} is set without start.checkpoint; add --from CHECKPOINT")
         return settings
@@ -164,6 +166,24 @@ def _named_in_results(folder: RunFolder, index: int) -> tuple[str, ...] | None:
     results = folder.results
     rows = results[results["step"] == index]
     return tuple(map(str, rows["name"])) or None
+
+
+def _with_weights(settings: Settings) -> Settings:
+    """With the digest of the encoder's initial weights, where they are in a file."""
+    model, file = settings.model, settings.model.weights_file
+    if file is None:
+        if model.digest:
+            raise ValueError("model.digest is set without a file in model.weights; leave it out")
+        return settings
+    if not file.is_file():  # said when the net is built, unless the run is finished
+        return settings
+    digest = _digest_of(file)[:16]
+    if model.digest not in ("", digest):
+        raise ValueError(
+            f"{file}: its digest is {digest}, not {model.digest}: it has changed; put it back, or leave out "
+            "model.digest for another run"
+        )
+    return settings.model_copy(update={"model": model.model_copy(update={"digest": digest})})
 
 
 def _digest_of(path: Path) -> str:

@@ -4,14 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save as as_bytes
 from torch import Tensor
 
 from plopkit.support import seals
 from plopkit.support.files import write_bytes, write_text
 from plopkit.support.printable import one_line
 from plopkit.support.seals import DamagedError
-from plopkit.support.torch_files import read_safetensors
+from plopkit.support.torch_files import read_safetensors, safetensors_bytes
 
 Ticks = list[dict[str, Any]]
 """Ticks as plain values."""
@@ -42,7 +41,7 @@ def load_ticks(path: Path) -> Ticks:
 def save_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, str] | None = None) -> None:
     """Write tensors by name, and texts about them."""
     # As bytes: `save_file` makes a temporary file of its own, and a killed process leaves it.
-    write_bytes(path, as_bytes({name: tensor.contiguous() for name, tensor in tensors.items()}, about), seal=True)
+    write_bytes(path, safetensors_bytes(tensors, about), seal=True)
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:

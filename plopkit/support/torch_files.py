@@ -240,6 +240,22 @@ def _filled(n_bytes: int, file: Any) -> "Tensor":
     return storage
 
 
+def safetensors_bytes(tensors: "Mapping[str, Tensor]", about: Mapping[str, str] | None = None) -> bytes:
+    """The content of a file of safetensors: tensors by name, on the CPU, and texts about them.
+
+    Parameters that a network uses in several places, such as those of CoaT's blocks, are written once for each name.
+    """
+    from safetensors.torch import save
+
+    places, apart = set[int](), {}
+    for name, tensor in tensors.items():
+        kept = tensor.detach().cpu().contiguous()
+        place = kept.untyped_storage().data_ptr()
+        apart[name] = kept.clone() if place in places else kept
+        places.add(place)
+    return save(apart, dict(about) if about else None)
+
+
 def tensors_of(value: Any) -> "Mapping[str, Tensor] | None":
     """The value, if it is a dictionary of tensors by name and not empty; else None."""
     from torch import Tensor

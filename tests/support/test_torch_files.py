@@ -17,7 +17,14 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from plopkit.support.pickled import Call
-from plopkit.support.torch_files import read_metadata, read_safetensors, read_torch, readable, tensors_of
+from plopkit.support.torch_files import (
+    read_metadata,
+    read_safetensors,
+    read_torch,
+    readable,
+    safetensors_bytes,
+    tensors_of,
+)
 
 FORMATS = pytest.mark.parametrize("new", [True, False], ids=["zip", "pickles"])
 
@@ -276,3 +283,20 @@ def test_metadata_of_safetensors_are_read_within_limits(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(ValueError, match=r"damaged: |at most 16,777,216 are read"):
             read_metadata(path)
+
+
+def test_parameters_that_are_used_twice_are_written_for_each_name(tmp_path: Path) -> None:
+    """As of CoaT, whose blocks share convolutions; safetensors refuses tensors that share their memory."""
+    whole = torch.arange(12.0).reshape(3, 4)
+    tensors = {"a": whole, "same": whole, "view": whole[1:], "turned": whole.T, "parameter": nn.Parameter(whole)}
+    (tmp_path / "a.safetensors").write_bytes(safetensors_bytes(tensors, {"about": "text"}))
+    found = read_safetensors(tmp_path / "a.safetensors")
+    assert list(found) == sorted(tensors) and all(torch.equal(found[name], tensors[name]) for name in tensors)
+    assert read_metadata(tmp_path / "a.safetensors")["about"] == "text"
+    net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    net[1].weight = net[0].weight
+    (tmp_path / "b.safetensors").write_bytes(safetensors_bytes(net.state_dict()))
+    again = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    again[1].weight = again[0].weight
+    again.load_state_dict(read_safetensors(tmp_path / "b.safetensors"))
+    assert torch.equal(again[1].weight, net[0].weight)
