@@ -29,3 +29,10 @@ def tiny_dinov2(pretrained: bool = False, **options: Any) -> Any:
     """Patches of 14 pixels, to whose multiples images are resized; scaled layers and four registers."""
     shape = {"embed_dim": 32, "depth": 4, "num_heads": 2}
     return timm.create_model("vit_small_patch14_reg4_dinov2", pretrained, **shape, **options)
+
+
+@timm.models.register_model
+def tiny_cait(pretrained: bool = False, **options: Any) -> Any:
+    """Of images of 224 x 224 pixels only, as BEiT and others."""
+    shape = {"embed_dim": 16, "depth": 4, "num_heads": 2}
+    return timm.create_model("cait_xxs24_224", pretrained, **shape, **options)

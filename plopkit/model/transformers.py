@@ -15,6 +15,7 @@ import timm  # isort: skip
 from timm.layers import PatchEmbed  # isort: skip
 
 from plopkit.model.pretrained import checked_state, renamed_by_timm
+from plopkit.support.printable import one_line
 
 ANY_SIZE: tuple[dict[str, Any], ...] = ({"strict_img_size": False}, {"dynamic_img_size": True}, {})
 """Options with which a network takes images of any size, by family; the first that has an effect is taken."""
@@ -69,11 +70,29 @@ class Transformer(nn.Module):
                     intermediates_only=True,
                 )
             )
-        except AssertionError as error:  # timm's word for a size that the network was not made for
-            raise ValueError(
-                f"the encoder {self.name!r} takes no images of {size[0]} x {size[1]} pixels ({error}); it was made for "
-                f"{' x '.join(map(str, self.body.pretrained_cfg['input_size'][1:]))}"
-            ) from error
+        except (AssertionError, RuntimeError) as error:  # timm's words for a size that the network was not made for
+            made_for = tuple(self.body.pretrained_cfg["input_size"][1:])
+            if tuple(size) == made_for or isinstance(error, torch.OutOfMemoryError):
+                raise
+            raise SizeError(self.name, tuple(size), made_for, error) from error
+
+
+class SizeError(ValueError):
+    """A network takes no images of this size.
+
+    Args:
+        name: timm's name of the network.
+        size: height and width of the images.
+        made_for: those that the network was made for.
+        error: the network's words.
+    """
+
+    def __init__(self, name: str, size: tuple[int, ...], made_for: tuple[int, ...], error: Exception):
+        self.made_for = made_for
+        found, right = (" x ".join(map(str, pair)) for pair in (size, made_for))
+        super().__init__(
+            f"the encoder {name!r} takes no images of {found} pixels ({one_line(error, 100)}); it was made for {right}"
+        )
 
 
 def built(build: Callable[[], Any]) -> Any:

@@ -18,6 +18,7 @@ from plopkit.datasets.scenario_data import ScenarioData, eval_batch
 from plopkit.methods.base import Batch, Method, State, StepContext, Term, joined_state, trainer_of
 from plopkit.model.resnet import BLOCKS
 from plopkit.model.segmenter import Output, Segmenter
+from plopkit.model.transformers import SizeError
 from plopkit.optimizer import set_lr
 from plopkit.runs.machine import advice_on, resources_explained
 from plopkit.runs.steps import later_net
@@ -63,9 +64,10 @@ def dry_run(
     with resources_explained(settings):
         images = torch.zeros(largest_share(batch, accelerator.num_processes), 3, size, size, device=accelerator.device)
         rehearsal = _Rehearsal(settings, method, images, data, accelerator, [], [])
+        with seeded(settings.seed):
+            _check_encoder(settings, net, images[:2])
         try:
             with seeded(settings.seed):
-                _check_encoder(settings, net, images[:2])
                 if not n_given:
                     net, state = rehearsal.step(trained[0], net, None, {})
                 if later is not None:
@@ -92,6 +94,8 @@ def _check_encoder(settings: Settings, net: Segmenter, images: Tensor) -> None:
     try:
         with torch.no_grad():
             net.encoder(images)
+    except SizeError as error:
+        raise ValueError(f"{error}; give data.size {error.made_for[0]}, or choose another model.encoder") from error
     except Exception as error:
         if advice_on(error) is not None:
             raise

@@ -1,5 +1,6 @@
 """A trained net for pictures: `plopkit.load(path).predict(image)`."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,12 +18,12 @@ from plopkit.datasets.pictures import MOST_PIXELS, load
 from plopkit.datasets.transforms import short_side_resized
 from plopkit.datasets.upright import read_upright, upright
 from plopkit.model.segmenter import Segmenter
+from plopkit.model.transformers import SizeError
 from plopkit.scenario import id_type, ignored_id
 from plopkit.settings import digest
 from plopkit.support.chunks import by_chunks
 from plopkit.support.memory import available_memory
 from plopkit.support.prediction import predicted_channel
-from plopkit.support.printable import one_line
 from plopkit.tiling import blended, side_that_fits, stretched
 
 Picture = str | Path | Image.Image | np.ndarray
@@ -165,13 +166,15 @@ class Predictor:
             yield from stretched(torch.cat(list(bands), 2), height, width)
 
     def _logits_of(self, image: Tensor) -> Tensor:
-        with fixed_size_explained(self.net):
+        with fixed_size_explained():
             return self.net(image[None].to(self.device)).logits
 
     @cached_property
     def _bytes_per_pixel(self) -> float:
-        with fixed_size_explained(self.net):
+        try:
             return bytes_per_pixel(self.net)
+        except SizeError as error:
+            return bytes_per_pixel(self.net, error.made_for)
 
     def _free_memory(self) -> int:
         if self.device.type == "cuda":
@@ -180,14 +183,13 @@ class Predictor:
 
 
 @contextmanager
-def fixed_size_explained(net: Segmenter) -> Iterator[None]:
-    """ValueError with the remedy where an encoder takes images of one size only; timm's assert it."""
+def fixed_size_explained() -> Iterator[None]:
+    """ValueError with the remedy where an encoder takes images of one size only."""
     try:
         yield
-    except AssertionError as error:
+    except SizeError as error:
         raise ValueError(
-            f"the encoder {net.encoder.name!r} does not take images of this size ({one_line(error, 100)}); cut or "
-            "resize pictures to squares of the data.size of its training before, and give tile none (--tile none)"
+            f"{error}; cut or resize pictures to that size before, and give tile none (--tile none)"
         ) from error
 
 
@@ -206,8 +208,8 @@ def as_colours(image: Picture) -> UInt8[np.ndarray, "H W 3"]:
 
 
 @torch.no_grad()
-def bytes_per_pixel(net: Segmenter) -> float:
-    """The memory that a net takes for each pixel of a picture, measured with a small one.
+def bytes_per_pixel(net: Segmenter, size: tuple[int, ...] = (PROBE, PROBE)) -> float:
+    """The memory that a net takes for each pixel of a picture, measured with a small one of this height and width.
 
     The largest input and output of a module, what the net keeps until its end, and two copies of the logits: more than
     it takes at once.
@@ -222,13 +224,13 @@ def bytes_per_pixel(net: Segmenter) -> float:
     leaves = [module for module in net.modules() if not any(module.children())]
     handles = [leaf.register_forward_hook(look) for leaf in leaves]
     try:
-        image = torch.zeros(1, 3, PROBE, PROBE, device=next(net.parameters()).device)
+        image = torch.zeros(1, 3, *size, device=next(net.parameters()).device)
         output = net(image)
     finally:
         for handle in handles:
             handle.remove()
     kept = sum(stage.nbytes for stage in output.stages) + image.nbytes
-    return (largest + kept + 2 * output.logits.nbytes) / PROBE**2
+    return (largest + kept + 2 * output.logits.nbytes) / math.prod(size)
 
 
 def _log_probability(logits: Tensor, channels: Tensor) -> Tensor:

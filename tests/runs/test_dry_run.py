@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny_encoders  # noqa: F401  (makes them known)
 import torch
 from small_runs import small
 from torch import nn
@@ -101,6 +102,13 @@ def test_an_encoder_that_asserts_is_refused(tmp_path: Path, monkeypatch: pytest.
     message = rf"'test_efficientnet' does not take images of 64 pixels \({type(error).__name__}: .*change data\.size"
     with pytest.raises(ValueError, match=message):
         Experiment.open(small(tmp_path / "out"))
+
+
+def test_the_size_that_an_encoder_takes_is_named(tmp_path: Path) -> None:
+    settings = small(tmp_path / "out", model__encoder="tiny_cait", model__stages=None)
+    message = r"^the encoder 'tiny_cait' takes no images of 64 x 64 pixels \(.*\); it was made for 224 x 224; give data"
+    with pytest.raises(ValueError, match=message):
+        Experiment.open(settings)
 
 
 class Twice(EWC):
