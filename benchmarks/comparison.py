@@ -1,10 +1,10 @@
 """All methods side by side: three protocols, three random class orders and three seeds, on the built-in data.
 
-    .venv/bin/python -m benchmarks.comparison --orders 0 --seeds 0 --workers 2  # a piece: 75 runs
+    .venv/bin/python -m benchmarks.comparison --orders 0 --seeds 0 --workers 2  # three pieces: 75 runs
     .venv/bin/python -m benchmarks.comparison --only-draw                       # the table and the picture again
 
-A piece adds its rows to the file of results (`--csv`), and what the file has is not trained again: the pieces can be
-done on other days and machines. An interrupted piece continues in `--out`. Then the page is written: its table, and the
+A piece is a protocol, an order and a seed. It adds its rows to the file of results (`--csv`), and what the file has is
+not trained again: the pieces can be done on other days and machines. An interrupted piece continues in `--out`. Then the page is written: its table, and the
 picture next to it.
 
 Rows: `scenario`, `method` (with `memory.images 100` behind those that have one by a setting), `seed`, `step`, the

@@ -124,6 +124,8 @@ RECIPES: dict[str, tuple[Part, ...]] = {
         Part({"hyper": {"pkd": 0.5}}, presets=("laptop",)),  # as for DKD
         Part({"hyper": {"pkd": 5.0}} | _lr(later=0.0003), "emoji", ONE_BY_ONE, ("laptop",)),
     ),
+    # Its features are all that it has: those of the whole network, also where a preset leaves out the last stage.
+    "prototypes": (Part({"model": {"stages": None}}, presets=("laptop", "smoke")),),
     "ewf-mib": (
         Part({"optim": {"epochs_later": 30}}, "voc"),
         Part({"optim": {"batch": 48}, "hyper": {"kd": 10.0}}, "ade", ("100-50",)),

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -37,6 +38,8 @@ class Fused(Method):
             threshold = merge_threshold(before, after, self.share) if self.fusion == "thresholded" else None
             for name, old in before.items():
                 new = after[name]
+                if torch.equal(old, new):  # of a frozen encoder, which rounding would change
+                    continue
                 new.copy_(
                     fused(old, new, weight) if threshold is None else fused_thresholded(old, new, weight, threshold)
                 )

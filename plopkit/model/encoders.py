@@ -1,5 +1,6 @@
 """Encoders: a name -> a module that returns its stages' maps, with ImageNet weights on request."""
 
+import contextlib
 import hashlib
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from timm.models.efficientnet import EfficientNetFeatures  # isort: skip
 from plopkit.model.activations import keep_outputs
 from plopkit.model.keys import State, detect_layout, encoder_state, first_keys, mismatched_keys, read_state
 from plopkit.model.norms import norm_of
-from plopkit.model.pretrained import checked_state, no_hub
+from plopkit.model.pretrained import checked_state, no_file, no_hub
 from plopkit.model.resnet import BLOCKS, ResNet
 from plopkit.model.transformers import Transformer, built, has_fixed_stride
 from plopkit.support.places import expanded
@@ -38,8 +39,8 @@ class Encoder(nn.Module):
             whose maps are the sums before the activation; or any timm name, "timm/resnet50" for timm's own ResNets. A
             timm ResNet returns its maps after their activation, an EfficientNet the output of its linear bottleneck,
             which has none. Vision transformers are wrapped by `plopkit.model.transformers.Transformer`.
-        output_stride: image pixels per pixel of the last map. Transformers have a stride of their own, and take 16, the
-            usual value, for no wish.
+        output_stride: image pixels per pixel of the last map. 16, the usual value, is taken for no wish by networks
+            that have no other stride than their own: transformers, and those such as HRNet and VGG, which have 32.
         weights: "none" for random ones, "imagenet" to fetch those of the model hub once, or a file with the weights of
             this network.
         stages: number of the network's stages to keep, of which the last four are returned; None keeps all. timm counts
@@ -139,13 +140,19 @@ def _timm_net(name: str, output_stride: int, weights: str, stages: int | None) -
     if not timm.is_model(name):
         near = timm.list_models(f"*{name}*")[:8]
         raise ValueError(f"no encoder {name!r} in timm {timm.__version__}; similar: {', '.join(near) or 'none'}")
+    architecture, _, tag = name.partition(".")
+    if tag and name not in (known := timm.list_pretrained(f"{architecture}.*")):
+        raise ValueError(
+            f"no weights {tag!r} of {architecture!r} in timm {timm.__version__}; there are: "
+            f"{', '.join(known) or 'none'}"
+        )
     options: dict[str, Any] = {"output_stride": output_stride}
     if stages is not None:
         options["out_indices"] = tuple(range(stages))
     fetch = weights == "imagenet" and name != LITE0
     options |= {"pretrained": fetch} if weights in ("imagenet", "none") else _from_file(name, weights)
     try:
-        net: Any = built(partial(timm.create_model, name, features_only=True, **options))
+        net: Any = _in_maps(name, options)
     except Exception as error:  # a network of another architecture may fail in any way, such as an assertion
         if fetch and isinstance(error, OSError | RuntimeError):
             raise no_hub(name, error, LITE0) from error
@@ -156,7 +163,7 @@ def _timm_net(name: str, output_stride: int, weights: str, stages: int | None) -
         options_named = f"output stride {output_stride}" + (f" and {stages} stages" if stages else "")
         raise ValueError(
             f"encoder {name!r} cannot be built with {options_named}; most of timm's convolutional networks, such as "
-            f"timm/resnet50 or {LITE0}, have 5 stages and take 8, 16 and 32 ({type(error).__name__}: {error})"
+            f"timm/resnet50 or {LITE0}, have 4 or 5 stages and take 8, 16 and 32 ({type(error).__name__}: {error})"
         ) from error
     if getattr(net, "output_fmt", None) == Format.NHWC:  # an earlier timm takes a stride, and has one of its own
         return _transformer(name, output_stride, weights, stages)
@@ -171,6 +178,19 @@ def _timm_net(name: str, output_stride: int, weights: str, stages: int | None) -
         del net.blocks[last + 1 :]
     keep_outputs(net)
     return net
+
+
+def _in_maps(name: str, options: dict[str, Any]) -> Any:
+    """timm's network that gives its stages; of its own stride, 32, where it does not take the usual one."""
+    create = partial(timm.create_model, name, features_only=True)
+    try:
+        return built(partial(create, **options))
+    except Exception as error:
+        if options["output_stride"] != 16 or has_fixed_stride(error) or isinstance(error, MemoryError):
+            raise
+        with contextlib.suppress(Exception):  # such as too few stages; the first error says more
+            return built(partial(create, **options | {"output_stride": 32}))
+        raise
 
 
 def _from_file(name: str, file: str) -> dict[str, Any]:
@@ -208,7 +228,9 @@ def _resnet_weights(name: str, weights: str, net_state: State) -> dict[str, Tens
         except (OSError, RuntimeError) as error:
             raise no_hub(f"{name}.tv_in1k", error, LITE0) from error
     else:
-        state = read_state(expanded(weights))
+        if not (file := expanded(weights)).is_file():
+            raise no_file(weights, f"{name}.tv_in1k")
+        state = read_state(file)
         layout = detect_layout(set(state)) or ""
         if layout not in ("iabn", "torchvision"):
             raise ValueError(

@@ -25,6 +25,11 @@ State = Mapping[str, Tensor]
 WRAPPINGS = {"official": "model_state", "cssegmentation": "segmentor", "iabn": "state_dict"}
 """Where each code base keeps the tensors in its files."""
 
+_NO_TENSORS = (
+    (b"version https://git-lfs", "the pointer of Git LFS to a file that was not fetched"),
+    (b"<", "a web page"),
+)
+
 LONGEST_KEY = 200
 """Characters of a tensor's name; those of the known networks have 60."""
 
@@ -103,10 +108,14 @@ def read_state(path: Path) -> dict[str, Tensor]:
     try:
         content = read_safetensors(path) if path.suffix == ".safetensors" else read_torch(path)
     except ValueError as error:
+        with open(path, "rb") as file:
+            begin = file.read(32)
+        if instead := next((words for mark, words in _NO_TENSORS if begin.lstrip().startswith(mark)), ""):
+            raise ValueError(f"{path}: it is {instead}; download the file itself") from error
         raise ValueError(
             f"{path}: not a checkpoint that can be read without running code from it ({one_line(error, 300)})"
         ) from error
-    for wrapping in WRAPPINGS.values():
+    for wrapping in (*WRAPPINGS.values(), "model"):
         if isinstance(content, Mapping) and isinstance(content.get(wrapping), Mapping):
             content = content[wrapping]
     state = tensors_of(content)
@@ -115,7 +124,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         what = f"a dictionary of {keys}" if keys else type(content)
         raise ValueError(
             f"{path}: holds {what}, not a network's tensors; known are plain state dicts and those under "
-            f"{', '.join(WRAPPINGS.values())}"
+            f"{', '.join(WRAPPINGS.values())}, model"
         )
     if longest := [key for key in state if len(key) > LONGEST_KEY or not key.isprintable()]:
         raise ValueError(

@@ -34,9 +34,7 @@ def checked_state(name: str, path: Path | str, full: Any) -> dict[str, Tensor]:
     """
     file = expanded(str(path))
     if not file.is_file():
-        raise FileNotFoundError(
-            f"{path}: no such file; model.weights is imagenet, none, or a file of weights. {where_weights_are(name)}"
-        )
+        raise no_file(path, name)
     state = read_state(file)
     renamed = renamed_by_timm(state, full)
     own = full.state_dict()
@@ -64,13 +62,20 @@ def where_weights_are(name: str) -> str:
     """What to download for a network, and where to put it."""
     config = timm.get_pretrained_cfg(name)
     if config is not None and config.hf_hub_id:
-        file = f"model.safetensors of {HUB}{config.hf_hub_id}"
+        file = f"{HUB}{config.hf_hub_id}/resolve/main/{config.hf_hub_filename or 'model.safetensors'}"
     elif config is not None and config.url:
         file = f"{config.url}"
     else:
         return f"timm {timm.__version__} knows no weights of {name!r}"
     remedy = "save that file anywhere, and name it: --model.weights FILE, or model.weights in a settings file"
     return f"Its weights are {file}; {remedy}"
+
+
+def no_file(path: Path | str, name: str) -> FileNotFoundError:
+    """The error for a file of weights that is not there."""
+    return FileNotFoundError(
+        f"{path}: no such file; model.weights is imagenet, none, or a file of weights. {where_weights_are(name)}"
+    )
 
 
 def no_hub(name: str, error: Exception, instead: str) -> ValueError:
@@ -81,8 +86,16 @@ def no_hub(name: str, error: Exception, instead: str) -> ValueError:
         error: why.
         instead: an encoder whose weights are installed.
     """
+    if not _has_weights(name):
+        return ValueError(f"{where_weights_are(name)}; give model.weights none, or a file of them")
     return ValueError(
         f"cannot get the ImageNet weights of {name!r} from the model hub ({one_line(error, 200)}); connect to the "
-        f"internet once, or use model.weights none, or model.encoder {instead}, whose weights come with a package that "
-        f"is installed. {where_weights_are(name)}"
+        "internet once (without it, HF_HUB_OFFLINE=1 spares the attempts), or use model.weights none, or "
+        f"model.encoder {instead}, whose weights come with a package that is installed. {where_weights_are(name)}"
     )
+
+
+def _has_weights(name: str) -> bool:
+    """Whether timm knows where weights of a network are."""
+    config = timm.get_pretrained_cfg(name)
+    return config is not None and bool(config.hf_hub_id or config.url)

@@ -1,5 +1,6 @@
 """Encoders without a choice of output stride: vision transformers, and hierarchical ones such as Swin and PVT."""
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -26,8 +27,8 @@ class Transformer(nn.Module):
 
     A plain one, whose blocks all have maps of one size, gives those after a quarter, half, three quarters and all of
     its blocks, each after the final norm, as DINOv2 does for dense prediction. A hierarchical one gives its last four
-    stages as they are. An image whose sides are no multiples of the patches is resized to the next multiples, so that
-    the maps cover it exactly.
+    stages as they are. An image whose sides are no multiples of the patches, or of the last stride, is resized to the
+    next multiples, so that the maps cover it exactly.
 
     Args:
         name: timm's name of the network.
@@ -53,11 +54,13 @@ class Transformer(nn.Module):
         self.reductions = tuple(infos[index]["reduction"] for index in self.indices)
         self.body.prune_intermediate_layers(list(self.indices), prune_norm=not self.is_plain)
         embedding = getattr(self.body, "patch_embed", None)
-        self.patch: tuple[int, int] = embedding.patch_size if isinstance(embedding, PatchEmbed) else (1, 1)
+        patch = embedding.patch_size if isinstance(embedding, PatchEmbed) else (1, 1)
+        least = 1 if self.is_plain else self.reductions[-1]
+        self.whole: tuple[int, int] = (math.lcm(patch[0], least), math.lcm(patch[1], least))
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> tuple[Tensor, ...]:
         size = image.shape[2:]
-        whole = [-(-side // patch) * patch for side, patch in zip(size, self.patch, strict=True)]
+        whole = [-(-side // part) * part for side, part in zip(size, self.whole, strict=True)]
         if whole != list(size):
             image = F.interpolate(image, whole, mode="bilinear", align_corners=False)
         try:

@@ -108,6 +108,7 @@ def doubled_pairs(net: Segmenter) -> tuple[tuple[str, str], ...]:
 
 def _without_pairs(net: Segmenter) -> ValueError:
     return ValueError(
-        f"the encoder {net.encoder.name!r} has no convolutions followed by batch norms that could have two "
-        "branches; choose a released ResNet or a convolutional network of timm, such as efficientnet_lite0"
+        f"the encoder {net.encoder.name!r} has no convolutions followed by batch norms that could have two branches, "
+        "or no choice of output stride, by which such networks are known; choose a released ResNet or a convolutional "
+        "network of timm, such as efficientnet_lite0"
     )

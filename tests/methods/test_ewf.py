@@ -92,6 +92,16 @@ def test_a_step_ends_with_every_shared_tensor_fused(kind: type[Method], fusion: 
         assert changed == pytest.approx(0.45 * sum(old[n].numel() for n in shared), rel=0.01)
 
 
+@KINDS
+@pytest.mark.parametrize("fusion", ["all", "thresholded"])
+def test_what_was_not_trained_keeps_its_bits(kind: type[Method], fusion: str, case: Callable[..., Case]) -> None:
+    made = case(2)
+    made.net.encoder.load_state_dict(made.teacher.encoder.state_dict())  # as of a frozen one
+    net, _ = kind(fusion=fusion).end_step(made.net, StepContext(made.step, before=lambda: made.teacher))
+    before = made.teacher.encoder.state_dict()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in net.encoder.state_dict().items())
+
+
 def test_step_0_is_not_fused(case: Callable[..., Case]) -> None:
     made = case(2)
     before = {name: tensor.clone() for name, tensor in made.net.state_dict().items()}

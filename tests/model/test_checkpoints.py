@@ -208,6 +208,25 @@ def test_other_files_are_refused_with_their_content(tmp_path: Path) -> None:
         load_published(tmp_path / "numbers.pth")
 
 
+@pytest.mark.parametrize("name", ["a.safetensors", "a.pth"])
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"\n<!doctype html><html><title>Not found</title></html>" * 3, "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n", "the pointer of Git LFS"),
+    ],
+)
+def test_what_was_downloaded_in_place_of_a_file_is_named(tmp_path: Path, name: str, content: bytes, what: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=rf"{name}: it is {what}.*; download the file itself"):
+        load_published(tmp_path / name)
+
+
+def test_a_missing_file_of_resnet_weights_says_where_they_are(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"none\.pth: no such file; .*huggingface\.co/timm/resnet18\.tv_in1k"):
+        Encoder("resnet18", 16, str(tmp_path / "none.pth"))
+
+
 def test_tensors_that_do_not_fit_are_named(tmp_path: Path) -> None:
     state = published_state(net_of().state_dict(), "official")
     narrow = state | {"head.map_bn.weight": torch.zeros(7)}

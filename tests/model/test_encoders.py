@@ -77,6 +77,15 @@ def test_a_presets_stages_allow_the_released_resnets(preset: str) -> None:
     assert segmenter_of(settings.model, (16,)).encoder.channels == (64, 128, 256, 512)
 
 
+@pytest.mark.parametrize("name", ["vgg11", "dla34", "ghostnet_050"])
+def test_the_usual_stride_is_no_wish_where_a_network_has_its_own(name: str) -> None:
+    encoder = Encoder(name, 16, "none").eval()
+    assert encoder.output_stride == 32
+    assert [64 // each.shape[-1] for each in encoder(draw(0, 1, 3, 64, 64))] == [4, 8, 16, 32]
+    again = Encoder(**encoder.recipe())
+    assert again.output_stride == 32 and again.state_dict().keys() == encoder.state_dict().keys()
+
+
 def test_other_convolutional_networks_of_timm_can_be_encoders() -> None:
     for name in ("test_resnet", "test_convnext"):
         encoder = Encoder(name, 16, "none")
@@ -95,11 +104,16 @@ def test_other_convolutional_networks_of_timm_can_be_encoders() -> None:
             ("test_resnet", 16, "none", 8),
             r"'test_resnet' cannot be built with output stride 16 and 8 stages; .*resnet50",
         ),
-        (("vgg11", 16, "none"), r"'vgg11' cannot be built with output stride 16; most of timm's convolutional"),
+        (("vgg11", 8, "none"), r"'vgg11' cannot be built with output stride 8; most of timm's convolutional"),
+        (("vgg11.tv1k", 16, "none"), r"no weights 'tv1k' of 'vgg11' in timm .*; there are: vgg11\.tv_in1k$"),
+        (
+            ("coatnet_0_224", 16, "imagenet"),
+            r"^timm \S+ knows no weights of 'coatnet_0_224'; give model\.weights none, or",
+        ),
         (
             ("test_resnet", 16, "imagenet"),
-            r"cannot get the ImageNet .* 'test_resnet' from the model hub .*model.weights none.* model.safetensors of "
-            r"https://huggingface.co/timm/test_resnet.r160_in1k; .* --model.weights FILE",
+            r"cannot get the ImageNet .* 'test_resnet' from the model hub .*model.weights none.* are "
+            r"https://huggingface.co/timm/test_resnet.r160_in1k/resolve/main/model.safetensors; .* --model.weights",
         ),
     ],
 )

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import tiny_encoders  # noqa: F401  (makes them known)
 import torch
 import torch.nn.functional as F
 from comparing import close
@@ -71,6 +72,16 @@ def test_images_are_resized_to_whole_patches(vit: Encoder) -> None:
         close(found, expected)
 
 
+@pytest.mark.parametrize("name", ["tiny_swin", "tiny_pvt"])
+def test_the_stages_of_a_hierarchical_one_cover_the_image(name: str) -> None:
+    encoder = Encoder(name).eval()
+    image = draw(0, 1, 3, 70, 50)
+    resized = F.interpolate(image, (96, 64), mode="bilinear", align_corners=False)
+    for found, expected, stride in zip(encoder(image), encoder(resized), (4, 8, 16, 32), strict=True):
+        assert found.shape[2:] == (96 // stride, 64 // stride)
+        close(found, expected)
+
+
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
@@ -80,8 +91,8 @@ def test_images_are_resized_to_whole_patches(vit: Encoder) -> None:
         (
             "test_vit",
             (16, "imagenet"),
-            r"cannot get the ImageNet weights of 'test_vit' .* model.safetensors of https://huggingface.co/timm/"
-            r"test_vit.r160_in1k; .* --model.weights FILE",
+            r"cannot get the ImageNet weights of 'test_vit' .* https://huggingface.co/timm/"
+            r"test_vit.r160_in1k/resolve/main/model.safetensors; .* --model.weights FILE",
         ),
     ],
 )
@@ -104,6 +115,10 @@ def test_weights_come_from_a_file(name: str, tmp_path: Path) -> None:
     encoder = Encoder(name, 16, str(file)).eval()
     own = {key.removeprefix("body."): tensor for key, tensor in encoder.net.state_dict().items()}
     assert own and all(torch.equal(tensor, whole.state_dict()[key]) for key, tensor in own.items())
+
+    torch.save({"model": whole.state_dict(), "epoch": 3}, wrapped := tmp_path / "released.pth")  # as DeiT's
+    loaded = Encoder(name, 16, str(wrapped)).net.state_dict()
+    assert all(torch.equal(tensor, own[key.removeprefix("body.")]) for key, tensor in loaded.items())
 
     del (state := whole.state_dict())[missing := next(key for key in own if key.endswith("weight"))]
     save_file(state, file)
