@@ -4,8 +4,8 @@
     .venv/bin/python -m benchmarks.comparison --only-draw                       # the table and the picture again
 
 A piece is a protocol, an order and a seed. It adds its rows to the file of results (`--csv`), and what the file has is
-not trained again: the pieces can be done on other days and machines. An interrupted piece continues in `--out`. Then the page is written: its table, and the
-picture next to it.
+not trained again: the pieces can be done on other days and machines. An interrupted piece continues in `--out`. Then
+the page is written: its table, and the picture next to it.
 
 Rows: `scenario`, `method` (with `memory.images 100` behind those that have one by a setting), `seed`, `step`, the
 measures of `summary.csv` in percent, `seconds` of the step's training, and `stored_mb`, the megabytes that the step
@@ -117,8 +117,8 @@ def final(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """A line per method, sorted by the mean of `all` over all runs; `seconds` are those of the fastest run's last step,
-    and `stored MB` the most that a step hands on."""
+    """A line per method, sorted by the mean of `all` over all runs. The spread of the lead is that within a protocol,
+    `seconds` are those of the fastest run's last step, and `stored MB` is the most that a step hands on."""
     rows, stored = final(table), most_stored(table)
     titles = {entry.name: entry.title for entry in entries()}
     protocols = [f"all, {protocol}" for protocol in PROTOCOLS]
@@ -138,7 +138,8 @@ def markdown(table: pd.DataFrame) -> str:
             cells += ["–", "–"]
         else:
             leads = own["lead"].dropna()
-            cells += [spread(leads, "+"), f"{(leads > 0).sum()} of {len(leads)}"]
+            within = own.groupby("protocol")["lead"].var().mean() ** 0.5
+            cells += [spread(leads, "+", within), f"{(leads > 0).sum()} of {len(leads)}"]
         cells += [cell(own["seconds"].min(), 0), cell(stored[name], 1)]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -155,12 +156,14 @@ def cell(value: float, digits: int) -> str:
     return "–" if pd.isna(value) else f"{value:.{digits}f}"
 
 
-def spread(values: pd.Series, sign: str = "") -> str:
-    """Mean and standard deviation of the sample, such as "64.2 ± 0.6"; a single value alone, and a dash for none."""
+def spread(values: pd.Series, sign: str = "", deviation: float | None = None) -> str:
+    """Mean and standard deviation, such as "64.2 ± 0.6": that of the sample, unless another is given. A mean alone
+    where there is none, and a dash where there is no value."""
     if values.empty:
         return "–"
     mean = f"{values.mean():{sign}.1f}".replace("-", "−")
-    return mean if len(values) < 2 else f"{mean} ± {values.std():.1f}"
+    deviation = values.std() if deviation is None else deviation
+    return mean if pd.isna(deviation) else f"{mean} ± {deviation:.1f}"
 
 
 def draw(table: pd.DataFrame) -> Figure:
