@@ -17,6 +17,7 @@ from plopkit.model.segmenter import Segmenter
 from plopkit.prototypes import class_sums
 from plopkit.scenario import Step
 from plopkit.settings import Optim
+from plopkit.support.bars import notice
 from plopkit.support.precision import doubled
 
 NEVER = -1e6
@@ -87,6 +88,8 @@ class NearestPrototype(Method):
             before = context.state["sums"].to(sums), context.state["counts"].to(counts)
             sums[: len(before[0])] += before[0]
             counts[: len(before[1])] += before[1]
+        if lacking := [step.seen[channel] for channel in range(step.n_old, step.n_seen) if not counts[channel]]:
+            notice(f"step {step.index}: its batches show no pixel of the labels {lacking}, which are never predicted")
         means = sums / counts.clamp(min=1)[:, None]
         set_prototypes(net.classifier, means.float(), counts > 0, self.distance == "cosine", self.temperature)
         return net, {"sums": sums, "counts": counts}

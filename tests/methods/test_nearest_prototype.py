@@ -91,6 +91,16 @@ def test_a_step_adds_its_classes_and_leaves_the_others(distance: str) -> None:
     assert all(torch.equal(tensor, second.state_dict()[name]) for name, tensor in same.items())  # norms' statistics too
 
 
+def test_a_class_without_a_pixel_is_told_and_never_predicted(
+    start: Segmenter, capsys: pytest.CaptureFixture[str]
+) -> None:
+    net, state = ended(NearestPrototype(), start, FIRST, batches(0, (0, 2)), {})
+    assert "step 0: its batches show no pixel of the labels [1], which are never predicted" in capsys.readouterr().err
+    assert state["counts"][1] == 0 and 1 not in net(draw(3, 2, 3, 64, 64)).logits.argmax(1)
+    ended(NearestPrototype(), start, FIRST, batches(0, (0, 1, 2)), {})
+    assert not capsys.readouterr().err
+
+
 def test_where_targets_show_all_classes_every_label_counts(start: Segmenter) -> None:
     method, step = NearestPrototype(), Step(1, "domain", (), (0, 1, 2), ())
     _, state = ended(method, start, FIRST, data := batches(0, (0, 1, 2)), {})
