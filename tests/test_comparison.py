@@ -221,9 +221,9 @@ def test_what_the_page_says_of_the_methods_holds(kept: pd.DataFrame) -> None:
     loss = (mean["overlap"] - mean["disjoint"]).drop("joint")
     assert loss.between(1.95, 7.05).mean() > 0.6
     assert 0 < kept.loc[kept["method"] == "mib (memory.images 100)", "lead"].mean() < 1
-    for plain in ("dkd", "star"):
+    for plain, about in (("dkd", 2), ("star", 1)):
         gain = mean.loc[f"{plain}-m"] - mean.loc[plain]
-        assert 0.95 < gain["disjoint"] < 3.05 and (gain.drop("disjoint") < 1.05).all()
+        assert abs(gain["disjoint"] - about) < 0.5 and (gain.drop("disjoint") < 1.05).all()
     assert (mean.loc["joint"] - mean.drop("joint").max()).between(6.5, 9.5).all()
 
 
