@@ -330,7 +330,10 @@ def test_a_run_of_earlier_weights_keeps_its_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_methods_share_step_0(method: str) -> None:
     other = configure(method=method)
-    assert other.step0_identity() == configure().step0_identity()
+    whole = method == "prototypes"  # all stages of the encoder, and nothing that others could share
+    assert (other.step0_identity() == configure().step0_identity()) != whole
+    same = configure(method=method, overrides={"model.stages": configure().model.stages})
+    assert same.step0_identity() == configure().step0_identity()
     assert (other.fingerprint() == configure().fingerprint()) == (method == "plop")
 
 
