@@ -91,7 +91,7 @@ def test_a_step_adds_its_classes_and_leaves_the_others(distance: str) -> None:
     assert all(torch.equal(tensor, second.state_dict()[name]) for name, tensor in same.items())  # norms' statistics too
 
 
-def test_a_class_without_a_pixel_is_told_and_never_predicted(
+def test_a_class_without_a_pixel_is_named_and_never_predicted(
     start: Segmenter, capsys: pytest.CaptureFixture[str]
 ) -> None:
     net, state = ended(NearestPrototype(), start, FIRST, batches(0, (0, 2)), {})

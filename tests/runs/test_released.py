@@ -147,14 +147,14 @@ def test_checkpoints_that_do_not_match_the_steps_are_refused(
         ("ft", "plop", ""),
     ],
 )
-def test_a_net_of_another_kind_than_the_methods_is_told(
+def test_a_net_of_another_kind_than_the_methods_is_named(
     trained: str, named: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = small(tmp_path, SCENARIO, trained)
     net = first_net(settings, open_scenario(settings), METHODS[trained]())
     released._compare_with_method(small(tmp_path, SCENARIO, named), net)
-    told = capsys.readouterr().err
-    assert re.search(said, told) and len(told.splitlines()) == bool(said)
+    message = capsys.readouterr().err
+    assert re.search(said, message) and len(message.splitlines()) == bool(said)
 
 
 def test_checkpoints_of_different_nets_are_refused(
