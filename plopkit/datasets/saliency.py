@@ -33,7 +33,8 @@ class SaliencyMaps:
 
     def __init__(self, folder: Path, stems: Sequence[str]):
         self.paths = [folder / f"{stem}.png" for stem in stems]
-        if missing := [path for path in self.paths if not path.is_file()]:
+        self._states = file_states(list(map(str, self.paths)))
+        if missing := [path for path, state in zip(self.paths, self._states, strict=True) if state is None]:
             raise FileNotFoundError(
                 f"{missing[0]}: no such saliency map; data.saliency names a folder with a PNG for each of the "
                 f"{len(self.paths)} training images, and {len(missing)} are missing"
@@ -49,10 +50,8 @@ class SaliencyMaps:
         Raises:
             ValueError: a map cannot be read, or has another size than its image. The message names it.
         """
-        states = file_states([str(path) for path in self.paths])
-        folder = cache_folder()
-        about = f"{source.cache_key} maps".encode()
-        note = folder and folder / f"maps-{place_key(filter(None, states), about)}.npz"
+        key = place_key(filter(None, self._states), source.cache_key.encode())
+        note = (folder := cache_folder()) and folder / f"maps-{key}.npz"
         if load_table(note, (), np.bool_) is None:
             for _ in in_threads(partial(self._check_one, source), range(len(self.paths)), "checking saliency maps"):
                 pass
