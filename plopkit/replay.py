@@ -42,8 +42,8 @@ class Predicted(NamedTuple):
 class Plan(NamedTuple):
     """What a step replays."""
 
-    counts: Int[Tensor, " N"]
-    """features of each class in an iteration"""
+    classes: Int[Tensor, " K"]
+    """number of the class of each feature that an iteration replays, class after class"""
     background: float
     """how much the places that are background for the teacher, too, count more than they are"""
 
@@ -142,7 +142,7 @@ def predicted_numbers(
 
 
 def plan(numbers: Float[Tensor, " N1"], predicted: Predicted, n_new: int, disjoint: bool) -> Plan:
-    """How many features of each class an iteration replays, and how much background is missing.
+    """Of which classes an iteration replays features, and how much background is missing.
 
     Args:
         numbers: places of the background, then of each old class, in the steps before.
@@ -154,9 +154,11 @@ def plan(numbers: Float[Tensor, " N1"], predicted: Predicted, n_new: int, disjoi
     own, found = numbers, predicted.numbers
     nothing = float(found[0].clamp(min=1))
     if disjoint:
-        return Plan((own[1:] / predicted.n_batches).floor().long(), float(own[0]) / nothing)
-    counts = ((own[1:] - found[1:]) / predicted.n_batches).floor().clamp(min=0).long()
-    return Plan(counts, max(0.0, float(own[0]) * (1 - 0.01 * n_new) / nothing - 0.5))
+        missing, background = own[1:], float(own[0]) / nothing
+    else:
+        missing, background = own[1:] - found[1:], max(0.0, float(own[0]) * (1 - 0.01 * n_new) / nothing - 0.5)
+    counts = (missing / predicted.n_batches).floor().clamp(min=0).long()
+    return Plan(torch.repeat_interleave(counts), background)
 
 
 def numbers_after(
@@ -176,47 +178,41 @@ def numbers_after(
 
 
 def replayed(
-    kept: Kept, counts: Int[Tensor, " N"], noise: Float[Tensor, "D K"], factors: Float[Tensor, "F K"]
+    kept: Kept, classes: Int[Tensor, " K"], noise: Float[Tensor, "D K"], factors: Float[Tensor, "F K"]
 ) -> Float[Tensor, "D K"]:
-    """Features of old classes, (P + noise ⊙ spread) (mean + factors · deviation of ‖x‖), class after class.
+    """Features of old classes, (P + noise ⊙ spread) (mean + factors · deviation of ‖x‖).
 
     Args:
         kept: what is kept of each class.
-        counts: features of each class; K in all.
+        classes: number of each feature's class, among those kept.
         noise: standard normal numbers.
         factors: the same, D of them for each feature as in the released code, or one.
     """
-    of = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
-    directions = kept.prototypes[of].T + noise * kept.spread[of].T
-    return directions * (kept.norms[0, of] + factors * kept.norms[1, of])
+    directions = kept.prototypes[classes].T + noise * kept.spread[classes].T
+    return directions * (kept.norms[0, classes] + factors * kept.norms[1, classes])
 
 
 def new_class_loss(
     original: Float[Tensor, ""],
     replayed_logits: Float[Tensor, "n K"],
-    background_logits: Float[Tensor, "n L"],
-    n_places: int,
-    background: float,
+    small: Float[Tensor, "n P"],
+    more: Float[Tensor, " P"],
 ) -> Float[Tensor, ""]:
     """The binary losses of the new classes on the images, on replayed features, and on more background.
 
-    Σ (m + u f + v b) / (1 + u + v) over the classes, where f and b are the means of bce(x, 0).
+    Σ (m + u f + v b) / (1 + u + v) over the classes, where f is the mean of bce(x, 0) over replayed features and b
+    that over the background, and u and v are their numbers relative to the places of the batch.
 
     Args:
         original: Σ m, the sum over the classes of the means over all pixels.
         replayed_logits: of replayed features.
-        background_logits: of places that are background for the teacher as well.
-        n_places: places of the batch.
-        background: as in `Plan`.
+        small: logits of the batch's places.
+        more: how much each place counts as background, beyond what it is in the images: `Plan.background` where it is
+            background for the teacher as well, else 0.
     """
-    u = replayed_logits.shape[1] / n_places
-    v = background * background_logits.shape[1] / n_places
-    parts = [
-        weight * F.softplus(at_least_float32(logits)).mean(1).sum()
-        for weight, logits in ((u, replayed_logits), (v, background_logits))
-        if logits.shape[1]  # the mean of nothing is NaN
-    ]
-    return torch.stack([original, *parts]).sum() / (1 + u + v)
+    no = F.softplus(at_least_float32(replayed_logits)).sum() + (F.softplus(at_least_float32(small)) * more).sum()
+    n_places, n_replayed = small.shape[1], replayed_logits.shape[1]
+    return (original + no / n_places) / (1 + (n_replayed + more.sum()) / n_places)
 
 
 def old_feature_loss(

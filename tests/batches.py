@@ -8,9 +8,13 @@ import torch
 from torch import Tensor
 
 from plopkit.backward import value_of
+from plopkit.methods import METHODS
 from plopkit.methods.base import Batch, Method, State, StepContext, own_share
 from plopkit.model.segmenter import Output, Segmenter
-from plopkit.scenario import Step
+from plopkit.scenario import Scenario, Step
+
+WITHOUT_WAITS = [name for name in METHODS if name not in ("prototypes", "ucd")]
+"""Methods in whose iterations the host waits for nothing: one trains nothing, and the other must count its pairs."""
 
 
 def terms_of(
@@ -32,6 +36,13 @@ def prepared_by(
     batches = list(batches)
     state = {} if teacher is None else state_before(method, teacher, batches, step)
     return method.prepare(StepContext(step, teacher, lambda: batches, state, reduce))
+
+
+def begun(method: Method, tiny: Segmenter, scenario: Scenario) -> tuple[Segmenter, Segmenter | None, Segmenter]:
+    """A method's net of step 0 in the parts of a tiny one, its teacher, and the net with which step 1 begins."""
+    before = method.first_step().first_net(tiny.encoder, tiny.decoder, scenario)
+    step = scenario.steps[1]
+    return before, method.teacher(before, step), method.begin_step(before, step)
 
 
 def state_before(method: Method, net: Segmenter, batches: Iterable[tuple[Tensor, Tensor]], step: Step) -> State:

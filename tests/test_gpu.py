@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 from accelerate import Accelerator
-from batches import prepared_by
+from batches import WITHOUT_WAITS, begun, prepared_by
 from required import inplace_abn, missing
 from small_runs import TWO_EPOCHS, small, small_flags, ticks_until
 from torch import Tensor
@@ -35,7 +35,8 @@ from plopkit.settings import Optim
 from plopkit.trainer import Training, fit
 
 Nets = Callable[..., Segmenter]
-SECOND = Scenario.parse("emoji 15-5 overlap").steps[1]
+SCENARIO = Scenario.parse("emoji 15-5 overlap")
+SECOND = SCENARIO.steps[1]
 EXACT = {"compute__cpu": False, "compute__tf32": False, "compute__search": False}
 """Settings with which a GPU computes in float32 as a CPU does."""
 
@@ -59,15 +60,13 @@ def accelerator_of(folder: Path, precision: str = "fp32", **settings: Any) -> Ac
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
-@pytest.mark.parametrize(
-    "name", ["ft", "lwf", "lwf-mc", "ilt", "ewc", "rw", "pi", "mib", "plop", "ewf", "reminder", "rcil", "joint"]
-)
+@pytest.mark.parametrize("name", WITHOUT_WAITS)
 def test_the_loop_waits_for_nothing(name: str, precision: str, tiny_net: Nets, tmp_path: Path) -> None:
     """torch raises where the host would wait for the GPU; a loss is read through an event, which is no such wait."""
     accelerator = accelerator_of(tmp_path, precision)
     method = METHODS[name]()
-    teacher = tiny_net(16).frozen().cuda()
-    net = teacher.grown(5).requires_grad_(True)
+    before, teacher, net = (part and part.cuda() for part in begun(method, tiny_net(16), SCENARIO))
+    assert before is not None and net is not None
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(4, 3, 64, 64, generator=generator).pin_memory()
     targets = torch.randint(16, 21, (4, 64, 64), generator=generator).pin_memory()
@@ -77,7 +76,7 @@ def test_the_loop_waits_for_nothing(name: str, precision: str, tiny_net: Nets, t
         regularizer = method.regularizer(net, regularizer.final_state(net))
     training = Training(net, Optim(epochs_later=2, epochs=2, batch=4), SECOND, method, regularizer)
     on_device = [(image.cuda(), target.cuda()) for image, target in batches]
-    prepared = prepared_by(method, teacher, on_device, SECOND)
+    prepared = prepared_by(method, teacher or before, on_device, SECOND)
     ticks = fit(training, batches, method, SECOND, accelerator, teacher, prepared)
     found = [next(ticks)]  # libraries may wait while they start
     # A scaler of half precision and a regularizer share one look at the gradients, which a test of compute.py counts.

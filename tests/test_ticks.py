@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from accelerate import Accelerator
-from batches import prepared_by
+from batches import WITHOUT_WAITS, begun, prepared_by
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from plopkit import ticks
@@ -21,7 +21,8 @@ from plopkit.ticks import Place, Reading
 from plopkit.trainer import Training, fit
 
 Nets = Callable[..., Segmenter]
-SECOND = Scenario.parse("emoji 15-5 overlap").steps[1]
+SCENARIO = Scenario.parse("emoji 15-5 overlap")
+SECOND = SCENARIO.steps[1]
 PLACE = Place(1, 2, 4)
 
 
@@ -95,16 +96,16 @@ class Waits(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize(
-    "name", ["ft", "lwf", "lwf-mc", "ilt", "ewc", "rw", "pi", "mib", "plop", "ewf", "reminder", "rcil", "joint"]
-)
-@pytest.mark.parametrize("parts", [None, 2])
+BY_PARTS = [name for name in WITHOUT_WAITS if name not in ("star", "star-m")]
+"""Those whose losses may be computed from a part of a batch."""
+
+
+@pytest.mark.parametrize("name, parts", [*((name, None) for name in WITHOUT_WAITS), *((name, 2) for name in BY_PARTS)])
 def test_the_loop_waits_for_a_loss_only_and_late(
     name: str, parts: int | None, tiny_net: Nets, accelerator: Accelerator, queue: Queue
 ) -> None:
     method = CLASSES[name]()
-    teacher = tiny_net(16).frozen()
-    net = teacher.grown(5).requires_grad_(True)
+    before, teacher, net = begun(method, tiny_net(16), SCENARIO)
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(4, 3, 64, 64, generator=generator)
     targets = torch.randint(16, 21, (4, 64, 64), generator=generator)
@@ -113,7 +114,7 @@ def test_the_loop_waits_for_a_loss_only_and_late(
     if regularizer is not None:  # one that has learnt importances
         regularizer = method.regularizer(net, regularizer.final_state(net))
     training = Training(net, Optim(epochs_later=2, epochs=2, batch=4), SECOND, method, regularizer)
-    prepared = prepared_by(method, teacher, batches, SECOND)
+    prepared = prepared_by(method, teacher or before, batches, SECOND)
     waits = Waits()
     with counted(torch.Tensor, "tolist") as lists, counted(torch.Tensor, "numpy") as arrays, waits:
         found = list(fit(training, batches, method, SECOND, accelerator, teacher, prepared, parts))

@@ -114,15 +114,13 @@ class Replaying(FixedNorms):
         kept, planned = batch.prepared
         found = teachers_classes(old.logits, self._least)
         background = sampled((target == 0) & (found == 0), out.head.shape[2:])
-        n_places = background.numel()
         new: Any = batch.net.classifier[-1]
-        features = replayed(kept, planned.counts, *self._drawn(kept, planned))
+        features = replayed(kept, planned.classes, *self._drawn(kept, planned))
         mbce = new_class_loss(
             original.mean(),
             new.weight[..., 0, 0] @ features + new.bias[:, None],
-            out.small[:, step.n_old :].movedim(1, 0)[:, background],
-            n_places,
-            planned.background,
+            out.small[:, step.n_old :].movedim(1, 0).flatten(1),
+            planned.background * background.flatten().float(),
         )
         distance = old_feature_loss(out.head, old.head, (target == 0) & (found > 0))
         value = contrast(out.head, target, step.n_old, kept.prototypes, step.n_seen)
@@ -157,7 +155,7 @@ class Replaying(FixedNorms):
 
     def _drawn(self, kept: Kept, planned: Plan) -> tuple[Tensor, Tensor]:
         """The random numbers of an iteration's replayed features: of their directions, and of their norms."""
-        width, n = kept.prototypes.shape[1], int(planned.counts.sum())
+        width, n = kept.prototypes.shape[1], len(planned.classes)
         device = kept.prototypes.device
         n_factors = width if self.factors == "released" else 1
         return torch.randn(width, n, device=device), torch.randn(n_factors, n, device=device)

@@ -125,17 +125,18 @@ def test_what_is_replayed_and_handed_on(case: str) -> None:
         teachers_classes(numbers.old_logits()[: numbers.batch], 0.5), numbers.of["teacher_prediction"].long()
     )
     planned = plan(numbers.before.numbers, predicted, numbers.n_new, disjoint)
-    assert planned.counts.tolist() == numbers.of["replayed_per_iteration"].tolist()
+    n_old = len(numbers.before.prototypes)
+    assert planned.classes.bincount(minlength=n_old).tolist() == numbers.of["replayed_per_iteration"].tolist()
     assert planned.background == pytest.approx(numbers.of["extra_background_ratio"].item())
     left = numbers_after(numbers.before.numbers, predicted, numbers.of["numbers"], disjoint)
     close(left, numbers.of["numbers_for_next_step"])
-    found = replayed(numbers.before, planned.counts, numbers.of["noise_draws"], numbers.of["norm_draws"])
+    found = replayed(numbers.before, planned.classes, numbers.of["noise_draws"], numbers.of["norm_draws"])
     close(found, numbers.of["replayed_features"])
-    once = replayed(numbers.before, planned.counts, numbers.of["noise_draws"] * 0, numbers.of["norm_draws"][:1])
+    once = replayed(numbers.before, planned.classes, numbers.of["noise_draws"] * 0, numbers.of["norm_draws"][:1])
     directions = once / once.norm(dim=0)
-    of = torch.repeat_interleave(torch.arange(len(planned.counts)), planned.counts)
-    sign = torch.sign((directions * numbers.before.prototypes[of].T).sum(0))
-    close(sign * directions, numbers.before.prototypes[of].T)  # with one factor for all channels only the norm varies
+    prototypes = numbers.before.prototypes[planned.classes].T
+    sign = torch.sign((directions * prototypes).sum(0))
+    close(sign * directions, prototypes)  # with one factor for all channels only the norm varies
 
 
 @later_cases
@@ -147,7 +148,8 @@ def test_the_terms_and_their_gradients_are_the_released_ones(case: str, monkeypa
     out = Output(upsample(small, size), small, head=features)
     old_features = numbers.of["features_old"][: numbers.batch]
     old = Output(numbers.old_logits()[: numbers.batch], small, head=old_features)
-    planned = Plan(numbers.of["replayed_per_iteration"].long(), numbers.of["extra_background_ratio"].item())
+    classes = torch.repeat_interleave(numbers.of["replayed_per_iteration"].long())
+    planned = Plan(classes, numbers.of["extra_background_ratio"].item())
     draws = iter([numbers.of["noise_draws"], numbers.of["norm_draws"]])
     monkeypatch.setattr(torch, "randn", lambda *shape, **options: next(draws))
     net = Net(classifier)
@@ -184,7 +186,7 @@ def test_without_a_pixel_of_either_kind_nothing_is_nan(case: Callable[..., Case]
     assert absent == 1  # the released value for a class that is not in the batch
     assert contrast(head, made.target, 6, torch.zeros_like(prototypes), 7) == 0
     prepared = prepared_by(STAR(), made.teacher, [(made.image, made.target)], made.step)
-    nothing = prepared._replace(plan=Plan(torch.zeros_like(prepared.plan.counts), 0.0))
+    nothing = prepared._replace(plan=Plan(prepared.plan.classes[:0], 0.0))
     target = torch.full_like(made.target, IGNORE)
     terms = terms_of(STAR(), *made.outputs(), target, made.step, nothing, made.net)
     assert all(term.isfinite() for term in terms.values()) and terms["pkd"] == 0
@@ -200,7 +202,7 @@ def test_the_repaired_forms_change_what_they_should(case: Callable[..., Case]) -
     assert (teachers_classes(logits, 0.0) == logits.argmax(1)).all()
     assert (teachers_classes(logits, 0.5) > 0).sum() < (teachers_classes(logits, 0.0) > 0).sum()
     assert isinstance(released, Prepared) and isinstance(half, Prepared)
-    planned = Plan(torch.tensor([2, 1, 0, 0, 3]), 1.0)
+    planned = Plan(torch.tensor([0, 0, 1, 4, 4, 4]), 1.0)
     shapes = {kind: STAR(factors=kind)._drawn(released.kept, planned)[1].shape for kind in ("released", "vector")}
     width = released.kept.prototypes.shape[1]
     assert shapes == {"released": (width, 6), "vector": (1, 6)}
