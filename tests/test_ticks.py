@@ -100,7 +100,9 @@ BY_PARTS = [name for name in WITHOUT_WAITS if name not in ("star", "star-m")]
 """Those whose losses may be computed from a part of a batch."""
 
 
-@pytest.mark.parametrize("name, parts", [*((name, None) for name in WITHOUT_WAITS), *((name, 2) for name in BY_PARTS)])
+@pytest.mark.parametrize(
+    ("name", "parts"), [*((name, None) for name in WITHOUT_WAITS), *((name, 2) for name in BY_PARTS)]
+)
 def test_the_loop_waits_for_a_loss_only_and_late(
     name: str, parts: int | None, tiny_net: Nets, accelerator: Accelerator, queue: Queue
 ) -> None:
