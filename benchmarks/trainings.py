@@ -28,8 +28,9 @@ EPOCHS = 1000
 
 
 def settings_of(
-    out: Path, preset: str = "paper", device: str = "cpu", scenario: str = SCENARIO, **overrides: Any
-) -> plopkit.Settings:
+    out: Path, preset: str = "paper", device: str = "cpu", scenario: str = SCENARIO, method: str = "plop",
+    **overrides: Any,
+) -> plopkit.Settings:  # fmt: skip
     """The preset's settings for a step that never ends.
 
     Args:
@@ -37,11 +38,12 @@ def settings_of(
         preset: "paper" or "laptop".
         device: "cpu" or "cuda".
         scenario: of which step 1 is trained.
+        method: the method that trains.
         overrides: dotted settings, with "__" in place of a dot.
     """
     chosen = {name.replace("__", "."): value for name, value in overrides.items()}
     never_ends = {"out": out, "optim.epochs_later": EPOCHS, "compute.cpu": device == "cpu"}
-    return plopkit.configure(scenario, "plop", preset, never_ends | chosen)
+    return plopkit.configure(scenario, method, preset, never_ends | chosen)
 
 
 def published_configuration(

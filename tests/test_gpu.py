@@ -16,13 +16,16 @@ import pytest
 import torch
 from accelerate import Accelerator
 from batches import WITHOUT_WAITS, begun, prepared_by
+from encoder_cases import CASES
+from interrupted import resumed
 from required import inplace_abn, missing
 from small_runs import TWO_EPOCHS, small, small_flags, ticks_until
 from torch import Tensor
 
 from plopkit import pod
+from plopkit.backward import value_of
 from plopkit.compute import make_accelerator
-from plopkit.methods import METHODS
+from plopkit.methods import METHODS, Batch, StepContext
 from plopkit.model import synchronised
 from plopkit.model.norms import norm_of
 from plopkit.model.segmenter import Segmenter
@@ -32,7 +35,7 @@ from plopkit.runs.experiment import Experiment, run
 from plopkit.runs.folder import RunFolder
 from plopkit.scenario import Scenario
 from plopkit.settings import Optim
-from plopkit.trainer import Training, fit
+from plopkit.trainer import Training, fit, teacher_output
 
 Nets = Callable[..., Segmenter]
 SCENARIO = Scenario.parse("emoji 15-5 overlap")
@@ -111,6 +114,44 @@ def test_the_parts_of_a_loss_are_those_of_a_cpu() -> None:
         torch.testing.assert_close(found.cpu(), expected, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", [name for name in METHODS if name != "prototypes"])
+def test_the_terms_of_every_method_are_those_of_a_cpu(
+    name: str, tiny_net: Nets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accelerator_of(tmp_path)  # no TF32
+    method = METHODS[name]()
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randn(4, 3, 64, 64, generator=generator)
+    target = torch.randint(15, 21, (4, 64, 64), generator=generator)
+    target[target == 15] = 0
+    randn = torch.randn
+
+    def drawn_alike(*shape: int, device: Any = None, generator: Any = None) -> Tensor:
+        return randn(*shape, generator=generator or torch.Generator().manual_seed(0)).to(device)
+
+    monkeypatch.setattr(torch, "randn", drawn_alike)
+
+    def on(device: str) -> dict[str, Tensor]:
+        torch.manual_seed(0)
+        before, teacher, net = (part and part.to(device).eval() for part in begun(method, tiny_net(16), SCENARIO))
+        assert before is not None and net is not None
+        data = image.to(device), target.to(device)
+        prepared = prepared_by(method, teacher or before, [data], SECOND)
+        out, old = net(data[0]), teacher_output(teacher, data[0])
+        terms = method.losses(Batch(out, old, data[1], net, StepContext(SECOND, teacher), prepared))
+        values = {name: value_of(term) for name, term in terms.items()}
+        torch.stack(list(values.values())).sum().backward()
+        gradients = {name: parameter.grad for name, parameter in net.named_parameters() if parameter.grad is not None}
+        return {name: value.detach().cpu() for name, value in (values | gradients).items()}
+
+    expected, found = on("cpu"), on("cuda")
+    assert found.keys() == expected.keys()
+    for key, value in expected.items():
+        torch.testing.assert_close(
+            found[key], value, rtol=1e-3, atol=1e-3 * value.abs().max().item() + 1e-7, msg=f"{key}: {{}}".format
+        )
+
+
 def test_the_first_losses_are_those_of_a_cpu(tmp_path: Path) -> None:
     losses = {}
     for name, settings in (("cpu", {}), ("cuda", EXACT)):
@@ -167,6 +208,18 @@ def test_a_run_is_resumed_where_it_was(tmp_path: Path) -> None:
     assert resumed.keys() == straight.keys()
     half = max(iteration for step, iteration in straight if step == 0) // 2 + 1
     assert resumed[0, half] == pytest.approx(straight[0, half], rel=1e-2)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize(("method", "encoder", "decoder", "frozen"), CASES)
+def test_every_method_resumes_with_a_transformer(
+    method: str, encoder: str, decoder: str, frozen: bool, precision: str, tmp_path: Path
+) -> None:
+    """That it computes the same is a test of one process: a GPU may add up in another order."""
+    model = {"model__encoder": encoder, "model__decoder": decoder, "model__frozen": frozen}
+    run = resumed(tmp_path, method, **model, **EXACT, compute__precision=precision)
+    assert run.trained_after == run.trained[1:] and len(run.trained) != 1
+    assert "summary.csv" in {path.name for path in tmp_path.rglob("*.csv")}
 
 
 def test_batch_norm_of_two_processes_is_that_of_all_their_images(monkeypatch: pytest.MonkeyPatch) -> None:
