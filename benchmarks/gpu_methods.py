@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from unittest import mock
 
 import pandas as pd
@@ -106,7 +106,7 @@ def main(
     csv: Path,
     batch: int = 24,
     rounds: int = 10,
-    device: str = "cuda",
+    device: Literal["cuda", "cpu"] = "cuda",
     only: Sequence[str] = (),
     size: int | None = None,
 ) -> None:
