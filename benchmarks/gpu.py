@@ -69,7 +69,7 @@ def measure(
 
 def _repeated(settings: Settings, rounds: int, device: str) -> tuple[float, float | None]:
     """Of plopkit's iterations on one batch again and again, as `_measured`."""
-    with mock.patch.object(trainer, "batches", _same_batch(trainer.batches)):
+    with mock.patch.object(trainer, "batches", same_batch(trainer.batches)):
         return _measured(partial(next, ticks(settings)), rounds, device)
 
 
@@ -86,7 +86,7 @@ def _measured(work: Callable[[], Any], rounds: int, device: str) -> tuple[float,
     return seconds, torch.cuda.max_memory_allocated() / 2**30 if cuda else None
 
 
-def _same_batch(batches: Callable[..., Iterator[tuple[Tensor, Tensor]]]) -> Callable[..., Iterator[Any]]:
+def same_batch(batches: Callable[..., Iterator[tuple[Tensor, Tensor]]]) -> Callable[..., Iterator[Any]]:
     """`trainer.batches`, with the first batch in place of all others."""
     kept: list[tuple[Tensor, Tensor]] = []
 

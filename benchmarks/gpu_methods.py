@@ -2,19 +2,15 @@
 
     .venv/bin/python -m benchmarks.gpu_methods --csv gpu_methods.csv
 
-Each is a run of preset `paper`: two iterations of step 0 on photographs made on the spot, what the step leaves, and
-then iterations of step 1 on a batch that is on the GPU already. Rows: `method`, `encoder`, `decoder`, `frozen`,
-`size`, `batch`, `ms` (the median of an iteration), `ms_per_image`, `gib` (the peak of allocated memory during them)
-and `gpu`.
+Each is step 1 of a run of preset `paper` on photographs made on the spot, with what the method keeps of step 0, and on
+a batch that is on the GPU already. Rows: `method`, `encoder`, `decoder`, `frozen`, `size`, `batch`, `ms` of an
+iteration (the median of epochs of four), `ms_per_image`, `gib` (the most allocated memory) and `gpu`.
 """
 
-import contextlib
-import itertools
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Any, Literal, NamedTuple
 from unittest import mock
 
@@ -24,15 +20,22 @@ import tyro
 
 import plopkit
 from benchmarks.files import VARIANTS, write_data_set
-from benchmarks.gpu import LABELS
+from benchmarks.gpu import LABELS, same_batch
 from benchmarks.machine import processor
-from benchmarks.timing import wait
+from benchmarks.timing import interleaved
 from benchmarks.trainings import settings_of
 from plopkit import METHODS, trainer
+from plopkit.compute import make_accelerator
+from plopkit.methods.base import trainer_of
+from plopkit.runs.checkpoints import StepStore
 from plopkit.runs.experiment import Experiment
+from plopkit.runs.progress import no_progress
+from plopkit.runs.steps import first_net
 from plopkit.support.files import write_table
 
 SCENARIO = "folder 15-5 overlap"
+EPOCH = 4
+"""Iterations of an epoch."""
 LR = 1e-8
 """Nets that have learnt nothing would not stay finite at the rates of trained ones."""
 
@@ -69,7 +72,6 @@ def settings(subject: Subject, root: Path, out: Path, batch: int, device: str, *
         "data__root": root,
         "data__size": subject.size,
         "optim__batch": batch,
-        "optim__epochs": 1,
         "optim__lr": LR,
         "optim__lr_later": LR,
         "compute__precision": "bf16",
@@ -80,32 +82,47 @@ def settings(subject: Subject, root: Path, out: Path, batch: int, device: str, *
 
 def measured(chosen: plopkit.Settings, rounds: int, device: str) -> tuple[float, float]:
     """Median seconds of an iteration of step 1, and the peak of allocated memory in GiB; 0 on a CPU."""
-    experiment, first = Experiment.open(chosen), {}
+    with mock.patch("plopkit.runs.experiment.dry_run", return_value=None):  # the iterations show the same
+        experiment = Experiment.open(chosen)
+    with_step_0(experiment)
+    with mock.patch.object(trainer, "batches", same_batch(trainer.batches)):
+        _, ticks = experiment.retrain_step(1)
+        _epoch(ticks)  # chooses algorithms
+        if device == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        seconds = interleaved({"it": partial(_epoch, ticks)}, rounds, at_least=0, device=device)["it"] / EPOCH
+    return seconds, torch.cuda.max_memory_allocated() / 2**30 if device == "cuda" else 0.0
 
-    def repeated(loader: Any, epoch: int, accelerator: Any, start: int = 0) -> Iterator[Any]:
-        if loader not in first:
-            first[loader] = next(given(loader, epoch, accelerator))
-        for _ in range(start, len(loader)):
-            yield first[loader]
 
-    given, seconds = trainer.batches, []
-    with mock.patch.object(trainer, "batches", repeated), contextlib.closing(experiment.ticks()) as ticks:  # type: ignore[type-var]
-        for tick in ticks:
-            if tick.step and tick.iteration >= 3:  # what came before chose algorithms
-                wait(device)
-                seconds.append(time.perf_counter())
-                if len(seconds) == 1 and device == "cuda":
-                    torch.cuda.reset_peak_memory_stats()
-            if len(seconds) > rounds:
-                break
-    peak = torch.cuda.max_memory_allocated() / 2**30 if device == "cuda" else 0.0
-    return median(after - before for before, after in itertools.pairwise(seconds)), peak
+def _epoch(ticks: Iterator[Any]) -> None:
+    """Its iterations: a tick comes an iteration late, but for the last one of an epoch."""
+    for _ in range(EPOCH):
+        next(ticks)
+
+
+def with_step_0(experiment: Experiment) -> None:
+    """Give a run the checkpoint of a step 0 of which only the norms' statistics are right, and what a method keeps."""
+    step, method = experiment.scenario.steps[0], trainer_of(experiment.method, experiment.scenario.steps[0])
+    accelerator, steps = make_accelerator(experiment.settings), experiment._opened.steps
+    net = first_net(experiment.settings, experiment.scenario, method).to(accelerator.device)
+    context, loader = steps.context(method, step, accelerator, None, {}, no_progress)
+    norms: Any = [module for module in net.modules() if hasattr(module, "running_mean")]
+    given = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 1.0
+    with torch.no_grad(), accelerator.autocast():
+        net.train()(next(trainer.batches(loader, 0, accelerator))[0])
+    for norm, momentum in zip(norms, given, strict=True):
+        norm.momentum = momentum
+    regularizer = experiment.method.regularizer(net, {})
+    net, state = steps.end(step, net, accelerator, context, {} if regularizer is None else regularizer.final_state(net))
+    StepStore(experiment.folder.checkpoints, 0).finish(net, [], state)
 
 
 def main(
     csv: Path,
     batch: int = 24,
-    rounds: int = 10,
+    rounds: int = 3,
     device: Literal["cuda", "cpu"] = "cuda",
     only: Sequence[str] = (),
     size: int | None = None,
@@ -115,7 +132,7 @@ def main(
     Args:
         csv: the file of results.
         batch: images of an iteration.
-        rounds: iterations that count.
+        rounds: epochs that count.
         device: "cuda", or "cpu" to try it.
         only: methods; none for all.
         size: side of the images, where not each subject's own.
@@ -123,7 +140,7 @@ def main(
     rows: list[dict[str, Any]] = []
     name = torch.cuda.get_device_name() if device == "cuda" else processor()
     with tempfile.TemporaryDirectory() as folder:
-        root = write_data_set(Path(folder) / "photographs", 2 * batch, VARIANTS, labels=LABELS)
+        root = write_data_set(Path(folder) / "photographs", EPOCH * batch, VARIANTS, labels=LABELS)
         for index, each in enumerate(SUBJECTS):
             if only and each.method not in only:
                 continue

@@ -2,12 +2,15 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.optim import SGD, AdamW, Optimizer
 
 from plopkit.model.segmenter import Segmenter
 from plopkit.settings import Optim
 
+FUSED = {"cuda"}
+"""Where SGD is fused: it also skips an overflow of half precision without asking the host. A CPU gains nothing."""
 WARMUP_START = 0.001
 """Factor of the learning rate with which a warm-up begins."""
 
@@ -37,9 +40,14 @@ def make_optimizer(net: Segmenter, optim: Optim, lr: float, groups: list[dict[st
     devices = {p.device.type for group in groups for p in group["params"]}
     if optim.name == "adamw":
         return AdamW(groups, lr, weight_decay=decay, fused=devices <= {"cpu", "cuda"} or None)
-    # On a GPU the fused kernel also skips an overflow of half precision without asking the host; a CPU gains nothing.
-    fused = devices <= {"cuda"} or None
-    return SGD(groups, lr, momentum=optim.momentum, nesterov=nesterov, weight_decay=decay, fused=fused)
+    fused = devices <= FUSED or None
+    optimizer = SGD(groups, lr, momentum=optim.momentum, nesterov=nesterov, weight_decay=decay, fused=fused)
+    if fused and optim.momentum:
+        # torch's kernel skips an overflow, and in the first iteration it also leaves the memory of the momentum as it
+        # happens to be: NaN follows. With a momentum of 0 the first iteration is the same.
+        for parameter in (parameter for group in groups for parameter in group["params"]):
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer
 
 
 def parameters_of(group: dict[str, Any]) -> list[Tensor]:

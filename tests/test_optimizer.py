@@ -39,6 +39,32 @@ def test_sgd_is_as_published(tiny_net: Nets) -> None:
     assert without_momentum.param_groups[0]["nesterov"] is False
 
 
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_an_overflow_is_skipped_whenever_it_comes(name: str, tiny_net: Nets, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the fused kernels as by the host: in the first iteration, too, in memory that holds NaN."""
+    empty = torch.empty_like
+    monkeypatch.setattr(torch, "empty_like", lambda *a, **options: empty(*a, **options).fill_(torch.nan))
+    found = []
+    for fused_on in ({"cpu"}, set()):
+        monkeypatch.setattr("plopkit.optimizer.FUSED", fused_on)
+        net = tiny_net(16)
+        optimizer = make_optimizer(net, Optim(name=name), 0.01)  # type: ignore[arg-type]
+        if name == "sgd":
+            assert bool(optimizer.defaults["fused"]) == bool(fused_on)
+        scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+        for gradient in (torch.inf, 1.0, 0.5, torch.inf, 0.25):
+            optimizer.zero_grad()
+            scaler.scale(torch.stack([parameter.sum() for parameter in net.parameters()]).sum()).backward()
+            for parameter in net.parameters():
+                assert parameter.grad is not None
+                parameter.grad.mul_(gradient)
+            scaler.step(optimizer)
+            scaler.update()
+        found.append(torch.cat([parameter.detach().flatten() for parameter in net.parameters()]))
+    assert found[0].isfinite().all()
+    torch.testing.assert_close(found[0], found[1], rtol=1e-6, atol=0)
+
+
 def test_adamw_has_the_rate_and_decay_of_the_settings(tiny_net: Nets) -> None:
     net = tiny_net(16)
     optimizer = make_optimizer(net, Optim(name="adamw", weight_decay=0.3), 0.002)
