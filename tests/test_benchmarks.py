@@ -6,12 +6,13 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from small_runs import NARROW
 from torch import Tensor
 
-from benchmarks import gpu, known, picture, profiling, table
+from benchmarks import gpu, gpu_methods, known, picture, profiling, table
 from benchmarks.apart import apart
 from benchmarks.files import write_data_set
 from benchmarks.machine import environment
@@ -122,6 +123,25 @@ def test_what_is_measured_on_a_gpu_can_be_measured(monkeypatch: pytest.MonkeyPat
     assert subjects == ["an image"] * len(iteration.norms()) + [rows[-1].subject.partition(",")[0]]
     assert "waiting" in rows[-1].subject
     assert all(row.ours > 0 and row.reference > 0 for row in rows)
+
+
+@pytest.mark.parametrize("method", ["ewc", "reminder", "star-m"])
+def test_what_a_method_costs_on_a_gpu_can_be_measured(method: str, tmp_path: Path) -> None:
+    """Methods that need something of step 0: importances, prototypes, spreads and images."""
+    root = write_data_set(tmp_path / "photographs", gpu_methods.EPOCH * 4, 8, (80, 90), labels=gpu.LABELS)
+    subject = gpu_methods.Subject(method, "test_efficientnet", size=64)
+    chosen = gpu_methods.settings(subject, root, tmp_path / "runs", 4, "cpu", compute__precision="fp32")
+    seconds, peak = gpu_methods.measured(chosen, 1, "cpu")
+    assert seconds > 0 and peak == 0
+
+
+def test_the_page_shows_what_was_measured_on_a_gpu() -> None:
+    root = Path(__file__).parents[1]
+    rows = pd.read_csv(root / "data/measured/gpu_methods.csv").itertuples()
+    lines = [
+        f"| {row.method} | {row.encoder}{', frozen' * row.frozen} | {row.ms:.0f} | {row.gib:.1f} |\n" for row in rows
+    ]
+    assert "|---|---|---|---|\n" + "".join(lines) + "\n" in (root / "docs/scale.md").read_text(encoding="utf-8")
 
 
 def test_rows_are_judged_by_ratio_or_by_value() -> None:
