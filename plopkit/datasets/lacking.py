@@ -13,8 +13,8 @@ MOST_NAMED = 8
 """Number of classes that a message names."""
 ALONE = "each also shows a class of a later step"
 START = (
-    "where a net has learnt these classes already, begin with it in place of training step 0: --from CHECKPOINT, with "
-    "--from-classes LIST if it names no classes"
+    "where a net has learnt these classes already, begin with it in place of training step 0: start.checkpoint "
+    "(--from CHECKPOINT), with start.classes (--from-classes LIST) if it names no classes"
 )
 
 

@@ -111,7 +111,8 @@ class Given:
         for index in range(len(self)):
             net = self.net(index)
         who = f"{self.method.title} ({self.settings.method}) cannot go on from {path}"
-        own, remedy = self.state(step.index), f"name a run of {self.settings.method} with --from, or another --method"
+        own = self.state(step.index)
+        remedy = f"name a run of {self.settings.method} with start.checkpoint (--from), or another method"
         regularizer = trainer_of(self.method, step).regularizer(net, {})
         gathered = {} if regularizer is None else regularizer.final_state(net)
         if lacking := sorted({name.partition("/")[0] for name in gathered.keys() - own.keys()}):
@@ -154,12 +155,13 @@ class Given:
         except KeyError as error:
             raise ValueError(
                 f"{self.method.title} ({self.settings.method}) cannot go on from {self.found.files[-1].path}: it needs "
-                f"the state {error.args[0]!r} of the steps before; name a run of {self.settings.method} with --from"
+                f"the state {error.args[0]!r} of the steps before; name a run of {self.settings.method} with "
+                "start.checkpoint (--from)"
             ) from error
         except ValueError as error:
             raise ValueError(
                 f"{self.method.title} ({self.settings.method}) cannot go on from {self.found.files[-1].path}: {error}; "
-                f"name a run of {self.settings.method} with --from, or another --method"
+                f"name a run of {self.settings.method} with start.checkpoint (--from), or another method"
             ) from error
 
     def model(self) -> Model:

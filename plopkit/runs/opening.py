@@ -133,7 +133,8 @@ def _go_on(folder: RunFolder) -> str:
     """How to go on with other images from what a run has learnt; "" where its step 0 is not finished."""
     if not (folder.checkpoints / "step-0.safetensors").is_file():
         return ""
-    return f", or go on from its finished step 0 with the images that are there now: --from {folder.path} --from-step 0"
+    start = f"start.checkpoint {folder.path} and start.step 0 (--from and --from-step)"
+    return f", or go on from its finished step 0 with the images that are there now: {start}"
 
 
 def _differences(recorded: Settings, settings: Settings) -> str:

@@ -45,8 +45,8 @@ def evaluate_checkpoints(settings: Settings, paths: Sequence[Path], progress: bo
     """
     if settings.start.is_given:
         raise ValueError(
-            f"--from {settings.start.checkpoint} begins a training; here every step has its own checkpoint, "
-            "so leave it out"
+            f"start.checkpoint (--from) {settings.start.checkpoint} begins a training; here every step has its own "
+            "checkpoint, so leave it out"
         )
     paths = [expanded(path) for path in paths]
     stride, pool, norm = settings.model.output_stride, settings.model.pool, settings.model.norm

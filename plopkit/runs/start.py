@@ -56,7 +56,7 @@ def with_start(settings: Settings) -> Settings:
     if not start.is_given:
         settings = _with_weights(settings)
         if unused := [name for name in ("classes", "step", "digest") if getattr(start, name) not in (None, "")]:
-            raise ValueError(f"start.{unused[0]} is set without start.checkpoint; add --from CHECKPOINT")
+            raise ValueError(f"start.{unused[0]} is set without start.checkpoint; name one (--from CHECKPOINT)")
         return settings
     assert start.checkpoint is not None
     if start.digest and not start.checkpoint.exists():  # the run's folder may hold a copy
@@ -81,25 +81,25 @@ def find_start(settings: Settings) -> Found:
     scenario, path = open_scenario(settings), settings.start.checkpoint
     assert path is not None
     if len(scenario.steps) == 1:
-        raise ValueError(f"{scenario} has no step after step 0, which --from {path} would take the place of")
+        raise ValueError(f"{scenario} has no step after step 0, which start.checkpoint {path} would take the place of")
     if not path.exists():
         raise FileNotFoundError(
-            f"{path}: no such checkpoint; --from names a run's folder or a checkpoint's file. A run that began with "
-            "one goes on without it by --config and its own settings.yaml"
+            f"{path}: no such checkpoint; start.checkpoint (--from) names a run's folder or a checkpoint's file. A run "
+            "that began with one goes on without it by --config and its own settings.yaml"
         )
     names = DATASETS[scenario.dataset].class_names(settings.data.root)
     if path.is_dir():
         return Found(_of_run(settings, scenario, path, names))
     if settings.start.step is not None:
-        raise ValueError(f"{path}: a file holds one step; --from-step goes with a run's folder")
+        raise ValueError(f"{path}: a file holds one step; start.step (--from-step) goes with a run's folder")
     classes = settings.start.classes
-    own = names_in(path) if classes is None else names_listed(classes, "--from-classes")
+    own = names_in(path) if classes is None else names_listed(classes, "start.classes (--from-classes)")
     if own is None:
         step = scenario.steps[0]
         if DATASETS[scenario.dataset].is_users_own:
             raise ValueError(
                 f"{path}: does not name the {step.n_seen} classes that its channels should stand for; name a list with "
-                "one of them on each line, the background first: --from-classes classes.txt"
+                "one of them on each line, the background first: start.classes (--from-classes classes.txt)"
             )
         return Found((GivenFile(path, step.seen),), assumed=True)
     where = classes or path
@@ -137,7 +137,9 @@ def _of_run(settings: Settings, scenario: Scenario, path: Path, names: Sequence[
     if not own:
         raise FileNotFoundError(f"{path}: no finished step in it; name a run's folder, or a checkpoint's file")
     if last is not None and last >= len(own):
-        raise ValueError(f"{path}: has no finished step {last}; --from-step is at most {len(own) - 1} there")
+        raise ValueError(
+            f"{path}: has no finished step {last}; start.step (--from-step) is at most {len(own) - 1} there"
+        )
     most = min(len(own), len(scenario.steps) - 1) if not scenario.domains else 1
     ends = [last + 1] if last is not None else range(most, 0, -1)
     for end in ends:
@@ -148,7 +150,7 @@ def _of_run(settings: Settings, scenario: Scenario, path: Path, names: Sequence[
             return (files[-1],)
     chosen = own[ends[0] - 1]
     check_step(scenario, scenario.steps[0], chosen.labels, names, f"{chosen.path}")
-    raise ValueError(f"{path}: holds all steps of {scenario}; name an earlier one with --from-step")
+    raise ValueError(f"{path}: holds all steps of {scenario}; name an earlier one with start.step (--from-step)")
 
 
 def _step_file(run: Path, index: int) -> Path:

@@ -81,8 +81,8 @@ def read_net(path: Path, model: Model) -> Segmenter:
             raise ValueError(f"{error.path}: {error.problem}; name another checkpoint") from error
     if path.suffix != ".safetensors" and detect_layout(set(read_state(path))) in ("iabn", "torchvision"):
         raise ValueError(
-            f"{path}: holds an encoder's ImageNet weights, and no classifier; --model.weights takes them, and "
-            "--from takes a net that has learnt the classes of step 0"
+            f"{path}: holds an encoder's ImageNet weights, and no classifier; model.weights takes them, and "
+            "start.checkpoint (--from) takes a net that has learnt the classes of step 0"
         )
     return load_published(path, model.output_stride, model.pool, model.norm)
 

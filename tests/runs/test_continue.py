@@ -90,7 +90,10 @@ def test_a_single_file_names_its_classes_and_may_be_gone_when_the_run_is_resumed
     folder = experiment.folder
     assert folder.evaluated() == 1
     file.unlink()
-    with pytest.raises(FileNotFoundError, match=r"mine\.safetensors: no such checkpoint; --from names a run's folder"):
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"mine\.safetensors: no such checkpoint; start\.checkpoint \(--from\) names a run's folder",
+    ):
         run(settings, progress=False)
     assert run(folder.settings, progress=False) == folder
     assert step_files(folder) == step_files(trained)
@@ -207,7 +210,9 @@ def test_weights_of_an_encoder_alone_are_refused(new_only: Path, tmp_path: Path)
 
 def test_a_released_checkpoint_needs_its_classes_named(new_only: Path, tmp_path: Path) -> None:
     released(tmp_path / "step0.pth", 3)
-    with pytest.raises(ValueError, match=r"step0\.pth: does not name the 3 classes .* --from-classes classes\.txt"):
+    with pytest.raises(
+        ValueError, match=r"step0\.pth: does not name the 3 classes .* start\.classes \(--from-classes classes\.txt\)"
+    ):
         run(settings_of(new_only, tmp_path, checkpoint=tmp_path / "step0.pth"))
     with pytest.raises(FileNotFoundError, match=r"nowhere\.txt: no such list"):
         run(settings_of(new_only, tmp_path, checkpoint=tmp_path / "step0.pth", classes=tmp_path / "nowhere.txt"))
@@ -358,7 +363,7 @@ def test_a_list_that_lost_an_image_is_refused_with_what_can_be_done(tmp_path: Pa
     kept = [stem for stem in (root / "train.txt").read_text().split() if stem != "old3"]
     (root / "train.txt").write_text("")
     add_to_list(root / "train.txt", kept)
-    words = r"\(train: 1 image removed \(old3\)\); choose .* go on from its finished step 0 .*: --from "
+    words = r"\(train: 1 image removed \(old3\)\); choose .* go on from its finished step 0 .*: start\.checkpoint "
     with pytest.raises(ValueError, match=words + re.escape(str(first.path))):
         run(settings_of(root, tmp_path / "runs"))
 
