@@ -7,8 +7,10 @@ a batch that is on the GPU already. Rows: `method`, `encoder`, `decoder`, `froze
 iteration (the median of epochs of four), `ms_per_image`, `gib` (the most allocated memory) and `gpu`.
 """
 
+import itertools
+import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -32,10 +34,11 @@ from plopkit.runs.experiment import Experiment
 from plopkit.runs.progress import no_progress
 from plopkit.runs.steps import first_net
 from plopkit.support.files import write_table
+from plopkit.ticks import Tick
 
 SCENARIO = "folder 15-5 overlap"
 EPOCH = 4
-"""Iterations of an epoch."""
+"""Iterations of an epoch without a memory."""
 LR = 1e-8
 """Nets that have learnt nothing would not stay finite at the rates of trained ones."""
 
@@ -87,17 +90,20 @@ def measured(chosen: plopkit.Settings, rounds: int, device: str) -> tuple[float,
     with_step_0(experiment)
     with mock.patch.object(trainer, "batches", same_batch(trainer.batches)):
         _, ticks = experiment.retrain_step(1)
-        _epoch(ticks)  # chooses algorithms
+        epoch_of(ticks)  # chooses algorithms
         if device == "cuda":
             torch.cuda.reset_peak_memory_stats()
-        seconds = interleaved({"it": partial(_epoch, ticks)}, rounds, at_least=0, device=device)["it"] / EPOCH
-    return seconds, torch.cuda.max_memory_allocated() / 2**30 if device == "cuda" else 0.0
+        n_iterations = epoch_of(ticks)
+        seconds = interleaved({"epoch": partial(epoch_of, ticks)}, rounds, warmup=0, at_least=0, device=device)["epoch"]
+    return seconds / n_iterations, torch.cuda.max_memory_allocated() / 2**30 if device == "cuda" else 0.0
 
 
-def _epoch(ticks: Iterator[Any]) -> None:
-    """Its iterations: a tick comes an iteration late, but for the last one of an epoch."""
-    for _ in range(EPOCH):
-        next(ticks)
+def epoch_of(ticks: Iterator[Tick]) -> int:
+    """One epoch, and its number of iterations, which a memory of images increases.
+
+    On a GPU a tick comes an iteration late, except the last of an epoch.
+    """
+    return 1 + sum(1 for _ in itertools.takewhile(lambda tick: not tick.epoch_done, ticks))
 
 
 def with_step_0(experiment: Experiment) -> None:
@@ -127,7 +133,7 @@ def main(
     only: Sequence[str] = (),
     size: int | None = None,
 ) -> None:
-    """Measure, and write the table after each row.
+    """Measure, and write the table after each row; its rows of what is not measured now stay.
 
     Args:
         csv: the file of results.
@@ -135,9 +141,10 @@ def main(
         rounds: epochs that count.
         device: "cuda", or "cpu" to try it.
         only: methods; none for all.
-        size: side of the images, where not each subject's own.
+        size: side of the images; None for each subject's own.
     """
-    rows: list[dict[str, Any]] = []
+    table = pd.read_csv(csv) if csv.is_file() else pd.DataFrame(columns=list(Subject._fields))
+    failed = 0
     name = torch.cuda.get_device_name() if device == "cuda" else processor()
     with tempfile.TemporaryDirectory() as folder:
         root = write_data_set(Path(folder) / "photographs", EPOCH * batch, VARIANTS, labels=LABELS)
@@ -151,12 +158,23 @@ def main(
                 chosen = settings(subject, root, Path(folder) / str(index), batch, device)
                 seconds, peak = measured(chosen, rounds, device)
             except Exception as error:
+                failed += 1
                 print(f"{subject}: {type(error).__name__}: {str(error)[:300]}", flush=True)
                 continue
             row = subject._asdict() | {"batch": batch, "ms": 1e3 * seconds, "ms_per_image": 1e3 * seconds / batch}
-            rows.append(row | {"gib": peak, "gpu": name})
-            print(rows[-1], flush=True)
-            write_table(csv, pd.DataFrame(rows).round(2))
+            row |= {"gib": peak, "gpu": name}
+            print(row, flush=True)
+            table = with_row(table, row)
+            write_table(csv, table)
+    if failed:
+        sys.exit(f"{failed} of the methods could not be measured")
+
+
+def with_row(table: pd.DataFrame, row: Mapping[str, Any]) -> pd.DataFrame:
+    """The table with a row, in place of the one of the same subject."""
+    same = (table[list(Subject._fields)] == [row[key] for key in Subject._fields]).all(axis=1)
+    found = pd.DataFrame([row]).round(2)
+    return found if same.all() else pd.concat([table[~same], found], ignore_index=True)
 
 
 if __name__ == "__main__":

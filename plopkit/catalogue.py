@@ -327,11 +327,11 @@ def load_plugin(file: str | Path) -> None:
     if path in _plugins:
         return
     if not path.is_file():
-        raise FileNotFoundError(f"{file}: there is no such file; --plugin names a Python file")
+        raise FileNotFoundError(f"{file}: there is no such file; name a Python file")
     name = path.stem if _is_free(path) else f"plopkit_plugin_{len(_plugins)}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise ValueError(f"{file}: not a Python file; --plugin names a file that ends in .py")
+        raise ValueError(f"{file}: not a Python file; name one that ends in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # so that what it defines can be pickled
     try:

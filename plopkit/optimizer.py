@@ -9,7 +9,7 @@ from torch.optim import SGD, AdamW, Optimizer
 from plopkit.model.segmenter import Segmenter
 from plopkit.settings import Optim
 
-FUSED = {"cuda"}
+FUSED = frozenset({"cuda"})
 """Where SGD is fused: it also skips an overflow of half precision without asking the host. A CPU gains nothing."""
 WARMUP_START = 0.001
 """Factor of the learning rate with which a warm-up begins."""
@@ -42,12 +42,21 @@ def make_optimizer(net: Segmenter, optim: Optim, lr: float, groups: list[dict[st
         return AdamW(groups, lr, weight_decay=decay, fused=devices <= {"cpu", "cuda"} or None)
     fused = devices <= FUSED or None
     optimizer = SGD(groups, lr, momentum=optim.momentum, nesterov=nesterov, weight_decay=decay, fused=fused)
-    if fused and optim.momentum:
-        # torch's kernel skips an overflow, and in the first iteration it also leaves the memory of the momentum as it
-        # happens to be: NaN follows. With a momentum of 0 the first iteration is the same.
-        for parameter in (parameter for group in groups for parameter in group["params"]):
-            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    fill_buffers(optimizer)
     return optimizer
+
+
+def fill_buffers(optimizer: Optimizer) -> None:
+    """Give fused SGD the momentum buffers that it lacks, in place; other optimisers are left as they are.
+
+    torch's kernel skips an overflow, but in the first iteration it leaves its new buffers uninitialised, perhaps NaN.
+    With buffers of zeros the first iteration is the same.
+    """
+    for group in optimizer.param_groups:
+        if isinstance(optimizer, SGD) and group["fused"] and group["momentum"]:
+            for parameter in group["params"]:
+                if parameter.requires_grad and optimizer.state[parameter].get("momentum_buffer") is None:
+                    optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
 
 def parameters_of(group: dict[str, Any]) -> list[Tensor]:

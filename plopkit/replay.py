@@ -201,7 +201,7 @@ def new_class_loss(
     """The binary losses of the new classes on the images, on replayed features, and on more background.
 
     Σ (m + u f + v b) / (1 + u + v) over the classes, where f is the mean of bce(x, 0) over replayed features and b
-    that over the background, and u and v are their numbers relative to the places of the batch.
+    that over the places, weighted by ``more``; u is their number K, and v the sum of ``more``, per place of the batch.
 
     Args:
         original: Σ m, the sum over the classes of the means over all pixels.

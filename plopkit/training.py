@@ -10,7 +10,7 @@ from torch import Tensor
 
 from plopkit.methods.base import Method, Regularizer, Schedule
 from plopkit.model.segmenter import Segmenter
-from plopkit.optimizer import make_optimizer
+from plopkit.optimizer import fill_buffers, make_optimizer
 from plopkit.scenario import Step
 from plopkit.settings import Optim
 from plopkit.ticks import Reading, Tick, Unread
@@ -81,6 +81,7 @@ class Training:
         """Continue from what `state` returned."""
         self.net.load_state_dict(state["net"])
         self.optimizer.load_state_dict(state["optimizer"])
+        fill_buffers(self.optimizer)  # a state of a CPU lacks those of parameters without a gradient so far
         self.epoch = state["epoch"]
         self.batch = state.get("batch", 0)  # earlier versions saved finished epochs only
         if self.regularizer is not None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from benchmarks.references import net as published_net
 from benchmarks.subjects import demo, iteration, loader, losses, pod, pseudo, remap, scan
 from benchmarks.timing import Effort, Row, interleaved
 from plopkit.model import resnet
+from plopkit.ticks import Tick
 
 
 @pytest.fixture
@@ -133,6 +135,32 @@ def test_what_a_method_costs_on_a_gpu_can_be_measured(method: str, tmp_path: Pat
     chosen = gpu_methods.settings(subject, root, tmp_path / "runs", 4, "cpu", compute__precision="fp32")
     seconds, peak = gpu_methods.measured(chosen, 1, "cpu")
     assert seconds > 0 and peak == 0
+
+
+def test_an_epoch_is_counted_where_ticks_come_late() -> None:
+    """Those of a GPU come an iteration late, the last two of an epoch together; a memory makes epochs longer."""
+    begun = []
+
+    def ticks() -> Iterator[Tick]:
+        for epoch in range(3):
+            for index in range(8):
+                begun.append(epoch)
+                if index:
+                    yield Tick(1, epoch, 3, 8 * epoch + index - 1, 24, {}, 0.1, 0.0, False)
+            yield Tick(1, epoch, 3, 8 * epoch + 7, 24, {}, 0.1, 0.0, True)
+
+    drawn = ticks()
+    for epoch in range(3):
+        assert gpu_methods.epoch_of(drawn) == 8
+        assert begun.count(epoch) == 8 and len(begun) == 8 * (epoch + 1)
+
+
+def test_a_row_takes_the_place_of_the_same_subject() -> None:
+    row = gpu_methods.Subject("plop")._asdict() | {"ms": 1.0}
+    table = gpu_methods.with_row(pd.DataFrame(columns=list(gpu_methods.Subject._fields)), row)
+    table = gpu_methods.with_row(table, row | {"method": "mib"})
+    table = gpu_methods.with_row(table, row | {"ms": 2.0})
+    assert table[["method", "ms"]].to_numpy().tolist() == [["mib", 1.0], ["plop", 2.0]]
 
 
 def test_the_page_shows_what_was_measured_on_a_gpu() -> None:

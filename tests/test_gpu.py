@@ -221,9 +221,10 @@ def test_every_method_resumes_with_a_transformer(
 ) -> None:
     """All iterations and steps are there. Bytes are not the same: a GPU may add up in another order."""
     model = {"model__encoder": encoder, "model__decoder": decoder, "model__frozen": frozen}
-    run = resumed(tmp_path, method, **model, **EXACT, compute__precision=precision)
+    run = resumed(tmp_path, method, **model, **EXACT, compute__precision=precision, optim__epochs_later=2)
     # A tick comes while the next iteration is under way, which was saved with it.
-    assert run.trained_after == run.trained[2:] and len(run.trained) != 1
+    assert run.trained_after == run.trained[2:]
+    assert run.trained_after or method == "prototypes"
     straight, stopped = (RunFolder(next(tmp_path.glob(f"{inside}*/results.csv")).parent) for inside in ("", "stopped/"))
     places = [folder.ticks.filter(["step", "epoch", "iteration"]).to_numpy().tolist() for folder in (straight, stopped)]
     assert places[0] == places[1]

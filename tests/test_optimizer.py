@@ -41,7 +41,7 @@ def test_sgd_is_as_published(tiny_net: Nets) -> None:
 
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
 def test_an_overflow_is_skipped_whenever_it_comes(name: str, tiny_net: Nets, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the fused kernels as by the host: in the first iteration, too, in memory that holds NaN."""
+    """By the fused kernels as by the host: in the first iteration, too, where new memory holds NaN."""
     empty = torch.empty_like
     monkeypatch.setattr(torch, "empty_like", lambda *a, **options: empty(*a, **options).fill_(torch.nan))
     found = []
@@ -49,8 +49,9 @@ def test_an_overflow_is_skipped_whenever_it_comes(name: str, tiny_net: Nets, mon
         monkeypatch.setattr("plopkit.optimizer.FUSED", fused_on)
         net = tiny_net(16)
         optimizer = make_optimizer(net, Optim(name=name), 0.01)  # type: ignore[arg-type]
-        if name == "sgd":
-            assert bool(optimizer.defaults["fused"]) == bool(fused_on)
+        if name == "adamw" and not fused_on:  # which is fused on a CPU as well
+            optimizer = torch.optim.AdamW(net.parameters(), 0.01, weight_decay=Optim().weight_decay, fused=False)
+        assert bool(optimizer.defaults["fused"]) == bool(fused_on)
         scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
         for gradient in (torch.inf, 1.0, 0.5, torch.inf, 0.25):
             optimizer.zero_grad()
@@ -63,6 +64,27 @@ def test_an_overflow_is_skipped_whenever_it_comes(name: str, tiny_net: Nets, mon
         found.append(torch.cat([parameter.detach().flatten() for parameter in net.parameters()]))
     assert found[0].isfinite().all()
     torch.testing.assert_close(found[0], found[1], rtol=1e-6, atol=0)
+
+
+def test_buffers_that_a_restored_state_lacks_are_filled(tiny_net: Nets, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of trained parameters only; what is there stays."""
+    net = tiny_net(16)
+    first, second, *_ = net.parameters()
+    second.requires_grad_(False)
+    ours = make_optimizer(net, Optim(), 0.01)
+    assert not ours.state  # not fused
+    monkeypatch.setattr("plopkit.optimizer.FUSED", {"cpu"})
+    fused = make_optimizer(net, Optim(), 0.01)
+    assert len(fused.state) == len(list(net.parameters())) - 1 and second not in fused.state
+    fused.state[first]["momentum_buffer"].fill_(2)
+    state = fused.state_dict()
+    del state["state"][2]
+    training = Training(net, OPTIM, SECOND)
+    training.restore(training.state() | {"optimizer": state})
+    trained = (parameter for parameter in net.parameters() if parameter is not second)
+    buffers = [training.optimizer.state[parameter]["momentum_buffer"] for parameter in trained]
+    assert (buffers[0] == 2).all() and not any(buffer.any() for buffer in buffers[1:])
+    assert not make_optimizer(net, Optim(momentum=0), 0.01).state
 
 
 def test_adamw_has_the_rate_and_decay_of_the_settings(tiny_net: Nets) -> None:

@@ -182,7 +182,7 @@ def test_a_plugin_appears_in_form_styles_grammar_and_help(plugin: Path, capsys: 
         ("def (", "the plugin fails when it is imported: SyntaxError: "),
         ("import plopkit\nplopkit.METHODS['x'] = plopkit.METHODS['ft']", "registered as 'x', but its name is 'ft'"),
         ("raise SystemExit(3)", "the plugin fails when it is imported: SystemExit: 3"),
-        (None, "there is no such file; --plugin names a Python file"),
+        (None, "there is no such file; name a Python file"),
     ],
 )
 def test_the_error_of_a_broken_plugin_names_its_file(

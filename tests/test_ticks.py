@@ -80,7 +80,7 @@ class Waits(TorchDispatchMode):
         "unique_dim",
         "is_nonzero",
     )
-    NAMES += ("equal", "bincount", "repeat_interleave.Tensor")
+    NAMES += ("equal", "bincount", "repeat_interleave")
 
     def __init__(self) -> None:
         super().__init__()

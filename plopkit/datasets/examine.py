@@ -149,9 +149,7 @@ def _of_steps(data: ScenarioData, batch_is_chosen: bool, n_given: int) -> list[F
             n = int(step.trains_on(data.presence[0]).sum())
             small = 0 < n < data.settings.optim.batch
             if small and not batch_is_chosen:
-                text = (
-                    f"{problem} ({data.settings.optim.batch} is preset laptop's; name --preset or --optim.batch here)"
-                )
+                text = f"{problem} ({data.settings.optim.batch} is preset laptop's; name a preset or optim.batch here)"
                 found.append(findings.warning(text))
             else:
                 found.append(findings.error(str(problem)))

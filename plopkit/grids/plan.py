@@ -24,8 +24,8 @@ from plopkit.support.errors import unknown_name
 
 Choices = Mapping[str, Sequence[Any]]
 """The values of each dotted setting that a grid varies."""
-ELSEWHERE = {"scenario": "--scenarios", "method": "--methods", "seed": "--seeds", "out": "--out"}
-"""Settings with a flag of their own."""
+ELSEWHERE = {"scenario": "scenarios", "method": "methods", "seed": "seeds", "out": "out"}
+"""Settings with an argument, and a flag, of their own."""
 HYPER = "hyper."
 
 
@@ -115,7 +115,7 @@ def plan(
             if roots[0] != roots[1]:  # a run's identity holds what its images are, not where
                 raise ValueError(
                     f"{run.settings.folder()}: the data of {roots[0]} and {roots[1]} would share this folder; begin a "
-                    "grid for each, with another --out"
+                    "grid for each, with another out"
                 )
     if not runs:
         raise ValueError("there is nothing to run: name a scenario, a method and a seed at least")
@@ -184,7 +184,8 @@ def _check_names(methods: Sequence[str], choices: Choices) -> None:
     known = [name for name in known_names(Settings) if name not in {*ELSEWHERE, "hyper"}] + hyper
     for name, values in choices.items():
         if name in ELSEWHERE:
-            raise ValueError(f"{name} is not among the settings to choose; {ELSEWHERE[name]} sets it")
+            argument = ELSEWHERE[name]
+            raise ValueError(f"{name} is not among the settings to choose; {argument} (--{argument}) sets it")
         if name not in known:
             raise unknown_name("setting", name, dict.fromkeys(known))
         if not len(values):

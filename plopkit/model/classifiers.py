@@ -87,6 +87,6 @@ def known_kind(kinds: Mapping[str, type[Kind]], kind: str, what: str) -> type[Ki
     if kind not in kinds:
         raise ValueError(
             f"the net has a {what} {kind!r}, which nothing has defined; known: {', '.join(kinds)}; load the file that "
-            "defines it with --plugin"
+            "defines it: --plugin FILE, or plopkit.load_plugin(FILE)"
         )
     return kinds[kind]

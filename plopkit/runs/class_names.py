@@ -88,19 +88,19 @@ def about(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: not a readable checkpoint ({one_line(error, 300)})") from error
 
 
-def names_listed(classes: Path, flag: str) -> tuple[str, ...]:
+def names_listed(classes: Path, named_by: str) -> tuple[str, ...]:
     """The class of each channel by a user's list, written as `classes.txt` may be.
 
     Args:
         classes: the list.
-        flag: what names it, for the message.
+        named_by: what names it, for the message.
 
     Raises:
         FileNotFoundError: there is no such list.
         ValueError: as for `plopkit.datasets.class_names.class_names`.
     """
     if not classes.is_file():
-        raise FileNotFoundError(f"{classes}: no such list; {flag} names a file with a class on each line")
+        raise FileNotFoundError(f"{classes}: no such list; {named_by} names a file with a class on each line")
     return class_names(classes)
 
 

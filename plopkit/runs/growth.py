@@ -43,7 +43,7 @@ def grown_settings(settings: Settings, method: Method, data: ScenarioData) -> Se
     kept = "step 0" if n_kept == 1 else f"steps 0 to {n_kept - 1}"
     notice(
         f"{folder.path}: {words_of(found)} since this run was made; goes on in {again.folder()} from its finished "
-        f"{kept}, without training it again; choose another --name or --out to train everything"
+        f"{kept}, without training it again; choose another name or out to train everything"
     )
     return again
 

@@ -231,7 +231,7 @@ class Origins:
             return
         words = " and ".join(changes)
         if not self._force:
-            other = "--name or --out" if source else "--out"  # a shared step 0 is the same for every name
+            other = "name or out" if source else "out"  # a shared step 0 is the same for every name
             raise ChangedError(
                 f"{place}: made on {record.last.date}, and since then {words}. Choose another {other} for a new run, "
                 "or delete this folder, or go on with what is there by --force (in Python force=True)"

@@ -83,8 +83,8 @@ def test_a_hyper_parameter_is_for_the_methods_that_have_it(tmp_path: Path) -> No
             r"there is no setting 'optim.lrr' \(did you mean optim.lr\?\); known: seed|.*optim.lr,",
         ),
         ({"hyper__pods": ["1"]}, r"there is no setting 'hyper.pods' \(did you mean hyper.pod\?\)"),
-        ({"seed": [1]}, "seed is not among the settings to choose; --seeds sets it"),
-        ({"out": ["x"]}, "out is not among the settings to choose; --out sets it"),
+        ({"seed": [1]}, r"seed is not among the settings to choose; seeds \(--seeds\) sets it"),
+        ({"out": ["x"]}, r"out is not among the settings to choose; out \(--out\) sets it"),
         ({"optim__lr": ["0.01", "-3"]}, r"emoji 15-5 overlap, ft, seed 0, optim.lr -3: optim.lr = '-3': .*greater"),
         ({"methods": ("ft", "plopp")}, "there is no method 'plopp'"),
         (
