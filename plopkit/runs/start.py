@@ -85,7 +85,7 @@ def find_start(settings: Settings) -> Found:
     if not path.exists():
         raise FileNotFoundError(
             f"{path}: no such checkpoint; start.checkpoint (--from) names a run's folder or a checkpoint's file. A run "
-            "that began with one goes on without it, by its own settings.yaml (--config)"
+            "that began with one continues without it, by its own settings.yaml (--config)"
         )
     names = DATASETS[scenario.dataset].class_names(settings.data.root)
     if path.is_dir():
