@@ -52,11 +52,11 @@ def fill_buffers(optimizer: Optimizer) -> None:
     torch's kernel skips an overflow, but in the first iteration it leaves its new buffers uninitialised, perhaps NaN.
     With buffers of zeros the first iteration is the same.
     """
-    for group in optimizer.param_groups:
-        if isinstance(optimizer, SGD) and group["fused"] and group["momentum"]:
-            for parameter in group["params"]:
-                if parameter.requires_grad and optimizer.state[parameter].get("momentum_buffer") is None:
-                    optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    groups = optimizer.param_groups if isinstance(optimizer, SGD) else []
+    fused = [parameter for group in groups if group["fused"] and group["momentum"] for parameter in group["params"]]
+    for parameter in fused:
+        if parameter.requires_grad and optimizer.state[parameter].get("momentum_buffer") is None:
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
 
 def parameters_of(group: dict[str, Any]) -> list[Tensor]:
