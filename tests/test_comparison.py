@@ -183,6 +183,12 @@ def kept() -> pd.DataFrame:
     return comparison.final(comparison.read(comparison.CSV))
 
 
+@pytest.fixture(scope="module")
+def prose() -> str:
+    """The page's text, on one line."""
+    return " ".join(comparison.PAGE.read_text(encoding="utf-8").split())
+
+
 def test_the_picture_names_every_method_and_protocol() -> None:
     axes = comparison.draw(comparison.read(comparison.CSV)).axes[0]
     titles = {entry.title for entry in comparison.entries()}
@@ -206,8 +212,7 @@ def test_the_spread_of_a_lead_is_that_within_a_protocol(monkeypatch: pytest.Monk
     assert lines[2].split(" | ")[6:8] == ["−34.0 ± 29.7", "1 of 4"]  # in each protocol −19 ± 29.7, but for the 30
 
 
-def test_what_the_page_says_of_the_methods_holds(kept: pd.DataFrame) -> None:
-    page = " ".join(comparison.PAGE.read_text(encoding="utf-8").split())
+def test_what_the_page_says_of_the_methods_holds(kept: pd.DataFrame, prose: str) -> None:
     mean = kept.pivot_table(index="method", columns="protocol", values="all")
     labelled, calibrated = ["alife", "reminder", "plop"], ["rcil", "ucd", "mib"]
     six = mean.loc[labelled + calibrated]
@@ -217,9 +222,9 @@ def test_what_the_page_says_of_the_methods_holds(kept: pd.DataFrame) -> None:
     each = kept.pivot_table(index=["protocol", "order", "seed"], columns="method", values="all")
     disjoint, partitioned = each.loc["disjoint"], each.loc["partitioned"]
     ahead = (disjoint[labelled].min(axis=1) > disjoint["mib"]).sum()
-    assert f"ALIFE, REMINDER and PLOP are above MiB in {COUNTS[ahead]} of nine pieces" in page
+    assert f"ALIFE, REMINDER and PLOP are above MiB in {COUNTS[ahead]} of nine pieces" in prose
     ahead = (partitioned[calibrated].min(axis=1) > partitioned[labelled].max(axis=1)).sum()
-    assert f"RCIL, UCD and MiB are above these three in {COUNTS[ahead]} of nine, and lose" in page
+    assert f"RCIL, UCD and MiB are above these three in {COUNTS[ahead]} of nine, and lose" in prose
     assert (mean["overlap"] - mean["partitioned"]).loc[calibrated].between(0, 1).all()
     assert six["overlap"].max() - six["overlap"].min() < each.loc["overlap"][labelled + calibrated].std().max()
     loss = (mean["overlap"] - mean["disjoint"]).drop("joint")
@@ -233,13 +238,12 @@ def test_what_the_page_says_of_the_methods_holds(kept: pd.DataFrame) -> None:
     assert (mean.loc["joint"] - mean.drop("joint").max()).between(6.5, 9.5).all()
 
 
-def test_why_ssul_m_is_behind_holds(kept: pd.DataFrame) -> None:
+def test_why_ssul_m_is_behind_holds(kept: pd.DataFrame, prose: str) -> None:
     others = comparison.final(comparison.read(comparison.CSV.with_name("comparison_ssul-m.csv")))
     pieces = others[["scenario", "seed"]].drop_duplicates()
     rows = pd.concat([kept.merge(pieces), others])
     means = rows.groupby("method")["all"].mean()
     assert len(pieces) == 9 and (rows[rows["method"].str.startswith("ssul")].groupby("method").size() == 9).all()
-    page = " ".join(comparison.PAGE.read_text(encoding="utf-8").split())
-    assert f"SSUL-M is behind SSUL here**, {means['ssul-m']:.1f} against {means['ssul']:.1f} in nine pieces" in page
-    assert f"(`hyper.targets repaired`) give {means['ssul-m (hyper.targets repaired)']:.1f}" in page
-    assert f"(`memory.mix beside`) it is {means['ssul-m (memory.mix beside)']:.1f}" in page
+    assert f"SSUL-M is behind SSUL here**, {means['ssul-m']:.1f} against {means['ssul']:.1f} in nine pieces" in prose
+    assert f"(`hyper.targets repaired`) give {means['ssul-m (hyper.targets repaired)']:.1f}" in prose
+    assert f"(`memory.mix beside`) it is {means['ssul-m (memory.mix beside)']:.1f}" in prose
